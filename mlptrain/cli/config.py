@@ -1,0 +1,31 @@
+"""``mlptrain config``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def config(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[CONFIG] [KEY=VALUE]...", help="A YAML config, and replaced keys.")
+    ] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of configs.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="The config as one JSON object.")] = False,
+) -> None:
+    """Show the fully resolved config, defaults included; without a CONFIG, the defaults."""
+    from mlptrain import config as configs
+
+    if schema:
+        print(json.dumps(configs.schema(), indent=2))
+        return
+    given = list(arguments or ())
+    path = Path(given.pop(0)) if given and "=" not in given[0] else None
+    resolved = configs.load_config(path, given).resolve()
+    if json_output:
+        print(json.dumps(configs.plain_values(resolved)))
+    else:
+        print(configs.dump_yaml(resolved), end="")

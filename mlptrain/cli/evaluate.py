@@ -1,0 +1,62 @@
+"""``mlptrain eval``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlptrain.cli.options import DataDir, Json, MinAccuracy, NoColor, Quiet, RunsDir, Threads
+
+
+def evaluate(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, or names under --runs-dir.")],
+    split: Annotated[
+        str, typer.Option("--split", help="train, validation, test or all.", metavar="PART")
+    ] = "test",
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Another dataset or folder of IDX files.", metavar="NAME|DIR")
+    ] = None,
+    confusion: Annotated[bool, typer.Option("--confusion", help="Show the confusion matrix.")] = False,
+    min_accuracy: MinAccuracy = None,
+    threads: Threads = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+    json_output: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Measure a run's model: loss, accuracy, figures a class, what it confuses; several runs: averaged."""
+    from mlptrain.threads import use_threads
+
+    if threads is not None:
+        use_threads(threads)
+
+    from mlptrain import api
+    from mlptrain.errors import AccuracyError
+    from mlptrain.reporting.evaluation import render_evaluation
+    from mlptrain.reporting.reporter import make_console
+
+    result = api.evaluate_runs(runs, part=split, dataset=dataset, runs_dir=runs_dir, data_dir=data_dir)
+    if not quiet:
+        console = make_console(sys.stderr if json_output else sys.stdout, no_color=no_color)
+        render_evaluation(result, console, confusion=confusion)
+    if json_output:
+        folders = [str(api.find_run(run, runs_dir)) for run in runs]
+        print(
+            json.dumps(
+                {
+                    "run": folders[0] if len(folders) == 1 else folders,
+                    "split": result.split,
+                    "loss": result.loss,
+                    "accuracy": result.accuracy,
+                    "per_class": [vars(figures) for figures in result.per_class],
+                    "confusion": result.confusion,
+                }
+            )
+        )
+    if min_accuracy is not None and result.accuracy < min_accuracy:
+        raise AccuracyError(f"accuracy {result.accuracy:.4f} is below --min-accuracy {min_accuracy:g}")

@@ -1,0 +1,88 @@
+"""``mlptrain train``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlptrain.cli.options import DataDir, Json, MinAccuracy, NoColor, Overrides, Quiet, RunsDir, Threads
+
+if TYPE_CHECKING:
+    from mlptrain.config import Config
+
+
+def train(
+    config_file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config.")],
+    overrides: Overrides = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Name of the run folder; default: CONFIG-NNN.", metavar="NAME")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing --run.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check config and data, train nothing.")] = False,
+    min_accuracy: MinAccuracy = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option("--time-limit", min=0.0, help="End after this many seconds; save and test.", metavar="SECONDS"),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Start from the weights of a run or model.npz.", metavar="MODEL")
+    ] = None,
+    log_every: Annotated[
+        int, typer.Option("--log-every", min=1, help="Plain output every Nth epoch and the last.", metavar="N")
+    ] = 1,
+    threads: Threads = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+    json_output: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Train one network: validate each epoch, test at the end, keep everything in a run folder."""
+    from mlptrain.config import load_config, warnings
+
+    config = load_config(config_file, overrides or ())
+    for warning in warnings(config):
+        typer.echo(f"mlptrain: warning: {warning}", err=True)
+    _choose_threads(config, threads)
+
+    from mlptrain import api
+    from mlptrain.errors import AccuracyError
+    from mlptrain.reporting.reporter import make_reporter, show
+
+    human = sys.stderr if json_output else sys.stdout
+    reporter = make_reporter(human, quiet=quiet, no_color=no_color, log_every=log_every)
+    model = None if start is None else api.load_model(start, runs_dir=runs_dir)
+    if dry_run:
+        if run is not None:
+            api.check_claimable(runs_dir, run, overwrite=overwrite)
+        job = api.prepare(config, data_dir=data_dir, start=model)
+        show(reporter, job.describe(run or f"{config_file.stem}-NNN"))
+        return
+    try:
+        result = api.train(
+            config, run=run, name=config_file.stem, runs_dir=runs_dir, data_dir=data_dir, overwrite=overwrite,
+            time_limit=time_limit, start=model, on_report=partial(show, reporter),
+        )  # fmt: skip
+    finally:
+        reporter.close()
+    if not quiet:
+        print(result.folder, file=human)
+    if json_output:
+        print(json.dumps(result.metrics))
+    accuracy = result.metrics["test_accuracy"]
+    if min_accuracy is not None and accuracy < min_accuracy:
+        raise AccuracyError(f"{result.folder}: test accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
+
+
+def _choose_threads(config: Config, asked: int | None) -> None:
+    """Set the BLAS threads: as asked, else as the environment says, else by the size of the products."""
+    from mlptrain.threads import available_cores, configured_threads, threads_for, use_threads
+
+    largest = 784, *config.hidden, 10
+    batch = available_cores() * 1_000_000 if config.batch_size == "full" else config.batch_size
+    use_threads(asked or configured_threads() or threads_for(largest, batch))

@@ -1,0 +1,547 @@
+"""The configuration of a run: one frozen, validated model, read from YAML and ``KEY=VALUE`` arguments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from mlptrain.errors import ConfigError
+from mlptrain.overrides import merge, parse_overrides
+from mlptrain.yamlfile import UNPRINTABLE, Document, flow, read_yaml, shown, shown_key
+
+DATASETS = ("sample", "mnist", "fashion-mnist", "kmnist")
+MAX_WHOLE = 10**9
+
+Activation = Literal[
+    "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "linear"
+]
+Output = Literal["auto", "softmax", "sigmoid", "linear"]
+Init = Literal[
+    "auto", "zeros", "normal",
+    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal",
+]  # fmt: skip
+Loss = Literal["cross_entropy", "binary_cross_entropy", "mse"]
+Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam"]
+ScheduleName = Literal["constant", "step", "exponential", "cosine", "one_cycle", "plateau"]
+Monitor = Literal["loss", "accuracy", "val_loss", "val_accuracy"]
+
+OUTPUTS: dict[str, tuple[str, ...]] = {
+    "cross_entropy": ("softmax",),
+    "binary_cross_entropy": ("sigmoid",),
+    "mse": ("sigmoid", "softmax", "linear"),
+}
+"""The outputs that go with each loss; ``output: auto`` is the first."""
+
+_NO_PAIR = {
+    ("cross_entropy", "sigmoid"): "sigmoid outputs are not a distribution, all ones would cost nothing",
+    ("cross_entropy", "linear"): "linear outputs may be negative and then have no logarithm",
+    ("binary_cross_entropy", "softmax"): "it judges each output on its own, softmax ties them together",
+    ("binary_cross_entropy", "linear"): "linear outputs may be negative and then have no logarithm",
+}
+
+USED_BY: dict[str, tuple[str, ...]] = {
+    "momentum": ("momentum", "nesterov"),
+    "beta1": ("adam", "adamw", "nadam"),
+    "beta2": ("adam", "adamw", "nadam"),
+    "epsilon": ("adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam"),
+    "decay": ("adamw",),
+    "rho": ("rmsprop", "adadelta"),
+}
+"""The optimizers that use a key; all of them use the keys that are not here."""
+
+
+def _whole(value: Any) -> Any:
+    """``1e1`` is the whole number 10; YAML has no other way to write it short."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _wholes(value: Any) -> Any:
+    """A bare number stands for a list of it; lists become tuples, so that a config is hashable."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_whole(item) for item in value)
+    return (_whole(value),) if isinstance(value, (int, float)) else value
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+_STRICT = Field(strict=True)
+_FINITE = Field(strict=True, allow_inf_nan=False)
+
+Flag = Annotated[bool, _STRICT]
+Number = Annotated[float, _FINITE]
+Positive = Annotated[float, _FINITE, Field(gt=0)]
+NotNegative = Annotated[float, _FINITE, Field(ge=0)]
+Fraction = Annotated[float, _FINITE, Field(ge=0, lt=1)]
+Count = Annotated[int, _STRICT, Field(ge=0, le=MAX_WHOLE), BeforeValidator(_whole)]
+PositiveCount = Annotated[int, _STRICT, Field(ge=1, le=MAX_WHOLE), BeforeValidator(_whole)]
+Seed = Annotated[int, _STRICT, Field(ge=0, lt=2**63), BeforeValidator(_whole)]
+Units = Annotated[int, _STRICT, Field(ge=1, le=1_000_000)]
+Split = tuple[Positive, Positive, Positive] | Literal["official", "official-60k"]
+Rates = Fraction | Annotated[tuple[Fraction, ...], Field(max_length=100)]
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Elastic(BaseModel):
+    """Elastic distortion of training images."""
+
+    model_config = _FROZEN
+
+    alpha: NotNegative = Field(default=36.0, description="Strength of the displacements, in pixels.")
+    sigma: Positive = Field(default=5.0, description="Width of the Gaussian that smooths them, in pixels.")
+
+
+class Augment(BaseModel):
+    """Random changes of each training image, drawn anew every time it is shown."""
+
+    model_config = _FROZEN
+
+    shift: NotNegative = Field(default=0.0, description="Largest shift along each axis, in pixels.")
+    rotate: NotNegative = Field(default=0.0, le=180, description="Largest rotation, in degrees.")
+    scale: Fraction = Field(
+        default=0.0, description="Largest change of scale along each axis, as a fraction."
+    )
+    shear: NotNegative = Field(default=0.0, description="Largest shear, as a slope.")
+    elastic: Elastic | None = Field(default=None, description="Elastic distortion; null for none.")
+
+
+class Schedule(BaseModel):
+    """How the learning rate moves over the steps; parameters that its name does not use stay null."""
+
+    model_config = _FROZEN
+
+    name: ScheduleName = Field(description="The kind of schedule.")
+    warmup: Fraction = Field(
+        default=0.0, description="Fraction of all steps over which the rate rises from 0."
+    )
+    every: PositiveCount | None = Field(default=None, description="step: steps between two reductions.")
+    gamma: Positive | None = Field(default=None, description="step, exponential: factor of each reduction.")
+    factor: Positive | None = Field(default=None, description="plateau: factor of each reduction.")
+    patience: Count | None = Field(default=None, description="plateau: epochs without improvement before it.")
+
+
+class EarlyStopping(BaseModel):
+    """When training ends before its last epoch."""
+
+    model_config = _FROZEN
+
+    monitor: Monitor = Field(default="val_loss", description="The figure that has to improve.")
+    patience: Count = Field(default=5, description="Epochs without improvement before training ends.")
+    min_delta: NotNegative = Field(default=0.0, description="Smallest change that counts as an improvement.")
+    restore_best: Flag = Field(default=True, description="Whether the model of the best epoch is kept.")
+
+
+class Config(BaseModel):
+    """Every setting of a run. Frozen and hashable; read one with `load_config`.
+
+    Constructing it directly raises pydantic's ``ValidationError`` instead of ``ConfigError``, and skips the
+    check for what this version does not have yet.
+    """
+
+    model_config = _FROZEN
+
+    dataset: Annotated[str, _STRICT] = Field(
+        default="sample", description="sample, mnist, fashion-mnist, kmnist, or a folder of IDX files."
+    )
+    split: Annotated[Split, BeforeValidator(_tuple)] = Field(
+        default=(0.7, 0.2, 0.1),
+        description="Fractions for training, validation and test, with sum 1; or the files' own order: "
+        "official (50,000 / 10,000 / test file), official-60k (whole training file, no validation).",
+    )
+    subset: PositiveCount | None = Field(
+        default=None, description="Train on only this many images; null for all."
+    )
+    augment: Augment | None = Field(
+        default=None, description="Random changes of training images; null for none."
+    )
+
+    hidden: Annotated[tuple[Units, ...], BeforeValidator(_wholes)] = Field(
+        default=(30,),
+        max_length=100,
+        description="Units of each hidden layer; a number is one layer, [] is softmax regression.",
+    )
+    activation: Activation = Field(default="sigmoid", description="Activation of the hidden layers.")
+    output: Output = Field(
+        default="auto",
+        description="Output activation; auto: softmax for cross_entropy, sigmoid for the other losses.",
+    )
+    init: Init = Field(
+        default="auto", description="Initial weights; auto chooses by the activation of each layer."
+    )
+    batch_norm: Flag = Field(default=False, description="Batch normalisation before each hidden activation.")
+    dropout: Annotated[Rates, BeforeValidator(_tuple)] = Field(
+        default=0.0, description="Fraction of hidden units dropped: one number, or one for each hidden layer."
+    )
+    input_dropout: Fraction = Field(default=0.0, description="Fraction of pixels dropped.")
+
+    loss: Loss = Field(default="cross_entropy", description="Cost of a batch; mse is 1/(2n) sum ||y - a||^2.")
+    optimizer: Optimizer = Field(default="sgd", description="Rule that turns gradients into updates.")
+    learning_rate: Positive = Field(default=0.5, description="Step size of the updates.")
+    batch_size: PositiveCount | Literal["full"] = Field(
+        default=64, description="Images an update; full: all training images (plain gradient descent)."
+    )
+    epochs: Count = Field(
+        default=20, description="Passes over the training images; 0 tests the initial model."
+    )
+    momentum: Fraction = Field(
+        default=0.9, description="Fraction of the velocity that is kept (momentum, nesterov)."
+    )
+    beta1: Fraction = Field(default=0.9, description="Decay of the mean of gradients (adam, adamw, nadam).")
+    beta2: Fraction = Field(default=0.999, description="Decay of the mean of squares (adam, adamw, nadam).")
+    epsilon: Positive = Field(
+        default=1e-7, description="Keeps denominators above 0 (the adaptive optimizers)."
+    )
+    decay: NotNegative = Field(
+        default=0.01, description="Decoupled weight decay (adamw): w -= rate * decay * w."
+    )
+    rho: Fraction = Field(default=0.9, description="Decay of the mean of squares (rmsprop, adadelta).")
+    schedule: Annotated[Schedule, BeforeValidator(_named)] = Field(
+        default=Schedule(name="constant"),
+        description="How the learning rate moves: a name, or {name: cosine, warmup: 0.1, ...}.",
+    )
+    l1: NotNegative = Field(default=0.0, description="Adds l1 * sum |w| to the cost; biases are left out.")
+    l2: NotNegative = Field(default=0.0, description="Adds l2/2 * sum w^2 to the cost; biases are left out.")
+    max_norm: Positive | None = Field(
+        default=None, description="Bound on the norm of each unit's incoming weights."
+    )
+    label_smoothing: Fraction = Field(
+        default=0.0, description="Share of the target spread evenly over the classes."
+    )
+    clip_norm: Positive | None = Field(default=None, description="Bound on the norm of the whole gradient.")
+    ema: Annotated[float, _FINITE, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Decay a step of the averaged weights that are evaluated; null for no averaging.",
+    )
+    early_stopping: EarlyStopping | None = Field(
+        default=None, description="When to end early; null for never."
+    )
+    seed: Seed = Field(
+        default=0,
+        description="Initial weights, dropout and, without batch_seed, batch order and augmentation.",
+    )
+    batch_seed: Seed | None = Field(default=None, description="Batch order and augmentation; null: the seed.")
+    split_seed: Seed = Field(default=0, description="The split alone.")
+    dtype: Literal["float32", "float64"] = Field(
+        default="float32", description="Type of the numbers computed with."
+    )
+    checkpoint_seconds: NotNegative = Field(default=60.0, description="Longest time between two checkpoints.")
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_or_folder(cls, name: str) -> str:
+        if name in DATASETS:
+            return name
+        if not name or UNPRINTABLE.search(name):
+            raise _refusal(f"must be a name or a folder (got {shown(name)})")
+        path = os.path.expanduser(name)  # noqa: PTH111 (Path.expanduser raises where there is no home)
+        if "/" in name or os.sep in name or os.path.isdir(path):  # noqa: PTH112 (bad names are no folder)
+            return os.path.abspath(path)  # noqa: PTH100 (Path.absolute keeps '..')
+        choices = ", ".join(DATASETS)
+        raise _refusal(f"{shown(name)} is neither a folder here nor one of {choices}{_hint(name, DATASETS)}")
+
+    @field_validator("split")
+    @classmethod
+    def _sum_is_one(cls, split: tuple[float, ...] | str) -> tuple[float, ...] | str:
+        if isinstance(split, tuple) and abs(sum(split) - 1) > 1e-6:
+            raise _refusal(f"the three parts must have the sum 1 (got {flow(split)}, sum {sum(split):g})")
+        return split
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Config:
+        if reason := _NO_PAIR.get((self.loss, self.output)):
+            raise _refusal(f"{self.loss} needs {OUTPUTS[self.loss][0]}: {reason}", key="output")
+        if isinstance(self.dropout, tuple) and len(self.dropout) != len(self.hidden):
+            raise _refusal(
+                f"{len(self.dropout)} numbers for {len(self.hidden)} hidden layers; "
+                "write one number, or one for each layer",
+                key="dropout",
+            )
+        return self
+
+    def resolve(self) -> Config:
+        """The config with ``output: auto`` settled; ``init: auto`` and ``batch_seed: null`` are values."""
+        output = OUTPUTS[self.loss][0] if self.output == "auto" else self.output
+        return self.model_copy(update={"output": output})
+
+
+def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file (None: all defaults), apply ``KEY=VALUE`` overrides and validate the result.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or a key or value is not allowed; the message names file and line.
+    """
+    document = Document("defaults", {}, {}) if path is None else read_yaml(Path(path))
+    return config_from(merge(document, parse_overrides(overrides)))
+
+
+def config_from(document: Document) -> Config:
+    """Validate a document.
+
+    Raises
+    ------
+    ConfigError
+        A key is unknown, a value not allowed, or not available in this version; at most three lines.
+    """
+    try:
+        config = Config.model_validate(document.values)
+    except ValidationError as error:
+        raise ConfigError(_report(_problems(error, document.values), document)) from None
+    if missing := list(_not_available(config)):
+        raise ConfigError(_report(missing, document))
+    return config
+
+
+def plain_values(config: Config) -> dict[str, Any]:
+    """All keys in order as plain values, as they stand in YAML and JSON: lists, numbers, text, dicts."""
+    values = config.model_dump(mode="json")
+    schedule = config.schedule.model_dump(exclude_defaults=True)
+    values["schedule"] = schedule["name"] if len(schedule) == 1 else schedule
+    return values
+
+
+def dump_yaml(config: Config) -> str:
+    """The config as YAML, all keys in order, every number written so that it reads back equal."""
+    headings = {"dataset": "# data\n", "hidden": "\n# network\n", "loss": "\n# training\n"}
+    return "".join(
+        f"{headings.get(key, '')}{key}: {flow(value)}\n" for key, value in plain_values(config).items()
+    )
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a config file, for editors and other programs."""
+    result = Config.model_json_schema()
+    keys = result["properties"]
+    keys["hidden"] = _or_short(keys["hidden"], keys["hidden"]["items"], [30])
+    keys["schedule"] = _or_short(keys["schedule"], {"enum": list(get_args(ScheduleName))}, "constant")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **result}
+
+
+def _or_short(full: dict[str, Any], short: dict[str, Any], default: Any) -> dict[str, Any]:
+    """The schema of a key that may also be written in a short form."""
+    shared = {name: full.pop(name) for name in ("description", "title") if name in full}
+    full.pop("default")
+    return {**shared, "default": default, "anyOf": [short, full]}
+
+
+def warnings(config: Config) -> list[str]:
+    """One warning for each key at a non-default value that the optimizer does not use."""
+    return [
+        f"{key}: {flow(getattr(config, key))} has no effect with the optimizer {config.optimizer}; "
+        f"it is used by {_enumerate(optimizers, 'and')}"
+        for key, optimizers in USED_BY.items()
+        if config.optimizer not in optimizers and getattr(config, key) != _default(key)
+    ]
+
+
+# ---- what is wrong, in plain words ------------------------------------------------------------------
+
+_EXPECTED = {
+    "split": "must be three numbers above 0 such as [0.7, 0.2, 0.1], or official, or official-60k",
+    "hidden": "must be at most 100 whole numbers from 1 to 1000000, such as 30, [128, 64] or []",
+    "dropout": "must be a number from 0 to below 1, or a list of one for each hidden layer",
+    "batch_size": f"must be a whole number from 1 to {MAX_WHOLE}, or full",
+}
+"""Keys whose value may take several shapes: one sentence for whatever is wrong with it."""
+
+_MAPPINGS = {
+    "augment": "must be null or a mapping such as {shift: 2, rotate: 15}",
+    "augment.elastic": "must be null or a mapping such as {alpha: 36, sigma: 5}",
+    "schedule": "must be a name or a mapping such as {name: cosine, warmup: 0.1}",
+    "early_stopping": "must be null or a mapping such as {monitor: val_loss, patience: 5}",
+}
+
+_WORDS = {
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "literal_error": "must be one of {choices}",
+    "missing": "is missing; must be one of {choices}",
+}
+"""Pydantic's error types that can occur, in plain words."""
+
+_ALIASES = {
+    "lr": "learning_rate",
+    "eta": "learning_rate",
+    "weight_decay": "decay",
+    "layers": "hidden",
+    "batch": "batch_size",
+}
+
+_MODELS: dict[str, type[BaseModel]] = {
+    "": Config,
+    "augment": Augment,
+    "augment.elastic": Elastic,
+    "schedule": Schedule,
+    "early_stopping": EarlyStopping,
+}
+"""The models by the dotted key under which they stand."""
+
+_Problem = tuple[str, str]
+"""A dotted key and what is wrong with it; an empty second part means that the key is unknown."""
+
+
+def _refusal(problem: str, key: str = "") -> PydanticCustomError:
+    return PydanticCustomError("refused", "{problem}", {"problem": problem, "key": key})
+
+
+def _problems(error: ValidationError, values: dict[str, Any]) -> Iterator[_Problem]:
+    """Pydantic's errors, one for each key."""
+    seen = set()
+    for item in error.errors(include_url=False):
+        key, words = _problem(item, values)
+        if key not in seen:
+            seen.add(key)
+            yield key, words
+
+
+def _problem(item: Any, values: dict[str, Any]) -> _Problem:
+    kind, context, location = item["type"], item.get("ctx", {}), item["loc"]
+    key = ".".join(str(part) for part in location)
+    if kind == "refused":
+        return context["key"] or key, context["problem"]
+    if kind == "extra_forbidden":
+        return key, ""
+    if location[0] in _EXPECTED:
+        return location[0], f"{_EXPECTED[location[0]]} (got {shown(values[location[0]])})"
+    value, choices = item["input"], _choices(key)
+    if kind in ("model_type", "model_attributes_type"):
+        words = _MAPPINGS[key]
+    else:
+        limits = {name: flow(_whole(limit)) for name, limit in context.items()}
+        words = _WORDS.get(kind, "is not allowed here").format(**limits, choices=", ".join(choices))
+    if kind == "missing":
+        return key, words
+    if key == "schedule.name" and not isinstance(values["schedule"], dict):
+        key = "schedule"
+    return key, f"{words} (got {shown(value)}){_hint(value, choices)}"
+
+
+def _report(problems: Iterable[_Problem], document: Document) -> str:
+    """The first two problems in the order of the file, those of the command line last."""
+
+    def order(problem: _Problem) -> tuple[bool, int]:
+        _, line = document.place(problem[0])
+        return line is None, line or 0
+
+    found = sorted(problems, key=order)
+    rows = []
+    for key, words in found[:2]:
+        text = f"{shown_key(key)}: {words}" if words else _unknown(key)
+        rows.append(f"{document.where(key)}: {text}")
+    if len(found) > 2:
+        rows.append(f"(and {len(found) - 2} more)")
+    return "\n".join(rows)
+
+
+def _unknown(key: str) -> str:
+    outer, _, last = key.rpartition(".")
+    dot = "." if outer else ""
+    names = list(_MODELS[outer].model_fields)
+    elsewhere = [
+        f"{other}.{last}" for other, model in _MODELS.items() if other and last in model.model_fields
+    ]
+    if not outer and last in _ALIASES:
+        hint = f"; did you mean {_ALIASES[last]!r}?"
+    elif near := _nearest(last, names):
+        hint = f"; did you mean '{outer}{dot}{near}'?"
+    elif elsewhere:
+        hint = f"; did you mean {_enumerate([repr(name) for name in elsewhere], 'or')}?"
+    elif outer:
+        hint = f"; the keys there are {_enumerate(names, 'and')}"
+    else:
+        hint = "; see `mlptrain config` for all keys"
+    return f"unknown key {shown(key)}{hint}"
+
+
+def _hint(given: object, choices: Sequence[str]) -> str:
+    near = _nearest(given, choices)
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def _nearest(given: object, choices: Sequence[str]) -> str | None:
+    if not isinstance(given, str):
+        return None
+    from difflib import get_close_matches  # imported late: only errors need it
+
+    found = get_close_matches(given[:100].lower(), choices, n=1)
+    return found[0] if found else None
+
+
+def _choices(key: str) -> list[str]:
+    """The allowed words of a dotted key, if it has such."""
+    outer, _, name = key.rpartition(".")
+    allowed = get_args(_MODELS[outer].model_fields[name].annotation)
+    return [choice for choice in allowed if isinstance(choice, str)]
+
+
+def _enumerate(words: Sequence[str], last: str) -> str:
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _default(key: str) -> Any:
+    return Config.model_fields[key].default
+
+
+# ---- what the contract names but this version does not have yet ---------------------------------------
+
+PENDING = (
+    "augment",
+    "batch_norm",
+    "dropout",
+    "input_dropout",
+    "schedule",
+    "l1",
+    "l2",
+    "max_norm",
+    "label_smoothing",
+    "clip_norm",
+    "ema",
+    "early_stopping",
+    "checkpoint_seconds",
+)
+"""Keys that have to stay at their defaults for now."""
+
+AVAILABLE: dict[str, tuple[str, ...]] = {
+    "activation": ("sigmoid", "tanh", "relu"),
+    "optimizer": ("sgd", "momentum"),
+}
+"""Keys of which only these values work so far."""
+
+
+def _not_available(config: Config) -> Iterator[_Problem]:
+    values = plain_values(config)
+    defaults = plain_values(Config())
+    for key in PENDING:
+        if values[key] != defaults[key]:
+            yield key, f"not available in this version yet; leave it at {flow(defaults[key])}"
+    for key, available in AVAILABLE.items():
+        if values[key] not in available:
+            use = _enumerate(available, "or")
+            yield key, f"{values[key]} is not available in this version yet; use {use}"

@@ -1,0 +1,1 @@
+"""The embedded sample: 5,000 MNIST digits as gzipped IDX; see ATTRIBUTION.md."""

@@ -1,0 +1,79 @@
+"""Initial weights and biases of a layer.
+
+An initialiser draws ``(weights (out, in), biases (out,))`` in float64 from a generator. All but ``normal``
+start the biases at 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+Initializer = Callable[[np.random.Generator, int, int], tuple[np.ndarray, np.ndarray]]
+
+
+def zeros(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[np.ndarray, np.ndarray]:
+    """All weights 0: shows why symmetry must be broken; only a network without hidden layers learns from it."""
+    return np.zeros((fan_out, fan_in)), np.zeros(fan_out)
+
+
+def normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and biases from N(0, 1), whatever the layer's size (Nielsen, network.py)."""
+    return rng.standard_normal((fan_out, fan_in)), rng.standard_normal(fan_out)
+
+
+def _uniform(variance: Callable[[int, int], float]) -> Initializer:
+    """Weights from U(−√(3v), √(3v)), whose variance is v."""
+
+    def draw(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[np.ndarray, np.ndarray]:
+        bound = np.sqrt(3 * variance(fan_in, fan_out))
+        return rng.uniform(-bound, bound, (fan_out, fan_in)), np.zeros(fan_out)
+
+    return draw
+
+
+def _gaussian(variance: Callable[[int, int], float]) -> Initializer:
+    """Weights from N(0, v)."""
+
+    def draw(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[np.ndarray, np.ndarray]:
+        return rng.standard_normal((fan_out, fan_in)) * np.sqrt(variance(fan_in, fan_out)), np.zeros(fan_out)
+
+    return draw
+
+
+def _glorot(fan_in: int, fan_out: int) -> float:
+    """v = 2 / (in + out) (Glorot & Bengio 2010, eq. 12 and 16)."""
+    return 2 / (fan_in + fan_out)
+
+
+def _he(fan_in: int, fan_out: int) -> float:
+    """v = 2 / in (He et al. 2015, eq. 10)."""
+    return 2 / fan_in
+
+
+def _lecun(fan_in: int, fan_out: int) -> float:
+    """v = 1 / in (LeCun et al. 1998, Efficient BackProp, eq. 16)."""
+    return 1 / fan_in
+
+
+INITIALIZERS: dict[str, Initializer] = {
+    "zeros": zeros,
+    "normal": normal,
+    "glorot_uniform": _uniform(_glorot),
+    "glorot_normal": _gaussian(_glorot),
+    "he_uniform": _uniform(_he),
+    "he_normal": _gaussian(_he),
+    "lecun_normal": _gaussian(_lecun),
+}
+
+# What ``auto`` takes for a hidden layer of each activation; output layers take AUTO_OUTPUT.
+AUTO = {"sigmoid": "glorot_uniform", "tanh": "glorot_uniform", "relu": "he_normal"}
+AUTO_OUTPUT = "glorot_uniform"
+
+
+def layer_initializers(name: str, activation: str, layers: int) -> list[Initializer]:
+    """One initialiser a layer for ``layers`` weight layers, the last of which is the output layer."""
+    if name != "auto":
+        return [INITIALIZERS[name]] * layers
+    return [INITIALIZERS[AUTO[activation]]] * (layers - 1) + [INITIALIZERS[AUTO_OUTPUT]]

@@ -1,0 +1,135 @@
+"""Output units and losses: each legal pairing with its value and its output delta.
+
+Weighted inputs z and targets y are ``(..., classes, batch)``; y sums to 1 over the classes. A value is one
+number an example, ``(..., batch)``; the cost of a batch is its mean. Both are computed from z rather than from
+the outputs a, so that saturated float32 outputs (a rounded to 0 or 1) still give finite, exact figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlptrain.engine.activations import logistic
+
+
+def softmax(z: np.ndarray, out: np.ndarray, column: np.ndarray) -> None:
+    """a_i = exp(z_i) / Σ_j exp(z_j), shifted by max z so that nothing overflows.
+
+    ``column`` ``(..., 1, batch)`` is scratch.
+    """
+    np.maximum.reduce(z, axis=-2, keepdims=True, out=column)
+    np.subtract(z, column, out=out)
+    np.exp(out, out=out)
+    np.add.reduce(out, axis=-2, keepdims=True, out=column)
+    np.divide(out, column, out=out)
+
+
+def _sigmoid(z: np.ndarray, out: np.ndarray, column: np.ndarray) -> None:
+    logistic(z, out)
+
+
+def _linear(z: np.ndarray, out: np.ndarray, column: np.ndarray) -> None:
+    np.copyto(out, z)
+
+
+OUTPUTS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], None]] = {
+    "softmax": softmax,
+    "sigmoid": _sigmoid,
+    "linear": _linear,
+}
+
+
+def outputs(output: str, z: np.ndarray) -> np.ndarray:
+    """The activations a of the output units for weighted inputs ``z`` ``(..., classes, batch)``, in a new array."""
+    a = np.empty_like(z)
+    OUTPUTS[output](z, a, np.empty_like(z[..., :1, :]))
+    return a
+
+
+def cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """C = −Σ y ln a with a = softmax(z): ln Σ exp(z − max z) − Σ y (z − max z)."""
+    shifted = z - z.max(axis=-2, keepdims=True)
+    weighted = (y * shifted).sum(axis=-2)
+    np.exp(shifted, out=shifted)
+    value: np.ndarray = np.log(shifted.sum(axis=-2)) - weighted
+    return value
+
+
+def binary_cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """C = −Σ [y ln a + (1 − y) ln(1 − a)] with a = σ(z): Σ max(z, 0) − z y + ln(1 + exp(−|z|))."""
+    value: np.ndarray = (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).sum(axis=-2)
+    return value
+
+
+def _squared_error(output: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    def mse(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """C = ½ Σ (y − a)²: the course's C = 1/(2n) Σ ‖y − a‖² for one example."""
+        error = outputs(output, z)
+        error -= y
+        error *= error
+        value: np.ndarray = 0.5 * error.sum(axis=-2)
+        return value
+
+    return mse
+
+
+# Output deltas dC/dz, written into ``delta``; ``scratch`` has its shape, ``column`` one row of it.
+DeltaFunction = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
+
+
+def _plain_delta(output: str) -> DeltaFunction:
+    """dC/dz = a − y: where the loss is the negative log-likelihood of its output, σ′ cancels (Nielsen, eq. 66)."""
+    activate = OUTPUTS[output]
+
+    def delta_function(
+        z: np.ndarray, y: np.ndarray, delta: np.ndarray, scratch: np.ndarray, column: np.ndarray
+    ) -> None:
+        activate(z, delta, column)
+        delta -= y
+
+    return delta_function
+
+
+def _mse_sigmoid_delta(
+    z: np.ndarray, y: np.ndarray, delta: np.ndarray, scratch: np.ndarray, column: np.ndarray
+) -> None:
+    """dC/dz = (a − y) a (1 − a) (Nielsen, eq. BP1a)."""
+    logistic(z, delta)
+    np.subtract(1, delta, out=scratch)
+    scratch *= delta
+    delta -= y
+    delta *= scratch
+
+
+def _mse_softmax_delta(
+    z: np.ndarray, y: np.ndarray, delta: np.ndarray, scratch: np.ndarray, column: np.ndarray
+) -> None:
+    """dC/dz_i = a_i (e_i − Σ_j a_j e_j) with e = a − y, from da_j/dz_i = a_j ([i = j] − a_i)."""
+    softmax(z, scratch, column)
+    np.subtract(scratch, y, out=delta)
+    delta *= scratch
+    np.add.reduce(delta, axis=-2, keepdims=True, out=column)
+    scratch *= column
+    delta -= scratch
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """An output with a loss: ``value(z, y)`` an example, and ``delta(z, y, delta, scratch, column)`` = dC/dz."""
+
+    value: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    delta: DeltaFunction
+
+
+# (loss, output) -> pairing. The others have no sound meaning: cross-entropy of outputs that are no distribution
+# is lowest where all are 1, and a linear output has no logarithm.
+PAIRINGS: dict[tuple[str, str], Pairing] = {
+    ("cross_entropy", "softmax"): Pairing(cross_entropy, _plain_delta("softmax")),
+    ("binary_cross_entropy", "sigmoid"): Pairing(binary_cross_entropy, _plain_delta("sigmoid")),
+    ("mse", "sigmoid"): Pairing(_squared_error("sigmoid"), _mse_sigmoid_delta),
+    ("mse", "softmax"): Pairing(_squared_error("softmax"), _mse_softmax_delta),
+    ("mse", "linear"): Pairing(_squared_error("linear"), _plain_delta("linear")),
+}

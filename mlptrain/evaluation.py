@@ -1,0 +1,186 @@
+"""Figures of a network on a part of the data: loss, accuracy, confusion matrix, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mlptrain.datasets.batches import Batches
+from mlptrain.datasets.dataset import Dataset
+from mlptrain.engine.losses import PAIRINGS, outputs
+from mlptrain.engine.network import ForwardPass, Network
+from mlptrain.errors import DataError, UsageError
+from mlptrain.model import Model
+
+# Images evaluated at once: the hidden activations of a few hundred units stay in a core's second-level cache.
+BATCH = 512
+
+
+class Evaluator:
+    """Evaluates a network on fixed images, again and again, in buffers of its own."""
+
+    def __init__(self, network: Network, dataset: Dataset, indices: np.ndarray) -> None:
+        classes = network.architecture.layers[-1]
+        self.network = network
+        self.batches = Batches(dataset, indices, BATCH, classes, network.dtype)
+        sizes = {self.batches.batch_size, len(indices) % self.batches.batch_size} - {0}
+        self.passes = {size: ForwardPass(network, size) for size in sizes}
+        self.labels = dataset.labels[indices]
+        self.targets = np.equal(self.labels, np.arange(classes)[:, np.newaxis]).astype(network.dtype)
+        self._logits = np.empty((network.members, classes, len(indices)), network.dtype)
+        self._buffers = {
+            size: np.empty((network.members, classes, size), network.dtype) for size in self.passes
+        }
+
+    def logits(self) -> np.ndarray:
+        """Weighted inputs of the output units (K, classes, n); the array is reused by the next call."""
+        start = 0
+        with np.errstate(over="ignore", invalid="ignore"):
+            for chunk in self.batches.epoch():
+                for x in chunk.x:
+                    size = len(x)
+                    self.passes[size].forward(x, self._buffers[size])
+                    self._logits[:, :, start : start + size] = self._buffers[size]
+                    start += size
+        return self._logits
+
+    def figures(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean loss (K,) and accuracy (K,) of the networks as they stand."""
+        architecture, logits = self.network.architecture, self.logits()
+        losses, hits = losses_and_hits(architecture.loss, architecture.output, logits, self.targets, self.labels)
+        return losses.mean(axis=-1, dtype=np.float64), hits.mean(axis=-1)
+
+
+def losses_and_hits(
+    loss: str, output: str, logits: np.ndarray, targets: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Loss and whether the guess is right, for each example.
+
+    ``logits`` (..., classes, n), one-hot ``targets`` and ``labels`` that broadcast to it; results (..., n).
+    The guess is the class of the largest weighted input, the first of several.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return PAIRINGS[loss, output].value(logits, targets), logits.argmax(axis=-2) == labels
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """Precision, recall and F1 of one class; 0 where nothing was guessed or nothing is there."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model does on a part of the data; ``confusion[truth][guess]`` counts images.
+
+    ``loss`` is None where it has no meaning: several models that were trained on different losses.
+    """
+
+    split: str
+    count: int
+    loss: float | None
+    accuracy: float
+    confusion: tuple[tuple[int, ...], ...]
+    class_names: tuple[str, ...]
+
+    @cached_property
+    def per_class(self) -> list[ClassFigures]:
+        """Figures class by class: precision TP/(TP+FP), recall TP/(TP+FN), F1 their harmonic mean."""
+        matrix = np.array(self.confusion)
+        result = []
+        for index, name in enumerate(self.class_names):
+            hits, guessed, there = int(matrix[index, index]), matrix[:, index].sum(), matrix[index].sum()
+            precision, recall = hits / max(1, guessed), hits / max(1, there)
+            f1 = 2 * hits / max(1, guessed + there)
+            result.append(ClassFigures(name, float(precision), float(recall), float(f1), int(there)))
+        return result
+
+    def confused_pairs(self, count: int) -> list[tuple[str, str, int]]:
+        """The most frequent mistakes as (truth, guess, images), most frequent first."""
+        names = self.class_names
+        pairs = [
+            (names[truth], names[guess], images)
+            for truth, row in enumerate(self.confusion)
+            for guess, images in enumerate(row)
+            if truth != guess and images
+        ]
+        return sorted(pairs, key=lambda pair: -pair[2])[:count]
+
+
+def evaluate_models(models: Sequence[Model], dataset: Dataset, indices: np.ndarray, split: str) -> Evaluation:
+    """Evaluate a model, or several by the mean of their output activations, on some images of a dataset.
+
+    Raises
+    ------
+    DataError
+        The images are of another size than a model takes, or have classes that it does not know.
+    """
+    if not len(indices):
+        raise UsageError(f"the {split} part of this split is empty; choose another part with --split")
+    for model in models:
+        _check_fits(model, dataset)
+    if len({model.architecture.layers[-1] for model in models}) > 1:
+        raise UsageError("these models tell different numbers of classes apart; evaluate them one by one")
+    labels = dataset.labels[indices]
+    classes = models[0].architecture.layers[-1]
+    targets = np.equal(labels, np.arange(classes)[:, np.newaxis]).astype(np.float64)
+    if len(models) == 1:
+        architecture, logits = models[0].architecture, Evaluator(models[0].network(), dataset, indices).logits()[0]
+        losses, hits = losses_and_hits(architecture.loss, architecture.output, logits, targets, labels)
+        guesses, loss = logits.argmax(axis=0), float(losses.mean(dtype=np.float64))
+    else:
+        mean = _mean_outputs(models, dataset, indices)
+        guesses = mean.argmax(axis=0)
+        hits, loss = guesses == labels, _loss_of_outputs(models, mean, targets)
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, guesses), 1)
+    rows = tuple(tuple(row) for row in confusion.tolist())
+    return Evaluation(split, len(indices), loss, float(hits.mean()), rows, models[0].class_names)
+
+
+def _check_fits(model: Model, dataset: Dataset) -> None:
+    pixels, classes = model.architecture.layers[0], model.architecture.layers[-1]
+    height, width = dataset.shape
+    if dataset.images.shape[1] != pixels:
+        raise DataError(
+            f"{dataset.name}: images of {height} x {width} pixels; this model takes {pixels} numbers an image\n"
+            "choose a dataset of the shape that the model was trained on"
+        )
+    if int(dataset.labels.max()) >= classes:
+        raise DataError(
+            f"{dataset.name}: labels up to {int(dataset.labels.max())}; this model knows classes 0 to {classes - 1}"
+        )
+
+
+def _mean_outputs(models: Sequence[Model], dataset: Dataset, indices: np.ndarray) -> np.ndarray:
+    """Output activations (classes, n), averaged over the models in float64."""
+    total = np.zeros((models[0].architecture.layers[-1], len(indices)))
+    for model in models:
+        logits = Evaluator(model.network(), dataset, indices).logits()[0]
+        with np.errstate(over="ignore"):
+            total += outputs(model.architecture.output, logits)
+    return total / len(models)
+
+
+def _loss_of_outputs(models: Sequence[Model], a: np.ndarray, y: np.ndarray) -> float | None:
+    """The models' common loss at outputs ``a`` (classes, n), or None where they have none in common."""
+    losses = {model.architecture.loss for model in models}
+    if len(losses) > 1:
+        return None
+    floor = np.finfo(np.float64).tiny
+    values = {
+        "mse": lambda: 0.5 * ((y - a) ** 2).sum(axis=0),
+        "cross_entropy": lambda: -(y * np.log(np.maximum(a, floor))).sum(axis=0),
+        "binary_cross_entropy": lambda: -(
+            y * np.log(np.maximum(a, floor)) + (1 - y) * np.log(np.maximum(1 - a, floor))
+        ).sum(axis=0),
+    }
+    return float(values[losses.pop()]().mean())

@@ -1,0 +1,83 @@
+"""What a run tells while it goes: frozen reports, from the trainer to whoever shows or stores them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RunStart:
+    """What is about to be trained; said once, before the first step.
+
+    ``layers`` are the layer sizes from input to output; ``steps`` are updates an epoch;
+    ``parts`` are the numbers of images for training, validation and test.
+    """
+
+    name: str
+    dataset: str
+    parts: tuple[int, int, int]
+    layers: tuple[int, ...]
+    activation: str
+    output: str
+    loss: str
+    optimizer: str
+    parameters: int
+    epochs: int
+    steps: int
+    batch_size: int
+    threads: int | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the current epoch stands: means over the ``step`` batches trained so far, seconds since it began."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """The figures of a finished epoch; ``seconds`` are training and validation together.
+
+    ``loss`` and ``accuracy`` are means over the epoch while the weights moved, as Keras counts them;
+    the ``val_`` figures are measured after its last step and None where there is no validation part.
+    """
+
+    epoch: int
+    epochs: int
+    steps: int
+    loss: float
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """The result of a run; None where a figure does not exist (no epoch done, no validation part).
+
+    ``stopped`` says why training ended before its last epoch (``time_limit``), else None.
+    """
+
+    epochs: int
+    best_epoch: int | None
+    loss: float | None
+    accuracy: float | None
+    val_loss: float | None
+    val_accuracy: float | None
+    test_loss: float
+    test_accuracy: float
+    seconds: float
+    samples_per_second: float | None
+    stopped: str | None
+
+
+Report = RunStart | Progress | EpochReport | RunEnd

@@ -1,0 +1,17 @@
+"""Named random streams: one seed, independent numbers for each use of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# The numbers are part of every result's reproducibility: add names, never renumber them.
+STREAMS = {"split": 0, "init": 1, "batches": 2}
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """The generator of ``seed`` for one use, independent of the streams of the other names.
+
+    Two uses of one seed (initial weights and batch order, say) share no numbers, and drawing more for one
+    does not move the other.
+    """
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS[name],)))
