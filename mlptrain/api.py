@@ -23,8 +23,15 @@ from mlptrain.evaluation import Evaluation, Evaluator, evaluate_models
 from mlptrain.model import Model, load_model_file, model_of
 from mlptrain.reports import EpochReport, Report, RunEnd, RunStart
 from mlptrain.runs import (
-    MODEL, RunFolder, check_claimable, claim, claim_next, find_run, load_run_config, load_run_model,
-)  # fmt: skip
+    MODEL,
+    RunFolder,
+    check_claimable,
+    claim,
+    claim_next,
+    find_run,
+    load_run_config,
+    load_run_model,
+)
 from mlptrain.threads import configured_threads
 from mlptrain.trainer import Outcome, Trainer, architecture_of, batch_size_of, build_network, check_memory
 
@@ -64,10 +71,20 @@ class Job:
         batch = batch_size_of(config, len(split.train))
         parts = (len(split.train), len(split.validation), len(split.test))
         return RunStart(
-            name, self.dataset.name, parts, architecture.layers, config.activation, config.output, config.loss,
-            config.optimizer, architecture.parameters, config.epochs, -(-parts[0] // batch), batch,
+            name,
+            self.dataset.name,
+            parts,
+            architecture.layers,
+            config.activation,
+            config.output,
+            config.loss,
+            config.optimizer,
+            architecture.parameters,
+            config.epochs,
+            -(-parts[0] // batch),
+            batch,
             configured_threads(),
-        )  # fmt: skip
+        )
 
 
 def prepare(config: Config, *, data_dir: str | Path | None = None, start: Model | None = None) -> Job:
@@ -184,16 +201,35 @@ def _drive(trainer: Trainer, time_limit: float | None, on_report: Callable[[Repo
 def _run_end(outcome: Outcome, test_loss: float, test_accuracy: float) -> RunEnd:
     rate = outcome.samples / outcome.seconds if outcome.seconds > 0 else None
     return RunEnd(
-        outcome.epochs, outcome.best_epoch, outcome.loss, outcome.accuracy, outcome.val_loss,
-        outcome.val_accuracy, test_loss, test_accuracy, outcome.seconds, rate, outcome.stopped,
-    )  # fmt: skip
+        outcome.epochs,
+        outcome.best_epoch,
+        outcome.loss,
+        outcome.accuracy,
+        outcome.val_loss,
+        outcome.val_accuracy,
+        test_loss,
+        test_accuracy,
+        outcome.seconds,
+        rate,
+        outcome.stopped,
+    )
 
 
 def _metrics(job: Job, end: RunEnd, folder: RunFolder | None) -> dict[str, Any]:
     """The content of ``metrics.json``; numbers that are not finite become null."""
-    figures = {key: getattr(end, key) for key in (
-        "epochs", "best_epoch", "loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy",
-    )}  # fmt: skip
+    figures = {
+        key: getattr(end, key)
+        for key in (
+            "epochs",
+            "best_epoch",
+            "loss",
+            "accuracy",
+            "val_loss",
+            "val_accuracy",
+            "test_loss",
+            "test_accuracy",
+        )
+    }
     return {
         "run": str(folder.path) if folder else None,
         **{key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in figures.items()},
@@ -281,6 +317,15 @@ def evaluate_runs(
 
 
 __all__ = [
-    "MODEL", "PARTS", "Job", "TrainResult", "default_data_dir", "evaluate", "evaluate_runs", "load_dataset",
-    "load_model", "prepare", "train",
-]  # fmt: skip
+    "MODEL",
+    "PARTS",
+    "Job",
+    "TrainResult",
+    "default_data_dir",
+    "evaluate",
+    "evaluate_runs",
+    "load_dataset",
+    "load_model",
+    "prepare",
+    "train",
+]

@@ -25,14 +25,18 @@ from mlptrain.yamlfile import UNPRINTABLE, Document, flow, read_yaml, shown, sho
 DATASETS = ("sample", "mnist", "fashion-mnist", "kmnist")
 MAX_WHOLE = 10**9
 
-Activation = Literal[
-    "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "linear"
-]
+Activation = Literal["sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "linear"]
 Output = Literal["auto", "softmax", "sigmoid", "linear"]
 Init = Literal[
-    "auto", "zeros", "normal",
-    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal",
-]  # fmt: skip
+    "auto",
+    "zeros",
+    "normal",
+    "glorot_uniform",
+    "glorot_normal",
+    "he_uniform",
+    "he_normal",
+    "lecun_normal",
+]
 Loss = Literal["cross_entropy", "binary_cross_entropy", "mse"]
 Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam"]
 ScheduleName = Literal["constant", "step", "exponential", "cosine", "one_cycle", "plateau"]
@@ -87,7 +91,6 @@ _STRICT = Field(strict=True)
 _FINITE = Field(strict=True, allow_inf_nan=False)
 
 Flag = Annotated[bool, _STRICT]
-Number = Annotated[float, _FINITE]
 Positive = Annotated[float, _FINITE, Field(gt=0)]
 NotNegative = Annotated[float, _FINITE, Field(ge=0)]
 Fraction = Annotated[float, _FINITE, Field(ge=0, lt=1)]
@@ -117,9 +120,7 @@ class Augment(BaseModel):
 
     shift: NotNegative = Field(default=0.0, description="Largest shift along each axis, in pixels.")
     rotate: NotNegative = Field(default=0.0, le=180, description="Largest rotation, in degrees.")
-    scale: Fraction = Field(
-        default=0.0, description="Largest change of scale along each axis, as a fraction."
-    )
+    scale: Fraction = Field(default=0.0, description="Largest change of scale along each axis, as a fraction.")
     shear: NotNegative = Field(default=0.0, description="Largest shear, as a slope.")
     elastic: Elastic | None = Field(default=None, description="Elastic distortion; null for none.")
 
@@ -130,9 +131,7 @@ class Schedule(BaseModel):
     model_config = _FROZEN
 
     name: ScheduleName = Field(description="The kind of schedule.")
-    warmup: Fraction = Field(
-        default=0.0, description="Fraction of all steps over which the rate rises from 0."
-    )
+    warmup: Fraction = Field(default=0.0, description="Fraction of all steps over which the rate rises from 0.")
     every: PositiveCount | None = Field(default=None, description="step: steps between two reductions.")
     gamma: Positive | None = Field(default=None, description="step, exponential: factor of each reduction.")
     factor: Positive | None = Field(default=None, description="plateau: factor of each reduction.")
@@ -167,12 +166,8 @@ class Config(BaseModel):
         description="Fractions for training, validation and test, with sum 1; or the files' own order: "
         "official (50,000 / 10,000 / test file), official-60k (whole training file, no validation).",
     )
-    subset: PositiveCount | None = Field(
-        default=None, description="Train on only this many images; null for all."
-    )
-    augment: Augment | None = Field(
-        default=None, description="Random changes of training images; null for none."
-    )
+    subset: PositiveCount | None = Field(default=None, description="Train on only this many images; null for all.")
+    augment: Augment | None = Field(default=None, description="Random changes of training images; null for none.")
 
     hidden: Annotated[tuple[Units, ...], BeforeValidator(_wholes)] = Field(
         default=(30,),
@@ -184,9 +179,7 @@ class Config(BaseModel):
         default="auto",
         description="Output activation; auto: softmax for cross_entropy, sigmoid for the other losses.",
     )
-    init: Init = Field(
-        default="auto", description="Initial weights; auto chooses by the activation of each layer."
-    )
+    init: Init = Field(default="auto", description="Initial weights; auto chooses by the activation of each layer.")
     batch_norm: Flag = Field(default=False, description="Batch normalisation before each hidden activation.")
     dropout: Annotated[Rates, BeforeValidator(_tuple)] = Field(
         default=0.0, description="Fraction of hidden units dropped: one number, or one for each hidden layer."
@@ -199,20 +192,12 @@ class Config(BaseModel):
     batch_size: PositiveCount | Literal["full"] = Field(
         default=64, description="Images an update; full: all training images (plain gradient descent)."
     )
-    epochs: Count = Field(
-        default=20, description="Passes over the training images; 0 tests the initial model."
-    )
-    momentum: Fraction = Field(
-        default=0.9, description="Fraction of the velocity that is kept (momentum, nesterov)."
-    )
+    epochs: Count = Field(default=20, description="Passes over the training images; 0 tests the initial model.")
+    momentum: Fraction = Field(default=0.9, description="Fraction of the velocity that is kept (momentum, nesterov).")
     beta1: Fraction = Field(default=0.9, description="Decay of the mean of gradients (adam, adamw, nadam).")
     beta2: Fraction = Field(default=0.999, description="Decay of the mean of squares (adam, adamw, nadam).")
-    epsilon: Positive = Field(
-        default=1e-7, description="Keeps denominators above 0 (the adaptive optimizers)."
-    )
-    decay: NotNegative = Field(
-        default=0.01, description="Decoupled weight decay (adamw): w -= rate * decay * w."
-    )
+    epsilon: Positive = Field(default=1e-7, description="Keeps denominators above 0 (the adaptive optimizers).")
+    decay: NotNegative = Field(default=0.01, description="Decoupled weight decay (adamw): w -= rate * decay * w.")
     rho: Fraction = Field(default=0.9, description="Decay of the mean of squares (rmsprop, adadelta).")
     schedule: Annotated[Schedule, BeforeValidator(_named)] = Field(
         default=Schedule(name="constant"),
@@ -220,29 +205,21 @@ class Config(BaseModel):
     )
     l1: NotNegative = Field(default=0.0, description="Adds l1 * sum |w| to the cost; biases are left out.")
     l2: NotNegative = Field(default=0.0, description="Adds l2/2 * sum w^2 to the cost; biases are left out.")
-    max_norm: Positive | None = Field(
-        default=None, description="Bound on the norm of each unit's incoming weights."
-    )
-    label_smoothing: Fraction = Field(
-        default=0.0, description="Share of the target spread evenly over the classes."
-    )
+    max_norm: Positive | None = Field(default=None, description="Bound on the norm of each unit's incoming weights.")
+    label_smoothing: Fraction = Field(default=0.0, description="Share of the target spread evenly over the classes.")
     clip_norm: Positive | None = Field(default=None, description="Bound on the norm of the whole gradient.")
     ema: Annotated[float, _FINITE, Field(gt=0, lt=1)] | None = Field(
         default=None,
         description="Decay a step of the averaged weights that are evaluated; null for no averaging.",
     )
-    early_stopping: EarlyStopping | None = Field(
-        default=None, description="When to end early; null for never."
-    )
+    early_stopping: EarlyStopping | None = Field(default=None, description="When to end early; null for never.")
     seed: Seed = Field(
         default=0,
         description="Initial weights, dropout and, without batch_seed, batch order and augmentation.",
     )
     batch_seed: Seed | None = Field(default=None, description="Batch order and augmentation; null: the seed.")
     split_seed: Seed = Field(default=0, description="The split alone.")
-    dtype: Literal["float32", "float64"] = Field(
-        default="float32", description="Type of the numbers computed with."
-    )
+    dtype: Literal["float32", "float64"] = Field(default="float32", description="Type of the numbers computed with.")
     checkpoint_seconds: NotNegative = Field(default=60.0, description="Longest time between two checkpoints.")
 
     @field_validator("dataset")
@@ -270,11 +247,8 @@ class Config(BaseModel):
         if reason := _NO_PAIR.get((self.loss, self.output)):
             raise _refusal(f"{self.loss} needs {OUTPUTS[self.loss][0]}: {reason}", key="output")
         if isinstance(self.dropout, tuple) and len(self.dropout) != len(self.hidden):
-            raise _refusal(
-                f"{len(self.dropout)} numbers for {len(self.hidden)} hidden layers; "
-                "write one number, or one for each layer",
-                key="dropout",
-            )
+            got = f"(got {len(self.dropout)} for {len(self.hidden)})"
+            raise _refusal(f"must be one number, or one for each hidden layer {got}", key="dropout")
         return self
 
     def resolve(self) -> Config:
@@ -323,9 +297,7 @@ def plain_values(config: Config) -> dict[str, Any]:
 def dump_yaml(config: Config) -> str:
     """The config as YAML, all keys in order, every number written so that it reads back equal."""
     headings = {"dataset": "# data\n", "hidden": "\n# network\n", "loss": "\n# training\n"}
-    return "".join(
-        f"{headings.get(key, '')}{key}: {flow(value)}\n" for key, value in plain_values(config).items()
-    )
+    return "".join(f"{headings.get(key, '')}{key}: {flow(value)}\n" for key, value in plain_values(config).items())
 
 
 def schema() -> dict[str, Any]:
@@ -339,7 +311,7 @@ def schema() -> dict[str, Any]:
 
 def _or_short(full: dict[str, Any], short: dict[str, Any], default: Any) -> dict[str, Any]:
     """The schema of a key that may also be written in a short form."""
-    shared = {name: full.pop(name) for name in ("description", "title") if name in full}
+    shared: dict[str, Any] = {name: full.pop(name) for name in ("description", "title") if name in full}
     full.pop("default")
     return {**shared, "default": default, "anyOf": [short, full]}
 
@@ -464,9 +436,7 @@ def _unknown(key: str) -> str:
     outer, _, last = key.rpartition(".")
     dot = "." if outer else ""
     names = list(_MODELS[outer].model_fields)
-    elsewhere = [
-        f"{other}.{last}" for other, model in _MODELS.items() if other and last in model.model_fields
-    ]
+    elsewhere = [f"{other}.{last}" for other, model in _MODELS.items() if other and last in model.model_fields]
     if not outer and last in _ALIASES:
         hint = f"; did you mean {_ALIASES[last]!r}?"
     elif near := _nearest(last, names):

@@ -31,9 +31,7 @@ class Evaluator:
         self.labels = dataset.labels[indices]
         self.targets = np.equal(self.labels, np.arange(classes)[:, np.newaxis]).astype(network.dtype)
         self._logits = np.empty((network.members, classes, len(indices)), network.dtype)
-        self._buffers = {
-            size: np.empty((network.members, classes, size), network.dtype) for size in self.passes
-        }
+        self._buffers = {size: np.empty((network.members, classes, size), network.dtype) for size in self.passes}
 
     def logits(self) -> np.ndarray:
         """Weighted inputs of the output units (K, classes, n); the array is reused by the next call."""
@@ -131,6 +129,7 @@ def evaluate_models(models: Sequence[Model], dataset: Dataset, indices: np.ndarr
         raise UsageError("these models tell different numbers of classes apart; evaluate them one by one")
     labels = dataset.labels[indices]
     classes = models[0].architecture.layers[-1]
+    loss: float | None
     targets = np.equal(labels, np.arange(classes)[:, np.newaxis]).astype(np.float64)
     if len(models) == 1:
         architecture, logits = models[0].architecture, Evaluator(models[0].network(), dataset, indices).logits()[0]
@@ -179,8 +178,8 @@ def _loss_of_outputs(models: Sequence[Model], a: np.ndarray, y: np.ndarray) -> f
     values = {
         "mse": lambda: 0.5 * ((y - a) ** 2).sum(axis=0),
         "cross_entropy": lambda: -(y * np.log(np.maximum(a, floor))).sum(axis=0),
-        "binary_cross_entropy": lambda: -(
-            y * np.log(np.maximum(a, floor)) + (1 - y) * np.log(np.maximum(1 - a, floor))
-        ).sum(axis=0),
+        "binary_cross_entropy": lambda: (
+            -(y * np.log(np.maximum(a, floor)) + (1 - y) * np.log(np.maximum(1 - a, floor))).sum(axis=0)
+        ),
     }
     return float(values[losses.pop()]().mean())

@@ -53,9 +53,7 @@ class Model:
         return labels
 
 
-def model_of(
-    network: Network, class_names: tuple[str, ...], config: Mapping[str, Any], member: int = 0
-) -> Model:
+def model_of(network: Network, class_names: tuple[str, ...], config: Mapping[str, Any], member: int = 0) -> Model:
     """Freeze one member of a network as a model."""
     weights, biases = network.member(member)
     return Model(network.architecture, tuple(weights), tuple(biases), class_names, config)

@@ -82,4 +82,5 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> np.n
         raise ValueError(f"{member.filename}: arrays of {dtype} are not read")
     if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise ValueError(f"{member.filename}: {len(content) - stream.tell()} bytes for shape {shape} of {dtype}")
-    return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape).copy()
+    array: np.ndarray = np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape).copy()
+    return array

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 # What the usual BLAS libraries under NumPy read once, when they are loaded.
@@ -32,7 +33,7 @@ def threads_for(layers: Sequence[int], batch_size: int, cores: int | None = None
 
     ``layers`` are the sizes from input to output, ``batch_size`` the examples a step.
     """
-    work = batch_size * max(a * b for a, b in zip(layers, layers[1:], strict=False))
+    work = batch_size * max(a * b for a, b in pairwise(layers))
     return max(1, min(cores or available_cores(), work // WORK_PER_THREAD))
 
 

@@ -74,9 +74,7 @@ def check_memory(config: Config, architecture: Architecture, images: int) -> Non
     pixels, classes = architecture.layers[0], architecture.layers[-1]
     rows = max(CHUNK, batch)
     needed = size * (
-        copies * architecture.parameters
-        + 3 * batch * sum(architecture.layers[1:])
-        + rows * (pixels + 2 * classes)
+        copies * architecture.parameters + 3 * batch * sum(architecture.layers[1:]) + rows * (pixels + 2 * classes)
     )
     available = available_memory()
     if available is not None and needed > available:
@@ -151,9 +149,14 @@ class Trainer:
             for _ in self._train_epoch(epoch, running, deadline):
                 mean_loss, mean_accuracy = running.means
                 yield Progress(
-                    epoch, config.epochs, running.steps, len(self.batches),
-                    mean_loss, mean_accuracy, time.perf_counter() - started,
-                )  # fmt: skip
+                    epoch,
+                    config.epochs,
+                    running.steps,
+                    len(self.batches),
+                    mean_loss,
+                    mean_accuracy,
+                    time.perf_counter() - started,
+                )
             seconds += time.perf_counter() - started
             samples += running.samples
             loss, accuracy = running.means
@@ -164,9 +167,16 @@ class Trainer:
             self._check_finite(val_loss, f"validation loss after epoch {epoch}")
             reports.append(
                 EpochReport(
-                    epoch, config.epochs, running.steps, loss, accuracy, val_loss, val_accuracy,
-                    config.learning_rate, time.perf_counter() - started,
-                )  # fmt: skip
+                    epoch,
+                    config.epochs,
+                    running.steps,
+                    loss,
+                    accuracy,
+                    val_loss,
+                    val_accuracy,
+                    config.learning_rate,
+                    time.perf_counter() - started,
+                )
             )
             yield reports[-1]
             if time.perf_counter() > deadline and epoch < config.epochs:
@@ -199,14 +209,10 @@ class Trainer:
             if done < steps or time.perf_counter() > deadline:
                 return
 
-    def _measure(
-        self, epoch: int, running: _Running, logits: np.ndarray, y: np.ndarray, labels: np.ndarray
-    ) -> None:
+    def _measure(self, epoch: int, running: _Running, logits: np.ndarray, y: np.ndarray, labels: np.ndarray) -> None:
         """Add the figures of some steps, from the weighted inputs that they left behind."""
         config = self.config
-        losses, hits = losses_and_hits(
-            config.loss, config.output, logits, y[:, np.newaxis], labels[:, np.newaxis]
-        )
+        losses, hits = losses_and_hits(config.loss, config.output, logits, y[:, np.newaxis], labels[:, np.newaxis])
         bad = ~np.isfinite(losses.sum(axis=(1, 2), dtype=np.float64))
         if bad.any():
             step = running.steps + int(bad.argmax()) + 1

@@ -35,15 +35,29 @@ _BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITY = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 _WORDS: dict[str, Any] = {
-    "": None, "~": None, "null": None, "Null": None, "NULL": None,
-    "true": True, "True": True, "TRUE": True,
-    "false": False, "False": False, "FALSE": False,
-    ".nan": math.nan, ".NaN": math.nan, ".NAN": math.nan,
-}  # fmt: skip
+    "": None,
+    "~": None,
+    "null": None,
+    "Null": None,
+    "NULL": None,
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+    ".nan": math.nan,
+    ".NaN": math.nan,
+    ".NAN": math.nan,
+}
 _TAG = "tag:yaml.org,2002:"
 _SCALAR_TYPES: dict[str, tuple[type, ...]] = {
-    "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "null": (type(None),),
-}  # fmt: skip
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "null": (type(None),),
+}
 _BARE = re.compile(r"[A-Za-z_/][A-Za-z0-9_./+-]*")
 
 
@@ -119,7 +133,7 @@ def parse_yaml(text: str, source: str) -> Document:
     """
     try:
         root = _compose(text)
-        if root.kind != "map" and root.value is not None:
+        if root.kind == "list" or root.value is not None:
             what = "a list" if root.kind == "list" else shown(root.value)
             _refuse(root.line, f"expected keys and values such as 'epochs: 20', got {what}")
         lines: dict[str, int] = {}
@@ -279,7 +293,7 @@ def _events(text: str) -> Iterator[Any]:
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> _Problem:
-    rows = _LINE_BREAK.split(text)
+    rows = _LINE_BREAK.split(text.rstrip())
     at = error.problem_mark or error.context_mark
     line = min(at.line + 1 if at else 1, len(rows))
     words = f"not valid YAML: {error.problem or 'cannot be read'}"
@@ -302,7 +316,7 @@ class _Composer:
     def node(self, event: Any, depth: int) -> _Node:
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
-            return self.alias(event.anchor, line, depth)
+            return self.alias(str(event.anchor), line, depth)
         self.descend(depth, 0 if isinstance(event, yaml.ScalarEvent) else 1, line)
         self.grow(1, line)
         if event.anchor is not None:

@@ -65,9 +65,16 @@ def train(
         return
     try:
         result = api.train(
-            config, run=run, name=config_file.stem, runs_dir=runs_dir, data_dir=data_dir, overwrite=overwrite,
-            time_limit=time_limit, start=model, on_report=partial(show, reporter),
-        )  # fmt: skip
+            config,
+            run=run,
+            name=config_file.stem,
+            runs_dir=runs_dir,
+            data_dir=data_dir,
+            overwrite=overwrite,
+            time_limit=time_limit,
+            start=model,
+            on_report=partial(show, reporter),
+        )
     finally:
         reporter.close()
     if not quiet:

@@ -166,8 +166,6 @@ _KMNIST = DatasetInfo(
     mirrors=("https://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
 )
 
-DATASETS: Mapping[str, DatasetInfo] = MappingProxyType(
-    {info.name: info for info in (_MNIST, _FASHION_MNIST, _KMNIST)}
-)
+DATASETS: Mapping[str, DatasetInfo] = MappingProxyType({info.name: info for info in (_MNIST, _FASHION_MNIST, _KMNIST)})
 
 DATASET_NAMES: tuple[str, ...] = (SAMPLE, *DATASETS)

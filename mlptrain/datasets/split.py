@@ -108,9 +108,10 @@ def _by_fractions(dataset: Dataset, fractions: list[Fraction], rng: np.random.Ge
 def class_counts(sizes: list[int], fractions: list[Fraction]) -> list[list[int]]:
     """How many images of each class go to each part: a controlled rounding of ``size * fraction``.
 
-    Rows sum to the classes' sizes, columns to `part_totals`, and every entry is the share rounded down or
-    that plus one. The ones to add are matched to parts along augmenting paths, largest remainder first; such
-    a table always exists (Gale-Ryser: no part lacks more ones than there are classes with one left over).
+    Rows sum to the classes' sizes, columns to `part_totals`, and every entry is the share rounded down or up.
+    The ones to add to the rounded-down table are matched to parts along augmenting paths, largest remainder
+    first. For three parts a table always exists (Hall): a part lacks no more ones than there are classes with
+    a remainder in it, and a class with a remainder has one in at least two parts.
     """
     parts = range(len(fractions))
     shares = [[size * fraction for fraction in fractions] for size in sizes]
@@ -122,10 +123,10 @@ def class_counts(sizes: list[int], fractions: list[Fraction]) -> list[list[int]]
     def remainder(row: int, part: int) -> Fraction:
         return shares[row][part] - math.floor(shares[row][part])
 
-    def place(row: int, tried: set[int], whole: bool) -> bool:
-        """Give ``row`` one more, if need be by moving another row's; exact shares grow if ``whole``."""
+    def place(row: int, tried: set[int]) -> bool:
+        """Give ``row`` one more where it has a remainder, if need be by moving another row's."""
         for part in sorted(parts, key=lambda part: -remainder(row, part)):
-            if part in tried or (row, part) in raised or not (whole or remainder(row, part)):
+            if part in tried or (row, part) in raised or not remainder(row, part):
                 continue
             tried.add(part)
             if lacking[part] > 0:
@@ -133,7 +134,7 @@ def class_counts(sizes: list[int], fractions: list[Fraction]) -> list[list[int]]
                 raised.add((row, part))
                 return True
             for other in range(len(sizes)):
-                if (other, part) in raised and place(other, tried, whole):
+                if (other, part) in raised and place(other, tried):
                     raised.remove((other, part))
                     raised.add((row, part))
                     return True
@@ -141,7 +142,7 @@ def class_counts(sizes: list[int], fractions: list[Fraction]) -> list[list[int]]
 
     for row, size in enumerate(sizes):
         for _ in range(size - sum(table[row])):
-            placed = place(row, set(), False) or place(row, set(), True)
+            placed = place(row, set())
             assert placed
     for row, part in raised:
         table[row][part] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Architecture:
     @property
     def parameters(self) -> int:
         """Weights and biases of one network."""
-        return sum(out * (inputs + 1) for inputs, out in zip(self.layers, self.layers[1:], strict=False))
+        return sum(out * (inputs + 1) for inputs, out in pairwise(self.layers))
 
 
 class Parameters:
@@ -35,7 +36,7 @@ class Parameters:
     """
 
     def __init__(self, layers: Sequence[int], members: int, dtype: np.dtype) -> None:
-        shapes = [(members, out, inputs) for inputs, out in zip(layers, layers[1:], strict=False)]
+        shapes = [(members, out, inputs) for inputs, out in pairwise(layers)]
         shapes += [(members, out, 1) for out in layers[1:]]
         ends = np.cumsum([np.prod(shape) for shape in shapes])
         self.flat = np.zeros(ends[-1], dtype)
@@ -63,9 +64,7 @@ class Network:
         layers = self.architecture.layers
         initializers = layer_initializers(init, self.architecture.activation, len(layers) - 1)
         for k, rng in enumerate(generators):
-            for index, (initializer, fan_in, fan_out) in enumerate(
-                zip(initializers, layers, layers[1:], strict=False)
-            ):
+            for index, (initializer, fan_in, fan_out) in enumerate(zip(initializers, layers, layers[1:], strict=False)):
                 weights, biases = initializer(rng, fan_in, fan_out)
                 self.parameters.weights[index][k] = weights
                 self.parameters.biases[index][k, :, 0] = biases

@@ -59,8 +59,7 @@ class Optimizer:
         self.rule = OPTIMIZERS[name]
         self.gradients = Parameters(network.architecture.layers, network.members, network.dtype)
         self.states = [
-            Parameters(network.architecture.layers, network.members, network.dtype)
-            for _ in range(self.rule.states)
+            Parameters(network.architecture.layers, network.members, network.dtype) for _ in range(self.rule.states)
         ]
         values = {key: np.asarray(hyperparameters[key], network.dtype) for key in self.rule.hyperparameters}
         uniform = all((value == value[0]).all() for value in values.values())

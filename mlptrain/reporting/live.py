@@ -181,10 +181,12 @@ class LiveReporter:
         self._say(phrases)
 
     def close(self) -> None:
-        """Write the rows that wait and show the cursor again; the line of an unfinished epoch stays."""
+        """Write the rows that wait and show the cursor again; the line of an epoch under way stays."""
         live = self._live
         if live is None:
             return
+        if self._current and not self._current.step:
+            self._current = None
         with suppress(OSError):  # a terminal that is gone has nothing to be restored
             try:
                 if self._waiting or self._current is None:

@@ -51,7 +51,7 @@ class QuietReporter:
 
 
 def make_reporter(stream: TextIO, *, quiet: bool, no_color: bool, log_every: int = 1) -> Reporter:
-    """The reporter for ``stream``: a live table on a terminal, else plain lines every ``log_every`` epochs."""
+    """The reporter for ``stream``: a live table on a terminal, else lines every ``log_every``-th epoch."""
     if quiet:
         return QuietReporter()
     if not is_terminal(stream):

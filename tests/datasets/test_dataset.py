@@ -158,9 +158,7 @@ def test_registered_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_registered_not_downloaded_elsewhere(tmp_path: Path) -> None:
     remedy = refusal("mnist", tmp_path / "my data")[2]
-    assert (
-        remedy == f"run `mlptrain download mnist --data-dir '{tmp_path}/my data'`, or set `dataset: sample`"
-    )
+    assert remedy == f"run `mlptrain download mnist --data-dir '{tmp_path}/my data'`, or set `dataset: sample`"
 
 
 def test_registered_half_downloaded(tmp_path: Path) -> None:
@@ -205,7 +203,7 @@ def test_only_a_test_pair(tmp_path: Path) -> None:
     ],
 )
 def test_half_a_pair(tmp_path: Path, lacking: str, there: str, wanted: str) -> None:
-    found, expected, remedy = refusal(str(fill(tmp_path, **{lacking: None})), tmp_path)
+    found, expected, remedy = refusal(str(fill(tmp_path, ".gz", False, **{lacking: None})), tmp_path)
     assert found == f"{tmp_path / there}.gz: the other half of the pair is missing"
     assert expected == f"expected {wanted} beside it, with or without .gz"
     assert remedy == "add that file, or take this one away"
@@ -254,9 +252,7 @@ def test_label_above_99(tmp_path: Path) -> None:
 def test_registered_labels_are_digits(tmp_path: Path) -> None:
     fill(tmp_path / "mnist", train_labels=np.array([1, 10, 9], np.uint8))
     found, expected, _ = refusal("mnist", tmp_path)
-    assert (
-        found == f"{tmp_path / 'mnist' / 'train-labels-idx1-ubyte.gz'}: label 10 at entry 1 (counted from 0)"
-    )
+    assert found == f"{tmp_path / 'mnist' / 'train-labels-idx1-ubyte.gz'}: label 10 at entry 1 (counted from 0)"
     assert expected == "expected labels from 0 to 9"
 
 

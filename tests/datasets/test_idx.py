@@ -106,9 +106,7 @@ def test_a_given_array_must_fit(tmp_path: Path) -> None:
         read_idx(path, dimensions=3, out=np.empty((3, 2, 3), np.uint8))
 
 
-@pytest.mark.parametrize(
-    "array", [np.zeros(3), np.zeros((0, 2), np.uint8), np.uint8(3) * np.ones((), np.uint8)]
-)
+@pytest.mark.parametrize("array", [np.zeros(3), np.zeros((0, 2), np.uint8), np.uint8(3) * np.ones((), np.uint8)])
 def test_write_refuses_other_arrays(tmp_path: Path, array: np.ndarray) -> None:
     with pytest.raises(ValueError, match="uint8 array with entries"):
         write_idx(tmp_path / "images", array)
@@ -270,6 +268,15 @@ def test_truncated_gzip(tmp_path: Path) -> None:
             raise AssertionError((length, found))
         assert expected == "expected a whole gzip file"
         assert remedy == DAMAGED
+
+
+def test_pieces_of_any_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = gzip.compress(HEADER + BODY)
+    whole, longer = put(tmp_path, data), put(tmp_path, data + b"\0", "longer")
+    for piece in (1, 7, len(data)):
+        monkeypatch.setattr("mlptrain.datasets.idx._PIECE", piece)
+        assert read_idx(whole, dimensions=3).tobytes() == BODY
+        assert refusal(longer)[0] == "more bytes follow the gzip data"
 
 
 @pytest.mark.parametrize("place", [-8, -1])

@@ -53,9 +53,7 @@ def test_imports_no_numpy() -> None:
     code = "import sys, mlptrain.datasets.registry; sys.exit('numpy' in sys.modules)"
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": root}
-    assert (
-        subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=False).returncode == 0
-    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=False).returncode == 0
 
 
 @pytest.mark.mnist

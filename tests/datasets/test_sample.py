@@ -18,7 +18,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def test_digests() -> None:
-    sums = dict(reversed(line.split()) for line in (FOLDER / "SHA256SUMS").read_text().splitlines())
+    lines = (FOLDER / "SHA256SUMS").read_text().splitlines()
+    sums = {name: digest for digest, name in (line.split() for line in lines)}
     assert sorted(sums) == sorted(path.name for path in FOLDER.glob("*.gz")) != []
     attribution = (FOLDER / "ATTRIBUTION.md").read_text(encoding="utf-8")
     for name, digest in sums.items():
@@ -36,9 +37,7 @@ def test_size_and_reproducible_headers() -> None:
     files = list(FOLDER.glob("*.gz"))
     assert sum(path.stat().st_size for path in files) < 1_000_000
     for path in files:
-        assert path.read_bytes()[:10] == bytes.fromhex("1f8b 08 00 00000000 02 ff"), (
-            "no name, no time, level 9"
-        )
+        assert path.read_bytes()[:10] == bytes.fromhex("1f8b 08 00 00000000 02 ff"), "no name, no time, level 9"
 
 
 def test_contents(sample: Dataset) -> None:

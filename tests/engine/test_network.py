@@ -59,8 +59,8 @@ def test_three_stacked_networks_train_as_three_alone(hidden, dtype):
         solo = Network(architecture, 1, dtype)
         solo.initialize("glorot_uniform", [np.random.default_rng(k + 1)])
         train(solo, x, y, rates[k : k + 1], momenta[k : k + 1], steps=10)
-        for stacked, single in zip(stack.member(k)[0] + stack.member(k)[1], sum(solo.member(0), []), strict=True):
-            np.testing.assert_allclose(stacked, single, rtol=0, atol=1e-6)
+        for stacked, single in zip(stack.parameters.arrays, solo.parameters.arrays, strict=True):
+            np.testing.assert_allclose(stacked[k], single[0], rtol=0, atol=1e-6)
 
 
 def test_a_diverged_member_leaves_its_neighbours_alone():

@@ -1,0 +1,1 @@
+"""Datasets: the IDX format, the named datasets, the split and the batches."""

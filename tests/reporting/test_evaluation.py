@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from mlptrain.evaluation import Evaluation
+from mlptrain.reporting.evaluation import render_evaluation
+from mlptrain.reporting.reporter import make_console
+from tests.reporting import made
+
+FASHION = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+CATS = Evaluation("test", 20, 0.22814, 0.85, ((8, 2), (1, 9)), ("cat", "dog"))
+
+
+def rendered(evaluation: Evaluation, *, confusion: bool = True) -> str:
+    stream = io.StringIO()
+    render_evaluation(evaluation, make_console(stream), confusion=confusion)
+    return stream.getvalue()
+
+
+def diagonal(size: int, count: int, names: tuple[str, ...]) -> Evaluation:
+    matrix = tuple(tuple(count if row == column else 0 for column in range(size)) for row in range(size))
+    return Evaluation("validation", size * count, None, 1.0, matrix, names)
+
+
+def test_golden_page() -> None:
+    assert rendered(CATS).splitlines() == [
+        "test loss 0.2281, accuracy 0.8500 (3 mistakes in 20 images)",
+        "",
+        "class  precision  recall      F1  support",
+        "cat       0.8889  0.8000  0.8421       10",
+        "dog       0.8182  0.9000  0.8571       10",
+        "",
+        "most confused",
+        "cat taken for dog: 2 times",
+        "dog taken for cat: 1 time",
+        "",
+        "confusion matrix (a row for each truth, a column for each guess)",
+        "      cat   dog",
+        "cat     8     2",
+        "dog     1     9",
+    ]
+
+
+def test_the_matrix_is_shown_on_demand_only() -> None:
+    assert "confusion matrix" not in rendered(CATS, confusion=False)
+
+
+def test_no_mistakes_and_no_loss() -> None:
+    lines = rendered(diagonal(2, 5, ("0", "1"))).splitlines()
+    assert lines[0] == "validation accuracy 1.0000 (0 mistakes in 10 images)"
+    assert "no mistakes" in lines
+    assert lines[-2:] == ["0     5     .", "1     .     5"]
+
+
+def test_only_the_five_most_confused_pairs() -> None:
+    matrix = tuple(tuple(10 * row + column for column in range(10)) for row in range(10))
+    names = tuple("0123456789")
+    text = rendered(Evaluation("test", 4950, 1.0, 0.1, matrix, names))
+    pairs = [line for line in text.splitlines() if "taken for" in line]
+    assert pairs[0] == "9 taken for 8: 98 times"
+    assert len(pairs) == 5
+
+
+@pytest.mark.parametrize("names", [tuple("0123456789"), FASHION, ("a name of thirty letters, " * 2,) * 10])
+def test_ten_classes_of_four_digits_fit_80_columns(names: tuple[str, ...]) -> None:
+    lines = rendered(diagonal(10, 6742, names)).splitlines()
+    matrix = lines[-10:]
+    assert max(map(len, lines)) <= 80
+    assert len({len(line) for line in matrix}) == 1
+    assert all(line.split().count("6742") == 1 and line.split().count(".") == 9 for line in matrix)
+
+
+def test_long_names_give_numbered_columns() -> None:
+    lines = rendered(diagonal(10, 980, FASHION)).splitlines()
+    assert lines[-11].split() == list("0123456789")
+    assert lines[-1].startswith("9 Ankle boot      .")
+
+
+def test_names_are_text_not_markup() -> None:
+    text = rendered(diagonal(2, 1, ("[red]", ":cat:\x1b[31m")))
+    assert "[red]" in text
+    assert ":cat:\\x1b[31m" in text
+    assert "\x1b" not in text
+
+
+def test_the_diagonal_is_emphasised_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pty")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    with made.terminal(80) as terminal:
+        render_evaluation(CATS, make_console(terminal.stream), confusion=True)
+    assert b"\x1b[32m     8\x1b[0m" in terminal.data
+    assert b"\x1b[32m     2\x1b[0m" not in terminal.data
+    assert "dog     1     9" in terminal.screen()

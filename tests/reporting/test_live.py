@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from time import perf_counter
+
+import pytest
+
+from mlptrain.reporting import live
+from mlptrain.reporting.live import clock, duration, flow, layout, table_number
+from mlptrain.reporting.reporter import make_reporter
+from mlptrain.reports import EpochReport
+from tests.reporting import made
+
+pytest.importorskip("pty")
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def shown(
+    columns: int,
+    rows: int,
+    reports: list[EpochReport],
+    *,
+    validation: int = 14_000,
+    no_color: bool = False,
+    finish: bool = True,
+) -> tuple[list[str], made.Terminal]:
+    with made.terminal(columns, rows) as terminal:
+        reporter = make_reporter(terminal.stream, quiet=False, no_color=no_color)
+        epochs = len(reports)
+        reporter.start(made.start(epochs, validation))
+        for report in reports:
+            reporter.progress(made.progress(report.epoch, epochs))
+            reporter.epoch(report)
+        if finish:
+            reporter.end(made.end(epochs, best_epoch=1))
+        reporter.close()
+        reporter.close()
+    return terminal.screen(), terminal
+
+
+def test_the_whole_screen() -> None:
+    reports = [
+        made.epoch(1, 3, 0.5084, 0.8788, 0.5584, 0.8697, seconds=0.85),
+        made.epoch(2, 3, 0.388, 0.9063, 0.56, 0.9008, seconds=12.34),
+        made.epoch(3, 3, 0.3999, 0.9063, 1234.5, 0.9154, seconds=187),
+    ]
+    lines, _ = shown(80, 24, reports)
+    assert lines == [
+        "mnist-001: 3 epochs on mnist (49,000 training, 14,000 validation, 7,000 test)",
+        "784-30-10 sigmoid, cross_entropy, sgd, 23,860 parameters, batch 64, 766 steps",
+        "* best so far",
+        "",
+        "epoch      loss   accuracy   val_loss   val_accuracy   learning_rate     time",
+        "    1    0.5084*    0.8788*    0.5584*        0.8697*         0.5000    850ms",
+        "    2    0.3880*    0.9063*    0.5600         0.9008*         0.5000    12.3s",
+        "    3    0.3999     0.9063   1.23e+03         0.9154*         0.5000     3:07",
+        "",
+        "test loss 0.2281, accuracy 0.9350",
+        "best epoch 1 (val_loss 0.5584), 3 epochs in 23.4s, 41,862 images/s",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (80, 10), (40, 10), (20, 10), (200, 50)])
+@pytest.mark.parametrize("seconds", [1.0, 0.001])
+def test_rows_stand_once_each_whatever_the_window(columns: int, rows: int, seconds: float) -> None:
+    epochs = 300
+    reports = [made.epoch(number, epochs, seconds=seconds) for number in range(1, epochs + 1)]
+    lines, terminal = shown(columns, rows, reports)
+    numbers = [int(line[:5]) for line in lines if re.match(r" *\d+  ", line)]
+    assert numbers == list(range(1, epochs + 1))
+    assert sum(line.startswith("epoch  ") for line in lines) == 1
+    assert terminal.longest <= columns
+    assert terminal.cursor
+
+
+@pytest.mark.parametrize("finish", [True, False])
+def test_the_cursor_is_hidden_and_restored(finish: bool) -> None:
+    _, terminal = shown(80, 24, [made.epoch(1, 1)], finish=finish)
+    assert b"\x1b[?25l" in terminal.data
+    assert terminal.cursor
+
+
+def test_the_line_of_the_epoch_under_way_stays_after_an_exception() -> None:
+    with made.terminal(80) as terminal:
+        reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
+        reporter.start(made.start())
+        with pytest.raises(KeyboardInterrupt):
+            try:
+                reporter.epoch(made.epoch(1))
+                reporter._due = 0.0  # type: ignore[attr-defined]
+                reporter.progress(made.progress(2))
+                raise KeyboardInterrupt
+            finally:
+                reporter.close()
+    lines = terminal.screen()
+    assert lines[-3] == "    1    0.2567*    0.9234*    0.1843*        0.9456*         0.5000     1.0s"
+    assert lines[-2] == "    2    0.3456     0.8912   383/766 ━━━━━━─────── 2ms/step ETA 1s    run 19s"
+    assert lines[-1] == ""
+    assert terminal.cursor
+
+
+@pytest.mark.parametrize("how", ["option", "NO_COLOR"])
+def test_without_colour_the_best_values_are_still_marked(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    colour = re.compile(rb"\x1b\[[\d;]*3\d")
+    _, coloured = shown(80, 24, [made.epoch(1, 2), made.epoch(2, 2)])
+    if how == "NO_COLOR":
+        monkeypatch.setenv("NO_COLOR", "1")
+    lines, plain = shown(80, 24, [made.epoch(1, 2), made.epoch(2, 2)], no_color=how == "option")
+    assert colour.search(coloured.data)
+    assert not colour.search(plain.data)
+    assert "0.2567*" in lines[5]
+
+
+def test_a_tie_is_not_marked_and_nan_neither_marked_nor_the_best() -> None:
+    losses = [math.nan, 0.5, 0.5, math.inf, 0.4]
+    lines, _ = shown(80, 24, [made.epoch(n, 5, loss=loss) for n, loss in enumerate(losses, 1)])
+    cells = [line[5:16].strip() for line in lines[5:10]]
+    assert cells == ["nan", "0.5000*", "0.5000", "inf", "0.4000*"]
+    assert [line.count("*") for line in lines[5:10]] == [3, 1, 0, 0, 1]
+    assert len({len(line) for line in lines[5:10]}) == 1
+
+
+def test_a_window_made_narrower_gets_a_heading_that_fits() -> None:
+    with made.terminal(80) as terminal:
+        reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
+        reporter.start(made.start())
+        reporter.epoch(made.epoch(1))
+        terminal.resize(40, 24)
+        reporter.epoch(made.epoch(2))
+        reporter.end(made.end(2))
+    assert terminal.screen()[4:8] == [
+        "epoch      loss   accuracy   val_loss   val_accuracy   learning_rate     time",
+        "    1    0.2567*    0.9234*    0.1843*        0.9456*         0.5000     1.0s",
+        "epoch      loss   accuracy    val_acc",
+        "    2    0.2567     0.9234     0.9456",
+    ]
+
+
+def test_without_a_validation_part_its_columns_are_gone() -> None:
+    lines, _ = shown(80, 24, [made.epoch(1, 1, val_loss=None, val_accuracy=None)], validation=0)
+    assert lines[4:6] == [
+        "epoch      loss   accuracy   learning_rate     time",
+        "    1    0.2567*    0.9234*         0.5000     1.0s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "headings"),
+    [
+        (79, "epoch loss accuracy val_loss val_accuracy learning_rate time"),
+        (70, "epoch loss accuracy val_loss val_accuracy time"),
+        (58, "epoch loss accuracy val_loss val_acc time"),
+        (49, "epoch loss accuracy val_loss val_acc"),
+        (39, "epoch loss accuracy val_acc"),
+        (30, "epoch loss val_acc"),
+        (10, "epoch loss val_acc"),
+    ],
+)
+def test_narrow_windows_lose_what_matters_least(width: int, headings: str) -> None:
+    assert " ".join(column.heading for column in layout(width, validation=True)) == headings
+
+
+@pytest.mark.parametrize(
+    ("function", "value", "text"),
+    [
+        (table_number, 0.25674, "0.2567"),
+        (table_number, 0.0001234, "1.23e-04"),
+        (table_number, 9999.5, "1.00e+04"),
+        (table_number, 1e100, "1.0e+100"),
+        (table_number, -1e100, "-1e+100"),
+        (table_number, -math.inf, "-inf"),
+        (clock, 0.4, "0s"),
+        (clock, 59.4, "59s"),
+        (clock, 59.6, "1:00"),
+        (clock, 3599.6, "1:00:00"),
+        (duration, 0.0504, "50ms"),
+        (duration, 0.9999, "1.0s"),
+        (duration, 59.99, "1:00"),
+    ],
+)
+def test_formats(function: Callable[[float], str], value: float, text: str) -> None:
+    assert function(value) == text
+
+
+def test_flow_breaks_between_phrases_only() -> None:
+    assert flow(["one", "two", "three", "four"], 12) == ["one, two,", "  three,", "  four"]
+    assert flow(["one", "two"], 80) == ["one, two"]
+
+
+def test_progress_that_is_not_due_writes_nothing_and_costs_next_to_nothing() -> None:
+    calls = 20_000
+    with made.terminal(80) as terminal:
+        reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
+        report = made.progress()
+        reporter.progress(report)
+        reporter._due = math.inf  # type: ignore[attr-defined]
+        began = perf_counter()
+        for _ in range(calls):
+            reporter.progress(report)
+        each = (perf_counter() - began) / calls
+        reporter.close()
+    assert terminal.data.count(b"383/766") == 2  # the first, and the one that stays at the end
+    assert each < 5e-6
+
+
+def test_redraws_are_bounded_where_epochs_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(live, "perf_counter", lambda: now)
+    with made.terminal(80) as terminal:
+        reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
+        reporter.start(made.start(1000))
+        for number in range(1, 1001):  # a second in all
+            for step in (1, 2):
+                now += 0.0005
+                reporter.progress(made.progress(number, 1000, step, 2))
+            reporter.epoch(made.epoch(number, 1000, seconds=0.001))
+        reporter.end(made.end(1000))
+    assert 15 <= terminal.data.count(b"\x1b[2K") <= 60
+    assert terminal.screen()[-5].startswith(" 1000 ")
