@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -16,11 +16,13 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
+from mlptrain.complaints import Models, enumerate_words, hint, problems, refusal, report
 from mlptrain.errors import ConfigError
 from mlptrain.overrides import merge, parse_overrides
-from mlptrain.yamlfile import UNPRINTABLE, Document, flow, read_yaml, shown, shown_key
+from mlptrain.pending import not_available
+from mlptrain.values import UNPRINTABLE, flow, shown
+from mlptrain.yamlfile import Document, read_yaml
 
 DATASETS = ("sample", "mnist", "fashion-mnist", "kmnist")
 MAX_WHOLE = 10**9
@@ -228,27 +230,27 @@ class Config(BaseModel):
         if name in DATASETS:
             return name
         if not name or UNPRINTABLE.search(name):
-            raise _refusal(f"must be a name or a folder (got {shown(name)})")
+            raise refusal(f"must be a name or a folder (got {shown(name)})")
         path = os.path.expanduser(name)  # noqa: PTH111 (Path.expanduser raises where there is no home)
         if "/" in name or os.sep in name or os.path.isdir(path):  # noqa: PTH112 (bad names are no folder)
             return os.path.abspath(path)  # noqa: PTH100 (Path.absolute keeps '..')
         choices = ", ".join(DATASETS)
-        raise _refusal(f"{shown(name)} is neither a folder here nor one of {choices}{_hint(name, DATASETS)}")
+        raise refusal(f"{shown(name)} is neither a folder here nor one of {choices}{hint(name, DATASETS)}")
 
     @field_validator("split")
     @classmethod
     def _sum_is_one(cls, split: tuple[float, ...] | str) -> tuple[float, ...] | str:
         if isinstance(split, tuple) and abs(sum(split) - 1) > 1e-6:
-            raise _refusal(f"the three parts must have the sum 1 (got {flow(split)}, sum {sum(split):g})")
+            raise refusal(f"the three parts must have the sum 1 (got {flow(split)}, sum {sum(split):g})")
         return split
 
     @model_validator(mode="after")
     def _fits_together(self) -> Config:
         if reason := _NO_PAIR.get((self.loss, self.output)):
-            raise _refusal(f"{self.loss} needs {OUTPUTS[self.loss][0]}: {reason}", key="output")
+            raise refusal(f"{self.loss} needs {OUTPUTS[self.loss][0]}: {reason}", key="output")
         if isinstance(self.dropout, tuple) and len(self.dropout) != len(self.hidden):
             got = f"(got {len(self.dropout)} for {len(self.hidden)})"
-            raise _refusal(f"must be one number, or one for each hidden layer {got}", key="dropout")
+            raise refusal(f"must be one number, or one for each hidden layer {got}", key="dropout")
         return self
 
     def resolve(self) -> Config:
@@ -280,9 +282,10 @@ def config_from(document: Document) -> Config:
     try:
         config = Config.model_validate(document.values)
     except ValidationError as error:
-        raise ConfigError(_report(_problems(error, document.values), document)) from None
-    if missing := list(_not_available(config)):
-        raise ConfigError(_report(missing, document))
+        found = problems(error, document.values, _MODELS, _EXPECTED, _MAPPINGS)
+        raise ConfigError(report(found, document, _MODELS)) from None
+    if missing := list(not_available(plain_values(config), plain_values(Config()))):
+        raise ConfigError(report(missing, document, _MODELS))
     return config
 
 
@@ -320,13 +323,14 @@ def warnings(config: Config) -> list[str]:
     """One warning for each key at a non-default value that the optimizer does not use."""
     return [
         f"{key}: {flow(getattr(config, key))} has no effect with the optimizer {config.optimizer}; "
-        f"it is used by {_enumerate(optimizers, 'and')}"
+        f"it is used by {enumerate_words(optimizers, 'and')}"
         for key, optimizers in USED_BY.items()
-        if config.optimizer not in optimizers and getattr(config, key) != _default(key)
+        if config.optimizer not in optimizers and getattr(config, key) != Config.model_fields[key].default
     ]
 
 
 # ---- what is wrong, in plain words ------------------------------------------------------------------
+
 
 _EXPECTED = {
     "split": "must be three numbers above 0 such as [0.7, 0.2, 0.1], or official, or official-60k",
@@ -343,175 +347,10 @@ _MAPPINGS = {
     "early_stopping": "must be null or a mapping such as {monitor: val_loss, patience: 5}",
 }
 
-_WORDS = {
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "finite_number": "must be a finite number",
-    "float_type": "must be a number",
-    "int_type": "must be a whole number",
-    "bool_type": "must be true or false",
-    "string_type": "must be text",
-    "literal_error": "must be one of {choices}",
-    "missing": "is missing; must be one of {choices}",
-}
-"""Pydantic's error types that can occur, in plain words."""
-
-_ALIASES = {
-    "lr": "learning_rate",
-    "eta": "learning_rate",
-    "weight_decay": "decay",
-    "layers": "hidden",
-    "batch": "batch_size",
-}
-
-_MODELS: dict[str, type[BaseModel]] = {
+_MODELS: Models = {
     "": Config,
     "augment": Augment,
     "augment.elastic": Elastic,
     "schedule": Schedule,
     "early_stopping": EarlyStopping,
 }
-"""The models by the dotted key under which they stand."""
-
-_Problem = tuple[str, str]
-"""A dotted key and what is wrong with it; an empty second part means that the key is unknown."""
-
-
-def _refusal(problem: str, key: str = "") -> PydanticCustomError:
-    return PydanticCustomError("refused", "{problem}", {"problem": problem, "key": key})
-
-
-def _problems(error: ValidationError, values: dict[str, Any]) -> Iterator[_Problem]:
-    """Pydantic's errors, one for each key."""
-    seen = set()
-    for item in error.errors(include_url=False):
-        key, words = _problem(item, values)
-        if key not in seen:
-            seen.add(key)
-            yield key, words
-
-
-def _problem(item: Any, values: dict[str, Any]) -> _Problem:
-    kind, context, location = item["type"], item.get("ctx", {}), item["loc"]
-    key = ".".join(str(part) for part in location)
-    if kind == "refused":
-        return context["key"] or key, context["problem"]
-    if kind == "extra_forbidden":
-        return key, ""
-    if location[0] in _EXPECTED:
-        return location[0], f"{_EXPECTED[location[0]]} (got {shown(values[location[0]])})"
-    value, choices = item["input"], _choices(key)
-    if kind in ("model_type", "model_attributes_type"):
-        words = _MAPPINGS[key]
-    else:
-        limits = {name: flow(_whole(limit)) for name, limit in context.items()}
-        words = _WORDS.get(kind, "is not allowed here").format(**limits, choices=", ".join(choices))
-    if kind == "missing":
-        return key, words
-    if key == "schedule.name" and not isinstance(values["schedule"], dict):
-        key = "schedule"
-    return key, f"{words} (got {shown(value)}){_hint(value, choices)}"
-
-
-def _report(problems: Iterable[_Problem], document: Document) -> str:
-    """The first two problems in the order of the file, those of the command line last."""
-
-    def order(problem: _Problem) -> tuple[bool, int]:
-        _, line = document.place(problem[0])
-        return line is None, line or 0
-
-    found = sorted(problems, key=order)
-    rows = []
-    for key, words in found[:2]:
-        text = f"{shown_key(key)}: {words}" if words else _unknown(key)
-        rows.append(f"{document.where(key)}: {text}")
-    if len(found) > 2:
-        rows.append(f"(and {len(found) - 2} more)")
-    return "\n".join(rows)
-
-
-def _unknown(key: str) -> str:
-    outer, _, last = key.rpartition(".")
-    dot = "." if outer else ""
-    names = list(_MODELS[outer].model_fields)
-    elsewhere = [f"{other}.{last}" for other, model in _MODELS.items() if other and last in model.model_fields]
-    if not outer and last in _ALIASES:
-        hint = f"; did you mean {_ALIASES[last]!r}?"
-    elif near := _nearest(last, names):
-        hint = f"; did you mean '{outer}{dot}{near}'?"
-    elif elsewhere:
-        hint = f"; did you mean {_enumerate([repr(name) for name in elsewhere], 'or')}?"
-    elif outer:
-        hint = f"; the keys there are {_enumerate(names, 'and')}"
-    else:
-        hint = "; see `mlptrain config` for all keys"
-    return f"unknown key {shown(key)}{hint}"
-
-
-def _hint(given: object, choices: Sequence[str]) -> str:
-    near = _nearest(given, choices)
-    return f"; did you mean {near!r}?" if near else ""
-
-
-def _nearest(given: object, choices: Sequence[str]) -> str | None:
-    if not isinstance(given, str):
-        return None
-    from difflib import get_close_matches  # imported late: only errors need it
-
-    found = get_close_matches(given[:100].lower(), choices, n=1)
-    return found[0] if found else None
-
-
-def _choices(key: str) -> list[str]:
-    """The allowed words of a dotted key, if it has such."""
-    outer, _, name = key.rpartition(".")
-    allowed = get_args(_MODELS[outer].model_fields[name].annotation)
-    return [choice for choice in allowed if isinstance(choice, str)]
-
-
-def _enumerate(words: Sequence[str], last: str) -> str:
-    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def _default(key: str) -> Any:
-    return Config.model_fields[key].default
-
-
-# ---- what the contract names but this version does not have yet ---------------------------------------
-
-PENDING = (
-    "augment",
-    "batch_norm",
-    "dropout",
-    "input_dropout",
-    "schedule",
-    "l1",
-    "l2",
-    "max_norm",
-    "label_smoothing",
-    "clip_norm",
-    "ema",
-    "early_stopping",
-    "checkpoint_seconds",
-)
-"""Keys that have to stay at their defaults for now."""
-
-AVAILABLE: dict[str, tuple[str, ...]] = {
-    "activation": ("sigmoid", "tanh", "relu"),
-    "optimizer": ("sgd", "momentum"),
-}
-"""Keys of which only these values work so far."""
-
-
-def _not_available(config: Config) -> Iterator[_Problem]:
-    values = plain_values(config)
-    defaults = plain_values(Config())
-    for key in PENDING:
-        if values[key] != defaults[key]:
-            yield key, f"not available in this version yet; leave it at {flow(defaults[key])}"
-    for key, available in AVAILABLE.items():
-        if values[key] not in available:
-            use = _enumerate(available, "or")
-            yield key, f"{values[key]} is not available in this version yet; use {use}"

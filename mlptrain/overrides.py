@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlptrain.errors import ConfigError
-from mlptrain.yamlfile import MAX_KEY, UNPRINTABLE, Document, parse_value, put, shown, shown_key
+from mlptrain.values import UNPRINTABLE, put, shown, shown_key
+from mlptrain.yamlfile import MAX_KEY, Document, parse_value
 
 SOURCE = "command line"
 

@@ -7,7 +7,6 @@ and recurse without bound. Scalars follow the core schema of YAML 1.2. Only maps
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import yaml
 
 from mlptrain.errors import ConfigError
 from mlptrain.files import reason
+from mlptrain.values import UNPRINTABLE, WORDS, put, shown
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 50
@@ -26,30 +26,12 @@ MAX_VALUES = 10_000
 MAX_KEY = 100
 MAX_NUMBER = 400
 
-UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITY = re.compile(r"([-+]?)\.(inf|Inf|INF)")
-_WORDS: dict[str, Any] = {
-    "": None,
-    "~": None,
-    "null": None,
-    "Null": None,
-    "NULL": None,
-    "true": True,
-    "True": True,
-    "TRUE": True,
-    "false": False,
-    "False": False,
-    "FALSE": False,
-    ".nan": math.nan,
-    ".NaN": math.nan,
-    ".NAN": math.nan,
-}
 _TAG = "tag:yaml.org,2002:"
 _SCALAR_TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -58,7 +40,6 @@ _SCALAR_TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
     "null": (type(None),),
 }
-_BARE = re.compile(r"[A-Za-z_/][A-Za-z0-9_./+-]*")
 
 
 @dataclass(frozen=True)
@@ -161,72 +142,6 @@ def parse_value(text: str) -> Any:
         return _resolve(text, 1)
     except _Problem as problem:
         raise ConfigError(f"{shown(text)}: {problem}") from None
-
-
-def put(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in place; null and missing parents become mappings, text becomes ``{name: text}``.
-
-    Raises
-    ------
-    ConfigError
-        A parent is a number, a boolean or a list.
-    """
-    *outer, last = key.split(".")
-    for part in outer:
-        inner = values.get(part)
-        if inner is None:
-            inner = {}
-        elif isinstance(inner, str):
-            inner = {"name": inner}
-        elif not isinstance(inner, dict):
-            raise ConfigError(f"{shown_key(key)}: {part} is {shown(inner)} and has no keys of its own")
-        values[part] = inner
-        values = inner
-    values[last] = value
-
-
-def flow(value: Any) -> str:
-    """Plain values as one line of YAML that reads back equal: ``[30]``, ``{name: cosine}``, ``"1"``."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{flow(key)}: {flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(flow(item) for item in value) + "]"
-    if isinstance(value, str):
-        bare = _BARE.fullmatch(value) and value not in _WORDS
-        return value if bare else _quoted(value)
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
-    return repr(value)
-
-
-def shown(value: Any, depth: int = 2) -> str:
-    """A value for an error message: one line, bounded in length whatever the value is."""
-    if isinstance(value, str):
-        return repr(value if len(value) <= 60 else value[:60] + "…")
-    if isinstance(value, (dict, list, tuple)):
-        start, end = "{}" if isinstance(value, dict) else "[]"
-        if value and not depth:
-            return f"{start}…{end}"
-        items = [shown(item, depth - 1) for item in list(value)[:6]]
-        if isinstance(value, dict):
-            items = [f"{shown_key(key)}: {shown(value[key], depth - 1)}" for key in list(value)[:6]]
-        return start + ", ".join(items + ["…"] * (len(value) > 6)) + end
-    text = flow(value)
-    return text if len(text) <= 60 else text[:60] + "…"
-
-
-def shown_key(key: object) -> str:
-    """A key for an error message: as it is where it is a plain word, else quoted and cut."""
-    text = str(key)
-    return text if len(text) <= 60 and _BARE.fullmatch(text) else shown(text)
-
-
-def _quoted(text: str) -> str:
-    """``text`` in double quotes; JSON's escapes are YAML's, but YAML folds more kinds of line breaks."""
-    quoted = json.dumps(text, ensure_ascii=False)
-    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)
 
 
 class _Problem(Exception):
@@ -398,8 +313,8 @@ def _scalar(event: Any, line: int) -> Any:
 
 def _resolve(text: str, line: int) -> Any:
     """A plain scalar by the core schema of YAML 1.2 (section 10.3.2)."""
-    if text in _WORDS:
-        return _WORDS[text]
+    if text in WORDS:
+        return WORDS[text]
     if found := _INFINITY.fullmatch(text):
         return -math.inf if found.group(1) == "-" else math.inf
     integer, based, decimal = (kind.fullmatch(text) for kind in (_INTEGER, _BASED, _FLOAT))

@@ -17,9 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from mlptrain.config import (
-    AVAILABLE,
     OUTPUTS,
-    PENDING,
     Augment,
     Config,
     EarlyStopping,
@@ -33,7 +31,9 @@ from mlptrain.config import (
     warnings,
 )
 from mlptrain.errors import ConfigError
-from mlptrain.yamlfile import Document, parse_yaml, put
+from mlptrain.pending import AVAILABLE, PENDING
+from mlptrain.values import put
+from mlptrain.yamlfile import Document, parse_yaml
 
 
 def from_text(text: str) -> Config:
@@ -50,8 +50,8 @@ def refusal(text: str = "", *overrides: str) -> str:
 @pytest.fixture
 def everything_built(monkeypatch: pytest.MonkeyPatch) -> None:
     """Switch the check for pending keys off, to test the types of the keys behind it."""
-    monkeypatch.setattr("mlptrain.config.PENDING", ())
-    monkeypatch.setattr("mlptrain.config.AVAILABLE", {})
+    monkeypatch.setattr("mlptrain.pending.PENDING", ())
+    monkeypatch.setattr("mlptrain.pending.AVAILABLE", {})
 
 
 def test_the_defaults() -> None:
@@ -371,8 +371,8 @@ def test_pending_values_are_refused() -> None:
 
 
 def test_pending_entries_are_easy_to_strike_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlptrain.config.PENDING", ("l1",))
-    monkeypatch.setattr("mlptrain.config.AVAILABLE", {"optimizer": ("sgd", "momentum", "adam")})
+    monkeypatch.setattr("mlptrain.pending.PENDING", ("l1",))
+    monkeypatch.setattr("mlptrain.pending.AVAILABLE", {"optimizer": ("sgd", "momentum", "adam")})
     assert from_text("batch_norm: true\noptimizer: adam\nactivation: elu").batch_norm
     assert refusal("optimizer: nadam").endswith("yet; use sgd, momentum or adam")
 

@@ -14,7 +14,8 @@ import yaml
 
 from mlptrain import yamlfile
 from mlptrain.errors import ConfigError
-from mlptrain.yamlfile import Document, flow, parse_value, parse_yaml, put, read_yaml, shown
+from mlptrain.values import flow, put, shown
+from mlptrain.yamlfile import Document, parse_value, parse_yaml, read_yaml
 
 
 @pytest.fixture(params=["C", "Python"])

@@ -1,0 +1,43 @@
+"""What the contract of configs names but this version does not have yet; strike out what has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mlptrain.complaints import Problem, enumerate_words
+from mlptrain.values import flow
+
+PENDING = (
+    "augment",
+    "batch_norm",
+    "dropout",
+    "input_dropout",
+    "schedule",
+    "l1",
+    "l2",
+    "max_norm",
+    "label_smoothing",
+    "clip_norm",
+    "ema",
+    "early_stopping",
+    "checkpoint_seconds",
+)
+"""Keys that have to stay at their defaults for now."""
+
+AVAILABLE: dict[str, tuple[str, ...]] = {
+    "activation": ("sigmoid", "tanh", "relu"),
+    "optimizer": ("sgd", "momentum"),
+}
+"""Keys of which only these values work so far."""
+
+
+def not_available(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[Problem]:
+    """The keys of a config's plain values that ask for what is not there yet."""
+    for key in PENDING:
+        if values[key] != defaults[key]:
+            yield key, f"not available in this version yet; leave it at {flow(defaults[key])}"
+    for key, available in AVAILABLE.items():
+        if values[key] not in available:
+            use = enumerate_words(available, "or")
+            yield key, f"{values[key]} is not available in this version yet; use {use}"

@@ -1,0 +1,98 @@
+"""Plain values (text, numbers, lists, dicts): set by dotted key, written as YAML, shown in messages."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from mlptrain.errors import ConfigError
+
+UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+_BARE = re.compile(r"[A-Za-z_/][A-Za-z0-9_./+-]*")
+
+WORDS: dict[str, Any] = {
+    "": None,
+    "~": None,
+    "null": None,
+    "Null": None,
+    "NULL": None,
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+    ".nan": math.nan,
+    ".NaN": math.nan,
+    ".NAN": math.nan,
+}
+"""The plain scalars of YAML's core schema that are words."""
+
+
+def put(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in place; null and missing parents become mappings, text becomes ``{name: text}``.
+
+    Raises
+    ------
+    ConfigError
+        A parent is a number, a boolean or a list.
+    """
+    *outer, last = key.split(".")
+    for part in outer:
+        inner = values.get(part)
+        if inner is None:
+            inner = {}
+        elif isinstance(inner, str):
+            inner = {"name": inner}
+        elif not isinstance(inner, dict):
+            raise ConfigError(f"{shown_key(key)}: {part} is {shown(inner)} and has no keys of its own")
+        values[part] = inner
+        values = inner
+    values[last] = value
+
+
+def flow(value: Any) -> str:
+    """Plain values as one line of YAML that reads back equal: ``[30]``, ``{name: cosine}``, ``"1"``."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{flow(key)}: {flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(flow(item) for item in value) + "]"
+    if isinstance(value, str):
+        bare = _BARE.fullmatch(value) and value not in WORDS
+        return value if bare else _quoted(value)
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    return repr(value)
+
+
+def shown(value: Any, depth: int = 2) -> str:
+    """A value for an error message: one line, bounded in length whatever the value is."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= 60 else value[:60] + "…")
+    if isinstance(value, (dict, list, tuple)):
+        start, end = "{}" if isinstance(value, dict) else "[]"
+        if value and not depth:
+            return f"{start}…{end}"
+        items = [shown(item, depth - 1) for item in list(value)[:6]]
+        if isinstance(value, dict):
+            items = [f"{shown_key(key)}: {shown(value[key], depth - 1)}" for key in list(value)[:6]]
+        return start + ", ".join(items + ["…"] * (len(value) > 6)) + end
+    text = flow(value)
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+def shown_key(key: object) -> str:
+    """A key for an error message: as it is where it is a plain word, else quoted and cut."""
+    text = str(key)
+    return text if len(text) <= 60 and _BARE.fullmatch(text) else shown(text)
+
+
+def _quoted(text: str) -> str:
+    """``text`` in double quotes; JSON's escapes are YAML's, but YAML folds more kinds of line breaks."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)
