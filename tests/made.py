@@ -1,0 +1,61 @@
+"""Small datasets, configs and models that the tests share."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlptrain.config import Config
+from mlptrain.datasets.dataset import Dataset, load_dataset
+from mlptrain.datasets.split import Split
+from mlptrain.engine.network import Architecture
+from mlptrain.model import Model
+
+
+@cache
+def sample() -> Dataset:
+    return load_dataset("sample", Path("no-data"))
+
+
+def dataset(count: int = 60, pixels: int = 6, classes: int = 3, seed: int = 0) -> Dataset:
+    """Random bytes; labels in turn."""
+    images = np.random.default_rng(seed).integers(0, 256, (count, pixels), np.uint8)
+    labels = (np.arange(count) % classes).astype(np.uint8)
+    return Dataset("made", images, labels, count, (1, pixels), tuple(map(str, range(classes))), "sha256:made")
+
+
+def split(train: int, validation: int = 0, test: int = 0) -> Split:
+    """The first images for training, the next for validation, the next for test."""
+    parts = np.split(np.arange(train + validation + test), [train, train + validation])
+    return Split(*parts, "sha256:made")
+
+
+def config(**values: Any) -> Config:
+    return Config(**values).resolve()
+
+
+def model(
+    weights: list[Any],
+    biases: list[Any],
+    *,
+    activation: str = "sigmoid",
+    output: str = "softmax",
+    loss: str = "cross_entropy",
+    dtype: str = "float64",
+    names: tuple[str, ...] | None = None,
+) -> Model:
+    w = tuple(np.array(layer, dtype) for layer in weights)
+    b = tuple(np.array(layer, dtype) for layer in biases)
+    layers = (w[0].shape[1], *map(len, b))
+    names = names or tuple(map(str, range(layers[-1])))
+    return Model(Architecture(layers, activation, output, loss), w, b, names, {"seed": 0})
+
+
+def random_model(*layers: int, seed: int = 0, **functions: str) -> Model:
+    rng = np.random.default_rng(seed)
+    pairs = list(zip(layers, layers[1:], strict=False))
+    weights = [rng.standard_normal((out, fan_in)) for fan_in, out in pairs]
+    return model(weights, [rng.standard_normal(out) for _, out in pairs], **functions)
