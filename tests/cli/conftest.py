@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from mlptrain.cli import main
+
+
+class Result:
+    """What a command printed, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def mlptrain(tmp_path, monkeypatch, capfd):
+    """Run a command in this process, in a folder of its own, without full MNIST at hand."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLPTRAIN_DATA_DIR", raising=False)
+
+    def run(*arguments: object) -> Result:
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return Result(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A config that trains in a blink."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text("hidden: [8]\nsubset: 200\nepochs: 2\nbatch_size: 20\n")
+    return path

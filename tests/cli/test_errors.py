@@ -1,0 +1,163 @@
+"""Wrong inputs: each a message of at most three lines with place and remedy, the right code, nothing left behind."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlptrain.datasets.idx import write_idx
+
+
+def config_with(text: str):
+    def make(folder: Path) -> list[str]:
+        (folder / "bad.yaml").write_text(text)
+        return ["bad.yaml"]
+
+    return make
+
+
+def override(*arguments: str):
+    return lambda folder: ["tiny.yaml", *arguments]
+
+
+def own_folder(spoil):
+    """A folder of the user's own with 20 images and labels, spoiled by ``spoil``."""
+
+    def make(folder: Path) -> list[str]:
+        data = folder / "own"
+        data.mkdir()
+        write_idx(data / "train-images-idx3-ubyte", np.zeros((20, 28, 28), np.uint8))
+        write_idx(data / "train-labels-idx1-ubyte", np.arange(20, dtype=np.uint8) % 10)
+        spoil(data)
+        return ["tiny.yaml", "dataset=./own"]
+
+    return make
+
+
+def cut_short(data: Path) -> None:
+    path = data / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def wrong_magic(data: Path) -> None:
+    path = data / "train-images-idx3-ubyte"
+    path.write_bytes(b"\x89PNG" + path.read_bytes()[4:])
+
+
+def fewer_labels(data: Path) -> None:
+    write_idx(data / "train-labels-idx1-ubyte", np.zeros(19, np.uint8))
+
+
+def empty(data: Path) -> None:
+    for path in data.iterdir():
+        path.unlink()
+
+
+def bomb(data: Path) -> None:
+    (data / "train-images-idx3-ubyte").unlink()
+    header = struct.pack(">IIII", 0x803, 20, 28, 28)
+    (data / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + bytes(50_000_000)))
+
+
+def vast(data: Path) -> None:
+    path = data / "train-images-idx3-ubyte"
+    path.write_bytes(struct.pack(">IIII", 0x803, 2**31 - 1, 28, 28) + bytes(1000))
+
+
+def blocked_runs_dir(folder: Path) -> list[str]:
+    (folder / "file").write_text("")
+    return ["tiny.yaml", "--runs-dir", "file/runs"]
+
+
+def existing_run(folder: Path) -> list[str]:
+    (folder / "runs/a").mkdir(parents=True)
+    return ["tiny.yaml", "--run", "a"]
+
+
+def damaged_model(folder: Path) -> list[str]:
+    (folder / "model.npz").write_bytes(b"PK\x03\x04 not really")
+    return ["tiny.yaml", "--from", "model.npz"]
+
+
+WRONG = {
+    "missing config": (lambda folder: ["nowhere.yaml"], 2, ["nowhere.yaml", "no such file"]),
+    "bad yaml": (config_with("epochs: 3\nhidden: [30\n"), 2, ["bad.yaml:2", "not valid YAML"]),
+    "unknown key": (config_with("epochs: 3\nlearning_rte: 1\n"), 2, ["bad.yaml:2", "did you mean 'learning_rate'?"]),
+    "duplicate key": (config_with("epochs: 3\nseed: 1\nepochs: 4\n"), 2, ["bad.yaml:3", "first on line 1"]),
+    "wrong type": (config_with("\nepochs: many\n"), 2, ["bad.yaml:2", "whole number", "'many'"]),
+    "true is not 1": (config_with("epochs: true\n"), 2, ["bad.yaml:1", "whole number", "true"]),
+    "alias bomb": (
+        config_with("a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
+            f"{c}: &{c} [{','.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefg", "bcdefgh", strict=True)
+        )),
+        2, ["bad.yaml:", "aliases expanded"],
+    ),
+    "negative rate": (override("learning_rate=-1"), 2, ["command line: learning_rate", "greater than 0 (got -1)"]),
+    "override without =": (override("learning_rate"), 2, ["'learning_rate'", "="]),
+    "unknown activation": (override("activation=rleu"), 2, ["activation", "did you mean 'relu'?"]),
+    "unsound pairing": (override("output=sigmoid"), 2, ["cross_entropy needs softmax"]),
+    "not yet there": (override("batch_norm=true"), 2, ["batch_norm", "not available", "false"]),
+    "sum of parts": (override("split=[0.7,0.2,0.2]"), 2, ["split", "sum 1"]),
+    "official without test file": (override("split=official"), 2, ["official", "[0.7, 0.2, 0.1]"]),
+    "impossible split": (own_folder(lambda data: None), 2, ["20", "split"]),
+    "subset too large": (override("subset=999999"), 2, ["999999", "3500"]),
+    "too large for memory": (override("hidden=[1000000,1000000]"), 2, ["GB", "available", "smaller"]),
+    "unknown dataset": (override("dataset=mnits"), 2, ["mnits", "did you mean 'mnist'?"]),
+    "missing dataset": (override("dataset=mnist"), 3, ["mlptrain download mnist", "dataset: sample"]),
+    "missing folder": (override("dataset=./nowhere"), 3, ["nowhere", "no such"]),
+    "cut short": (own_folder(cut_short), 3, ["own/train-images-idx3-ubyte", "15689", "15696"]),
+    "wrong magic": (own_folder(wrong_magic), 3, ["own/train-images-idx3-ubyte", "magic"]),
+    "labels and images": (own_folder(fewer_labels), 3, ["20", "19", "train-labels-idx1-ubyte"]),
+    "empty folder": (own_folder(empty), 3, ["own", "train-images-idx3-ubyte"]),
+    "gzip bomb": (own_folder(bomb), 3, ["train-images-idx3-ubyte.gz"]),
+    "vast header": (own_folder(vast), 3, ["train-images-idx3-ubyte"]),
+    "unwritable runs": (blocked_runs_dir, 3, ["file/runs", "--runs-dir"]),
+    "existing run": (existing_run, 2, ["runs/a", "--overwrite"]),
+    "run leads out": (override("--run", "../x"), 2, ["../x"]),
+    "damaged model": (damaged_model, 3, ["model.npz", "damaged"]),
+    "missing model": (override("--from", "nowhere"), 3, ["nowhere", "no run"]),
+    "threads": (override("--threads", "0"), 2, ["--threads"]),
+    "unknown option": (override("--fast"), 2, ["--fast"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_inputs(name, mlptrain, tiny, tmp_path):
+    make, code, parts = WRONG[name]
+    arguments = make(tmp_path)
+    if name == "impossible split":
+        arguments.append("split=[0.98,0.01,0.01]")
+    before = sorted(tmp_path.rglob("*"))
+    result = mlptrain("train", *arguments)
+    assert result.code == code, result.err
+    assert result.out == ""
+    for part in parts:
+        assert part in result.err
+    assert "Traceback" not in result.err
+    if not arguments[-1].startswith("--fast") and "--threads" not in arguments:  # Typer draws its own box for those
+        assert result.err.count("\n") <= 3 and result.err.startswith("mlptrain: ")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "parts"),
+    [
+        (["eval", "nowhere"], 3, ["nowhere", "no run"]),
+        (["eval", "a", "--split", "tset"], 2, ["tset", "test"]),
+        (["eval", "a", "--dataset", "./nowhere"], 3, ["nowhere"]),
+        (["eval", "a", "--min-accuracy", "1.0"], 5, ["below --min-accuracy 1"]),
+        (["config", "nowhere.yaml"], 2, ["nowhere.yaml"]),
+        (["config", "learning_rate=fast"], 2, ["learning_rate", "'fast'"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_inputs_of_other_commands(arguments, code, parts, mlptrain, tiny):
+    mlptrain("train", tiny, "--run", "a")
+    result = mlptrain(*arguments)
+    assert result.code == code, result.err
+    assert all(part in result.err for part in parts), result.err
+    assert result.err.count("\n") <= 3

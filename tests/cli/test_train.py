@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+
+def test_a_run_leaves_its_folder_and_ends_with_its_name(mlptrain, tiny, tmp_path):
+    result = mlptrain("train", tiny)
+    assert result.code == 0 and result.err == ""
+    assert result.out.splitlines()[-1] == "runs/tiny-001"
+    folder = tmp_path / "runs/tiny-001"
+    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "history.csv", "metrics.json", "model.npz"]
+    with (folder / "history.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["epochs"] == 2 and metrics["val_loss"] == float(rows[1]["val_loss"])
+    assert np.load(folder / "model.npz")["W1"].shape == (8, 784)
+
+
+def test_runs_are_numbered(mlptrain, tiny):
+    assert [mlptrain("train", tiny, "-q", "--json").code for _ in range(2)] == [0, 0]
+    assert json.loads(mlptrain("train", tiny, "-q", "--json").out)["run"] == "runs/tiny-003"
+
+
+def test_json_is_one_object_on_stdout(mlptrain, tiny):
+    result = mlptrain("train", tiny, "--json")
+    metrics = json.loads(result.out)
+    assert metrics["run"] == "runs/tiny-001" and metrics["stopped"] is None
+    assert metrics["data_fingerprint"].startswith("sha256:") and metrics["split_fingerprint"].startswith("sha256:")
+    assert "Epoch 2/2" in result.err
+
+
+def test_quiet_prints_nothing(mlptrain, tiny):
+    result = mlptrain("train", tiny, "--quiet")
+    assert (result.code, result.out, result.err) == (0, "", "")
+
+
+def test_plain_lines_hold_no_escapes(mlptrain, tiny, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    result = mlptrain("train", tiny)
+    assert "\x1b" not in result.out + result.err and "\r" not in result.out
+    assert "Epoch 1/2\n9/10" not in result.out and "Epoch 1/2\n10/10 - " in result.out
+
+
+def test_log_every(mlptrain, tiny):
+    lines = mlptrain("train", tiny, "epochs=5", "--log-every", 2).out.splitlines()
+    assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 2/5", "Epoch 4/5", "Epoch 5/5"]
+
+
+def test_min_accuracy(mlptrain, tiny):
+    assert mlptrain("train", tiny, "--min-accuracy", 0.05, "-q").code == 0
+    result = mlptrain("train", tiny, "--min-accuracy", 0.999, "--json", "-q")
+    assert result.code == 5
+    assert json.loads(result.out)["test_accuracy"] < 0.999
+    assert "runs/tiny-002: test accuracy" in result.err and "below --min-accuracy 0.999" in result.err
+
+
+def test_no_epochs_saves_and_tests_the_initial_model(mlptrain, tiny, tmp_path):
+    metrics = json.loads(mlptrain("train", tiny, "epochs=0", "--json", "-q").out)
+    assert metrics["epochs"] == 0 and metrics["loss"] is None and metrics["best_epoch"] is None
+    assert 0 <= metrics["test_accuracy"] < 0.5 and metrics["val_loss"] > 0
+    assert (tmp_path / "runs/tiny-001/history.csv").read_text().count("\n") == 1
+    assert (tmp_path / "runs/tiny-001/model.npz").exists()
+
+
+def test_a_saved_config_gives_the_same_model(mlptrain, tiny, tmp_path):
+    mlptrain("train", tiny, "seed=3", "learning_rate=1e-1", "--run", "a")
+    assert mlptrain("train", "runs/a/config.yaml", "--run", "b").code == 0
+    models = [(tmp_path / f"runs/{name}/model.npz").read_bytes() for name in "ab"]
+    assert models[0] == models[1]
+    histories = [(tmp_path / f"runs/{name}/history.csv").read_text().splitlines() for name in "ab"]
+    without_seconds = [[line.rpartition(",")[0] for line in history] for history in histories]
+    assert without_seconds[0] == without_seconds[1]
+    assert (tmp_path / "runs/a/config.yaml").read_bytes() == (tmp_path / "runs/b/config.yaml").read_bytes()
+
+
+def test_seeds_differ_but_are_measured_on_the_same_images(mlptrain, tiny):
+    first, second = (json.loads(mlptrain("train", tiny, f"seed={seed}", "--json").out) for seed in (1, 2))
+    assert first["split_fingerprint"] == second["split_fingerprint"]
+    assert first["test_loss"] != second["test_loss"]
+
+
+def test_an_existing_run_is_kept_unless_overwritten(mlptrain, tiny, tmp_path):
+    mlptrain("train", tiny, "--run", "a")
+    (tmp_path / "runs/a/notes.txt").write_text("mine")
+    before = (tmp_path / "runs/a/model.npz").read_bytes()
+    refused = mlptrain("train", tiny, "--run", "a", "seed=9")
+    assert refused.code == 2 and "runs/a" in refused.err and "--overwrite" in refused.err
+    assert (tmp_path / "runs/a/model.npz").read_bytes() == before
+    assert mlptrain("train", tiny, "--run", "a", "seed=9", "--overwrite").code == 0
+    assert (tmp_path / "runs/a/model.npz").read_bytes() != before
+    assert (tmp_path / "runs/a/notes.txt").read_text() == "mine"
+
+
+def test_overwrite_keeps_the_old_run_where_the_new_one_cannot_start(mlptrain, tiny, tmp_path):
+    mlptrain("train", tiny, "--run", "a")
+    assert mlptrain("train", tiny, "--run", "a", "--overwrite", "dataset=./nowhere").code == 3
+    assert (tmp_path / "runs/a/model.npz").exists()
+
+
+def test_a_dry_run_writes_nothing(mlptrain, tiny, tmp_path):
+    result = mlptrain("train", tiny, "--dry-run")
+    assert result.code == 0 and "784-8-10" in result.out
+    assert not (tmp_path / "runs").exists()
+    mlptrain("train", tiny, "--run", "a")
+    assert mlptrain("train", tiny, "--dry-run", "--run", "a").code == 2
+
+
+def test_from_starts_with_saved_weights(mlptrain, tiny):
+    first = json.loads(mlptrain("train", tiny, "--run", "a", "--json").out)
+    copied = json.loads(mlptrain("train", tiny, "--from", "a", "epochs=0", "seed=5", "--json").out)
+    assert copied["test_loss"] == first["test_loss"]
+    from_file = json.loads(mlptrain("train", tiny, "--from", "runs/a/model.npz", "epochs=0", "--json").out)
+    assert from_file["test_loss"] == first["test_loss"]
+    refused = mlptrain("train", tiny, "--from", "a", "hidden=[9]")
+    assert refused.code == 2 and "784-8-10" in refused.err and "784-9-10" in refused.err
+
+
+def test_a_time_limit_ends_with_a_tested_model(mlptrain, tiny, tmp_path):
+    started = time.perf_counter()
+    metrics = json.loads(mlptrain("train", tiny, "epochs=100000", "--time-limit", 0.5, "--json", "-q").out)
+    assert time.perf_counter() - started < 10
+    assert metrics["stopped"] == "time_limit" and metrics["test_loss"] > 0
+    assert 0 < metrics["epochs"] < 100000
+    assert (tmp_path / "runs/tiny-001/model.npz").exists()
+
+
+def test_divergence_is_exit_4_and_keeps_the_history(mlptrain, tiny, tmp_path):
+    result = mlptrain("train", tiny, "loss=mse", "output=linear", "activation=relu", "learning_rate=1e9", "--json")
+    assert result.code == 4 and result.out == ""
+    assert "diverged" in result.err and "epoch 1" in result.err and "learning_rate=1e+08" in result.err
+    assert sorted(path.name for path in (tmp_path / "runs/tiny-001").iterdir()) == ["config.yaml", "history.csv"]
+
+
+def test_a_key_that_the_optimizer_does_not_use_brings_one_warning(mlptrain, tiny):
+    result = mlptrain("train", tiny, "momentum=0.5", "--dry-run")
+    assert result.code == 0 and result.err.count("warning") == 1 and "momentum" in result.err
+
+
+def test_full_batch_is_one_step_an_epoch(mlptrain, tiny):
+    assert "Epoch 1/2\n1/1 - " in mlptrain("train", tiny, "batch_size=full").out
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "mlptrain", *map(str, arguments)]
+
+
+def test_the_thread_count_is_set_before_numpy_loads(tiny, tmp_path):
+    environment = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
+    for threads in (1, 2):
+        done = subprocess.run(
+            command("train", tiny, "--json", "-q", "--threads", threads),
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert json.loads(done.stdout)["threads"] == threads
+
+
+def test_a_closed_pipe_ends_it_quietly(tiny, tmp_path):
+    process = subprocess.Popen(
+        command("train", tiny, "epochs=2000"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(timeout=30), error) == (141, b"")
+
+
+def test_ctrl_c_is_exit_130_without_a_traceback(tiny, tmp_path):
+    process = subprocess.Popen(
+        command("train", tiny, "epochs=100000", "--run", "a"),
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("Epoch 3/"):
+        pass
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in error and "Traceback" not in error
+    with (tmp_path / "runs/a/history.csv").open() as stream:
+        assert len(list(csv.DictReader(stream))) >= 3
+
+
+@pytest.mark.mnist
+@pytest.mark.skipif("MLPTRAIN_DATA_DIR" not in os.environ, reason="needs the official MNIST files")
+def test_full_mnist_in_its_official_split(tmp_path):
+    config = tmp_path / "official.yaml"
+    config.write_text("dataset: mnist\nsplit: official\nhidden: [30]\nlearning_rate: 0.5\nepochs: 2\n")
+    done = subprocess.run(
+        command("train", config, "--json", "--min-accuracy", 0.92), cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "50,000 training, 10,000 validation, 10,000 test" in done.stderr
