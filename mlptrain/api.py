@@ -147,6 +147,8 @@ def train(
         What was asked for cannot be done; no folder is left behind.
     DivergedError
         The loss became non-finite; config and history stay in the folder, no model is written.
+    KeyboardInterrupt
+        As it came, with what the folder keeps as its text.
     """
     if run is not None:
         check_claimable(Path(runs_dir), run, overwrite=overwrite)
@@ -170,7 +172,11 @@ def train(
         on_report(report)
 
     trainer = Trainer(job.config, job.dataset, job.split, job.network)
-    outcome = _drive(trainer, time_limit, pass_on)
+    try:
+        outcome = _drive(trainer, time_limit, pass_on)
+    except KeyboardInterrupt:
+        kept = f"; {folder.path} keeps the history of {len(history)} finished epochs, no model" if folder else ""
+        raise KeyboardInterrupt(f"interrupted in epoch {len(history) + 1}{kept}") from None
     test_loss, test_accuracy = Evaluator(job.network, job.dataset, job.split.test).figures()
     if not math.isfinite(test_loss[0]):
         raise DivergedError("training diverged: the test loss is not a finite number\ntry a smaller learning_rate")

@@ -11,7 +11,7 @@ import typer
 
 def config(
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[CONFIG] [KEY=VALUE]...", help="A YAML config, and replaced keys.")
+        list[str] | None, typer.Argument(metavar="CONFIG KEY=VALUE", help="A YAML config, and replaced keys.")
     ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of configs.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="The config as one JSON object.")] = False,

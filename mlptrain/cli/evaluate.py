@@ -13,7 +13,7 @@ from mlptrain.cli.options import DataDir, Json, MinAccuracy, NoColor, Quiet, Run
 
 
 def evaluate(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, or names under --runs-dir.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Run folders, or names under --runs-dir.")],
     split: Annotated[str, typer.Option("--split", help="train, validation, test or all.", metavar="PART")] = "test",
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="Another dataset or folder of IDX files.", metavar="NAME|DIR")

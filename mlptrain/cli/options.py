@@ -22,4 +22,4 @@ MinAccuracy = Annotated[
     float | None,
     typer.Option("--min-accuracy", min=0.0, max=1.0, help="Exit 5 where the accuracy is lower.", metavar="X"),
 ]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Replace config keys.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Replace config keys.")]
