@@ -17,8 +17,8 @@ _CGROUP_LIMITS = (
 def _figures() -> Iterator[int]:
     """Every bound that this system states, in bytes."""
     with suppress(OSError, ValueError, IndexError):
-        lines = _MEMINFO.read_text().splitlines()
-        yield int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
+        _, _, rest = _MEMINFO.read_text().partition("MemAvailable:")
+        yield int(rest.split()[0]) * 1024
     for limit, used in _CGROUP_LIMITS:
         with suppress(OSError, ValueError):  # ValueError: the limit reads "max"
             yield max(0, int(limit.read_text()) - int(used.read_text()))

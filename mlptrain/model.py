@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.losses import OUTPUTS, PAIRINGS
 from mlptrain.engine.network import Architecture, Network, predict
 from mlptrain.errors import DataError
@@ -98,13 +99,17 @@ def load_model_file(path: Path) -> Model:
     _check_shapes(path, weights, biases)
     try:
         config = json.loads(text("config"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: its config is not JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise DataError(f"{path}: its config is not a mapping of keys to values")
     names = arrays.get("class_names", np.empty(0))
     if names.dtype.kind != "U" or names.shape != (len(biases[-1]),):
         raise DataError(f"{path}: class_names of shape {names.shape}; expected {len(biases[-1])} names")
     layers = (weights[0].shape[1], *(len(bias) for bias in biases))
     architecture = Architecture(layers, text("activation"), text("output"), text("loss"))
+    if architecture.activation not in ACTIVATIONS:
+        raise DataError(f"{path}: activation {architecture.activation!r} is not known here")
     if (architecture.loss, architecture.output) not in PAIRINGS or architecture.output not in OUTPUTS:
         raise DataError(f"{path}: loss {architecture.loss!r} with output {architecture.output!r} is not known here")
     return Model(architecture, weights, biases, tuple(names.tolist()), config)

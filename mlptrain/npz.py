@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -77,10 +78,16 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> np.n
         raise ValueError(f"{member.filename}: .npy version {version}")
     if int.from_bytes(content[_MAGIC_LENGTH + 2 : _MAGIC_LENGTH + 4], "little") > MAX_HEADER:
         raise ValueError(f"{member.filename}: header too long")
-    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=MAX_HEADER)
+    try:
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=MAX_HEADER)
+    except Exception as error:  # its parser meets hostile text with IndexError, TypeError, TokenError and others
+        raise ValueError(f"{member.filename}: no .npy header") from error
     if dtype.kind not in "fiubU" or fortran_order:
         raise ValueError(f"{member.filename}: arrays of {dtype} are not read")
     if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise ValueError(f"{member.filename}: {len(content) - stream.tell()} bytes for shape {shape} of {dtype}")
-    array: np.ndarray = np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape).copy()
+    flat = np.frombuffer(content, dtype, offset=stream.tell())
+    if dtype.kind == "U" and flat.view(np.dtype("u4").newbyteorder(dtype.byteorder)).max(initial=0) > sys.maxunicode:
+        raise ValueError(f"{member.filename}: text of characters that do not exist")
+    array: np.ndarray = flat.reshape(shape).copy()
     return array

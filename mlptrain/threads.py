@@ -41,7 +41,7 @@ def configured_threads() -> int | None:
     """The thread count that the environment states, or None."""
     for variable in VARIABLES:
         value = os.environ.get(variable, "")
-        if value.isdigit() and int(value) > 0:
+        if value.isdecimal() and int(value) > 0:
             return int(value)
     return None
 
