@@ -17,7 +17,7 @@ from mlptrain.config import Config, plain_values
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.dataset import load_dataset as _load_dataset
 from mlptrain.datasets.split import Split, make_split
-from mlptrain.engine.network import Network
+from mlptrain.engine.network import Architecture
 from mlptrain.errors import DivergedError, UsageError
 from mlptrain.evaluation import Evaluation, Evaluator, evaluate_models
 from mlptrain.model import Model, load_model_file, model_of
@@ -32,8 +32,9 @@ from mlptrain.runs import (
     load_run_config,
     load_run_model,
 )
+from mlptrain.stack import architecture_of
 from mlptrain.threads import configured_threads
-from mlptrain.trainer import Outcome, Trainer, architecture_of, batch_size_of, build_network, check_memory
+from mlptrain.trainer import Outcome, Trainer, batch_size_of, check_memory
 
 PARTS = ("train", "validation", "test", "all")
 
@@ -58,16 +59,21 @@ def load_dataset(name: str = "sample", *, data_dir: str | Path | None = None) ->
 
 @dataclass(frozen=True)
 class Job:
-    """A run made ready: config, data, split, and the network with its initial weights."""
+    """A run made ready: config, data, split, and the model whose weights it starts from, if any."""
 
     config: Config
     dataset: Dataset
     split: Split
-    network: Network
+    start: Model | None
+
+    @property
+    def architecture(self) -> Architecture:
+        """The network to train."""
+        return architecture_of(self.config, self.dataset.images.shape[1], self.dataset.classes)
 
     def describe(self, name: str) -> RunStart:
         """What is about to be trained, for people."""
-        architecture, config, split = self.network.architecture, self.config, self.split
+        architecture, config, split = self.architecture, self.config, self.split
         batch = batch_size_of(config, len(split.train))
         parts = (len(split.train), len(split.validation), len(split.test))
         return RunStart(
@@ -88,7 +94,7 @@ class Job:
 
 
 def prepare(config: Config, *, data_dir: str | Path | None = None, start: Model | None = None) -> Job:
-    """Load the data, split it, and build the network; writes nothing.
+    """Load the data, split it, and check that the network can be trained; writes nothing.
 
     ``start`` gives the initial weights instead of the config's seed.
 
@@ -100,17 +106,15 @@ def prepare(config: Config, *, data_dir: str | Path | None = None, start: Model 
     config = config.resolve()
     dataset = load_dataset(config.dataset, data_dir=data_dir)
     split = make_split(dataset, config.split, seed=config.split_seed, subset=config.subset)
-    architecture = architecture_of(config, dataset.images.shape[1], dataset.classes)
+    job = Job(config, dataset, split, start)
+    architecture = job.architecture
     check_memory(config, architecture, len(split.train))
-    network = build_network(config, architecture.layers[0], dataset.classes)
-    if start is not None:
-        if start.architecture.layers != architecture.layers:
-            raise UsageError(
-                f"--from: a model of layers {'-'.join(map(str, start.architecture.layers))}; this config builds "
-                f"{'-'.join(map(str, architecture.layers))}: set hidden to the model's"
-            )
-        network.assign(0, start.weights, start.biases)
-    return Job(config, dataset, split, network)
+    if start is not None and start.architecture.layers != architecture.layers:
+        raise UsageError(
+            f"--from: a model of layers {'-'.join(map(str, start.architecture.layers))}; this config builds "
+            f"{'-'.join(map(str, architecture.layers))}: set hidden to the model's"
+        )
+    return job
 
 
 @dataclass(frozen=True)
@@ -171,20 +175,21 @@ def train(
                 folder.append(report)
         on_report(report)
 
-    trainer = Trainer(job.config, job.dataset, job.split, job.network)
+    weights = None if start is None else (start.weights, start.biases)
+    trainer = Trainer(job.config, job.dataset, job.split, weights)
     try:
         outcome = _drive(trainer, time_limit, pass_on)
     except KeyboardInterrupt:
         kept = f"; {folder.path} keeps the history of {len(history)} finished epochs, no model" if folder else ""
         raise KeyboardInterrupt(f"interrupted in epoch {len(history) + 1}{kept}") from None
-    test_loss, test_accuracy = Evaluator(job.network, job.dataset, job.split.test).figures()
+    test_loss, test_accuracy = Evaluator(trainer.network, job.dataset, job.split.test).figures()
     if not math.isfinite(test_loss[0]):
         raise DivergedError("training diverged: the test loss is not a finite number\ntry a smaller learning_rate")
     end = _run_end(outcome, float(test_loss[0]), float(test_accuracy[0]))
     saved_config = plain_values(job.config)
     if Path(saved_config["dataset"]).is_absolute():
         saved_config["dataset"] = "folder"  # a model's bytes tell no path; its data is in data_fingerprint
-    model = model_of(job.network, job.dataset.class_names, saved_config)
+    model = model_of(trainer.network, job.dataset.class_names, saved_config)
     metrics = _metrics(job, end, folder)
     if folder is not None:
         folder.finish(model, metrics)
@@ -239,7 +244,7 @@ def _metrics(job: Job, end: RunEnd, folder: RunFolder | None) -> dict[str, Any]:
     return {
         "run": str(folder.path) if folder else None,
         **{key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in figures.items()},
-        "parameters": job.network.architecture.parameters,
+        "parameters": job.architecture.parameters,
         "seconds": round(end.seconds, 4),
         "samples_per_second": None if end.samples_per_second is None else round(end.samples_per_second),
         "stopped": end.stopped,

@@ -8,27 +8,10 @@ from typing import Any
 from mlptrain.complaints import Problem, enumerate_words
 from mlptrain.values import flow
 
-PENDING = (
-    "augment",
-    "batch_norm",
-    "dropout",
-    "input_dropout",
-    "schedule",
-    "l1",
-    "l2",
-    "max_norm",
-    "label_smoothing",
-    "clip_norm",
-    "ema",
-    "early_stopping",
-    "checkpoint_seconds",
-)
+PENDING = ("checkpoint_seconds",)
 """Keys that have to stay at their defaults for now."""
 
-AVAILABLE: dict[str, tuple[str, ...]] = {
-    "activation": ("sigmoid", "tanh", "relu"),
-    "optimizer": ("sgd", "momentum"),
-}
+AVAILABLE: dict[str, tuple[str, ...]] = {}
 """Keys of which only these values work so far."""
 
 

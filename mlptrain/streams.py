@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 # The numbers are part of every result's reproducibility: add names, never renumber them.
-STREAMS = {"split": 0, "init": 1, "batches": 2}
+STREAMS = {"split": 0, "init": 1, "batches": 2, "dropout": 3, "augment": 4}
 
 
-def stream(seed: int, name: str) -> np.random.Generator:
+def stream(seed: int, name: str, *counters: int) -> np.random.Generator:
     """The generator of ``seed`` for one use, independent of the streams of the other names.
 
     Two uses of one seed (initial weights and batch order, say) share no numbers, and drawing more for one
-    does not move the other.
+    does not move the other. ``counters`` (an epoch, a chunk) give a stream to each part of a use, which can
+    then be drawn without those before it.
     """
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS[name],)))
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS[name], *counters)))

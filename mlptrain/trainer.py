@@ -10,24 +10,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlptrain.config import Config
-from mlptrain.datasets.batches import CHUNK, Batches
+from mlptrain.datasets.augment import Augmentation
+from mlptrain.datasets.batches import CHUNK, Batches, Chunk
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
-from mlptrain.engine.network import Architecture, Network, TrainingPass
-from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer
+from mlptrain.engine.network import Architecture, Network
+from mlptrain.engine.optimizers import OPTIMIZERS
 from mlptrain.errors import ConfigError, DivergedError
 from mlptrain.evaluation import Evaluator, losses_and_hits
 from mlptrain.memory import available_memory, format_bytes
+from mlptrain.patience import Patience
 from mlptrain.reports import EpochReport, Progress
+from mlptrain.stack import Stack, Weights
 from mlptrain.streams import stream
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where training ended; the figures belong to the weights as they are then.
+    """Where training ended; the figures belong to the weights that are kept.
 
-    ``loss`` and ``accuracy`` are the last epoch's running means (of the epoch that a time limit cut short,
-    where it did), ``seconds`` and ``samples`` what training itself took and saw, validation not counted.
+    ``loss`` and ``accuracy`` are running means over the epoch after which the weights were kept (over the epoch
+    that a time limit cut short, where it did), ``seconds`` and ``samples`` what training itself took and saw,
+    validation not counted.
     """
 
     epochs: int
@@ -46,23 +50,11 @@ def batch_size_of(config: Config, images: int) -> int:
     return images if config.batch_size == "full" else min(config.batch_size, images)
 
 
-def build_network(config: Config, inputs: int, classes: int) -> Network:
-    """The config's network with its initial weights, drawn from its seed."""
-    network = Network(architecture_of(config, inputs, classes), members=1, dtype=config.dtype)
-    network.initialize(config.init, [stream(config.seed, "init")])
-    return network
-
-
-def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
-    """The config's layer sizes and functions for images of ``inputs`` pixels in ``classes`` classes."""
-    return Architecture((inputs, *config.hidden, classes), config.activation, config.output, config.loss)
-
-
 def check_memory(config: Config, architecture: Architecture, images: int) -> None:
     """Refuse, before anything is allocated, a network that would not fit in the memory available.
 
-    Counted are the parameters with gradients, optimiser state and the copy that is saved, three arrays a layer
-    of a batch's activations, and the chunk of images in flight.
+    Counted are the parameters with gradients, optimiser state, averages and the copies that are saved, four
+    arrays a layer of a batch's activations, and the chunks of images in flight.
 
     Raises
     ------
@@ -70,11 +62,16 @@ def check_memory(config: Config, architecture: Architecture, images: int) -> Non
         With the memory that training would take and what is available.
     """
     size, batch = np.dtype(config.dtype).itemsize, batch_size_of(config, images)
-    copies = 3 + OPTIMIZERS[config.optimizer].states
+    copies = (
+        3 + OPTIMIZERS[config.optimizer].states + 2 * (config.ema is not None) + (config.early_stopping is not None)
+    )
     pixels, classes = architecture.layers[0], architecture.layers[-1]
-    rows = max(CHUNK, batch)
+    rows = max(CHUNK, batch) * (1 + (config.augment is not None))
     needed = size * (
-        copies * architecture.parameters + 3 * batch * sum(architecture.layers[1:]) + rows * (pixels + 2 * classes)
+        copies * architecture.parameters
+        + 4 * batch * sum(architecture.layers[1:])
+        + rows * (pixels + 2 * classes)
+        + 2 * batch * pixels * (config.input_dropout > 0)
     )
     available = available_memory()
     if available is not None and needed > available:
@@ -83,6 +80,17 @@ def check_memory(config: Config, architecture: Architecture, images: int) -> Non
             f"of memory; {format_bytes(available)} are available\n"
             "make the hidden layers or the batch smaller"
         )
+
+
+def augmentation_of(config: Config) -> Augmentation | None:
+    """The config's augmentation, or None where images stay as they are."""
+    if config.augment is None:
+        return None
+    values = config.augment.model_dump(exclude={"elastic"})
+    elastic = config.augment.elastic
+    if elastic is not None:
+        values |= {"elastic_alpha": elastic.alpha, "elastic_sigma": elastic.sigma}
+    return Augmentation(**values)
 
 
 @dataclass
@@ -108,22 +116,23 @@ class _Running:
 
 
 class Trainer:
-    """Everything that the steps of a run share: network, optimiser, batches and passes."""
+    """One run: a stack of one network, its batches, and what is decided after each epoch."""
 
-    def __init__(self, config: Config, dataset: Dataset, split: Split, network: Network) -> None:
+    def __init__(self, config: Config, dataset: Dataset, split: Split, start: Weights | None = None) -> None:
         self.config = config
-        self.network = network
-        architecture = network.architecture
         size = batch_size_of(config, len(split.train))
-        self.batches = Batches(dataset, split.train, size, architecture.layers[-1], network.dtype)
-        rates = {"momentum": np.array([config.momentum])}
-        self.optimizer = Optimizer(config.optimizer, network, rates)
-        self.passes: dict[int, TrainingPass] = {}
-        self.validation = Evaluator(network, dataset, split.validation) if len(split.validation) else None
-        self.order = stream(config.seed if config.batch_seed is None else config.batch_seed, "batches")
+        self.batches = Batches(dataset, split.train, size, dataset.classes, config.dtype, augmentation_of(config))
+        pixels = dataset.images.shape[1]
+        self.stack = Stack([config], pixels, dataset.classes, config.epochs * len(self.batches), start)
+        self.network: Network = self.stack.plain
+        self.validation = Evaluator(self.network, dataset, split.validation) if len(split.validation) else None
+        self.seed = config.seed if config.batch_seed is None else config.batch_seed
+        self.order = stream(self.seed, "batches")
+        self.patience = Patience(config.early_stopping)
 
     def validate(self) -> tuple[float | None, float | None]:
         """Loss and accuracy on the validation part, or None and None without one."""
+        self.stack.refresh()
         if self.validation is None:
             return None, None
         loss, accuracy = self.validation.figures()
@@ -132,7 +141,8 @@ class Trainer:
     def run(self, time_limit: float | None = None) -> Generator[Progress | EpochReport, None, Outcome]:
         """Train epoch by epoch; reports go out after every chunk of batches and after every epoch.
 
-        ``time_limit`` (seconds) ends training after the step in which it passes.
+        ``time_limit`` (seconds) ends training after the step in which it passes. In the end ``network`` holds
+        the weights to keep.
 
         Raises
         ------
@@ -141,78 +151,84 @@ class Trainer:
         """
         config, began = self.config, time.perf_counter()
         deadline = math.inf if time_limit is None else began + time_limit
-        reports: list[EpochReport] = []
-        loss = accuracy = stopped = None
+        last: EpochReport | None = None
+        partial: _Running | None = None
+        stopped = None
         seconds, samples = 0.0, 0
         for epoch in range(1, config.epochs + 1):
             started, running = time.perf_counter(), _Running()
             for _ in self._train_epoch(epoch, running, deadline):
-                mean_loss, mean_accuracy = running.means
-                yield Progress(
-                    epoch,
-                    config.epochs,
-                    running.steps,
-                    len(self.batches),
-                    mean_loss,
-                    mean_accuracy,
-                    time.perf_counter() - started,
-                )
+                elapsed = time.perf_counter() - started
+                yield Progress(epoch, config.epochs, running.steps, len(self.batches), *running.means, elapsed)
             seconds += time.perf_counter() - started
             samples += running.samples
-            loss, accuracy = running.means
             if running.steps < len(self.batches):
-                stopped = "time_limit"
+                stopped, partial = "time_limit", running
                 break
-            val_loss, val_accuracy = self.validate()
-            self._check_finite(val_loss, f"validation loss after epoch {epoch}")
-            reports.append(
-                EpochReport(
-                    epoch,
-                    config.epochs,
-                    running.steps,
-                    loss,
-                    accuracy,
-                    val_loss,
-                    val_accuracy,
-                    config.learning_rate,
-                    time.perf_counter() - started,
-                )
-            )
-            yield reports[-1]
+            last = self._end_epoch(epoch, running, started)
+            yield last
+            if self.patience.exhausted and epoch < config.epochs:
+                stopped = "early_stopping"
+                break
             if time.perf_counter() > deadline and epoch < config.epochs:
                 stopped = "time_limit"
                 break
+        return self._outcome(last, partial, seconds, samples, stopped)
+
+    def _end_epoch(self, epoch: int, running: _Running, started: float) -> EpochReport:
+        """Validate, and let the schedule and early stopping take notice."""
         val_loss, val_accuracy = self.validate()
-        return Outcome(
-            len(reports), _best_epoch(reports), loss, accuracy, val_loss, val_accuracy, seconds, samples, stopped
+        self._check_finite(val_loss, f"validation loss after epoch {epoch}")
+        loss, accuracy = running.means
+        rate, elapsed = float(self.stack.last_rates[0]), time.perf_counter() - started
+        report = EpochReport(
+            epoch, self.config.epochs, running.steps, loss, accuracy, val_loss, val_accuracy, rate, elapsed
         )
+        self.stack.epoch_ended([val_loss])
+        self.patience.epoch(report, self.network.parameters.flat)
+        return report
+
+    def _outcome(
+        self, last: EpochReport | None, partial: _Running | None, seconds: float, samples: int, stopped: str | None
+    ) -> Outcome:
+        """The figures of the weights that are kept: the best epoch's where they are restored, else the last."""
+        epochs = last.epoch if last is not None else 0
+        best_epoch = self.patience.best.epoch if self.patience.best is not None else None
+        kept = last if partial is None else None
+        if self.patience.weights is not None:
+            kept = self.patience.best
+            np.copyto(self.network.parameters.flat, self.patience.weights)
+        if kept is not None:
+            loss: float | None
+            accuracy: float | None
+            loss, accuracy, val_loss, val_accuracy = kept.loss, kept.accuracy, kept.val_loss, kept.val_accuracy
+        else:
+            loss, accuracy = partial.means if partial is not None else (None, None)
+            val_loss, val_accuracy = self.validate()
+        return Outcome(epochs, best_epoch, loss, accuracy, val_loss, val_accuracy, seconds, samples, stopped)
 
     def _train_epoch(self, epoch: int, running: _Running, deadline: float) -> Generator[None, None, None]:
         """One pass over the training images, a chunk of batches at a time, until the deadline."""
-        for chunk in self.batches.epoch(self.order):
+        for chunk in self.batches.epoch(self.order, lambda number: stream(self.seed, "augment", epoch, number)):
             steps, batch = chunk.labels.shape
-            if batch not in self.passes:
-                self.passes[batch] = TrainingPass(self.network, batch, self.optimizer.gradients)
-            step, update = self.passes[batch], self.optimizer.update
             logits = np.empty((steps, 1, chunk.y.shape[1], batch), self.network.dtype)
-            scale, done = self.network.dtype.type(self.config.learning_rate / batch), 0
+            step, done = self.stack.step, 0
             with np.errstate(over="ignore", invalid="ignore"):
-                for x, y, z in zip(chunk.x, chunk.y, logits, strict=True):
-                    step.forward(x, z)
-                    step.backward(x, y, z, scale)
-                    update()
+                for x, y, z in zip(chunk.x, self.stack.targets(chunk.y), logits, strict=True):
+                    step(x, y, z)
                     done += 1
                     if time.perf_counter() > deadline:
                         break
-            self._measure(epoch, running, logits[:done], chunk.y[:done], chunk.labels[:done])
+            self._measure(epoch, running, chunk, logits[:done])
             yield
-            if done < steps or time.perf_counter() > deadline:
+            if time.perf_counter() > deadline:
                 return
 
-    def _measure(self, epoch: int, running: _Running, logits: np.ndarray, y: np.ndarray, labels: np.ndarray) -> None:
-        """Add the figures of some steps, from the weighted inputs that they left behind."""
-        config = self.config
-        losses, hits = losses_and_hits(config.loss, config.output, logits, y[:, np.newaxis], labels[:, np.newaxis])
+    def _measure(self, epoch: int, running: _Running, chunk: Chunk, logits: np.ndarray) -> None:
+        """Add the figures of the steps that left ``logits``, against the labels themselves, unsmoothed."""
+        config, steps = self.config, len(logits)
+        y, labels = chunk.y[:steps, np.newaxis], chunk.labels[:steps, np.newaxis]
+        losses, hits = losses_and_hits(config.loss, self.network.architecture.output, logits, y, labels)
         bad = ~np.isfinite(losses.sum(axis=(1, 2), dtype=np.float64))
         if bad.any():
             step = running.steps + int(bad.argmax()) + 1
@@ -226,9 +242,3 @@ class Trainer:
                 f"training diverged: the {what} is not a finite number (learning_rate {rate:g})\n"
                 f"try a smaller rate, learning_rate={rate / 10:g}, or weights that start smaller, init=auto"
             )
-
-
-def _best_epoch(reports: list[EpochReport]) -> int | None:
-    """The epoch of the lowest validation loss, the first of several, or None without one."""
-    scored = [(report.val_loss, report.epoch) for report in reports if report.val_loss is not None]
-    return min(scored)[1] if scored else None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
+from mlptrain.datasets.augment import Augmentation, Augmenter
 from mlptrain.datasets.dataset import Dataset
 
 # Images gathered at once. One call for many batches instead of one a batch; as float32 they take 6.4 MB, which
@@ -17,7 +19,7 @@ CHUNK = 2048
 @dataclass(frozen=True)
 class Chunk:
     """``steps`` batches of one size: ``x`` (steps, batch, pixels) in [0, 1], one-hot ``y`` (steps, classes, batch),
-    ``labels`` (steps, batch). The arrays are buffers, overwritten by the next chunk.
+    ``labels`` (steps, batch). The arrays are buffers, overwritten by the next chunk but one.
     """
 
     x: np.ndarray
@@ -25,50 +27,91 @@ class Chunk:
     labels: np.ndarray
 
 
+class _Buffers:
+    """Where one chunk is made."""
+
+    def __init__(self, rows: int, pixels: int, classes: int, dtype: np.dtype) -> None:
+        self.bytes = np.empty((rows, pixels), np.uint8)
+        self.x = np.empty((rows, pixels), dtype)
+        self.y = np.empty(rows * classes, dtype)
+
+
 class Batches:
     """The batches of an epoch over some images of a dataset: every image once, the last batch as short as it falls.
 
     Images stay bytes in the dataset and become floats, pixel / 255, as they are gathered; so the memory taken
-    is one chunk, whatever the size of the data.
+    is one chunk, whatever the size of the data. With an augmentation there are two: the next chunk's images are
+    moved on a thread of their own while the network trains on this one.
     """
 
     def __init__(
-        self, dataset: Dataset, indices: np.ndarray, batch_size: int, classes: int, dtype: str | np.dtype
+        self,
+        dataset: Dataset,
+        indices: np.ndarray,
+        batch_size: int,
+        classes: int,
+        dtype: str | np.dtype,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.dataset = dataset
         self.indices = indices
         self.batch_size = min(batch_size, len(indices))
         self.classes = classes
-        rows = min(max(CHUNK // self.batch_size, 1) * self.batch_size, len(indices))
+        self.dtype = np.dtype(dtype)
+        self.rows = min(max(CHUNK // self.batch_size, 1) * self.batch_size, len(indices))
+        self.augmenter = None
+        if augmentation is not None:
+            self.augmenter = Augmenter(dataset.shape, augmentation, dtype)
         pixels = dataset.images.shape[1]
-        self._bytes = np.empty((rows, pixels), np.uint8)
-        self._x = np.empty((rows, pixels), dtype)
-        self._y = np.empty(rows * classes, dtype)
-        self._scale = self._x.dtype.type(255)
+        self._buffers = [_Buffers(self.rows, pixels, classes, self.dtype) for _ in range(2 if augmentation else 1)]
         self._digits = np.arange(classes, dtype=np.uint8)[:, np.newaxis]
 
     def __len__(self) -> int:
         """Batches an epoch: ceil(images / batch size)."""
         return -(-len(self.indices) // self.batch_size)
 
-    def epoch(self, rng: np.random.Generator | None = None) -> Iterator[Chunk]:
-        """Every image once, shuffled by ``rng`` or, without one, in the order of the indices."""
+    def epoch(
+        self,
+        rng: np.random.Generator | None = None,
+        augment: Callable[[int], np.random.Generator] | None = None,
+    ) -> Iterator[Chunk]:
+        """Every image once, shuffled by ``rng`` or, without one, in the order of the indices.
+
+        ``augment`` gives the generator for each chunk, by its number within the epoch, where images are moved.
+        """
         indices = self.indices if rng is None else self.indices[rng.permutation(len(self.indices))]
         whole = len(indices) - len(indices) % self.batch_size
-        for start in range(0, whole, len(self._x)):
-            yield self._gather(indices[start : min(start + len(self._x), whole)], self.batch_size)
+        pieces = [
+            (indices[start : min(start + self.rows, whole)], self.batch_size) for start in range(0, whole, self.rows)
+        ]
         if whole < len(indices):
-            yield self._gather(indices[whole:], len(indices) - whole)
+            pieces.append((indices[whole:], len(indices) - whole))
+        if self.augmenter is None or augment is None:
+            for rows, batch_size in pieces:
+                yield self._gather(rows, batch_size, self._buffers[0], None)
+            return
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            ahead = thread.submit(self._gather, *pieces[0], self._buffers[0], augment(0))
+            for number in range(1, len(pieces) + 1):
+                chunk = ahead.result()
+                if number < len(pieces):
+                    ahead = thread.submit(self._gather, *pieces[number], self._buffers[number % 2], augment(number))
+                yield chunk
 
-    def _gather(self, indices: np.ndarray, batch_size: int) -> Chunk:
+    def _gather(
+        self, indices: np.ndarray, batch_size: int, buffers: _Buffers, rng: np.random.Generator | None
+    ) -> Chunk:
         """The images at ``indices``, a multiple of ``batch_size``, as a chunk."""
         rows, steps = len(indices), len(indices) // batch_size
-        raw, x = self._bytes[:rows], self._x[:rows]
+        raw, x = buffers.bytes[:rows], buffers.x[:rows]
         # mode="clip" lets NumPy write straight into ``out``; the indices are in range.
         np.take(self.dataset.images, indices, axis=0, out=raw, mode="clip")
-        np.copyto(x, raw)
-        x /= self._scale
+        if rng is not None and self.augmenter is not None:
+            self.augmenter.apply(raw, rng, x)
+        else:
+            np.copyto(x, raw)
+            x /= self.dtype.type(255)
         labels = self.dataset.labels[indices].reshape(steps, batch_size)
-        y = self._y[: rows * self.classes].reshape(steps, self.classes, batch_size)
+        y = buffers.y[: rows * self.classes].reshape(steps, self.classes, batch_size)
         np.equal(labels[:, np.newaxis, :], self._digits, out=y)
         return Chunk(x.reshape(steps, batch_size, -1), y, labels)

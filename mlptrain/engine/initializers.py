@@ -68,7 +68,18 @@ INITIALIZERS: dict[str, Initializer] = {
 }
 
 # What ``auto`` takes for a hidden layer of each activation; output layers take AUTO_OUTPUT.
-AUTO = {"sigmoid": "glorot_uniform", "tanh": "glorot_uniform", "relu": "he_normal"}
+AUTO = {
+    "sigmoid": "glorot_uniform",
+    "tanh": "glorot_uniform",
+    "linear": "glorot_uniform",
+    "relu": "he_normal",
+    "leaky_relu": "he_normal",
+    "elu": "he_normal",
+    "gelu": "he_normal",
+    "silu": "he_normal",
+    "softplus": "he_normal",
+    "selu": "lecun_normal",
+}
 AUTO_OUTPUT = "glorot_uniform"
 
 

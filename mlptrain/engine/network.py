@@ -1,53 +1,77 @@
-"""K multilayer perceptrons of one shape: parameters, forward and backward pass."""
+"""K multilayer perceptrons of one shape: parameters, and the forward pass of the plain network."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.initializers import layer_initializers
-from mlptrain.engine.losses import OUTPUTS, PAIRINGS
+from mlptrain.engine.losses import OUTPUTS
+from mlptrain.engine.normalization import fold
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What K networks have in common: layer sizes from input to output, and the functions between them."""
+    """What K networks have in common: layer sizes from input to output, and the functions between them.
+
+    With ``batch_norm`` the weighted inputs of the hidden layers are normalised before the activation.
+    """
 
     layers: tuple[int, ...]
     activation: str
     output: str
     loss: str
+    batch_norm: bool = False
 
     @property
     def parameters(self) -> int:
-        """Weights and biases of one network."""
-        return sum(out * (inputs + 1) for inputs, out in pairwise(self.layers))
+        """Weights, biases and gains of one network."""
+        gains = sum(self.layers[1:-1]) if self.batch_norm else 0
+        return gains + sum(out * (inputs + 1) for inputs, out in pairwise(self.layers))
 
 
 class Parameters:
-    """The weights and biases of K networks, or their gradients: one flat array, and each as a view of it.
+    """The parameters of K networks, or their gradients: one flat array, and each as a view of it.
 
-    ``flat`` holds all weights, then all biases; ``weights[l]`` is ``(K, out, in)`` and ``biases[l]``
-    ``(K, out, 1)``. An update that is the same for every entry is one operation on ``flat``.
+    ``flat`` holds all weights, then all biases, then the gains of batch normalisation; ``weights[l]`` is
+    ``(K, out, in)``, ``biases[l]`` and ``gains[l]`` ``(K, out, 1)``. An update that is the same for every
+    entry is one operation on ``flat``; ``weight_entries`` of them are weights.
     """
 
-    def __init__(self, layers: Sequence[int], members: int, dtype: np.dtype) -> None:
+    def __init__(self, architecture: Architecture, members: int, dtype: np.dtype) -> None:
+        layers = architecture.layers
         shapes = [(members, out, inputs) for inputs, out in pairwise(layers)]
         shapes += [(members, out, 1) for out in layers[1:]]
+        shapes += [(members, out, 1) for out in layers[1:-1] if architecture.batch_norm]
         ends = np.cumsum([np.prod(shape) for shape in shapes])
+        depth = len(layers) - 1
         self.flat = np.zeros(ends[-1], dtype)
+        self.weight_entries = int(ends[depth - 1])
         views = [part.reshape(shape) for part, shape in zip(np.split(self.flat, ends[:-1]), shapes, strict=True)]
-        self.weights = views[: len(layers) - 1]
-        self.biases = views[len(layers) - 1 :]
+        self.weights, self.biases, self.gains = views[:depth], views[depth : 2 * depth], views[2 * depth :]
 
     @property
     def arrays(self) -> list[np.ndarray]:
-        """Every view: the weights, then the biases, each with the model axis first."""
-        return self.weights + self.biases
+        """Every view, in the order of ``flat``, each with the model axis first."""
+        return self.weights + self.biases + self.gains
+
+
+class Statistics:
+    """The running means and variances of the normalised layers of K networks, as views of one flat array."""
+
+    def __init__(self, architecture: Architecture, members: int, dtype: np.dtype) -> None:
+        shapes = [(members, out, 1) for out in architecture.layers[1:-1] if architecture.batch_norm] * 2
+        ends = np.cumsum([np.prod(shape, dtype=int) for shape in shapes], dtype=int)
+        self.flat = np.zeros(ends[-1] if shapes else 0, dtype)
+        parts = np.split(self.flat, ends[:-1]) if shapes else []
+        views = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+        self.means, self.variances = views[: len(views) // 2], views[len(views) // 2 :]
+        for variance in self.variances:
+            variance[:] = 1
 
 
 class Network:
@@ -57,15 +81,18 @@ class Network:
         self.architecture = architecture
         self.members = members
         self.dtype = np.dtype(dtype)
-        self.parameters = Parameters(architecture.layers, members, self.dtype)
+        self.parameters = Parameters(architecture, members, self.dtype)
+        self.statistics = Statistics(architecture, members, self.dtype)
+        for gains in self.parameters.gains:
+            gains[:] = 1
 
     def initialize(self, init: str, generators: Sequence[np.random.Generator]) -> None:
         """Draw the initial weights of member k from ``generators[k]``, layer by layer."""
         layers = self.architecture.layers
         initializers = layer_initializers(init, self.architecture.activation, len(layers) - 1)
         for k, rng in enumerate(generators):
-            for index, (initializer, fan_in, fan_out) in enumerate(zip(initializers, layers, layers[1:], strict=False)):
-                weights, biases = initializer(rng, fan_in, fan_out)
+            for index, (initializer, sizes) in enumerate(zip(initializers, pairwise(layers), strict=True)):
+                weights, biases = initializer(rng, *sizes)
                 self.parameters.weights[index][k] = weights
                 self.parameters.biases[index][k, :, 0] = biases
 
@@ -82,9 +109,40 @@ class Network:
             [biases[member, :, 0].copy() for biases in self.parameters.biases],
         )
 
+    def plain(self) -> Network:
+        """A network without normalisation that computes what this one does with its running statistics.
+
+        It is this network where that has no normalisation, else a new one that ``refresh`` keeps up to date.
+        """
+        if not self.architecture.batch_norm:
+            return self
+        plain = Network(replace(self.architecture, batch_norm=False), self.members, self.dtype)
+        refresh(plain, self.parameters, self.statistics)
+        return plain
+
+
+def refresh(plain: Network, parameters: Parameters, statistics: Statistics) -> None:
+    """Write into a plain network what parameters and running statistics compute together."""
+    target = plain.parameters
+    if not parameters.gains:
+        np.copyto(target.flat, parameters.flat)
+        return
+    for index, gains in enumerate(parameters.gains):
+        fold(
+            parameters.weights[index],
+            gains,
+            parameters.biases[index],
+            statistics.means[index],
+            statistics.variances[index],
+            target.weights[index],
+            target.biases[index],
+        )
+    np.copyto(target.weights[-1], parameters.weights[-1])
+    np.copyto(target.biases[-1], parameters.biases[-1])
+
 
 class ForwardPass:
-    """The forward pass for batches of one size, in buffers of its own."""
+    """The forward pass of a plain network for batches of one size, in buffers of its own."""
 
     def __init__(self, network: Network, batch_size: int) -> None:
         members, layers = network.members, network.architecture.layers
@@ -94,6 +152,7 @@ class ForwardPass:
         # The first layer of all K networks is one product: (K·out, in) times (in, batch), without a copy.
         self.first_weights = network.parameters.weights[0].reshape(-1, layers[0])
         self.activations = [np.empty((members, units, batch_size), network.dtype) for units in layers[1:-1]]
+        self.scratch = [np.empty_like(a) for a in self.activations]
 
     def forward(self, x: np.ndarray, logits: np.ndarray) -> None:
         """Write the weighted inputs of the output units, a = f(W·a + b) layer by layer and W·a + b at the end.
@@ -106,65 +165,13 @@ class ForwardPass:
         outs[0] += parameters.biases[0]
         for index in range(1, len(outs)):
             a = outs[index - 1]
-            self.apply(a)
+            self.apply(a, self.scratch[index - 1])
             np.matmul(parameters.weights[index], a, out=outs[index])
             outs[index] += parameters.biases[index]
 
 
-class TrainingPass(ForwardPass):
-    """Forward and backward for batches of one size; nothing is allocated in a step but views."""
-
-    def __init__(self, network: Network, batch_size: int, gradients: Parameters) -> None:
-        super().__init__(network, batch_size)
-        architecture, members, dtype = network.architecture, network.members, network.dtype
-        layers = architecture.layers
-        self.gradients = gradients
-        self.output_delta = PAIRINGS[architecture.loss, architecture.output].delta
-        self.activation_backward = ACTIVATIONS[architecture.activation].backward
-        self.deltas = [np.empty((members, units, batch_size), dtype) for units in layers[1:]]
-        self.scratch = [np.empty_like(delta) for delta in self.deltas]
-        self.column = np.empty((members, 1, batch_size), dtype)
-        self.ones = np.ones((batch_size, 1), dtype)
-        self.first_delta = self.deltas[0].reshape(-1, batch_size)
-        self.first_gradient = gradients.weights[0].reshape(-1, layers[0])
-        transposed = [a.transpose(0, 2, 1) for a in self.activations]
-        # Layer by layer from the output down to the second: what the chain rule needs there.
-        self.upper_layers = [
-            (
-                self.deltas[index],
-                transposed[index - 1],
-                gradients.weights[index],
-                gradients.biases[index],
-                network.parameters.weights[index].transpose(0, 2, 1),
-                self.deltas[index - 1],
-                self.activations[index - 1],
-                self.scratch[index - 1],
-            )
-            for index in range(len(layers) - 2, 0, -1)
-        ]
-
-    def backward(self, x: np.ndarray, y: np.ndarray, logits: np.ndarray, scale: np.ndarray | float) -> None:
-        """Backpropagation (Nielsen, eq. BP1 to BP4) of the batch that ``forward`` has just seen.
-
-        ``y`` holds the targets ``(classes, batch)`` or ``(K, classes, batch)``. The gradients are those of
-        the *sum* of the costs times ``scale`` (a number or ``(K, 1, 1)``): 1/batch makes them the gradients
-        of the mean, rate/batch the step of gradient descent, at the price of one small product.
-        """
-        delta, ones = self.deltas[-1], self.ones
-        self.output_delta(logits, y, delta, self.scratch[-1], self.column)
-        delta *= scale
-        for delta, a_transposed, dw, db, w_transposed, lower_delta, a, scratch in self.upper_layers:
-            np.matmul(delta, a_transposed, out=dw)
-            # A product with ones sums the rows 3 to 4 times faster than add.reduce (512 × 128: 3.6 against 15.8 µs).
-            np.matmul(delta, ones, out=db)
-            np.matmul(w_transposed, delta, out=lower_delta)
-            self.activation_backward(lower_delta, a, scratch)
-        np.matmul(self.first_delta, x, out=self.first_gradient)
-        np.matmul(self.deltas[0], ones, out=self.gradients.biases[0])
-
-
 def predict(network: Network, x: np.ndarray) -> np.ndarray:
-    """The output activations ``(K, classes, n)`` for examples ``x`` ``(n, inputs)``."""
+    """The output activations ``(K, classes, n)`` of a plain network for examples ``x`` ``(n, inputs)``."""
     logits = np.empty((network.members, network.architecture.layers[-1], len(x)), network.dtype)
     ForwardPass(network, len(x)).forward(np.ascontiguousarray(x, network.dtype), logits)
     a = np.empty_like(logits)

@@ -1,30 +1,31 @@
 """Optimisers: each is one update rule for a weight array, its gradient and its state, in place.
 
-With per-network numbers (rates, momenta) the arrays have the model axis first and the numbers are ``(K, 1, 1)``.
+A rule reads its numbers from ``h``: the learning rate η as ``rate``, its hyperparameters, and t, the steps
+counted from 1. They are scalars, or ``(K, 1, 1)`` where the networks of a stack differ. The gradient g and
+``scratch`` are the rule's to overwrite. Rules that are linear in g get η g instead (see ``TrainingPass.backward``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from mlptrain.engine.blocks import blocks
 from mlptrain.engine.network import Network, Parameters
 
-Number = np.ndarray | float
-
-# Entries of a weight array that a rule of several passes works on at once: with its gradient and one state array
-# they take 768 kB in float32, within a core's second-level cache.
-BLOCK = 65_536
+State = tuple[np.ndarray, ...]
+Numbers = Mapping[str, Any]
 
 
-def sgd(w: np.ndarray, step: np.ndarray, state: tuple[np.ndarray, ...], h: Mapping[str, Number]) -> None:
+def sgd(w: np.ndarray, step: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
     """w ← w − η g (Robbins & Monro 1951); ``step`` is η g."""
     np.subtract(w, step, out=w)
 
 
-def momentum(w: np.ndarray, step: np.ndarray, state: tuple[np.ndarray, ...], h: Mapping[str, Number]) -> None:
+def momentum(w: np.ndarray, step: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
     """v ← μ v − η g;  w ← w + v (Polyak 1964, in the form of Sutskever et al. 2013); ``step`` is η g."""
     (velocity,) = state
     velocity *= h["momentum"]
@@ -32,50 +33,288 @@ def momentum(w: np.ndarray, step: np.ndarray, state: tuple[np.ndarray, ...], h: 
     w += velocity
 
 
+def nesterov(w: np.ndarray, step: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+    """v ← μ v − η g;  w ← w + μ v − η g (Nesterov 1983, in the form of Sutskever et al. 2013); ``step`` is η g."""
+    (velocity,) = state
+    velocity *= h["momentum"]
+    velocity -= step
+    w -= step
+    np.multiply(velocity, h["momentum"], out=step)
+    w += step
+
+
+def adagrad(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+    """s ← s + g²;  w ← w − η g / (√s + ε) (Duchi et al. 2011)."""
+    (squares,) = state
+    np.multiply(g, g, out=scratch)
+    squares += scratch
+    np.sqrt(squares, out=scratch)
+    scratch += h["epsilon"]
+    g /= scratch
+    g *= h["rate"]
+    w -= g
+
+
+def rmsprop(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+    """s ← ρ s + (1 − ρ) g²;  w ← w − η g / (√s + ε) (Tieleman & Hinton 2012, lecture 6.5)."""
+    (squares,) = state
+    np.multiply(g, g, out=scratch)
+    scratch *= h["1-rho"]
+    squares *= h["rho"]
+    squares += scratch
+    np.sqrt(squares, out=scratch)
+    scratch += h["epsilon"]
+    g /= scratch
+    g *= h["rate"]
+    w -= g
+
+
+def adadelta(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+    """s ← ρ s + (1 − ρ) g²;  d = √(u + ε) / √(s + ε) · g;  u ← ρ u + (1 − ρ) d²;  w ← w − η d (Zeiler 2012)."""
+    squares, updates = state
+    np.multiply(g, g, out=scratch)
+    scratch *= h["1-rho"]
+    squares *= h["rho"]
+    squares += scratch
+    np.add(updates, h["epsilon"], out=scratch)
+    g *= np.sqrt(scratch, out=scratch)
+    np.add(squares, h["epsilon"], out=scratch)
+    g /= np.sqrt(scratch, out=scratch)
+    np.multiply(g, g, out=scratch)
+    scratch *= h["1-rho"]
+    updates *= h["rho"]
+    updates += scratch
+    g *= h["rate"]
+    w -= g
+
+
+def adam(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+    """m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  w ← w − η m̂ / (√v̂ + ε) (Kingma & Ba 2015).
+
+    m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). The state holds m / (1 − β₁) and v / (1 − β₂), which takes two passes
+    fewer; ``_adam_numbers`` puts the factors together.
+    """
+    mean, squares = state
+    mean *= h["beta1"]
+    mean += g
+    squares *= h["beta2"]
+    g *= g
+    squares += g
+    np.sqrt(squares, out=g)
+    g += h["scaled epsilon"]
+    np.divide(mean, g, out=g)
+    g *= h["scaled rate"]
+    w -= g
+
+
+def _adam_numbers(h: Numbers, t: int) -> dict[str, Any]:
+    """√v̂ is √(v / (1 − β₂)) over √((1 − β₂ᵗ) / (1 − β₂)), and m̂ likewise."""
+    root = np.sqrt((1 - h["beta2"] ** t) / (1 - h["beta2"]))
+    share = (1 - h["beta1"]) / (1 - h["beta1"] ** t)
+    return {"scaled epsilon": h["epsilon"] * root, "scaled rate": h["rate"] * share * root}
+
+
+def nadam(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+    """Adam with Nesterov's look-ahead: w ← w − η [μₜ₊₁ m / (1 − Πμ μₜ₊₁) + (1 − μₜ) g / (1 − Πμ)] / (√v̂ + ε).
+
+    μₜ = β₁ (1 − ½ · 0.96^(t/250)), m and v as Adam's (Dozat 2016, algorithm 2, with the schedule of its section 3.2).
+    """
+    mean, squares = state
+    mean *= h["beta1"]
+    np.multiply(g, h["1-beta1"], out=scratch)
+    mean += scratch
+    np.multiply(g, g, out=scratch)
+    scratch *= h["1-beta2"]
+    squares *= h["beta2"]
+    squares += scratch
+    np.multiply(mean, h["mean rate"], out=scratch)
+    g *= h["gradient rate"]
+    g += scratch
+    np.divide(squares, h["1-beta2^t"], out=scratch)
+    np.sqrt(scratch, out=scratch)
+    scratch += h["epsilon"]
+    g /= scratch
+    w -= g
+
+
+def _nadam_numbers(h: Numbers, t: int) -> dict[str, Any]:
+    def mu(step: Any) -> Any:
+        return h["beta1"] * (1 - 0.5 * 0.96 ** (step * 0.004))
+
+    product = mu(t) if t == 1 else h["product"] * mu(t)
+    following = mu(t + 1)
+    return {
+        "product": product,
+        "mean rate": h["rate"] * following / (1 - product * following),
+        "gradient rate": h["rate"] * (1 - mu(t)) / (1 - product),
+        "1-beta1": 1 - h["beta1"],
+        "1-beta2": 1 - h["beta2"],
+        "1-beta2^t": 1 - h["beta2"] ** t,
+    }
+
+
+def _rho_numbers(h: Numbers, t: int) -> dict[str, Any]:
+    return {"1-rho": 1 - h["rho"]}
+
+
+def _no_numbers(h: Numbers, t: int) -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Rule:
-    """An update rule, the number of state arrays it keeps, and the hyperparameters it reads."""
+    """An update rule, its state arrays, the hyperparameters it reads and the numbers it derives from them a step.
 
-    update: Callable[[np.ndarray, np.ndarray, tuple[np.ndarray, ...], Mapping[str, Number]], None]
+    ``linear``: it takes η g. ``decoupled``: weights decay by themselves, w ← w − η · decay · w, before the rule.
+    """
+
+    update: Callable[[np.ndarray, np.ndarray, State, np.ndarray, Numbers], None]
     states: int
     hyperparameters: tuple[str, ...] = ()
+    numbers: Callable[[Numbers, int], dict[str, Any]] = _no_numbers
+    linear: bool = False
+    decoupled: bool = False
 
 
 OPTIMIZERS: dict[str, Rule] = {
-    "sgd": Rule(sgd, states=0),
-    "momentum": Rule(momentum, states=1, hyperparameters=("momentum",)),
+    "sgd": Rule(sgd, 0, linear=True),
+    "momentum": Rule(momentum, 1, ("momentum",), linear=True),
+    "nesterov": Rule(nesterov, 1, ("momentum",), linear=True),
+    "adagrad": Rule(adagrad, 1, ("epsilon",)),
+    "adadelta": Rule(adadelta, 2, ("rho", "epsilon"), _rho_numbers),
+    "rmsprop": Rule(rmsprop, 1, ("rho", "epsilon"), _rho_numbers),
+    "adam": Rule(adam, 2, ("beta1", "beta2", "epsilon"), _adam_numbers),
+    "adamw": Rule(adam, 2, ("beta1", "beta2", "epsilon", "decay"), _adam_numbers, decoupled=True),
+    "nadam": Rule(nadam, 2, ("beta1", "beta2", "epsilon"), _nadam_numbers),
 }
 
 
-class Optimizer:
-    """A rule at work on the parameters of K networks.
+@dataclass(frozen=True)
+class Penalties:
+    """What is added to a rule, a number a network ``(K,)`` each; 0, or infinity for the bounds, is nothing.
 
-    Both rules are linear in the gradient, so the rate is not multiplied into every gradient: it rides on the
-    output delta (see ``TrainingPass.backward``), whose ten rows are the smallest array of the step.
+    l1 adds l1 Σ|w| to the cost and l2 adds l2/2 Σ w², of the weights only; ``clip_norm`` bounds the norm of a
+    network's whole gradient (Pascanu et al. 2013), ``max_norm`` that of each unit's incoming weights after a
+    step (Srivastava et al. 2014).
     """
 
-    def __init__(self, name: str, network: Network, hyperparameters: Mapping[str, np.ndarray]) -> None:
-        """``hyperparameters`` has an array ``(K,)`` for each name that the rule reads."""
-        self.rule = OPTIMIZERS[name]
-        self.gradients = Parameters(network.architecture.layers, network.members, network.dtype)
-        self.states = [
-            Parameters(network.architecture.layers, network.members, network.dtype) for _ in range(self.rule.states)
-        ]
-        values = {key: np.asarray(hyperparameters[key], network.dtype) for key in self.rule.hyperparameters}
-        uniform = all((value == value[0]).all() for value in values.values())
-        tensors = [network.parameters, self.gradients, *self.states]
-        if uniform:
-            self.hyperparameters: dict[str, Number] = {key: value[0] for key, value in values.items()}
-            block = BLOCK if self.rule.states else network.parameters.flat.size
-            starts = range(0, network.parameters.flat.size, block)
-            groups = [[tensor.flat[start : start + block] for tensor in tensors] for start in starts]
-        else:
-            self.hyperparameters = {key: value.reshape(-1, 1, 1) for key, value in values.items()}
-            groups = [list(arrays) for arrays in zip(*(tensor.arrays for tensor in tensors), strict=True)]
-        self.groups = [(group[0], group[1], tuple(group[2:])) for group in groups]
+    l1: np.ndarray
+    l2: np.ndarray
+    clip_norm: np.ndarray
+    max_norm: np.ndarray
 
-    def update(self) -> None:
-        """Apply the rule to every parameter, from the steps η g that the backward pass left in ``gradients``."""
-        update, h = self.rule.update, self.hyperparameters
-        for w, step, state in self.groups:
-            update(w, step, state, h)
+
+def no_penalties(members: int) -> Penalties:
+    """Penalties that do nothing."""
+    return Penalties(np.zeros(members), np.zeros(members), np.full(members, np.inf), np.full(members, np.inf))
+
+
+class Optimizer:
+    """A rule at work on the parameters of K networks, step by step.
+
+    For rules that are linear in the gradient the rate is not multiplied into every gradient: it rides on the
+    output delta, whose ten rows are the smallest array of the step.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: Network,
+        hyperparameters: Mapping[str, np.ndarray],
+        penalties: Penalties | None = None,
+        *,
+        same_rates: bool = True,
+    ) -> None:
+        """``hyperparameters`` has an array ``(K,)`` for each name that the rule reads.
+
+        ``same_rates`` says that the K networks will have one learning rate at every step.
+        """
+        self.rule = OPTIMIZERS[name]
+        self.network = network
+        self.penalties = penalties or no_penalties(network.members)
+        self.gradients = Parameters(network.architecture, network.members, network.dtype)
+        self.states = [
+            Parameters(network.architecture, network.members, network.dtype) for _ in range(self.rule.states)
+        ]
+        self.steps = 0
+        values = {key: np.asarray(hyperparameters[key], np.float64) for key in self.rule.hyperparameters}
+        values |= {"l1": self.penalties.l1, "l2": self.penalties.l2}
+        self._penalized = bool(self.penalties.l1.any() or self.penalties.l2.any())
+        self._clipped = bool(np.isfinite(self.penalties.clip_norm).any())
+        self._bounded = bool(np.isfinite(self.penalties.max_norm).any())
+        self._reads_rate = not self.rule.linear or self._penalized
+        self._uniform = all((value == value[0]).all() for value in values.values())
+        self._uniform &= same_rates or not self._reads_rate
+        self._numbers: dict[str, Any] = {key: self._number(value) for key, value in values.items()}
+        tensors = [network.parameters, self.gradients, *self.states]
+        self._blocks = blocks(tensors, uniform=self._uniform)
+        largest = max(block.arrays[0].size for block in self._blocks)
+        buffer = np.empty(largest, network.dtype)
+        self._scratch = [buffer[: block.arrays[0].size].reshape(block.arrays[0].shape) for block in self._blocks]
+
+    def _number(self, values: np.ndarray) -> Any:
+        """A number a network as the rule wants it: one scalar, or ``(K, 1, 1)``."""
+        dtype = self.network.dtype
+        return dtype.type(values[0]) if self._uniform else values.astype(dtype).reshape(-1, 1, 1)
+
+    def delta_scale(self, rates: np.ndarray, batch_size: int) -> Any:
+        """What the output delta of a batch is to be multiplied by, for learning rates ``(K,)``."""
+        scale = (rates if self.rule.linear else np.ones_like(rates)) / batch_size
+        dtype = self.network.dtype
+        return dtype.type(scale[0]) if len(scale) == 1 else scale.astype(dtype).reshape(-1, 1, 1)
+
+    def update(self, rates: np.ndarray) -> None:
+        """Make a step at learning rates ``(K,)`` from the gradients that the backward pass left."""
+        self.steps += 1
+        rule, h = self.rule, self._numbers
+        if self._reads_rate:
+            h["rate"] = self._number(rates)
+        if self._penalized:
+            self._penalize()
+        if self._clipped:
+            self._clip(rates)
+        if rule.numbers is not _no_numbers:
+            h.update(rule.numbers(h, self.steps))
+        keep = 1 - h["rate"] * h["decay"] if rule.decoupled else None
+        update = rule.update
+        for (arrays, is_weight), scratch in zip(self._blocks, self._scratch, strict=True):
+            if keep is not None and is_weight:
+                w = arrays[0]
+                w *= keep
+            update(arrays[0], arrays[1], arrays[2:], scratch, h)
+        if self._bounded:
+            self._bound()
+
+    def _penalize(self) -> None:
+        """g ← g + l1 sign(w) + l2 w for the weights, times the rate where the rule takes η g."""
+        h = self._numbers
+        factor = h["rate"] if self.rule.linear else self.network.dtype.type(1)
+        for (arrays, is_weight), scratch in zip(self._blocks, self._scratch, strict=True):
+            if not is_weight:
+                continue
+            w, g = arrays[:2]
+            np.multiply(w, h["l2"] * factor, out=scratch)
+            g += scratch
+            if np.any(h["l1"]):
+                np.sign(w, out=scratch)
+                scratch *= h["l1"] * factor
+                g += scratch
+
+    def _clip(self, rates: np.ndarray) -> None:
+        """g ← g · min(1, clip_norm / ‖g‖), the norm over all parameters of a network."""
+        squares = sum(np.einsum("koi,koi->k", g, g, dtype=np.float64) for g in self.gradients.arrays)
+        norms = np.sqrt(squares) / (rates if self.rule.linear else 1.0)
+        factors = np.minimum(1.0, self.penalties.clip_norm / np.maximum(norms, np.finfo(np.float64).tiny))
+        if (factors < 1).any():
+            for g in self.gradients.arrays:
+                g *= factors.astype(self.network.dtype).reshape(-1, 1, 1)
+
+    def _bound(self) -> None:
+        """w ← w · min(1, max_norm / ‖w‖) for the incoming weights w of each unit."""
+        bounds = self.penalties.max_norm.reshape(-1, 1)
+        for weights in self.network.parameters.weights:
+            norms = np.sqrt(np.einsum("koi,koi->ko", weights, weights))
+            over = norms > bounds
+            if over.any():
+                factors = np.where(over, bounds / np.maximum(norms, np.finfo(weights.dtype).tiny), 1)
+                weights *= factors.astype(weights.dtype)[:, :, np.newaxis]
