@@ -58,6 +58,16 @@ _NO_PAIR = {
     ("binary_cross_entropy", "linear"): "linear outputs may be negative and then have no logarithm",
 }
 
+SCHEDULE_KEYS: dict[str, tuple[tuple[str, ...], str]] = {
+    "constant": ((), "constant"),
+    "step": (("every", "gamma"), "{name: step, every: 5000, gamma: 0.5}"),
+    "exponential": (("gamma",), "{name: exponential, gamma: 0.9999}"),
+    "cosine": ((), "cosine"),
+    "one_cycle": ((), "one_cycle"),
+    "plateau": (("factor", "patience"), "{name: plateau, factor: 0.5, patience: 3}"),
+}
+"""The keys that each schedule needs besides its name and warmup, and an example."""
+
 USED_BY: dict[str, tuple[str, ...]] = {
     "momentum": ("momentum", "nesterov"),
     "beta1": ("adam", "adamw", "nadam"),
@@ -138,6 +148,16 @@ class Schedule(BaseModel):
     gamma: Positive | None = Field(default=None, description="step, exponential: factor of each reduction.")
     factor: Positive | None = Field(default=None, description="plateau: factor of each reduction.")
     patience: Count | None = Field(default=None, description="plateau: epochs without improvement before it.")
+
+    @model_validator(mode="after")
+    def _has_what_it_uses(self) -> Schedule:
+        given = {key for key in ("every", "gamma", "factor", "patience") if getattr(self, key) is not None}
+        uses, example = SCHEDULE_KEYS[self.name]
+        if missing := sorted(set(uses) - given):
+            raise refusal(f"{self.name} needs {enumerate_words(missing, 'and')}; write {example}")
+        if useless := sorted(given - set(uses)):
+            raise refusal(f"{self.name} does not use {enumerate_words(useless, 'and')}; write {example}")
+        return self
 
 
 class EarlyStopping(BaseModel):
@@ -251,6 +271,12 @@ class Config(BaseModel):
         if isinstance(self.dropout, tuple) and len(self.dropout) != len(self.hidden):
             got = f"(got {len(self.dropout)} for {len(self.hidden)})"
             raise refusal(f"must be one number, or one for each hidden layer {got}", key="dropout")
+        if self.split == "official-60k":
+            if self.schedule.name == "plateau":
+                raise refusal("plateau follows the validation loss, and official-60k has no validation", key="schedule")
+            if self.early_stopping is not None and self.early_stopping.monitor.startswith("val_"):
+                watched = self.early_stopping.monitor
+                raise refusal(f"watches {watched}, and official-60k has no validation", key="early_stopping")
         return self
 
     def resolve(self) -> Config:

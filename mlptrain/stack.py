@@ -129,16 +129,18 @@ class Stack:
         rates: np.ndarray = self.base_rates * factors
         return rates
 
-    def step(self, x: np.ndarray, y: np.ndarray, logits: np.ndarray) -> None:
-        """Train on one batch: ``x`` (batch, pixels), targets ``y``; leaves the weighted inputs in ``logits``."""
-        rates = self.rates()
+    def step(self, x: np.ndarray, y: np.ndarray, logits: np.ndarray, rates: np.ndarray | None = None) -> None:
+        """Train on one batch: ``x`` (batch, pixels), targets ``y``; leaves the weighted inputs in ``logits``.
+
+        ``rates`` (K,) are used in place of the schedules' where they are given.
+        """
+        rates = self.rates() if rates is None else rates
         batch_size = len(x)
         work = self._passes.get(batch_size) or self._pass(batch_size)
-        scale = self._scales.get(batch_size)
-        if scale is None:
+        if rates is not self.base_rates:
             scale = self.optimizer.delta_scale(rates, batch_size)
-            if self._constant:
-                self._scales[batch_size] = scale
+        elif (scale := self._scales.get(batch_size)) is None:
+            scale = self._scales[batch_size] = self.optimizer.delta_scale(rates, batch_size)
         work.forward(x, logits)
         work.backward(x, y, logits, scale)
         self.optimizer.update(rates)

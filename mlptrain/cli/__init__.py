@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 import typer
 
 import mlptrain
-from mlptrain.cli import config, evaluate, train
+from mlptrain.cli import config, evaluate, lrfind, train
 from mlptrain.errors import MlptrainError
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell reports a program that a closed pipe ended
@@ -61,6 +61,7 @@ def _guarded(command: Callable[P, R]) -> Callable[P, R]:
 
 app.command("train")(_guarded(train.train))
 app.command("eval")(_guarded(evaluate.evaluate))
+app.command("lr-find")(_guarded(lrfind.lr_find))
 app.command("config")(_guarded(config.config))
 
 

@@ -6,14 +6,11 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mlptrain.cli.options import DataDir, Json, MinAccuracy, NoColor, Overrides, Quiet, RunsDir, Threads
-
-if TYPE_CHECKING:
-    from mlptrain.config import Config
 
 
 def train(
@@ -43,12 +40,10 @@ def train(
     no_color: NoColor = False,
 ) -> None:
     """Train one network: validate each epoch, test at the end, keep everything in a run folder."""
-    from mlptrain.config import load_config, warnings
+    from mlptrain.cli.setup import choose_threads, read_config
 
-    config = load_config(config_file, overrides or ())
-    for warning in warnings(config):
-        typer.echo(f"mlptrain: warning: {warning}", err=True)
-    _choose_threads(config, threads)
+    config = read_config(config_file, overrides)
+    choose_threads(config, threads)
 
     from mlptrain import api
     from mlptrain.errors import AccuracyError
@@ -84,12 +79,3 @@ def train(
     accuracy = result.metrics["test_accuracy"]
     if min_accuracy is not None and accuracy < min_accuracy:
         raise AccuracyError(f"{result.folder}: test accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
-
-
-def _choose_threads(config: Config, asked: int | None) -> None:
-    """Set the BLAS threads: as asked, else as the environment says, else by the size of the products."""
-    from mlptrain.threads import available_cores, configured_threads, threads_for, use_threads
-
-    largest = 784, *config.hidden, 10
-    batch = available_cores() * 1_000_000 if config.batch_size == "full" else config.batch_size
-    use_threads(asked or configured_threads() or threads_for(largest, batch))

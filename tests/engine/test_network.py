@@ -3,21 +3,48 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlptrain.engine.network import Architecture, ForwardPass, Network, Parameters, TrainingPass, predict
+from mlptrain.engine.backprop import TrainingPass
+from mlptrain.engine.network import Architecture, ForwardPass, Network, Parameters, Statistics, predict, refresh
 from mlptrain.engine.optimizers import Optimizer
 
 
 def test_parameters_are_views_of_one_array():
-    parameters = Parameters((4, 3, 2), 2, np.dtype("float32"))
+    parameters = Parameters(Architecture((4, 3, 2), "relu", "softmax", "cross_entropy"), 2, np.dtype("float32"))
     assert parameters.flat.size == 2 * (4 * 3 + 3 * 2 + 3 + 2)
     assert [array.shape for array in parameters.arrays] == [(2, 3, 4), (2, 2, 3), (2, 3, 1), (2, 2, 1)]
     parameters.flat[:] = 7
     assert all((array == 7).all() for array in parameters.arrays)
+    assert parameters.gains == [] and parameters.weight_entries == 2 * (4 * 3 + 3 * 2)
+
+
+def test_with_batch_normalisation_hidden_layers_have_gains_and_statistics():
+    architecture = Architecture((4, 3, 5, 2), "relu", "softmax", "cross_entropy", batch_norm=True)
+    parameters = Parameters(architecture, 2, np.dtype("float64"))
+    assert [gains.shape for gains in parameters.gains] == [(2, 3, 1), (2, 5, 1)]
+    assert parameters.flat.size == 2 * (4 * 3 + 3 * 5 + 5 * 2 + 3 + 5 + 2 + 3 + 5)
+    parameters.flat[-16:] = 7  # the gains are the last 2 · (3 + 5)
+    assert all((gains == 7).all() for gains in parameters.gains) and not parameters.biases[-1].any()
+    statistics = Statistics(architecture, 2, np.dtype("float64"))
+    assert [mean.shape for mean in statistics.means] == [(2, 3, 1), (2, 5, 1)]
+    assert not np.concatenate(statistics.means, axis=1).any()
+    assert (np.concatenate(statistics.variances, axis=1) == 1).all()
+    statistics.flat[:] = 3
+    assert all((array == 3).all() for array in statistics.means + statistics.variances)
+    assert all((gains == 1).all() for gains in Network(architecture, 2).parameters.gains)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_no_hidden_layer_no_statistics(batch_norm):
+    architecture = Architecture((4, 2), "relu", "softmax", "cross_entropy", batch_norm)
+    assert Statistics(architecture, 2, np.dtype("float64")).flat.size == 0
+    assert architecture.parameters == Parameters(architecture, 1, np.dtype("float64")).flat.size == 10
 
 
 def test_the_number_of_parameters():
     assert Architecture((784, 30, 10), "sigmoid", "softmax", "cross_entropy").parameters == 23_860
     assert Architecture((784, 10), "sigmoid", "softmax", "cross_entropy").parameters == 7_850
+    # A gain for each hidden unit comes on top; the running statistics are not trained.
+    assert Architecture((784, 30, 10), "sigmoid", "softmax", "cross_entropy", batch_norm=True).parameters == 23_890
 
 
 def test_a_worked_forward_pass():
@@ -34,14 +61,14 @@ def test_without_hidden_layers_it_is_softmax_regression():
 
 
 def train(network: Network, x: np.ndarray, y: np.ndarray, rates: np.ndarray, momenta: np.ndarray, steps: int) -> None:
-    optimizer = Optimizer("momentum", network, {"momentum": momenta})
+    optimizer = Optimizer("momentum", network, {"momentum": momenta}, same_rates=False)
     step = TrainingPass(network, len(x), optimizer.gradients)
     logits = np.empty((network.members, y.shape[0], len(x)), network.dtype)
-    scale = (rates / len(x)).astype(network.dtype).reshape(-1, 1, 1)
+    scale = optimizer.delta_scale(rates, len(x))
     for _ in range(steps):
         step.forward(x, logits)
         step.backward(x, y, logits, scale)
-        optimizer.update()
+        optimizer.update(rates)
 
 
 @pytest.mark.parametrize("hidden", [(), (8,), (8, 5)], ids=str)
@@ -89,3 +116,29 @@ def test_a_pass_of_another_size_gives_the_same_outputs():
     part = np.empty((1, 3, 4))
     ForwardPass(network, 4).forward(x[5:], part)
     np.testing.assert_allclose(part, whole[:, :, 5:], atol=1e-14)
+
+
+def test_a_network_without_normalisation_is_its_own_plain_network():
+    network = Network(Architecture((6, 5, 3), "tanh", "softmax", "cross_entropy"))
+    assert network.plain() is network
+
+
+def test_refresh_copies_the_parameters_of_a_network_without_normalisation():
+    architecture = Architecture((6, 5, 3), "tanh", "softmax", "cross_entropy")
+    source, target = Network(architecture, 2), Network(architecture, 2)
+    source.initialize("normal", [np.random.default_rng(seed) for seed in range(2)])
+    refresh(target, source.parameters, source.statistics)
+    np.testing.assert_array_equal(target.parameters.flat, source.parameters.flat)
+
+
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 4)], ids=str)
+@pytest.mark.parametrize("activation", ["sigmoid", "gelu", "selu"])
+def test_training_and_plain_passes_agree_without_normalisation(hidden, activation):
+    architecture = Architecture((6, *hidden, 3), activation, "softmax", "cross_entropy")
+    network = Network(architecture, 2, "float64")
+    network.initialize("normal", [np.random.default_rng(seed) for seed in range(2)])
+    x = np.random.default_rng(1).random((9, 6))
+    training, plain = np.empty((2, 3, 9)), np.empty((2, 3, 9))
+    TrainingPass(network, 9, Parameters(architecture, 2, network.dtype)).forward(x, training)
+    ForwardPass(network, 9).forward(x, plain)
+    np.testing.assert_allclose(training, plain, rtol=0, atol=1e-13)

@@ -1,0 +1,42 @@
+"""``mlptrain lr-find``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlptrain.cli.options import DataDir, Json, NoColor, Overrides, Quiet, Threads
+
+
+def lr_find(
+    config_file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config.")],
+    overrides: Overrides = None,
+    steps: Annotated[int, typer.Option("--steps", min=2, help="Batches from the lowest rate to the highest.")] = 200,
+    threads: Threads = None,
+    data_dir: DataDir = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Raise the learning rate batch by batch, see where the loss turns, and suggest a rate."""
+    from mlptrain.cli.setup import choose_threads, read_config
+
+    config = read_config(config_file, overrides)
+    choose_threads(config, threads)
+
+    from mlptrain import api
+    from mlptrain.lrfind import range_test
+    from mlptrain.reporting.lrcurve import render_range_test
+    from mlptrain.reporting.reporter import make_console
+
+    job = api.prepare(config, data_dir=data_dir)
+    result = range_test(job.config, job.dataset, job.split, steps)
+    if not quiet:
+        render_range_test(result, make_console(sys.stderr if json_output else sys.stdout, no_color=no_color))
+    if json_output:
+        keys = ("suggestion", "stopped", "rates", "losses", "smoothed")
+        print(json.dumps({key: getattr(result, key) for key in keys}))

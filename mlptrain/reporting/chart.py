@@ -1,0 +1,33 @@
+"""A curve drawn with characters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+# Dots of a braille character by (column, row), as bits above U+2800.
+_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+
+
+def curve(xs: Sequence[float], ys: Sequence[float], columns: int, rows: int, *, unicode: bool = True) -> list[str]:
+    """The points of a curve, joined, as ``rows`` lines of ``columns`` characters, the largest y on top.
+
+    ``xs`` rise. With ``unicode`` each character holds 2 × 4 dots (braille), else one asterisk.
+    """
+    across, down = (2, 4) if unicode else (1, 1)
+    width, height = columns * across, rows * down
+    low, high = min(ys), max(ys)
+    left, right = xs[0], xs[-1]
+    span_x, span_y = (right - left) or 1.0, (high - low) or 1.0
+    places = [
+        (round((x - left) / span_x * (width - 1)), round((high - y) / span_y * (height - 1)))
+        for x, y in zip(xs, ys, strict=True)
+    ]
+    cells = [[0] * columns for _ in range(rows)]
+    for (x0, y0), (x1, y1) in zip(places, places[1:] or places, strict=False):
+        length = max(abs(x1 - x0), abs(y1 - y0), 1)
+        for step in range(length + 1):
+            x, y = round(x0 + (x1 - x0) * step / length), round(y0 + (y1 - y0) * step / length)
+            cells[y // down][x // across] |= _DOTS[x % 2][y % 4] if unicode else 1
+    if unicode:
+        return ["".join(chr(0x2800 + cell) if cell else " " for cell in line) for line in cells]
+    return ["".join("*" if cell else " " for cell in line) for line in cells]
