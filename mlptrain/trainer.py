@@ -16,6 +16,7 @@ from mlptrain.datasets.split import Split
 from mlptrain.engine.network import Architecture, Network, TrainingPass
 from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer
 from mlptrain.errors import ConfigError, DivergedError
+from mlptrain.evaluation import BATCH as EVALUATION_BATCH
 from mlptrain.evaluation import Evaluator, losses_and_hits
 from mlptrain.memory import available_memory, format_bytes
 from mlptrain.reports import EpochReport, Progress
@@ -62,7 +63,7 @@ def check_memory(config: Config, architecture: Architecture, images: int) -> Non
     """Refuse, before anything is allocated, a network that would not fit in the memory available.
 
     Counted are the parameters with gradients, optimiser state and the copy that is saved, three arrays a layer
-    of a batch's activations, and the chunk of images in flight.
+    of a batch's activations, one of each evaluation's (validation and test), and every one's chunk of images.
 
     Raises
     ------
@@ -72,10 +73,9 @@ def check_memory(config: Config, architecture: Architecture, images: int) -> Non
     size, batch = np.dtype(config.dtype).itemsize, batch_size_of(config, images)
     copies = 3 + OPTIMIZERS[config.optimizer].states
     pixels, classes = architecture.layers[0], architecture.layers[-1]
-    rows = max(CHUNK, batch)
-    needed = size * (
-        copies * architecture.parameters + 3 * batch * sum(architecture.layers[1:]) + rows * (pixels + 2 * classes)
-    )
+    units, image = sum(architecture.layers[1:]), pixels + size * (pixels + 2 * classes)
+    needed = size * (copies * architecture.parameters + (3 * batch + 2 * EVALUATION_BATCH) * units)
+    needed += image * (max(CHUNK, batch) + 2 * CHUNK)
     available = available_memory()
     if available is not None and needed > available:
         raise ConfigError(
@@ -195,8 +195,9 @@ class Trainer:
                 self.passes[batch] = TrainingPass(self.network, batch, self.optimizer.gradients)
             step, update = self.passes[batch], self.optimizer.update
             logits = np.empty((steps, 1, chunk.y.shape[1], batch), self.network.dtype)
-            scale, done = self.network.dtype.type(self.config.learning_rate / batch), 0
+            done = 0
             with np.errstate(over="ignore", invalid="ignore"):
+                scale = self.network.dtype.type(self.config.learning_rate / batch)
                 for x, y, z in zip(chunk.x, chunk.y, logits, strict=True):
                     step.forward(x, z)
                     step.backward(x, y, z, scale)
@@ -213,7 +214,8 @@ class Trainer:
         """Add the figures of some steps, from the weighted inputs that they left behind."""
         config = self.config
         losses, hits = losses_and_hits(config.loss, config.output, logits, y[:, np.newaxis], labels[:, np.newaxis])
-        bad = ~np.isfinite(losses.sum(axis=(1, 2), dtype=np.float64))
+        with np.errstate(over="ignore"):
+            bad = ~np.isfinite(losses.sum(axis=(1, 2), dtype=np.float64))
         if bad.any():
             step = running.steps + int(bad.argmax()) + 1
             self._check_finite(math.nan, f"loss at step {step} of {len(self.batches)} in epoch {epoch}")
