@@ -6,6 +6,7 @@ import math
 import os
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -263,8 +264,9 @@ def load_model(run: str | Path, *, runs_dir: str | Path = "runs") -> Model:
     DataError
         Missing or damaged.
     """
-    if Path(run).is_file():
-        return load_model_file(Path(run))
+    with suppress(OSError):  # a name that is too long, for one: find_run says what is wrong
+        if Path(run).is_file():
+            return load_model_file(Path(run))
     return load_run_model(find_run(str(run), Path(runs_dir)))
 
 

@@ -49,7 +49,8 @@ class Evaluator:
         """Mean loss (K,) and accuracy (K,) of the networks as they stand."""
         architecture, logits = self.network.architecture, self.logits()
         losses, hits = losses_and_hits(architecture.loss, architecture.output, logits, self.targets, self.labels)
-        return losses.mean(axis=-1, dtype=np.float64), hits.mean(axis=-1)
+        with np.errstate(over="ignore"):
+            return losses.mean(axis=-1, dtype=np.float64), hits.mean(axis=-1)
 
 
 def losses_and_hits(

@@ -21,9 +21,18 @@ def _figures() -> Iterator[int]:
         yield int(rest.split()[0]) * 1024
     for limit, used in _CGROUP_LIMITS:
         with suppress(OSError, ValueError):  # ValueError: the limit reads "max"
-            yield max(0, int(limit.read_text()) - int(used.read_text()))
+            taken = int(used.read_text()) - _idle_file_cache(limit.with_name("memory.stat"))
+            yield max(0, int(limit.read_text()) - taken)
     with suppress(OSError, ValueError, AttributeError):
         yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _idle_file_cache(statistics: Path) -> int:
+    """Bytes of a container's usage that the kernel gives up first: files that were read a while ago."""
+    with suppress(OSError, ValueError):
+        lines = (line.partition(" ") for line in statistics.read_text().splitlines())
+        return sum(int(size) for key, _, size in lines if key == "inactive_file")
+    return 0
 
 
 def available_memory() -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -47,7 +48,8 @@ class RunFolder:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
             try:
-                os.write(descriptor, row.encode())
+                if os.write(descriptor, row.encode()) < len(row):  # a full disk takes a part without an error
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -66,6 +68,7 @@ def _cell(value: float | None) -> str:
 
 def claim_next(runs_dir: Path, stem: str) -> RunFolder:
     """Make the folder ``stem-NNN`` with the next free number; of two processes each gets its own."""
+    run_path(runs_dir, f"{stem}-001")  # refuses what leads out
     _make_folder(runs_dir)
     pattern = re.compile(re.escape(stem) + r"-(\d{3,})")
     taken = [int(match[1]) for entry in runs_dir.iterdir() if (match := pattern.fullmatch(entry.name))]
@@ -114,7 +117,11 @@ def run_path(runs_dir: Path, name: str) -> Path:
 def check_claimable(runs_dir: Path, name: str, *, overwrite: bool) -> None:
     """Raise now what ``claim`` would raise for an existing run, before time is spent on loading data."""
     path = run_path(runs_dir, name)
-    if path.exists():
+    try:
+        exists = path.exists()
+    except OSError as error:  # a name that is too long, for one
+        raise _unwritable(path, error) from error
+    if exists:
         _check_replaceable(path, overwrite)
 
 

@@ -17,6 +17,7 @@ from mlptrain.datasets.split import Split
 from mlptrain.engine.network import Architecture, Network
 from mlptrain.engine.optimizers import OPTIMIZERS
 from mlptrain.errors import ConfigError, DivergedError
+from mlptrain.evaluation import BATCH as EVALUATION_BATCH
 from mlptrain.evaluation import Evaluator, losses_and_hits
 from mlptrain.memory import available_memory, format_bytes
 from mlptrain.patience import Patience
@@ -53,8 +54,9 @@ def batch_size_of(config: Config, images: int) -> int:
 def check_memory(config: Config, architecture: Architecture, images: int) -> None:
     """Refuse, before anything is allocated, a network that would not fit in the memory available.
 
-    Counted are the parameters with gradients, optimiser state, averages and the copies that are saved, four
-    arrays a layer of a batch's activations, and the chunks of images in flight.
+    Counted are the parameters with gradients, optimiser state, averages and the copies that are saved, the
+    arrays a layer of a batch's activations, those of each evaluation (validation and test), and every one's
+    chunk of images.
 
     Raises
     ------
@@ -62,17 +64,14 @@ def check_memory(config: Config, architecture: Architecture, images: int) -> Non
         With the memory that training would take and what is available.
     """
     size, batch = np.dtype(config.dtype).itemsize, batch_size_of(config, images)
-    copies = (
-        3 + OPTIMIZERS[config.optimizer].states + 2 * (config.ema is not None) + (config.early_stopping is not None)
-    )
+    copies = 3 + OPTIMIZERS[config.optimizer].states
+    copies += config.batch_norm + 2 * (config.ema is not None) + (config.early_stopping is not None)
     pixels, classes = architecture.layers[0], architecture.layers[-1]
-    rows = max(CHUNK, batch) * (1 + (config.augment is not None))
-    needed = size * (
-        copies * architecture.parameters
-        + 4 * batch * sum(architecture.layers[1:])
-        + rows * (pixels + 2 * classes)
-        + 2 * batch * pixels * (config.input_dropout > 0)
-    )
+    units, image = sum(architecture.layers[1:]), pixels + size * (pixels + 2 * classes)
+    arrays = 3 + (config.activation in ("gelu", "silu")) + config.batch_norm + 3 * (config.dropout != 0.0)
+    needed = size * (copies * architecture.parameters + (arrays * batch + 4 * EVALUATION_BATCH) * units)
+    needed += image * (max(CHUNK, batch) * (1 + (config.augment is not None)) + 2 * CHUNK)
+    needed += 3 * size * batch * pixels * (config.input_dropout > 0)
     available = available_memory()
     if available is not None and needed > available:
         raise ConfigError(
@@ -229,7 +228,8 @@ class Trainer:
         config, steps = self.config, len(logits)
         y, labels = chunk.y[:steps, np.newaxis], chunk.labels[:steps, np.newaxis]
         losses, hits = losses_and_hits(config.loss, self.network.architecture.output, logits, y, labels)
-        bad = ~np.isfinite(losses.sum(axis=(1, 2), dtype=np.float64))
+        with np.errstate(over="ignore"):
+            bad = ~np.isfinite(losses.sum(axis=(1, 2), dtype=np.float64))
         if bad.any():
             step = running.steps + int(bad.argmax()) + 1
             self._check_finite(math.nan, f"loss at step {step} of {len(self.batches)} in epoch {epoch}")

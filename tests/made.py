@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,6 @@ def model(
 
 def random_model(*layers: int, seed: int = 0, **functions: str) -> Model:
     rng = np.random.default_rng(seed)
-    pairs = list(zip(layers, layers[1:], strict=False))
+    pairs = list(pairwise(layers))
     weights = [rng.standard_normal((out, fan_in)) for fan_in, out in pairs]
     return model(weights, [rng.standard_normal(out) for _, out in pairs], **functions)

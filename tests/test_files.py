@@ -43,6 +43,15 @@ def test_readers_never_see_half_a_file(tmp_path):
     assert path.read_text() == "half and half"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be replaced")
+def test_who_reads_the_old_file_reads_it_to_its_end(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with path.open() as old:
+        write_text_atomic(path, "new")
+        assert old.read() == "old", "renamed over, not written into"
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a bug")], ids=repr)
 def test_what_goes_wrong_within_passes_through_and_leaves_nothing(tmp_path, error):
     path = tmp_path / "a.txt"

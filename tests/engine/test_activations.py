@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mlptrain.engine.activations import ACTIVATIONS
+from tests.peers import torch_or_skip
 
 NAMES = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "linear")
 
@@ -136,7 +137,7 @@ def test_lower_tails_keep_their_relative_precision_in_float32():
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-6)])
 def test_torch_has_the_same_values_and_slopes(name, dtype, tolerance):
-    torch = pytest.importorskip("torch")
+    torch = torch_or_skip()
     functional = torch.nn.functional
     peers = {
         "sigmoid": torch.sigmoid,

@@ -7,6 +7,7 @@ from mlptrain.engine.backprop import TrainingPass
 from mlptrain.engine.network import Architecture, ForwardPass, Network, Parameters, refresh
 from mlptrain.engine.normalization import EPSILON, BatchNorm, fold
 from mlptrain.engine.optimizers import Optimizer
+from tests.peers import assert_same, torch_or_skip, twin
 
 
 class Layer:
@@ -52,7 +53,7 @@ def test_it_normalises(dtype):
 
 @pytest.mark.parametrize("batch", [2, 3, 20])
 def test_torch_normalises_alike_in_training_and_after(batch):
-    torch = pytest.importorskip("torch")
+    torch = torch_or_skip()
     layer, rng = Layer(1, 4, batch), np.random.default_rng(0)
     peer = torch.nn.BatchNorm1d(4, dtype=torch.float64)
     peer.load_state_dict(
@@ -137,43 +138,23 @@ def train(network: Network, sizes: list[int], rate: float = 0.3) -> None:
 @pytest.mark.parametrize("sizes", [[50] * 20, [16, 16, 16, 7] * 5, [8, 2] * 10], ids=["full", "short last", "two last"])
 def test_the_weights_of_torch_after_twenty_steps(sizes):
     """Batches of one size, and with short last ones, which have passes of their own and the same statistics."""
-    torch = pytest.importorskip("torch")
-    network = make()
-    layers: list = []
-    for index, weights in enumerate(network.member(0)[0]):
-        last = index == 2
-        linear = torch.nn.Linear(weights.shape[1], weights.shape[0], bias=last, dtype=torch.float64)
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(weights))
-            if last:
-                linear.bias.zero_()
-        norm = [torch.nn.BatchNorm1d(len(weights), dtype=torch.float64), torch.nn.ReLU()]
-        layers += [linear] if last else [linear, *norm]
-    model = torch.nn.Sequential(*layers)
+    torch, network = torch_or_skip(), make()
+    model, before = twin(network), network.parameters.flat.copy()
     peer = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.9)
     for size in sizes:
         x, _, labels = examples(size)
         peer.zero_grad()
         torch.nn.functional.cross_entropy(model(torch.from_numpy(x)), torch.from_numpy(labels)).backward()
         peer.step()
-    before = network.parameters.flat.copy()
     train(network, sizes)
     assert abs(network.parameters.flat - before).max() > 0.1
-
-    parameters, statistics = network.parameters, network.statistics
-    ours = [array[0].squeeze() for array in (*parameters.arrays, *statistics.means, *statistics.variances)]
-    norms = [layers[1], layers[4]]
-    theirs = [layers[index].weight for index in (0, 3, 6)]
-    theirs += [norms[0].bias, norms[1].bias, layers[6].bias, norms[0].weight, norms[1].weight]
-    theirs += [norm.running_mean for norm in norms] + [norm.running_var for norm in norms]
-    for mine, other in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(mine, other.detach().numpy(), rtol=0, atol=1e-5)
+    assert_same(network, model)
     # And the plain network is what torch evaluates.
     x, _, _ = examples(31)
     model.eval()
     logits = np.empty((1, 4, 31))
     ForwardPass(network.plain(), 31).forward(x, logits)
-    np.testing.assert_allclose(logits[0].T, model(torch.from_numpy(x)).detach().numpy(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(logits[0].T, model(torch.from_numpy(x)).detach().numpy(), rtol=0, atol=1e-8)
 
 
 def normalised_outputs(network: Network, x: np.ndarray) -> np.ndarray:
