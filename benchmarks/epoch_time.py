@@ -79,13 +79,13 @@ def mlptrain_epoch(case: Case, data: Data) -> Callable[[], object]:
 
     from mlptrain.config import Config
     from mlptrain.datasets.split import Split
-    from mlptrain.trainer import Trainer, build_network
+    from mlptrain.trainer import Trainer
 
     values = {"hidden": case.layers[1:-1], "activation": case.activation, "batch_size": case.batch}
     config = Config.model_validate({**values, "learning_rate": RATE, "epochs": 1}).resolve()
     none = np.empty(0, np.int64)
     split = Split(np.arange(len(data.x)), none, none, "")
-    trainer = Trainer(config, data.dataset, split, build_network(config, 784, 10))
+    trainer = Trainer(config, data.dataset, split)
     return lambda: list(trainer.run())
 
 

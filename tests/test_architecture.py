@@ -23,7 +23,7 @@ ROWS = (
     "datasets",
     "engine",
     "graph",
-    "npz model evaluation trainer",
+    "npz model evaluation stack patience trainer lrfind",
     "runs",
     "reporting",
     "api",
@@ -35,7 +35,21 @@ holds the version, and imports what it offers when it is asked for it."""
 WITHOUT_NUMPY = ("errors", "reports", "files", "threads", "memory", *ROWS[2].split())
 
 LIBRARIES = {
-    "numpy": {"streams", "datasets", "engine", "npz", "model", "evaluation", "trainer", "api"},
+    "numpy": {
+        *(
+            "streams",
+            "datasets",
+            "engine",
+            "npz",
+            "model",
+            "evaluation",
+            "stack",
+            "patience",
+            "trainer",
+            "lrfind",
+            "api",
+        )
+    },
     "pydantic": {"config", "complaints"},
     "pydantic_core": {"config", "complaints"},
     "requests": {"datasets"},

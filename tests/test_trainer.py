@@ -19,12 +19,18 @@ from mlptrain.engine.network import Architecture, Network
 from mlptrain.errors import ConfigError, DivergedError
 from mlptrain.evaluation import Evaluator
 from mlptrain.reports import EpochReport, Progress
+from mlptrain.stack import Stack, architecture_of
 from mlptrain.streams import stream
-from mlptrain.trainer import Outcome, Trainer, architecture_of, batch_size_of, build_network, check_memory
+from mlptrain.trainer import Outcome, Trainer, batch_size_of, check_memory
 from tests.made import config, dataset, sample, split
 
 DATA = dataset(60, pixels=6, classes=3)
 PARTS = split(41, 12, 7)  # 41 in batches of 8: five and a last one of a single image
+
+
+def build_network(settings: Config, inputs: int, classes: int) -> Network:
+    """The network that a run of these settings starts from."""
+    return Stack([settings], inputs, classes, 1).network
 
 
 class Run:
@@ -38,8 +44,8 @@ class Run:
         network: Network | None = None,
         time_limit: float | None = None,
     ) -> None:
-        self.network = network or build_network(settings, data.images.shape[1], data.classes)
-        self.trainer = Trainer(settings, data, parts, self.network)
+        self.trainer = Trainer(settings, data, parts, None if network is None else network.member(0))
+        self.network = self.trainer.network
         self.reports: list[EpochReport | Progress] = []
         reports = self.trainer.run(time_limit)
         while True:
@@ -466,7 +472,7 @@ def test_pytorch_comes_to_the_same_weights(activation, output, loss, hidden, opt
 
     run = Run(settings, network=network)
     assert run.epochs[-1].loss == pytest.approx(total / 41, rel=1e-9)
-    for linear, w, b in zip(peer[::2], *network.member(0), strict=True):
+    for linear, w, b in zip(peer[::2], *run.network.member(0), strict=True):
         np.testing.assert_allclose(w, linear.weight.detach().numpy(), rtol=0, atol=1e-9)
         np.testing.assert_allclose(b, linear.bias.detach().numpy(), rtol=0, atol=1e-9)
 
@@ -484,9 +490,9 @@ def test_pytorch_agrees_in_float32_on_digits():
         with torch.no_grad():
             for parameter, gradient in zip((w1, b1, w2, b2), gradients, strict=True):
                 parameter -= 3.0 * gradient
-    Run(settings, data, parts, network)
-    np.testing.assert_allclose(network.member(0)[0][0], w1.detach().numpy(), rtol=0, atol=1e-4)
-    np.testing.assert_allclose(network.member(0)[0][1], w2.detach().numpy(), rtol=0, atol=1e-4)
+    trained = Run(settings, data, parts, network).network.member(0)[0]
+    np.testing.assert_allclose(trained[0], w1.detach().numpy(), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(trained[1], w2.detach().numpy(), rtol=0, atol=1e-4)
 
 
 def test_seconds_are_those_of_the_clock():

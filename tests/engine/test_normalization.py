@@ -124,7 +124,7 @@ def examples(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rng.random((count, 20)), np.eye(4)[labels].T.copy(), labels
 
 
-def train(network: Network, sizes: list[int], rate: float = 0.3) -> None:
+def train(network: Network, sizes: list[int], rate: float = 0.05) -> None:
     optimizer = Optimizer("momentum", network, {"momentum": np.full(network.members, 0.9)})
     rates = np.full(network.members, rate)
     for size in sizes:
@@ -140,7 +140,7 @@ def test_the_weights_of_torch_after_twenty_steps(sizes):
     """Batches of one size, and with short last ones, which have passes of their own and the same statistics."""
     torch, network = torch_or_skip(), make()
     model, before = twin(network), network.parameters.flat.copy()
-    peer = torch.optim.SGD(model.parameters(), lr=0.3, momentum=0.9)
+    peer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     for size in sizes:
         x, _, labels = examples(size)
         peer.zero_grad()
