@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlptrain.errors import ConfigError
+
+# Far beyond any use; up to here no coordinate overflows, whatever the amounts combine to.
+LARGEST = 1e6
+
 # Pixels that pass through the buffers at once: 64 MNIST images, 0.2 MB an array in float32. A recipe of everything
 # took 10.2, 8.3, 7.2, 6.8, 6.8 µs an image in blocks of 8, 16, 32, 64, 128; the longer the blocks, the fewer
 # the moments at which the thread needs the interpreter's lock.
@@ -20,6 +25,11 @@ class Augmentation:
     ``shift`` in pixels, ``rotate`` in degrees and ``shear`` (x += shear·y) are uniform within ±; ``scale`` below 1
     makes each axis longer or shorter by a factor uniform in 1 ± scale. ``elastic_alpha`` (pixels) times noise uniform
     in (−1, 1), smoothed by a Gaussian of ``elastic_sigma`` (pixels), displaces each pixel along each axis.
+
+    Raises
+    ------
+    ConfigError
+        An amount is negative, not finite or absurdly large, or ``scale`` is not below 1.
     """
 
     shift: float = 0.0
@@ -28,6 +38,12 @@ class Augmentation:
     shear: float = 0.0
     elastic_alpha: float = 0.0
     elastic_sigma: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            limit = 1.0 if name == "scale" else LARGEST
+            if not 0 <= value < limit:
+                raise ConfigError(f"augment: {name} is {value:g}\nexpected a number from 0 to less than {limit:g}")
 
 
 def affine_coefficients(augmentation: Augmentation, shape: tuple[int, int], units: np.ndarray) -> np.ndarray:
@@ -63,14 +79,15 @@ def gaussian_matrix(size: int, sigma: float) -> np.ndarray:
     """The matrix ``(size, size)`` that smooths a line of pixels by a Gaussian whose sum is 1.
 
     Beyond the border there is no noise: the kernel is cut off there and not renormalised, so rows within about 3σ
-    of the border sum to less than 1, and displacements fall off towards it. A σ of 0 gives the identity.
+    of the border sum to less than 1, and displacements fall off towards it. A σ near 0 gives the identity.
     """
-    reach = max(size, math.ceil(8 * sigma))
-    offsets = np.arange(-reach, reach + 1)
-    kernel = np.exp(-0.5 * (offsets / sigma) ** 2) if sigma > 0 else (offsets == 0).astype(float)
-    kernel[kernel < 1e-30] = 0.0  # would be subnormal in float32, and slow
-    kernel /= kernel.sum()
-    matrix: np.ndarray = kernel[reach + np.arange(size)[:, np.newaxis] - np.arange(size)]
+    if sigma < 0.08:  # the next pixel's weight is below 1e-33
+        return np.eye(size)
+    kernel = np.exp(-(np.arange(max(size, 16)) ** 2) / (2 * sigma**2))
+    kernel[kernel < 1e-30] = 0.0  # would come to subnormal numbers in float32, which are slow
+    # The sum over all whole numbers; from σ = 2 the integral equals it in every digit of a double.
+    total = sigma * math.sqrt(2 * math.pi) if sigma >= 2 else 2 * kernel.sum() - kernel[0]
+    matrix: np.ndarray = kernel[np.abs(np.subtract.outer(np.arange(size), np.arange(size)))] / total
     return matrix
 
 
@@ -128,7 +145,7 @@ class Resampler:
         self._frames[:count, 1:, 1:] = images.reshape(count, height, width)
         top, top_right, bottom, bottom_right = neighbours = self._neighbours[:, :count]
         for step, neighbour in zip(self._steps, neighbours, strict=True):
-            # The indices are in range; of the modes that write straight into ``out``, "wrap" is the fastest.
+            # The indices are in range; of the modes that write straight into ``out``, "wrap" is the faster.
             np.take(self._flat[step:], indices, out=neighbour, mode="wrap")
         down, right = fractions
         _interpolate(top, top_right, right)
@@ -147,8 +164,8 @@ def _interpolate(a: np.ndarray, b: np.ndarray, fraction: np.ndarray) -> None:
 class Augmenter:
     """Augments images of one shape, in buffers of its own, so that one thread at a time may use it.
 
-    Nearly all its time is spent in NumPy calls that release the interpreter's lock, and none of its matrix products
-    is large enough for OpenBLAS to call in other threads, which the network's training would have to share.
+    Nearly all its time is spent in NumPy calls that release the interpreter's lock, and its matrix products (of images
+    up to 50 × 50) are too small for OpenBLAS to call in the threads that the network's training may be using.
     """
 
     def __init__(self, shape: tuple[int, int], augmentation: Augmentation, dtype: str | np.dtype = "float32") -> None:

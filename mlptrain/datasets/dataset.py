@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mlptrain.datasets.cache import Decoded, cached, folder_name
 from mlptrain.datasets.idx import idx_shape, read_idx
 from mlptrain.datasets.registry import DATASET_NAMES, DATASETS, SAMPLE, STEMS
 from mlptrain.errors import DataError
@@ -26,7 +27,8 @@ _DEFAULT_DATA_DIR = Path("data")
 class Dataset:
     """Labelled images: the training file's ``train_count`` first, then the test file's.
 
-    ``images`` (n, pixels) uint8, C-contiguous; ``labels`` (n,) uint8; ``shape`` (height, width);
+    ``images`` (n, pixels) uint8, C-contiguous; ``labels`` (n,) uint8; neither can be written to, because
+    processes may share their memory; ``shape`` (height, width);
     ``fingerprint`` names these bytes and this division into files, wherever they were read from.
     """
 
@@ -81,19 +83,43 @@ def load_dataset(name: str, data_dir: Path) -> Dataset:
         Files are missing, damaged, do not belong together, or hold a label out of range.
     """
     files = find_files(name, data_dir)
-    images, labels, train_count = read_files(files)
+    decoded = _decoded(name, files, data_dir)
     registered = DATASETS.get(name)
-    _check_labels(files, labels, train_count, len(registered.class_names) - 1 if registered else MAX_LABEL)
-    count, height, width = images.shape
+    _check_labels(
+        files, decoded.labels, decoded.train_count, len(registered.class_names) - 1 if registered else MAX_LABEL
+    )
+    count, height, width = decoded.images.shape
     return Dataset(
         name=name,
-        images=images.reshape(count, height * width),
-        labels=labels,
-        train_count=train_count,
+        images=decoded.images.reshape(count, height * width),
+        labels=decoded.labels,
+        train_count=decoded.train_count,
         shape=(height, width),
-        class_names=registered.class_names if registered else _digits(labels),
-        fingerprint=_fingerprint(images, labels, train_count),
+        class_names=registered.class_names if registered else _digits(decoded.labels),
+        fingerprint=decoded.fingerprint,
     )
+
+
+def _decoded(name: str, files: DatasetFiles, data_dir: Path) -> Decoded:
+    """What the files hold, by way of the cache in ``data_dir``.
+
+    Not cached are the sample, which is read in no time, and a folder of the user's own that the cache would lie in.
+    """
+
+    def decode() -> Decoded:
+        images, labels, train_count = read_files(files)
+        images.setflags(write=False)
+        labels.setflags(write=False)
+        return Decoded(images, labels, train_count, _fingerprint(images, labels, train_count))
+
+    if name == SAMPLE:
+        return decode()
+    if name not in DATASETS:
+        folder = _own_folder(name).resolve()
+        if data_dir.resolve().is_relative_to(folder):
+            return decode()
+        name = folder_name(folder)
+    return cached(data_dir, name, [path for pair in files.pairs for path in pair], decode)
 
 
 def find_files(name: str, data_dir: Path) -> DatasetFiles:

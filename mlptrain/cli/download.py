@@ -1,0 +1,132 @@
+"""``mlptrain download``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlptrain.cli.options import DataDir, Json, NoColor, Quiet
+
+if TYPE_CHECKING:
+    from mlptrain.datasets.inventory import FileState
+    from mlptrain.datasets.registry import DatasetInfo
+
+ALL = "all"
+
+
+def download(
+    dataset: Annotated[
+        str, typer.Argument(metavar="[mnist|fashion-mnist|kmnist|all]", help="The dataset.", show_default=True)
+    ] = "mnist",
+    mirror: Annotated[
+        str | None, typer.Option("--mirror", help="An address to try first, such as a classroom's own.", metavar="URL")
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Verify and place files from this folder.", metavar="DIR")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only verify what is there; exit 3 where files are missing or damaged.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Fetch verified files again too.")] = False,
+    data_dir: DataDir = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Fetch the official IDX files of a dataset, verify them and place them in the data folder."""
+    infos = _chosen(dataset)
+    _refuse_contradictions(mirror=mirror, source=source, check=check, force=force)
+
+    from mlptrain.api import default_data_dir
+    from mlptrain.datasets.download import check_mirror, copy_from, fetch, mirrors_of
+    from mlptrain.datasets.inventory import check_dataset
+    from mlptrain.errors import DataError
+    from mlptrain.reporting.transfers import checked_line, make_transfers
+
+    if mirror is not None:
+        check_mirror(mirror)
+    folder = default_data_dir() if data_dir is None else data_dir
+    option = "" if folder == default_data_dir() else f" --data-dir {shlex.quote(str(folder))}"
+    transfers = make_transfers(sys.stderr if json_output else sys.stdout, quiet=quiet, no_color=no_color)
+    states: list[FileState] = []
+    faults: list[str] = []
+    try:
+        for info in infos:
+            try:
+                if check:
+                    found = check_dataset(info, folder)
+                    for state in found:
+                        transfers.show(state)
+                elif source is not None:
+                    found = copy_from(info, folder, source, force=force, on_event=transfers.show)
+                else:
+                    found = fetch(info, folder, mirrors_of(info, mirror), force=force, on_event=transfers.show)
+            except DataError as error:
+                transfers.close()
+                faults.append(str(error))
+                continue
+            states += found
+            bad = sum(not state.good for state in found)
+            if bad:
+                faults.append(
+                    f"{folder / info.name}: {bad} of {len(found)} files missing or damaged\n"
+                    f"run `mlptrain download {info.name}{option}`"
+                )
+                continue
+            transfers.say([checked_line(info.title, len(found), str(folder / info.name)), *_next_lines(info, option)])
+    finally:
+        transfers.close()
+    if json_output and (check or not faults):
+        print(json.dumps({"data_dir": str(folder), "files": [_as_json(state) for state in states]}))
+    if faults:
+        raise DataError("\n".join(faults))
+
+
+def _chosen(name: str) -> list[DatasetInfo]:
+    """The datasets of that name, or all."""
+    from difflib import get_close_matches
+
+    from mlptrain.datasets.registry import DATASETS, SAMPLE
+    from mlptrain.errors import UsageError
+
+    if name == ALL:
+        return list(DATASETS.values())
+    if name in DATASETS:
+        return [DATASETS[name]]
+    if name == SAMPLE:
+        raise UsageError("the sample ships with the package: train on it at once, with `dataset: sample`")
+    choices = [*DATASETS, ALL]
+    near = get_close_matches(name.lower(), choices, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise UsageError(f"no dataset {name!r}{hint}\nexpected {', '.join(choices[:-1])} or {ALL}")
+
+
+def _refuse_contradictions(*, mirror: str | None, source: Path | None, check: bool, force: bool) -> None:
+    from mlptrain.errors import UsageError
+
+    given = {"--check": check, "--from": source is not None, "--mirror": mirror is not None, "--force": force}
+    for option, others in (("--check", ("--from", "--mirror", "--force")), ("--from", ("--mirror",))):
+        other = next((other for other in others if given[option] and given[other]), None)
+        if other is not None:
+            raise UsageError(f"{option} and {other} contradict each other: leave one of them out")
+
+
+def _next_lines(info: DatasetInfo, option: str) -> list[str]:
+    chosen = "" if info.name == "mnist" else f" dataset={info.name}"
+    return [f"by {info.attribution}; {info.licence}", f"next: mlptrain train configs/mnist.yaml{chosen}{option}"]
+
+
+def _as_json(state: FileState) -> dict[str, str | int | None]:
+    return {
+        "dataset": state.dataset,
+        "file": state.file.name,
+        "status": state.status,
+        "bytes": state.bytes,
+        "path": str(state.path),
+        "mirror": state.source,
+    }

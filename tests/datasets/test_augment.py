@@ -1,0 +1,391 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from mlptrain.datasets import augment as module
+from mlptrain.datasets.augment import (
+    Augmentation,
+    Augmenter,
+    Resampler,
+    affine_coefficients,
+    augment,
+    gaussian_matrix,
+)
+from mlptrain.errors import ConfigError
+from tests.made import sample
+
+RECIPE = Augmentation(shift=2, rotate=15, scale=0.15, shear=0.2, elastic_alpha=36, elastic_sigma=5)
+DOWN, RIGHT, TURN, SCALE_Y, SCALE_X, SHEAR = range(6)
+
+
+def noise(count: int, shape: tuple[int, int] = (28, 28), seed: int = 0) -> np.ndarray:
+    """Images of random bytes."""
+    return np.random.default_rng(seed).integers(0, 256, (count, shape[0] * shape[1]), np.uint8)
+
+
+def augmented(
+    images: np.ndarray, augmentation: Augmentation, shape: tuple[int, int] = (28, 28), seed: int = 0, dtype="float32"
+) -> np.ndarray:
+    out = np.full(images.shape, np.nan, dtype)
+    augment(images, shape, augmentation, np.random.default_rng(seed), out)
+    return out
+
+
+def moved(
+    image: list[list[int]] | np.ndarray, augmentation: Augmentation, dtype="float64", **units: float
+) -> np.ndarray:
+    """One image moved by stated units of what the augmentation allows, in bytes' scale."""
+    pixels = np.array(image, np.uint8)
+    columns = {"down": DOWN, "right": RIGHT, "turn": TURN, "scale_y": SCALE_Y, "scale_x": SCALE_X, "shear": SHEAR}
+    row = np.zeros((1, 6))
+    for name, value in units.items():
+        row[0, columns[name]] = value
+    coefficients = affine_coefficients(augmentation, pixels.shape, row)
+    y, x = np.indices(pixels.shape) - (np.array(pixels.shape).reshape(2, 1, 1) - 1) / 2
+    sources = [a + b * y.ravel() + c * x.ravel() for ((a, b, c),) in coefficients]
+    return resample(pixels, *sources, dtype=dtype)
+
+
+def resample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, dtype="float64") -> np.ndarray:
+    """One image at fractional rows and columns, in bytes' scale."""
+    out = np.full((1, image.size), np.nan, dtype)
+    places = np.array([[np.ravel(rows)], [np.ravel(columns)]], dtype)
+    Resampler(image.shape, 1, dtype).apply(image.reshape(1, -1), places, out)
+    return out.reshape(image.shape) * 255
+
+
+# Bilinear interpolation and the background
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(28, 28), (9, 14), (1, 5), (3, 1)])
+def test_nothing_to_do_gives_the_pixels_exactly(dtype, shape):
+    images = noise(150, shape)
+    images[0, :2] = 0, 255
+    found = augmented(images, Augmentation(), shape, dtype=dtype)
+    np.testing.assert_array_equal(found, images.astype(dtype) / np.dtype(dtype).type(255))
+    assert found.dtype == dtype
+
+
+def test_half_a_pixel_is_the_mean_of_its_neighbours():
+    image = np.array([[10, 20], [50, 100]], np.uint8)
+    found = resample(image, [0, 0.5, 0.5, 1], [0.5, 0, 0.5, 0.25])
+    np.testing.assert_allclose(found, [[15, 30], [45, 62.5]], rtol=1e-14)
+
+
+def test_outside_lies_background():
+    image = np.full((2, 2), 200, np.uint8)
+    found = resample(image, [-0.25, 1.5, 2, -1], [0, 1, 0, 0])
+    np.testing.assert_allclose(found, [[150, 100], [0, 0]], rtol=1e-14, atol=0)
+    found = resample(image, [0, 1, 0, -0.5], [-0.5, 1.75, 2, 1.5])
+    np.testing.assert_allclose(found, [[100, 50], [0, 50]], rtol=1e-14, atol=0)
+    far = resample(image, [-1e6, 1e6, 0, 1], [0, 1, -1e6, 1e6])
+    assert far.tolist() == [[0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_values_stay_within_0_and_1(dtype):
+    images = np.concatenate([np.full((300, 784), 255, np.uint8), noise(300), 255 * (noise(300) > 127).astype(np.uint8)])
+    found = augmented(images, RECIPE, dtype=dtype)
+    assert found.min() == 0 and found.max() == 1
+
+
+# The affine map
+
+
+@pytest.mark.parametrize(("down", "right"), [(0, 3), (0, -3), (2, 0), (-2, 0), (3, -1), (-28, 0), (5, 40)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_shift_by_whole_pixels_moves_the_bytes(down, right, dtype):
+    image = noise(1).reshape(28, 28)
+    expected = np.zeros((28 + 80, 28 + 80), np.uint8)
+    expected[40 + down :, 40 + right :][:28, :28] = image
+    found = moved(image, Augmentation(shift=1), dtype, down=down, right=right)
+    np.testing.assert_array_equal(np.rint(found), expected[40:68, 40:68])
+    assert abs(found - np.rint(found)).max() < 1e-4
+
+
+@pytest.mark.parametrize(("quarters", "angle"), [(1, 90), (2, 180), (-1, -90)])
+@pytest.mark.parametrize("size", [6, 7])
+def test_a_quarter_turn_is_anticlockwise(quarters, angle, size):
+    image = noise(1, (size, size)).reshape(size, size)
+    found = moved(image, Augmentation(rotate=180), turn=angle / 180)
+    np.testing.assert_allclose(found, np.rot90(image, quarters), atol=1e-10)
+
+
+def test_an_eighth_turn_on_worked_points():
+    image = np.zeros((5, 5), np.uint8)
+    image[2, 4] = 100  # two pixels right of the centre: comes to lie √2 to the right and √2 up
+    found = moved(image, Augmentation(rotate=45), turn=1)
+    # The pixel one right, one up comes from √2 right of the centre, which is 0.414 of the way to the bright one.
+    assert found[1, 3] == pytest.approx(100 * (math.sqrt(2) - 1))
+    # Two right, two up: 2√2 right, beyond the bright pixel by 0.828.
+    assert found[0, 4] == pytest.approx(100 * (3 - 2 * math.sqrt(2)))
+    assert found[3, 3] == found[3, 1] == found[1, 1] == 0
+
+
+def test_scale_on_worked_points():
+    half = Augmentation(scale=0.5)
+    line = [[10, 20, 30, 40, 50]]
+    np.testing.assert_allclose(moved(line, half, scale_x=-1), [[0, 10, 30, 50, 0]], atol=1e-12)
+    stretched = [[30 - 40 / 3, 30 - 20 / 3, 30, 30 + 20 / 3, 30 + 40 / 3]]
+    np.testing.assert_allclose(moved(line, half, scale_x=1), stretched, atol=1e-12)
+    np.testing.assert_allclose(moved(line, half, scale_y=-1), line, atol=1e-12)
+    np.testing.assert_allclose(moved(np.transpose(line), half, scale_y=-1), [[0], [10], [30], [50], [0]], atol=1e-12)
+
+
+def test_shear_on_worked_points():
+    image = [[10, 20, 30, 40]] * 3
+    slope = Augmentation(shear=1)
+    whole = [[20, 30, 40, 0], [10, 20, 30, 40], [0, 10, 20, 30]]
+    np.testing.assert_allclose(moved(image, slope, shear=1), whole, atol=1e-12)
+    half = [[15, 25, 35, 20], [10, 20, 30, 40], [5, 15, 25, 35]]
+    np.testing.assert_allclose(moved(image, slope, shear=0.5), half, atol=1e-12)
+
+
+def test_source_is_the_inverse_of_scale_shear_rotation_shift():
+    augmentation = Augmentation(shift=3, rotate=40, scale=0.3, shear=0.5)
+    units = np.random.default_rng(1).uniform(-1, 1, (5, 6))
+    coefficients = affine_coefficients(augmentation, (9, 14), units)
+    for index, unit in enumerate(units):
+        row, column = 3.0, 11.0
+        y, x = (row - 4) * (1 + 0.3 * unit[SCALE_Y]), (column - 6.5) * (1 + 0.3 * unit[SCALE_X])
+        x += 0.5 * unit[SHEAR] * y
+        angle = math.radians(40 * unit[TURN])
+        y, x = y * math.cos(angle) - x * math.sin(angle), y * math.sin(angle) + x * math.cos(angle)
+        y, x = y + 3 * unit[DOWN], x + 3 * unit[RIGHT]
+        np.testing.assert_allclose(coefficients[:, index] @ [1, y, x], [row, column], rtol=1e-12)
+
+
+def test_amounts_are_uniform_within_their_bounds():
+    image = np.zeros((1, 41, 41), np.uint8)
+    image[0, 20, 20] = 255
+    found = augmented(np.repeat(image.reshape(1, -1), 4000, axis=0), Augmentation(shift=5), (41, 41), dtype="float64")
+    centres = centroids(found, (41, 41)) - 20
+    assert abs(centres).max() <= 5 + 1e-9 and abs(centres).max() > 4.95
+    np.testing.assert_allclose(centres.std(axis=1), 5 / math.sqrt(3), rtol=0.03)
+    assert abs(np.corrcoef(centres)[0, 1]) < 0.05
+
+
+def centroids(images: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Rows and columns of the centres of mass, ``(2, n)``."""
+    places = np.indices(shape).reshape(2, -1)
+    return places @ images.T / images.sum(axis=1)
+
+
+def test_images_are_not_moved_on_average():
+    disc = (np.hypot(*(np.indices((28, 28)) - 13.5)) < 5).astype(np.uint8) * 255
+    found = augmented(np.repeat(disc.reshape(1, -1), 4000, axis=0), RECIPE)
+    centres = centroids(found.astype(float), (28, 28))
+    assert centres.std(axis=1).min() > 1
+    standard_errors = centres.std(axis=1) / math.sqrt(4000)
+    assert (abs(centres.mean(axis=1) - 13.5) < 4 * standard_errors).all()
+
+
+# Elastic displacements
+
+
+def test_the_gaussian_sums_to_1_and_is_cut_off_at_the_border():
+    matrix = gaussian_matrix(51, 5)
+    # In the middle the kernel is 1/(5√2π) exp(−d²/50), and all but 3e-7 of it lies inside.
+    peak = 0.0797884561
+    np.testing.assert_allclose(matrix[25, [25, 24, 26, 20, 35]], peak * np.exp([0, -0.02, -0.02, -0.5, -2]), rtol=1e-8)
+    assert matrix[25].sum() == pytest.approx(1, abs=1e-6)
+    # At the border half of it is missing: (1 + peak)/2 is left.
+    assert matrix[0].sum() == pytest.approx((1 + peak) / 2, abs=1e-8)
+    np.testing.assert_array_equal(matrix, matrix.T)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.7, 1.0, 1.99, 2.0])
+def test_a_narrow_gaussian_sums_to_1(sigma):
+    assert gaussian_matrix(41, sigma)[20].sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_extreme_gaussians():
+    np.testing.assert_array_equal(gaussian_matrix(5, 0), np.eye(5))
+    np.testing.assert_allclose(gaussian_matrix(5, 0.081), np.eye(5), atol=1e-30)
+    np.testing.assert_allclose(gaussian_matrix(5, 1e9), np.full((5, 5), 1 / (1e9 * math.sqrt(2 * math.pi))), rtol=1e-9)
+
+
+def displacements(augmentation: Augmentation, count: int, size: int = 28, seed: int = 0) -> np.ndarray:
+    """Displacements ``(2, count, size, size)`` as they show on slopes of 8 a pixel, without the border's 4 pixels.
+
+    Bilinear interpolation of a slope is exact, and what is drawn does not depend on what the images show.
+    """
+    down, right = (8 * np.indices((size, size))).astype(np.uint8).reshape(2, -1)
+    found = [augmented(np.repeat(slope[None], count, 0), augmentation, (size, size), seed) for slope in (down, right)]
+    fields = np.array([x * 255.0 / 8 - slope / 8 for x, slope in zip(found, (down, right), strict=True)])
+    return fields.reshape(2, count, size, size)[:, :, 4:-4, 4:-4]
+
+
+def test_elastic_displacements_have_the_stated_spread():
+    fields = displacements(Augmentation(elastic_alpha=12, elastic_sigma=2), 2000)
+    # alpha · 1/√3 · Σk² along each axis, where Σk² = 1/(2√π σ) for a Gaussian.
+    expected = 12 / math.sqrt(3) / (2 * math.sqrt(math.pi) * 2)
+    centre = fields[:, :, 10, 10]
+    np.testing.assert_allclose(centre.std(axis=1), expected, rtol=0.04)
+    assert (abs(centre.mean(axis=1)) < 4 * expected / math.sqrt(2000)).all()
+    assert abs(np.corrcoef(centre)[0, 1]) < 0.08, "the axes are independent"
+    # A distance d apart, along either axis: exp(−d²/4σ²).
+    for row, column in ((10, 12), (12, 10)):
+        for axis in range(2):
+            correlation = np.corrcoef(fields[axis, :, 10, 10], fields[axis, :, row, column])[0, 1]
+            assert correlation == pytest.approx(math.exp(-4 / 16), abs=0.04)
+    far = np.corrcoef(fields[0, :, 1, 1], fields[0, :, 18, 18])[0, 1]
+    assert abs(far) < 0.08
+
+
+def test_unsmoothed_noise_is_uniform_within_alpha():
+    fields = displacements(Augmentation(elastic_alpha=2, elastic_sigma=0), 50)
+    assert abs(fields).max() <= 2 + 1e-4 and abs(fields).max() > 1.99
+    quartiles = np.quantile(fields, [0.25, 0.5, 0.75], axis=(1, 2, 3))
+    np.testing.assert_allclose(quartiles, [[-1, -1], [0, 0], [1, 1]], atol=0.05)
+
+
+def test_displacements_of_images_are_independent():
+    fields = displacements(Augmentation(elastic_alpha=12, elastic_sigma=2), 200)
+    flat = fields[0].reshape(200, -1)
+    correlations = np.corrcoef(flat) - np.eye(200)
+    assert abs(correlations).max() < 0.9 and abs(correlations.mean()) < 0.02
+
+
+# Amounts
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("shift", -1), ("rotate", math.nan), ("scale", 1), ("shear", math.inf), ("elastic_alpha", 1e300)],
+)
+def test_impossible_amounts_are_refused(name, value):
+    with pytest.raises(ConfigError, match=f"{name} is .*\nexpected a number from 0 to less than 1"):
+        Augmentation(**{name: value})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_absurd_amounts_give_background_or_image(dtype):
+    most = 0.99 * module.LARGEST
+    found = augmented(noise(20), Augmentation(most, most, 1 - 1e-12, most, most, 0.5), dtype=dtype)
+    assert found.min() >= 0 and found.max() <= 1
+
+
+# Batches, blocks and streams
+
+
+def test_the_seed_decides():
+    images = sample().images[:200]
+    np.testing.assert_array_equal(augmented(images, RECIPE, seed=3), augmented(images, RECIPE, seed=3))
+    assert (augmented(images, RECIPE, seed=3) != augmented(images, RECIPE, seed=4)).any(axis=1).all()
+
+
+def test_an_image_is_moved_differently_each_time():
+    images = np.repeat(sample().images[:1], 200, axis=0)
+    augmenter, rng = Augmenter((28, 28), RECIPE), np.random.default_rng(0)
+    found = np.empty((2, 200, 784), np.float32)
+    for out in found:
+        augmenter.apply(images, rng, out)
+    assert len(np.unique(found.reshape(400, 784), axis=0)) == 400
+
+
+def test_images_do_not_see_each_other():
+    images = noise(200)
+    others = images.copy()
+    others[1::2] = 255 - others[1::2]
+    strong = Augmentation(shift=20, rotate=180, scale=0.5, shear=1, elastic_alpha=200, elastic_sigma=3)
+    np.testing.assert_array_equal(augmented(images, strong)[::2], augmented(others, strong)[::2])
+
+
+@pytest.mark.parametrize("images_a_block", [1, 3, 50, 64, 1000])
+def test_the_block_length_does_not_matter(images_a_block, monkeypatch):
+    images = noise(100)
+    expected = augmented(images, RECIPE)
+    monkeypatch.setattr(module, "BLOCK", images_a_block * 784)
+    np.testing.assert_allclose(augmented(images, RECIPE), expected, atol=2e-5)
+
+
+def test_buffers_are_used_again_without_a_trace():
+    augmenter, images = Augmenter((28, 28), RECIPE), noise(150)
+    for count in (150, 64, 7, 65, 1, 0):
+        out = np.full((count, 784), np.nan, np.float32)
+        augmenter.apply(images[:count], np.random.default_rng(5), out)
+        np.testing.assert_array_equal(out, augmented(images[:count], RECIPE, seed=5))
+
+
+def test_images_stay_as_they_are():
+    images = noise(70)
+    before = images.copy()
+    augmented(images, RECIPE)
+    np.testing.assert_array_equal(images, before)
+
+
+# An oracle in loops
+
+
+def oracle(images: np.ndarray, shape: tuple[int, int], a: Augmentation, seed: int) -> np.ndarray:
+    """The whole of it, pixel by pixel: draws in the stated order, map, displacement, interpolation."""
+    height, width = shape
+    rng = np.random.default_rng(seed)
+    units = rng.uniform(-1, 1, (len(images), 6)).tolist()
+    out = np.zeros((len(images), height * width))
+    for n, image in enumerate(images.reshape(-1, height, width).tolist()):
+        down, right, turn, longer, wider, lean = units[n]
+        angle = math.radians(a.rotate * turn)
+        rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+        shearing = np.array([[1, 0], [a.shear * lean, 1]])
+        scaling = np.diag([1 + a.scale * longer, 1 + a.scale * wider])
+        inverse = np.linalg.inv(rotation @ shearing @ scaling)
+        fields = np.zeros((2, height, width))
+        if a.elastic_alpha:
+            words = math.ceil(height * width / 2)
+            bits = rng.integers(0, 2**64, words, np.uint64).view(np.int16)[: 2 * height * width]
+            fields = smoothed(bits.reshape(2, height, width) / 32768, a)
+        for i in range(height):
+            for j in range(width):
+                centred = [i - (height - 1) / 2 - a.shift * down, j - (width - 1) / 2 - a.shift * right]
+                y, x = inverse @ centred
+                y, x = y + (height - 1) / 2 + fields[0][i][j], x + (width - 1) / 2 + fields[1][i][j]
+                value = 0.0
+                for row in (math.floor(y), math.floor(y) + 1):
+                    for column in (math.floor(x), math.floor(x) + 1):
+                        if 0 <= row < height and 0 <= column < width:
+                            value += image[row][column] * (1 - abs(y - row)) * (1 - abs(x - column))
+                out[n, i * width + j] = value / 255
+    return out
+
+
+def smoothed(fields: np.ndarray, a: Augmentation) -> np.ndarray:
+    """Alpha times the fields under a two-dimensional Gaussian, nothing beyond the border."""
+    _, height, width = fields.shape
+    total = sum(math.exp(-d * d / (2 * a.elastic_sigma**2)) for d in range(-50, 51)) ** 2
+    result = np.zeros_like(fields)
+    for i in range(height):
+        for j in range(width):
+            for k in range(height):
+                for m in range(width):
+                    weight = math.exp(-((i - k) ** 2 + (j - m) ** 2) / (2 * a.elastic_sigma**2)) / total
+                    result[:, i, j] += a.elastic_alpha * weight * fields[:, k, m]
+    return result
+
+
+@pytest.mark.parametrize(
+    ("shape", "augmentation"),
+    [
+        ((28, 28), Augmentation(shift=2, rotate=15, scale=0.15, shear=0.2)),
+        ((9, 7), Augmentation(shift=2, rotate=180, scale=0.5, shear=0.5, elastic_alpha=8, elastic_sigma=1.5)),
+        ((6, 11), Augmentation(elastic_alpha=36, elastic_sigma=5)),
+        ((1, 9), Augmentation(shift=1.5, scale=0.3, elastic_alpha=3, elastic_sigma=0.6)),
+    ],
+)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
+def test_against_loops(shape, augmentation, dtype, tolerance):
+    images = noise(4, shape, seed=1)
+    found = augmented(images, augmentation, shape, seed=2, dtype=dtype)
+    np.testing.assert_allclose(found, oracle(images, shape, augmentation, seed=2), rtol=0, atol=tolerance)
+
+
+def test_images_larger_than_a_block():
+    shape = (260, 200)
+    images = noise(2, shape)
+    found = augmented(images, Augmentation(shift=4), shape, dtype="float64")
+    np.testing.assert_allclose(found, oracle(images, shape, Augmentation(shift=4), seed=0), rtol=0, atol=1e-12)
