@@ -25,7 +25,8 @@ def workloads() -> dict[str, Callable[[], object]]:
 
     from mlptrain.datasets.augment import Augmentation, Augmenter
     from mlptrain.datasets.dataset import load_dataset
-    from mlptrain.engine.network import Architecture, Network, TrainingPass
+    from mlptrain.engine.backprop import TrainingPass
+    from mlptrain.engine.network import Architecture, Network
     from mlptrain.engine.optimizers import Optimizer
 
     data = load_dataset("sample", Path("data"))
@@ -36,6 +37,7 @@ def workloads() -> dict[str, Callable[[], object]]:
     network = Network(Architecture((784, 800, 10), "sigmoid", "softmax", "cross_entropy"))
     network.initialize("auto", [rng])
     optimizer = Optimizer("momentum", network, {"momentum": np.array([0.9])})
+    rates = np.array([0.1])
     step, logits = TrainingPass(network, BATCH, optimizer.gradients), np.empty((1, 10, BATCH), np.float32)
     x = (images / np.float32(255)).reshape(STEPS, BATCH, -1)
     y = np.eye(10, dtype=np.float32)[labels].reshape(STEPS, BATCH, 10).swapaxes(1, 2).copy()
@@ -47,7 +49,7 @@ def workloads() -> dict[str, Callable[[], object]]:
         for batch, targets in zip(x, y, strict=True):
             step.forward(batch, logits)
             step.backward(batch, targets, logits, np.float32(0.1 / BATCH))
-            optimizer.update()
+            optimizer.update(rates)
 
     def both() -> None:
         thread = threading.Thread(target=augment)

@@ -17,6 +17,7 @@ from mlptrain.config import Config, load_config
 from mlptrain.datasets.idx import write_idx
 from mlptrain.errors import ConfigError, DataError, DivergedError, UsageError
 from mlptrain.reports import EpochReport, Progress, Report, RunEnd, RunStart
+from mlptrain.stack import Stack
 from tests.made import dataset, model, random_model, sample
 
 METRICS = [
@@ -170,7 +171,7 @@ def test_no_epochs(tmp_path):
     assert metrics["samples_per_second"] is None
     assert 0 <= metrics["test_accuracy"] <= 0.4 and metrics["test_loss"] > 1
     assert len(history(tmp_path / "zero")) == 1
-    untrained = api.prepare(quick("epochs=0")).network
+    untrained = Stack([quick("epochs=0").resolve()], 784, 10, 1).network
     np.testing.assert_array_equal(result.model.weights[0], untrained.parameters.weights[0][0])
 
 

@@ -24,17 +24,19 @@ class Dropout:
         kept = np.clip(np.rint((1 - np.asarray(rates)) * LEVELS), 1, LEVELS)
         self._below = (kept - 1).astype(np.uint16).reshape(-1, 1, 1)
         self._scale = (LEVELS / kept).astype(dtype).reshape(-1, 1, 1)
-        self._generators = generators
         self._draws = -(-shape[1] * shape[2] // 4)
-        self._numbers = np.empty((shape[0], self._draws * 4), np.uint16)
+        self._numbers = np.zeros((shape[0], self._draws * 4), np.uint16)
+        # A network that drops nothing here draws nothing (its numbers stay 0: all is kept), so that its other
+        # layers get the same masks whether or not its neighbours in the stack drop something here.
+        self._drawn = [(self._numbers[k], generators[k]) for k, rate in enumerate(rates) if rate > 0]
         self._shape = shape
         self.mask = np.empty(shape, dtype)
 
     def draw(self) -> np.ndarray:
         """A fresh mask (K, units, batch); the array is reused by the next call."""
         members, units, batch = self._shape
-        for numbers, rng in zip(self._numbers, self._generators, strict=True):
-            numbers[:] = rng.integers(0, 2**64 - 1, self._draws, np.uint64, endpoint=True).view(np.uint16)
+        for row, rng in self._drawn:
+            row[:] = rng.integers(0, 2**64 - 1, self._draws, np.uint64, endpoint=True).view(np.uint16)
         numbers = self._numbers[:, : units * batch].reshape(members, units, batch)
         np.less_equal(numbers, self._below, out=self.mask)
         self.mask *= self._scale

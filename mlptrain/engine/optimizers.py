@@ -303,9 +303,12 @@ class Optimizer:
     def _clip(self, rates: np.ndarray) -> None:
         """g ← g · min(1, clip_norm / ‖g‖), the norm over all parameters of a network."""
         squares = sum(np.einsum("koi,koi->k", g, g, dtype=np.float64) for g in self.gradients.arrays)
-        norms = np.sqrt(squares) / (rates if self.rule.linear else 1.0)
-        factors = np.minimum(1.0, self.penalties.clip_norm / np.maximum(norms, np.finfo(np.float64).tiny))
-        if (factors < 1).any():
+        # A schedule may have brought a rate down to 0, and with it η g.
+        norms = np.sqrt(squares) / (np.where(rates > 0, rates, 1) if self.rule.linear else 1.0)
+        bounds = self.penalties.clip_norm
+        over = norms > bounds
+        if over.any():
+            factors = np.divide(bounds, norms, out=np.ones_like(norms), where=over)
             for g in self.gradients.arrays:
                 g *= factors.astype(self.network.dtype).reshape(-1, 1, 1)
 
@@ -316,5 +319,5 @@ class Optimizer:
             norms = np.sqrt(np.einsum("koi,koi->ko", weights, weights))
             over = norms > bounds
             if over.any():
-                factors = np.where(over, bounds / np.maximum(norms, np.finfo(weights.dtype).tiny), 1)
+                factors = np.divide(bounds, norms, out=np.ones(norms.shape), where=over)
                 weights *= factors.astype(weights.dtype)[:, :, np.newaxis]

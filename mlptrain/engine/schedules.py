@@ -56,10 +56,9 @@ def with_warmup(schedule: Schedule, warmup: float) -> Schedule:
     """
 
     def warmed(step: int, steps: int) -> float:
-        rise = int(warmup * steps)
-        if step < rise:
-            return (step + 1) / rise * schedule(0, steps - rise)
-        return schedule(step - rise, max(1, steps - rise))
+        rise = int(warmup * steps + 1e-9)  # 0.29 of 100 steps are 29, not 28.999999999999996
+        rest = max(1, steps - rise)
+        return (step + 1) / rise * schedule(0, rest) if step < rise else schedule(step - rise, rest)
 
     return warmed
 
