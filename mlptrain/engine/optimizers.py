@@ -209,6 +209,13 @@ def no_penalties(members: int) -> Penalties:
     return Penalties(np.zeros(members), np.zeros(members), np.full(members, np.inf), np.full(members, np.inf))
 
 
+def _within(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Numbers between 0 and 1 as near to either as ``dtype`` can tell apart: rules divide by ε and by 1 − β."""
+    limits = np.finfo(dtype)
+    between = (values > 0) & (values < 1)
+    return np.where(between, np.clip(values, limits.tiny, 1 - limits.epsneg), values).astype(np.float64)
+
+
 class Optimizer:
     """A rule at work on the parameters of K networks, step by step.
 
@@ -237,7 +244,7 @@ class Optimizer:
             Parameters(network.architecture, network.members, network.dtype) for _ in range(self.rule.states)
         ]
         self.steps = 0
-        values = {key: np.asarray(hyperparameters[key], np.float64) for key in self.rule.hyperparameters}
+        values = {key: _within(hyperparameters[key], network.dtype) for key in self.rule.hyperparameters}
         values |= {"l1": self.penalties.l1, "l2": self.penalties.l2}
         self._penalized = bool(self.penalties.l1.any() or self.penalties.l2.any())
         self._clipped = bool(np.isfinite(self.penalties.clip_norm).any())

@@ -16,14 +16,21 @@ def constant(step: int, steps: int) -> float:
     return 1.0
 
 
+def _power(gamma: float, exponent: int) -> float:
+    try:
+        return gamma**exponent
+    except OverflowError:  # training meets it as it meets any other rate that is too large
+        return math.inf
+
+
 def step_decay(every: int, gamma: float) -> Schedule:
     """γ^⌊t / every⌋: down by γ once every ``every`` steps."""
-    return lambda step, steps: gamma ** (step // every)
+    return lambda step, steps: _power(gamma, step // every)
 
 
 def exponential(gamma: float) -> Schedule:
     """γ^t."""
-    return lambda step, steps: gamma**step
+    return lambda step, steps: _power(gamma, step)
 
 
 def cosine(step: int, steps: int) -> float:

@@ -34,12 +34,12 @@ BY_HAND = {
     "rmsprop": ({"rho": 0.5, "epsilon": 0.5}, [0.9171573, 1.0171573, 0.9608115]),
     # ρ = 0.5, ε = 1: d = √(0 + 1) / √(0.5 + 1) = 0.8164966, u = 0.3333333;
     # d = −2 √1.3333333 / √3.25 = −1.2810252, u = 0.1666667 + 0.8205128 = 0.9871795; d = √1.9871795 / √2.625
-    "adadelta": ({"rho": 0.5, "epsilon": 1.0}, [0.9183503, 1.0464529, 0.9594455]),
+    "adadelta": ({"rho": 0.5, "epsilon": 1.0}, [0.9183503, 1.0464529, 0.9594459]),
     # β₁ = 0.5, β₂ = 0.75, ε = 0: m̂ / √v̂ is 1 at first; then m = −0.75, m̂ = −1, v = 0.1875 + 1 = 1.1875,
     # v̂ = 1.1875 / 0.4375 = 2.7142857; then m = 0.125, m̂ = 0.1428571, v = 1.140625, v̂ = 1.140625 / 0.578125
-    "adam": ({"beta1": 0.5, "beta2": 0.75, "epsilon": 0.0}, [0.9, 0.9606977, 0.9505271]),
+    "adam": ({"beta1": 0.5, "beta2": 0.75, "epsilon": 0.0}, [0.9, 0.9606977, 0.9505272]),
     # As Adam's, each weight times 1 − 0.1 · 0.5 before the step: 0.95 − 0.1; 0.8075 + 0.0606977; …
-    "adamw": ({"beta1": 0.5, "beta2": 0.75, "epsilon": 0.0, "decay": 0.5}, [0.85, 0.8681977, 0.8146172]),
+    "adamw": ({"beta1": 0.5, "beta2": 0.75, "epsilon": 0.0, "decay": 0.5}, [0.85, 0.8681977, 0.8146173]),
 }
 
 
@@ -86,11 +86,11 @@ def test_adamw_decays_no_bias():
 
 def test_nadam_by_hand():
     # μₜ = 0.5 (1 − ½ · 0.96^(0.004 t)): μ₁ = 0.2500408, μ₂ = 0.2500816, μ₃ = 0.2501224; ε = 0, β₂ = 0.75.
-    # t = 1: m = 0.5, v̂ = 1: 0.1 [μ₂ 0.5 / (1 − μ₁ μ₂) + (1 − μ₁) / (1 − μ₁)] = 0.1 [0.1333788 + 1].
+    # t = 1: m = 0.5, v̂ = 1: 0.1 [μ₂ 0.5 / (1 − μ₁ μ₂) + (1 − μ₁) / (1 − μ₁)] = 0.1 [0.1333812 + 1].
     # t = 2: m = −0.75, v̂ = 2.7142857; Πμ = 0.0625306:
-    # 0.1 [μ₃ (−0.75) / (1 − Πμ μ₃) + (1 − μ₂) (−2) / (1 − Πμ)] / 1.6475089 = 0.1 [−0.1905719 − 1.5998772] / 1.6475089
+    # 0.1 [μ₃ (−0.75) / (1 − Πμ μ₃) + (1 − μ₂) (−2) / (1 − Πμ)] / 1.6475089 = 0.1 [−0.1905724 − 1.5998781] / 1.6475089
     seen = trace(made("nadam", {"beta1": 0.5, "beta2": 0.75, "epsilon": 0.0}), [1, -2])
-    assert [weight for weight, _ in seen] == pytest.approx([0.8866621, 0.9953390], abs=1e-7)
+    assert [weight for weight, _ in seen] == pytest.approx([0.8866619, 0.9953381], abs=6e-8)
 
 
 def test_momentum_carries_a_falling_rate_within_its_velocity():
@@ -174,7 +174,16 @@ HYPERPARAMETERS = {
     "epsilon": 1e-4,
     "decay": 0.05,
 }
-RATES = {"adagrad": 0.05, "adadelta": 1.0, "rmsprop": 0.003, "adam": 0.01, "adamw": 0.01, "nadam": 0.01}
+RATES = {
+    "momentum": 0.05,
+    "nesterov": 0.05,
+    "adagrad": 0.05,
+    "adadelta": 1.0,
+    "rmsprop": 0.003,
+    "adam": 0.01,
+    "adamw": 0.01,
+    "nadam": 0.01,
+}
 
 
 def make(members: int = 1, dtype: str = "float64", batch_norm: bool = False) -> Network:
@@ -261,6 +270,22 @@ def test_float32_stays_float32_and_near_float64(name):
     np.testing.assert_allclose(single.parameters.flat, double.parameters.flat, rtol=0, atol=2e-4)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("key", "value"), [("beta1", 1 - 1e-12), ("beta2", 1 - 1e-12), ("rho", 1 - 1e-12), ("epsilon", 1e-60)]
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_that_float32_cannot_tell_from_0_and_1(name, key, value, dtype):
+    """1 − β and ε are divided by; a pixel that is always 0 has gradients of 0."""
+    network = make(dtype=dtype)
+    optimizer = Optimizer(name, network, {**hyperparameters(), key: np.array([value])})
+    for _ in range(3):
+        optimizer.gradients.flat[:] = 0.1
+        optimizer.gradients.weights[0][:, :, 0] = 0
+        optimizer.update(np.array([0.01]))
+    assert np.isfinite(network.parameters.flat).all()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stack_of_one_number_each_and_of_equal_numbers_agree(name):
     """Numbers that broadcast over (K, out, in) and plain numbers over flat pieces are one rule."""
@@ -345,7 +370,7 @@ def test_torch_clips_the_norm_alike(name, bound):
     train_peer(torch, model, peer_of(torch, name, model), before=clip)
     train(network, name, only(clip_norm=bound))
     assert max(norms) > bound
-    assert_same(network, model, 1e-6)  # PyTorch divides by the norm plus 1e-6
+    assert_same(network, model, 1e-5)  # PyTorch divides by the norm plus 1e-6
 
 
 @pytest.mark.parametrize("name", ["nesterov", "rmsprop"])

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mlptrain.engine import blocks
+from mlptrain.engine.averaging import Average
+from mlptrain.engine.network import Architecture, Network
+
+
+def make(members: int = 1, dtype: str = "float64", batch_norm: bool = False) -> Network:
+    network = Network(Architecture((5, 4, 3), "relu", "softmax", "cross_entropy", batch_norm), members, dtype)
+    network.initialize("normal", [np.random.default_rng(k) for k in range(members)])
+    return network
+
+
+def test_by_hand():
+    # d = (1 + t) / (10 + t) at first: 2/11, 3/12; the weights go 1, 12, 8.
+    network = make()
+    network.parameters.flat[:] = 1
+    average = Average(network, np.array([0.9]))
+    network.parameters.flat[:] = 12
+    average.update()
+    assert average.parameters.flat == pytest.approx(2 / 11 * 1 + 9 / 11 * 12)  # 10
+    network.parameters.flat[:] = 8
+    average.update()
+    assert average.parameters.flat == pytest.approx(0.25 * 10 + 0.75 * 8)
+    assert (network.parameters.flat == 8).all(), "training goes on from the weights, not from their average"
+
+
+def test_a_short_memory_is_reached_soon():
+    # With a decay of 0.2, min(0.2, (1 + t) / (10 + t)) is 2/11, then 0.2.
+    network = make()
+    network.parameters.flat[:] = 0
+    average = Average(network, np.array([0.2]))
+    network.parameters.flat[:] = 1
+    average.update()
+    assert average.parameters.flat == pytest.approx(9 / 11)
+    average.update()
+    assert average.parameters.flat == pytest.approx(0.2 * 9 / 11 + 0.8)
+
+
+def test_it_begins_at_the_weights_and_statistics_there_are():
+    network = make(2, batch_norm=True)
+    network.statistics.flat[:] = 3
+    average = Average(network, np.array([0.9, 0.9]))
+    np.testing.assert_array_equal(average.parameters.flat, network.parameters.flat)
+    np.testing.assert_array_equal(average.statistics.flat, 3)
+    for _ in range(5):
+        average.update()
+    np.testing.assert_allclose(average.parameters.flat, network.parameters.flat, rtol=1e-15)
+
+
+def test_running_statistics_are_averaged_with_the_weights():
+    network = make(batch_norm=True)
+    average = Average(network, np.array([0.99]))
+    network.statistics.means[0][:] = 11
+    network.statistics.variances[0][:] = 12
+    average.update()
+    assert average.statistics.means[0] == pytest.approx(9.0)
+    assert average.statistics.variances[0] == pytest.approx(2 / 11 + 9 / 11 * 12)
+    assert average.parameters.gains[0] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_networks_of_a_stack_have_decays_of_their_own(dtype, batch_norm):
+    decays = [0.0, 0.5, 0.99]
+    stack = make(3, dtype, batch_norm)
+    together = Average(stack, np.array(decays))
+    alone = []
+    for k, decay in enumerate(decays):
+        network = make(1, dtype, batch_norm)
+        for ours, theirs in zip(network.parameters.arrays, stack.parameters.arrays, strict=True):
+            ours[0] = theirs[k]
+        alone.append(Average(network, np.array([decay])))
+    rng = np.random.default_rng(0)
+    for _ in range(15):
+        for index, array in enumerate(stack.parameters.arrays):
+            array += rng.normal(size=array.shape)
+            for k, average in enumerate(alone):
+                average.network.parameters.arrays[index][0] = array[k]
+        if batch_norm:
+            stack.statistics.means[0] += rng.random((3, 4, 1))
+            for k, average in enumerate(alone):
+                average.network.statistics.means[0][0] = stack.statistics.means[0][k]
+        together.update()
+        for average in alone:
+            average.update()
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    for k, average in enumerate(alone):
+        for whole, single in zip(together.parameters.arrays, average.parameters.arrays, strict=True):
+            np.testing.assert_allclose(whole[k], single[0], rtol=0, atol=tolerance)
+        for whole, single in zip(together.statistics.means, average.statistics.means, strict=True):
+            np.testing.assert_allclose(whole[k], single[0], rtol=0, atol=tolerance)
+    # No averaging is the weights as they are.
+    np.testing.assert_allclose(
+        together.parameters.weights[0][0], stack.parameters.weights[0][0], rtol=0, atol=tolerance
+    )
+
+
+def test_worked_in_blocks_it_gives_the_same_bytes(monkeypatch):
+    def averaged() -> np.ndarray:
+        network = make(2)
+        average = Average(network, np.array([0.9, 0.9]))
+        network.parameters.flat *= 3
+        average.update()
+        average.update()
+        return average.parameters.flat
+
+    whole = averaged()
+    monkeypatch.setattr(blocks, "BLOCK", 7)
+    np.testing.assert_array_equal(averaged(), whole)
