@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import mlptrain
+from mlptrain.engine.backprop import TrainingPass
 from mlptrain.engine.gradcheck import analytic_gradient, cost
-from mlptrain.engine.network import Architecture, Network
+from mlptrain.engine.network import Architecture, Network, Parameters
 from mlptrain.errors import UsageError
 from mlptrain.graph import FUNCTIONS, GATES, MAX_DEPTH, MAX_LENGTH, MAX_NODES, Passes, backpropagate, parse
 
@@ -349,7 +350,8 @@ def test_a_network_of_gates_has_the_gradients_of_the_engine(activation, output):
     values |= {f"b{k + 1}{j}": biases[k][j] for k in range(2) for j in range(2)}
     result = passes(f"({' + '.join(costs)}) / 4", **values)
 
-    assert result.value == pytest.approx(cost(network, x, y), rel=1e-12)
+    step = TrainingPass(network, 2, Parameters(network.architecture, 1, network.dtype))
+    assert result.value == pytest.approx(cost(step, network, x, y), rel=1e-12)
     gradient = analytic_gradient(network, x, y)
     for k in range(2):
         for j in range(2):
