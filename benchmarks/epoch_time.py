@@ -3,8 +3,9 @@
     python -m benchmarks.epoch_time [--quick] [--data-dir DIR] [--threads N] [--markdown FILE]
 
 All in one process with the same threads, one after another in turn; a ratio is the median of the ratios of
-neighbours, so that a machine that slows down slows both. The peers get their images as floats in memory and
-compute no figures; mlptrain runs its own training loop, from bytes, with running loss and accuracy.
+neighbours, so that a machine that slows down slows both. The peers get their images as floats in memory;
+mlptrain runs its own training loop, from bytes. Naive NumPy is what one writes first, and bare too. PyTorch runs twice: with the loss and accuracy of the epoch, which
+mlptrain's loop counts too, and bare, without any figures.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -114,8 +116,50 @@ def products_epoch(case: Case, data: Data) -> Callable[[], object]:
     return epoch
 
 
-def torch_epoch(case: Case, data: Data) -> Callable[[], object]:
-    """PyTorch, eager: tensors in memory, a shuffled index an epoch, no DataLoader."""
+def naive_epoch(case: Case, data: Data) -> Callable[[], object]:
+    """What one writes first in NumPy: one network, 2-D arrays, buffers reused, the rate times every gradient."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((out, inputs), np.float32) / inputs**0.5 for inputs, out in pairwise(case.layers)]
+    biases = [np.zeros((out, 1), np.float32) for out in case.layers[1:]]
+    gradients = [np.empty_like(w) for w in weights]
+    targets = np.eye(10, dtype=np.float32)[data.labels]
+    sigmoid = case.activation == "sigmoid"
+
+    def step(x: np.ndarray, y: np.ndarray, a: list[np.ndarray], d: list[np.ndarray]) -> None:
+        for index, (w, b) in enumerate(zip(weights, biases, strict=True)):
+            np.matmul(w, x.T if index == 0 else a[index - 1], out=a[index])
+            a[index] += b
+            if index < len(weights) - 1:
+                np.copyto(a[index], 1 / (1 + np.exp(-a[index])) if sigmoid else np.maximum(a[index], 0))
+        exponentials = np.exp(a[-1] - a[-1].max(axis=0))
+        np.subtract(exponentials / exponentials.sum(axis=0), y.T, out=d[-1])
+        for index in range(len(weights) - 1, -1, -1):
+            np.matmul(d[index], x if index == 0 else a[index - 1].T, out=gradients[index])
+            if index:
+                np.matmul(weights[index].T, d[index], out=d[index - 1])
+                d[index - 1] *= a[index - 1] * (1 - a[index - 1]) if sigmoid else a[index - 1] > 0
+            gradients[index] *= RATE / len(x)
+            weights[index] -= gradients[index]
+            biases[index] -= RATE * d[index].mean(axis=1, keepdims=True)
+
+    sizes = {case.batch, len(data.x) % case.batch} - {0}
+    buffers = {
+        size: [[np.empty((out, size), np.float32) for out in case.layers[1:]] for _ in range(2)] for size in sizes
+    }
+
+    def epoch() -> None:
+        order = rng.permutation(len(data.x))
+        for start in range(0, len(order), case.batch):
+            indices = order[start : start + case.batch]
+            step(data.x[indices], targets[indices], *buffers[len(indices)])
+
+    return epoch
+
+
+def torch_epoch(case: Case, data: Data, *, figures: bool = True) -> Callable[[], object]:
+    """PyTorch, eager: tensors in memory, a shuffled index an epoch, no DataLoader; with the epoch's figures or not."""
     import torch
     from torch import nn
 
@@ -126,11 +170,19 @@ def torch_epoch(case: Case, data: Data) -> Callable[[], object]:
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
     x, labels = torch.from_numpy(data.x), torch.from_numpy(data.labels)
 
-    def epoch() -> None:
+    def epoch() -> tuple[float, float]:
+        total, hits = 0.0, 0
         for indices in torch.randperm(len(x)).split(case.batch):
             optimizer.zero_grad()
-            criterion(model(x[indices]), labels[indices]).backward()
+            truth = labels[indices]
+            outputs = model(x[indices])
+            loss = criterion(outputs, truth)
+            loss.backward()
             optimizer.step()
+            if figures:
+                total += loss.item() * len(indices)
+                hits += int((outputs.argmax(1) == truth).sum().item())
+        return total / len(x), hits / len(x)
 
     return epoch
 
@@ -145,15 +197,26 @@ def sklearn_epoch(case: Case, data: Data) -> Callable[[], object]:
     return lambda: model.partial_fit(data.x, data.labels, classes=range(10))
 
 
-OURS, PRODUCTS, TORCH, SKLEARN = "mlptrain", "products", "torch", "sklearn"
-COMPETITORS = {OURS: mlptrain_epoch, PRODUCTS: products_epoch, TORCH: torch_epoch, SKLEARN: sklearn_epoch}
+Make = Callable[[Case, Data], Callable[[], object]]
+OURS, PRODUCTS, NAIVE = "mlptrain", "products", "naive"
+TORCH, BARE_TORCH, SKLEARN = "torch", "torch bare", "sklearn"
+COMPETITORS: dict[str, Make] = {
+    OURS: mlptrain_epoch,
+    PRODUCTS: products_epoch,
+    NAIVE: naive_epoch,
+    TORCH: torch_epoch,
+    BARE_TORCH: partial(torch_epoch, figures=False),
+    SKLEARN: sklearn_epoch,
+}
 HEADER = (
     "network",
     "batch",
     "mlptrain s/epoch",
     "products alone",
     "share of products",
+    "naive NumPy ratio",
     "PyTorch ratio",
+    "PyTorch bare",
     "sklearn ratio",
 )
 
@@ -178,13 +241,13 @@ def row(case: Case, seconds: dict[str, list[float]]) -> list[str]:
         return statistics.median(theirs / ours for theirs, ours in zip(seconds[name], seconds[OURS], strict=True))
 
     times = [f"{statistics.median(seconds[name]):.3f}" for name in (OURS, PRODUCTS)]
-    peers = [f"{ratio(name):.2f}" if name in seconds else "-" for name in (TORCH, SKLEARN)]
+    peers = [f"{ratio(name):.2f}" if name in seconds else "-" for name in (NAIVE, TORCH, BARE_TORCH, SKLEARN)]
     return ["-".join(map(str, case.layers)), str(case.batch), *times, f"{ratio(PRODUCTS):.0%}", *peers]
 
 
 def describe(data: Data, names: list[str], threads: int, repeats: int) -> list[str]:
     """What was measured, on what, with what, and when."""
-    modules = [importlib.import_module(name) for name in (OURS, "numpy", *names[2:])]
+    modules = [importlib.import_module(name) for name in (OURS, "numpy", *dict.fromkeys(map(module_of, names[3:])))]
     versions = ", ".join(f"{module.__name__} {module.__version__}" for module in modules)
     system = f"{processor()}, {threads} threads, {platform.system()}; Python {platform.python_version()}"
     return [
@@ -193,6 +256,11 @@ def describe(data: Data, names: list[str], threads: int, repeats: int) -> list[s
         f"{system}, {versions}; {datetime.date.today().isoformat()}.",
         *[f"{name} is not installed and left out." for name in (TORCH, SKLEARN) if name not in names],
     ]
+
+
+def module_of(name: str) -> str:
+    """The module that a competitor needs."""
+    return name.split()[0]
 
 
 def processor() -> str:
@@ -220,7 +288,7 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there too")
     options = parser.parse_args()
     use_threads(options.threads)
-    names = [name for name in COMPETITORS if name == PRODUCTS or find_spec(name)]
+    names = [name for name in COMPETITORS if name in (PRODUCTS, NAIVE) or find_spec(module_of(name))]
     if TORCH in names:
         importlib.import_module(TORCH).set_num_threads(options.threads)
 

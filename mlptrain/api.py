@@ -24,7 +24,6 @@ from mlptrain.evaluation import Evaluation, Evaluator, evaluate_models
 from mlptrain.model import Model, load_model_file, model_of
 from mlptrain.reports import EpochReport, Report, RunEnd, RunStart
 from mlptrain.runs import (
-    MODEL,
     RunFolder,
     check_claimable,
     claim,
@@ -327,18 +326,3 @@ def evaluate_runs(
     subset = configs[0].subset if dataset is None else None
     split = make_split(data, configs[0].split, seed=configs[0].split_seed, subset=subset)
     return evaluate(models, data, split, part)
-
-
-__all__ = [
-    "MODEL",
-    "PARTS",
-    "Job",
-    "TrainResult",
-    "default_data_dir",
-    "evaluate",
-    "evaluate_runs",
-    "load_dataset",
-    "load_model",
-    "prepare",
-    "train",
-]

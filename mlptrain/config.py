@@ -260,7 +260,7 @@ class Config(BaseModel):
     @field_validator("split")
     @classmethod
     def _sum_is_one(cls, split: tuple[float, ...] | str) -> tuple[float, ...] | str:
-        if isinstance(split, tuple) and abs(sum(split) - 1) > 1e-6:
+        if isinstance(split, tuple) and abs(sum(split) - 1) > 1e-9:
             raise refusal(f"the three parts must have the sum 1 (got {flow(split)}, sum {sum(split):g})")
         return split
 

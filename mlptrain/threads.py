@@ -34,7 +34,7 @@ def threads_for(layers: Sequence[int], batch_size: int, cores: int | None = None
     ``layers`` are the sizes from input to output, ``batch_size`` the examples a step.
     """
     work = batch_size * max(a * b for a, b in pairwise(layers))
-    return max(1, min(cores or available_cores(), work // WORK_PER_THREAD))
+    return max(1, min(available_cores() if cores is None else cores, work // WORK_PER_THREAD))
 
 
 def configured_threads() -> int | None:

@@ -37,13 +37,14 @@ def evaluate(
     from mlptrain.errors import AccuracyError
     from mlptrain.reporting.evaluation import render_evaluation
     from mlptrain.reporting.reporter import make_console
+    from mlptrain.runs import find_run
 
     result = api.evaluate_runs(runs, part=split, dataset=dataset, runs_dir=runs_dir, data_dir=data_dir)
     if not quiet:
         console = make_console(sys.stderr if json_output else sys.stdout, no_color=no_color)
         render_evaluation(result, console, confusion=confusion)
     if json_output:
-        folders = [str(api.find_run(run, runs_dir)) for run in runs]
+        folders = [str(find_run(run, runs_dir)) for run in runs]
         print(
             json.dumps(
                 {

@@ -24,8 +24,10 @@ def read_config(path: Path, overrides: Sequence[str] | None) -> Config:
 
 def choose_threads(config: Config, asked: int | None) -> None:
     """Set the BLAS threads: as asked, else as the environment says, else by the size of the products."""
-    from mlptrain.threads import configured_threads, threads_for, use_threads
+    from mlptrain.threads import available_cores, configured_threads, threads_for, use_threads
 
     largest = 784, *config.hidden, 10
     batch = 60_000 if config.batch_size == "full" else config.batch_size
-    use_threads(asked or configured_threads() or threads_for(largest, batch))
+    # Augmentation works on a core of its own: BLAS threads on that core would wait for it at every product.
+    cores = available_cores() - (config.augment is not None)
+    use_threads(asked or configured_threads() or threads_for(largest, batch, cores))

@@ -48,13 +48,14 @@ def train(
     from mlptrain import api
     from mlptrain.errors import AccuracyError
     from mlptrain.reporting.reporter import make_reporter, show
+    from mlptrain.runs import check_claimable
 
     human = sys.stderr if json_output else sys.stdout
     reporter = make_reporter(human, quiet=quiet, no_color=no_color, log_every=log_every)
     model = None if start is None else api.load_model(start, runs_dir=runs_dir)
     if dry_run:
         if run is not None:
-            api.check_claimable(runs_dir, run, overwrite=overwrite)
+            check_claimable(runs_dir, run, overwrite=overwrite)
         job = api.prepare(config, data_dir=data_dir, start=model)
         show(reporter, job.describe(run or f"{config_file.stem}-NNN"))
         return
