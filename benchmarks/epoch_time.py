@@ -3,9 +3,9 @@
     python -m benchmarks.epoch_time [--quick] [--data-dir DIR] [--threads N] [--markdown FILE]
 
 All in one process with the same threads, one after another in turn; a ratio is the median of the ratios of
-neighbours, so that a machine that slows down slows both. The peers get their images as floats in memory;
-mlptrain runs its own training loop, from bytes. Naive NumPy is what one writes first, and bare too. PyTorch runs twice: with the loss and accuracy of the epoch, which
-mlptrain's loop counts too, and bare, without any figures.
+neighbours, so that a machine that slows down slows both. mlptrain runs its own training loop, from bytes, and counts
+the epoch's loss and accuracy. The peers get their images as floats in memory. Naive NumPy is what one writes first,
+without figures; PyTorch runs twice, with the same figures as mlptrain and bare, without any.
 """
 
 from __future__ import annotations
