@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import json
+
+
+def test_people_get_a_picture_and_a_rate(mlptrain, tiny, tmp_path):
+    result = mlptrain("lr-find", tiny)
+    assert result.code == 0 and "suggested learning_rate=" in result.out and "\x1b" not in result.out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_json(mlptrain, tiny):
+    result = mlptrain("lr-find", tiny, "--json", "-q", "--steps", 30, "loss=mse")
+    values = json.loads(result.out)
+    assert set(values) == {"suggestion", "stopped", "rates", "losses", "smoothed"}
+    assert len(values["rates"]) == len(values["losses"]) == len(values["smoothed"]) <= 30
+    assert result.err == ""
+
+
+def test_wrong_inputs(mlptrain, tiny):
+    assert mlptrain("lr-find", "nowhere.yaml").code == 2
+    assert mlptrain("lr-find", tiny, "--steps", 1).code == 2
+    assert mlptrain("lr-find", tiny, "dataset=mnist").code == 3
