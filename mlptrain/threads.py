@@ -12,10 +12,13 @@ from pathlib import Path
 # What the usual BLAS libraries under NumPy read once, when they are loaded.
 VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
-# Multiply-adds that keep one more thread busy. On a 2-core machine 784-30-10 at batch 10 (0.24 million in its
-# first product) gained nothing from a second thread, 784-15-10 at batch 64 (0.75 million) took 0.054 s an epoch
-# instead of 0.063, 784-128-10 (6.4 million) 0.15 instead of 0.22.
-WORK_PER_THREAD = 400_000
+# Multiply-adds of a step's largest product that are worth one more thread. Threads that share small products wait
+# for each other at every one of them, and where another process has a core, each wait lasts as long as that process's
+# turn. On 2 cores, idle, 784-128-10 at batch 64 (6.4 million) gains a little from a second thread, 0.15 s an epoch
+# instead of 0.22; beside two other busy processes it takes 25 s instead of 0.24. Whoever runs many at a time, and so
+# whoever shares a machine, is better off with one. 784-512-512-10 at batch 128 (51 million) takes 0.82 s instead of
+# 1.5, and 4 s beside the same processes.
+WORK_PER_THREAD = 20_000_000
 
 
 def available_cores() -> int:

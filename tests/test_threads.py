@@ -19,12 +19,12 @@ def no_threads_set(monkeypatch: pytest.MonkeyPatch) -> None:
     ("layers", "batch", "cores", "threads"),
     [
         ((784, 30, 10), 10, 16, 1),  # 235,200 multiply-adds: too few to share
-        ((784, 15, 10), 64, 16, 1),  # 752,640
-        ((784, 128, 10), 64, 16, 16),  # 6,422,528: enough for 16
-        ((784, 128, 10), 64, 2, 2),
-        ((784, 32, 10), 64, 16, 4),  # 1,605,632
+        ((784, 128, 10), 64, 16, 1),  # 6,422,528: not worth the waiting
+        ((784, 512, 512, 10), 128, 2, 2),  # 51,380,224
+        ((784, 512, 512, 10), 128, 16, 2),
+        ((784, 1024, 1024, 1024, 10), 256, 16, 13),  # 268,435,456 in the middle
+        ((784, 1024, 1024, 1024, 10), 256, 0, 1),
         ((784, 10), 1, 16, 1),
-        ((4, 1000, 1000, 4), 1, 16, 2),  # the largest product is in the middle
     ],
 )
 def test_threads_for(layers, batch, cores, threads):
