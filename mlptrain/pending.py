@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlptrain.complaints import Problem, enumerate_words
+from mlptrain.complaints import Problem
 from mlptrain.values import flow
 
 PENDING = ("checkpoint_seconds",)
 """Keys that have to stay at their defaults for now."""
-
-AVAILABLE: dict[str, tuple[str, ...]] = {}
-"""Keys of which only these values work so far."""
 
 
 def not_available(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[Problem]:
@@ -20,7 +17,3 @@ def not_available(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> Ite
     for key in PENDING:
         if values[key] != defaults[key]:
             yield key, f"not available in this version yet; leave it at {flow(defaults[key])}"
-    for key, available in AVAILABLE.items():
-        if values[key] not in available:
-            use = enumerate_words(available, "or")
-            yield key, f"{values[key]} is not available in this version yet; use {use}"

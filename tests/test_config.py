@@ -31,7 +31,7 @@ from mlptrain.config import (
     warnings,
 )
 from mlptrain.errors import ConfigError
-from mlptrain.pending import AVAILABLE, PENDING
+from mlptrain.pending import PENDING
 from mlptrain.values import put
 from mlptrain.yamlfile import Document, parse_yaml
 
@@ -51,7 +51,6 @@ def refusal(text: str = "", *overrides: str) -> str:
 def everything_built(monkeypatch: pytest.MonkeyPatch) -> None:
     """Switch the check for pending keys off, to test the types of the keys behind it."""
     monkeypatch.setattr("mlptrain.pending.PENDING", ())
-    monkeypatch.setattr("mlptrain.pending.AVAILABLE", {})
 
 
 def test_the_defaults() -> None:
@@ -355,26 +354,35 @@ def test_pending_keys_are_refused_away_from_their_defaults() -> None:
     for key in PENDING:
         message = refusal(f"seed: 1\n{key}: {values[key]}")
         assert message.startswith(f"x.yaml:2: {key}: not available in this version yet; leave it at "), key
-    if "batch_norm" in PENDING:
-        assert refusal("batch_norm: true").endswith("leave it at false")
     assert from_text(dump_yaml(Config())) == Config()  # at their defaults they may stand there
-
-
-def test_pending_values_are_refused() -> None:
-    for key, available in AVAILABLE.items():
-        for value in schema()["properties"][key]["enum"]:
-            if value in available:
-                assert getattr(from_text(f"{key}: {value}"), key) == value
-            else:
-                words = f"x.yaml:1: {key}: {value} is not available in this version yet; use {available[0]}"
-                assert refusal(f"{key}: {value}").startswith(words)
 
 
 def test_pending_entries_are_easy_to_strike_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlptrain.pending.PENDING", ("l1",))
-    monkeypatch.setattr("mlptrain.pending.AVAILABLE", {"optimizer": ("sgd", "momentum", "adam")})
-    assert from_text("batch_norm: true\noptimizer: adam\nactivation: elu").batch_norm
-    assert refusal("optimizer: nadam").endswith("yet; use sgd, momentum or adam")
+    assert from_text("checkpoint_seconds: 5").checkpoint_seconds == 5
+    assert refusal("l1: 0.1") == "x.yaml:1: l1: not available in this version yet; leave it at 0.0"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ("step", "schedule: step needs every and gamma; write {name: step, every: 5000, gamma: 0.5}"),
+        ("{name: step, every: 100}", "schedule: step needs gamma; write {name: step, every: 5000, gamma: 0.5}"),
+        ("plateau", "schedule: plateau needs factor and patience; write {name: plateau, factor: 0.5, patience: 3}"),
+        ("{name: cosine, gamma: 0.5}", "schedule: cosine does not use gamma; write cosine"),
+    ],
+)
+def test_a_schedule_takes_what_it_uses(schedule: str, message: str) -> None:
+    assert refusal(f"seed: 1\nschedule: {schedule}") == f"x.yaml:2: {message}"
+
+
+def test_what_needs_validation_is_refused_without_it() -> None:
+    whole = "split: official-60k\n"
+    assert refusal(whole + "early_stopping: {}").endswith("watches val_loss, and official-60k has no validation")
+    plateau = "schedule: {name: plateau, factor: 0.5, patience: 2}"
+    assert "official-60k has no validation" in refusal(whole + plateau)
+    assert from_text(whole + "early_stopping.monitor: loss").early_stopping is not None
+    assert from_text("split: official\n" + plateau).schedule.name == "plateau"
 
 
 @pytest.mark.parametrize(

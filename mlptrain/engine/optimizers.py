@@ -43,16 +43,21 @@ def nesterov(w: np.ndarray, step: np.ndarray, state: State, scratch: np.ndarray,
     w += step
 
 
-def adagrad(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
-    """s ← s + g²;  w ← w − η g / (√s + ε) (Duchi et al. 2011)."""
-    (squares,) = state
-    np.multiply(g, g, out=scratch)
-    squares += scratch
+def _descend(w: np.ndarray, g: np.ndarray, squares: np.ndarray, scratch: np.ndarray, h: Numbers) -> None:
+    """w ← w − η g / (√s + ε)."""
     np.sqrt(squares, out=scratch)
     scratch += h["epsilon"]
     g /= scratch
     g *= h["rate"]
     w -= g
+
+
+def adagrad(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+    """s ← s + g²;  w ← w − η g / (√s + ε) (Duchi et al. 2011)."""
+    (squares,) = state
+    np.multiply(g, g, out=scratch)
+    squares += scratch
+    _descend(w, g, squares, scratch, h)
 
 
 def rmsprop(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
@@ -62,11 +67,7 @@ def rmsprop(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: 
     scratch *= h["1-rho"]
     squares *= h["rho"]
     squares += scratch
-    np.sqrt(squares, out=scratch)
-    scratch += h["epsilon"]
-    g /= scratch
-    g *= h["rate"]
-    w -= g
+    _descend(w, g, squares, scratch, h)
 
 
 def adadelta(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
