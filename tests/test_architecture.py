@@ -22,7 +22,7 @@ ROWS = (
     "values yamlfile overrides config complaints pending",
     "datasets",
     "engine",
-    "graph",
+    "graph expression",
     "npz model evaluation stack patience trainer lrfind",
     "runs",
     "reporting",

@@ -15,7 +15,8 @@ from mlptrain.engine.backprop import TrainingPass
 from mlptrain.engine.gradcheck import analytic_gradient, cost
 from mlptrain.engine.network import Architecture, Network, Parameters
 from mlptrain.errors import UsageError
-from mlptrain.graph import FUNCTIONS, GATES, MAX_DEPTH, MAX_LENGTH, MAX_NODES, Passes, backpropagate, parse
+from mlptrain.expression import FUNCTIONS, MAX_DEPTH, MAX_LENGTH, MAX_NODES, parse
+from mlptrain.graph import GATES, Passes, backpropagate
 
 PACKAGE = Path(mlptrain.__file__).parent
 

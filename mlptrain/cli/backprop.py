@@ -33,7 +33,8 @@ def backprop(
 
     Example: mlptrain backprop "(x + y) * z" x=-2 y=5 z=-4
     """
-    from mlptrain.graph import backpropagate, parse
+    from mlptrain.expression import parse
+    from mlptrain.graph import backpropagate
     from mlptrain.reporting.reporter import make_console
     from mlptrain.reporting.tree import render_passes
 

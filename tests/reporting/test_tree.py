@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from mlptrain.graph import GATES, MAX_DEPTH, backpropagate, parse
+from mlptrain.expression import MAX_DEPTH, parse
+from mlptrain.graph import GATES, backpropagate
 from mlptrain.reporting import reporter, tree
 from mlptrain.reporting.reporter import make_console
 from tests.reporting import made
