@@ -310,6 +310,8 @@ def evaluate_runs(
     UsageError
         The runs were trained on different splits of the data, so that no part of one is unseen by all.
     """
+    if not runs:
+        raise UsageError("no run to evaluate; give at least one")
     folders = [find_run(run, Path(runs_dir)) for run in runs]
     configs = [load_run_config(folder) for folder in folders]
     models = [load_run_model(folder) for folder in folders]

@@ -122,6 +122,8 @@ def evaluate_models(models: Sequence[Model], dataset: Dataset, indices: np.ndarr
     DataError
         The images are of another size than a model takes, or have classes that it does not know.
     """
+    if not models:
+        raise UsageError("no model to evaluate; give at least one")
     if not len(indices):
         raise UsageError(f"the {split} part of this split is empty; choose another part with --split")
     for model in models:

@@ -15,7 +15,7 @@ from mlptrain.datasets.split import Split
 from mlptrain.evaluation import losses_and_hits
 from mlptrain.stack import Stack
 from mlptrain.streams import stream
-from mlptrain.trainer import augmentation_of, batch_size_of
+from mlptrain.trainer import batch_seed_of, training_batches
 
 LOWEST, HIGHEST = 1e-6, 100.0
 STEPS = 200
@@ -44,14 +44,7 @@ def range_test(config: Config, dataset: Dataset, split: Split, steps: int = STEP
     where the smoothed loss passes four times its best. The network is the test's own: nothing that anybody
     else trains is touched.
     """
-    batches = Batches(
-        dataset,
-        split.train,
-        batch_size_of(config, len(split.train)),
-        dataset.classes,
-        config.dtype,
-        augmentation_of(config),
-    )
+    batches = training_batches(config, dataset, split)
     stack = Stack([config], dataset.images.shape[1], dataset.classes, steps)
     rates: list[float] = []
     losses: list[float] = []
@@ -74,7 +67,7 @@ def range_test(config: Config, dataset: Dataset, split: Split, steps: int = STEP
 
 def _steps(config: Config, batches: Batches, stack: Stack, growth: float, steps: int) -> Iterator[float]:
     """The loss of each step, measured before its update, at rates that grow from step to step."""
-    seed = config.seed if config.batch_seed is None else config.batch_seed
+    seed = batch_seed_of(config)
     order, done, epoch = stream(seed, "batches"), 0, 0
     while True:
         epoch += 1

@@ -92,6 +92,17 @@ def augmentation_of(config: Config) -> Augmentation | None:
     return Augmentation(**values)
 
 
+def training_batches(config: Config, dataset: Dataset, split: Split) -> Batches:
+    """The training part in batches of the config's size and type, augmented as it says."""
+    size = batch_size_of(config, len(split.train))
+    return Batches(dataset, split.train, size, dataset.classes, config.dtype, augmentation_of(config))
+
+
+def batch_seed_of(config: Config) -> int:
+    """The seed of batch order and augmentation: ``batch_seed``, else ``seed``."""
+    return config.seed if config.batch_seed is None else config.batch_seed
+
+
 @dataclass
 class _Running:
     """Sums over the part of an epoch trained so far."""
@@ -119,13 +130,12 @@ class Trainer:
 
     def __init__(self, config: Config, dataset: Dataset, split: Split, start: Weights | None = None) -> None:
         self.config = config
-        size = batch_size_of(config, len(split.train))
-        self.batches = Batches(dataset, split.train, size, dataset.classes, config.dtype, augmentation_of(config))
+        self.batches = training_batches(config, dataset, split)
         pixels = dataset.images.shape[1]
         self.stack = Stack([config], pixels, dataset.classes, config.epochs * len(self.batches), start)
         self.network: Network = self.stack.plain
         self.validation = Evaluator(self.network, dataset, split.validation) if len(split.validation) else None
-        self.seed = config.seed if config.batch_seed is None else config.batch_seed
+        self.seed = batch_seed_of(config)
         self.order = stream(self.seed, "batches")
         self.patience = Patience(config.early_stopping)
 

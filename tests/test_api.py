@@ -459,3 +459,10 @@ def test_a_model_made_by_hand_is_evaluated():
     data.images[:] = 0
     data.images[np.arange(30), data.labels] = 255
     assert mlptrain.evaluate(brightest, data).accuracy == 1
+
+
+def test_nothing_to_evaluate():
+    with pytest.raises(UsageError, match="at least one"):
+        api.evaluate_runs([])
+    with pytest.raises(UsageError, match="at least one"):
+        mlptrain.evaluate([], mlptrain.load_dataset("sample"))

@@ -67,7 +67,7 @@ def test_a_stem_is_no_pattern(tmp_path):
     assert claim_next(tmp_path, "a+(").path.name == "a+(-001"
 
 
-@pytest.mark.parametrize("stem", ["../up", "/tmp/away", "a/../../up"])
+@pytest.mark.parametrize("stem", ["../up", "/away", "a/../../up"])
 def test_a_stem_does_not_lead_out(tmp_path, stem):
     runs = tmp_path / "runs"
     (runs / "a").mkdir(parents=True)
@@ -123,7 +123,7 @@ def test_names_with_folders(tmp_path):
     assert (tmp_path / "runs" / "sweep" / "trials" / "0001").is_dir()
 
 
-@pytest.mark.parametrize("name", ["", ".", "./", "..", "../x", "a/../../x", "a/..", "/tmp/x", "/"])
+@pytest.mark.parametrize("name", ["", ".", "./", "..", "../x", "a/../../x", "a/..", "/x", "/"])
 def test_names_that_lead_out(tmp_path, name):
     runs = tmp_path / "runs"
     with pytest.raises(UsageError, match="--run"):

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.initializers import layer_initializers
-from mlptrain.engine.losses import OUTPUTS
+from mlptrain.engine.losses import outputs
 from mlptrain.engine.normalization import fold
 
 
@@ -174,6 +174,4 @@ def predict(network: Network, x: np.ndarray) -> np.ndarray:
     """The output activations ``(K, classes, n)`` of a plain network for examples ``x`` ``(n, inputs)``."""
     logits = np.empty((network.members, network.architecture.layers[-1], len(x)), network.dtype)
     ForwardPass(network, len(x)).forward(np.ascontiguousarray(x, network.dtype), logits)
-    a = np.empty_like(logits)
-    OUTPUTS[network.architecture.output](logits, a, np.empty_like(logits[:, :1]))
-    return a
+    return outputs(network.architecture.output, logits)
