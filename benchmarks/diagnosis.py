@@ -76,10 +76,12 @@ def main() -> int:
     """Print a line a config and what was named wrongly."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("folders", nargs="*", default=["lab1"], help="folders of configs/; default: lab1")
     options = parser.parse_args()
-    jobs = [(name, seed) for name in names(options.folders) for seed in range(options.seeds)]
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    jobs = [(name, seed) for name in names(options.folders) for seed in seeds]
     wrong, cases = 0, dict[str, list[str]]()
     with ProcessPoolExecutor(options.workers) as pool:
         for name, seed, case, evidence in pool.map(case_of, jobs):

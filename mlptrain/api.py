@@ -182,6 +182,11 @@ def train(
     except KeyboardInterrupt:
         kept = f"; {folder.path} keeps the history of {len(history)} finished epochs, no model" if folder else ""
         raise KeyboardInterrupt(f"interrupted in epoch {len(history) + 1}{kept}") from None
+    except DivergedError as error:
+        if folder is None:
+            raise
+        folder.append_diverged(len(history) + 1)
+        raise DivergedError(f"{error}\n{folder.path} keeps the history: mlptrain diagnose {folder.path}") from None
     test_loss, test_accuracy = Evaluator(trainer.network, job.dataset, job.split.test).figures()
     if not math.isfinite(test_loss[0]):
         raise DivergedError("training diverged: the test loss is not a finite number\ntry a smaller learning_rate")

@@ -43,7 +43,19 @@ class RunFolder:
             The row cannot be written.
         """
         values = [getattr(report, column) for column in COLUMNS[:-1]]
-        row = ",".join([*map(_cell, values), f"{report.seconds:.4f}"]) + "\n"
+        self._append(",".join([*map(_cell, values), f"{report.seconds:.4f}"]) + "\n")
+
+    def append_diverged(self, epoch: int) -> None:
+        """Add the row of the epoch in which training diverged: it has no figures.
+
+        Raises
+        ------
+        DataError
+            The row cannot be written.
+        """
+        self._append(f"{epoch}{',' * (len(COLUMNS) - 1)}\n")
+
+    def _append(self, row: str) -> None:
         path = self.path / HISTORY
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)

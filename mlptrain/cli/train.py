@@ -47,7 +47,10 @@ def train(
 
     from mlptrain import api
     from mlptrain.errors import AccuracyError
+    from mlptrain.history import history_of
+    from mlptrain.reporting.diagnosis import diagnose
     from mlptrain.reporting.reporter import make_reporter, show
+    from mlptrain.reporting.verdict import verdict_line
     from mlptrain.runs import check_claimable
 
     human = sys.stderr if json_output else sys.stdout
@@ -74,7 +77,8 @@ def train(
     finally:
         reporter.close()
     if not quiet:
-        print(result.folder, file=human)
+        found = diagnose(history_of(result.history), config, len(result.model.class_names))
+        print(verdict_line(found, result.folder), result.folder, sep="\n", file=human)
     if json_output:
         print(json.dumps(result.metrics))
     accuracy = result.metrics["test_accuracy"]

@@ -1,0 +1,105 @@
+"""How all pictures look, and their files: the same figure, the same bytes.
+
+Lines differ in colour, dash and marker, so that they can be told apart in grey and by the colour-blind; colours are
+those of Okabe and Ito (2008), heat maps cividis (Nuñez, Anderton & Renslow 2018), whose lightness rises evenly.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mlptrain.files import write_atomic
+
+INK, MUTED, GRID = "#1b1f24", "#5c6670", "#d8dde3"
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b6f76", "#a6761d")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
+HEAT = "cividis"
+FORMATS = ("png", "svg")
+DPI = 150
+
+_SETTINGS: dict[str, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "text.parse_math": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "figure.constrained_layout.use": True,
+    "image.interpolation": "nearest",
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "mlptrain",
+}
+
+Draw = Callable[[], Figure]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches; no window, no global state."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def rendered(draw: Draw, form: str, *, inline: bool = False) -> bytes:
+    """Draw a figure as a png or svg file, without date or version; ``inline`` svg is transparent and keeps its text."""
+    settings = {**_SETTINGS, "svg.fonttype": "none" if inline else "path"}
+    metadata: dict[str, Any] = {"Software": None} if form == "png" else {"Date": None, "Creator": None, "Type": None}
+    stream = io.BytesIO()
+    with matplotlib.rc_context(settings):
+        draw().savefig(stream, format=form, dpi=DPI, metadata=metadata, transparent=inline)
+    return stream.getvalue()
+
+
+def save(draw: Draw, path: Path) -> None:
+    """Write a picture in the format that its name ends in, whole or not at all."""
+    content = rendered(draw, path.suffix[1:].lower())
+    write_atomic(path, lambda stream: stream.write(content))
+
+
+def bare(axes: Axes) -> None:
+    """Take grid, frame and ticks away, for axes that hold images."""
+    axes.grid(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def framed_heat(axes: Axes) -> None:
+    """Take grid, frame and tick marks away and leave the tick labels, for heat maps."""
+    axes.grid(False)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def ink_on(fraction: float) -> str:
+    """A colour that can be read on the heat map at ``fraction`` of its range."""
+    return "#ffffff" if math.isnan(fraction) or fraction < 0.55 else "#000000"
+
+
+def shortened(text: str, width: int) -> str:
+    """``text``, cut to ``width`` characters with an ellipsis."""
+    return text if len(text) <= width else text[: width - 1] + "…"
