@@ -13,31 +13,30 @@ from pathlib import Path
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 SHOWS = {
-    "lab1/rate_too_low": "rate_too_low",
-    "lab1/rate_too_high": "rate_too_high",
-    "lab1/divergence": "divergence",
-    "lab1/bad_initialisation": "initialisation",
-    "lab1/zero_initialisation": "zero_initialisation",
-    "lab1/overfitting": "overfitting",
-    "lab1/underfitting": "underfitting",
-    "lab1/batch_full": "rate_too_low",  # one step an epoch: twenty steps are too few at any rate that is stable
+    "lab1/rate_too_low": ("rate_too_low",),
+    "lab1/rate_too_high": ("rate_too_high",),
+    "lab1/divergence": ("divergence",),
+    "lab1/bad_initialisation": ("initialisation",),
+    "lab1/zero_initialisation": ("zero_initialisation",),
+    "lab1/overfitting": ("overfitting",),
+    "lab1/underfitting": ("underfitting",),
+    "lab1/batch_full": ("rate_too_low",),  # one step an epoch: after twenty the loss still falls
 }
 """The cases that configs show; what is not named here is healthy."""
 
-NOT_JUDGED = ("lab2/optimizer_rmsprop", "lab2/activation_linear", "lab2/activation_softplus", "lab2/activation_silu")
-"""Laboratory 2 trains past the turn on purpose; how far past differs with the seed in these."""
+OVERFITS = ("healthy", "overfitting")
+"""Laboratory 2 trains a network that overfits; how far past the turn differs with the part that is switched on."""
 
 
-def expected(name: str) -> str:
-    """The case that a config of this name is there to show."""
-    return SHOWS.get(name, "healthy")
+def expected(name: str) -> tuple[str, ...]:
+    """The cases that are right for a config of this name."""
+    return OVERFITS if name.startswith("lab2/") else SHOWS.get(name, ("healthy",))
 
 
 def names(folders: list[str]) -> list[str]:
     """The configs to check: whole laboratories, and the two of the top folder that train in seconds."""
     laboratories = [path for folder in folders for path in sorted((CONFIGS / folder).glob("*.yaml"))]
-    found = [str(path.relative_to(CONFIGS).with_suffix("")) for path in laboratories]
-    return [*(name for name in found if name not in NOT_JUDGED), "quickstart", "smoke"]
+    return [*(str(path.relative_to(CONFIGS).with_suffix("")) for path in laboratories), "quickstart", "smoke"]
 
 
 def case_of(job: tuple[str, int]) -> tuple[str, int, str, str]:
@@ -65,9 +64,7 @@ def case_of(job: tuple[str, int]) -> tuple[str, int, str, str]:
         history = history_of(reports)
     except DivergedError:
         past = history_of(reports)
-        history = History(
-            past.epochs, past.loss, past.accuracy, past.val_loss, past.val_accuracy, len(past.epochs) + 1
-        )
+        history = History(past.epochs, past.loss, past.accuracy, past.val_loss, past.val_accuracy, len(past.epochs) + 1)
     found = diagnose(history, config)
     return name, seed, found.case, "; ".join(found.evidence)
 
@@ -86,12 +83,12 @@ def main() -> int:
     with ProcessPoolExecutor(options.workers) as pool:
         for name, seed, case, evidence in pool.map(case_of, jobs):
             cases.setdefault(name, []).append(case)
-            if case != expected(name):
+            if case not in expected(name):
                 wrong += 1
-                print(f"{name} seed={seed}: {case}, expected {expected(name)}: {evidence}", flush=True)
+                print(f"{name} seed={seed}: {case}, expected {' or '.join(expected(name))}: {evidence}", flush=True)
     for name, found in cases.items():
-        right = sum(case == expected(name) for case in found)
-        print(f"{name:<36} {expected(name):<20} {right} of {len(found)}")
+        right = sum(case in expected(name) for case in found)
+        print(f"{name:<36} {' or '.join(expected(name)):<24} {right} of {len(found)}")
     print(f"{len(jobs) - wrong} of {len(jobs)} runs named rightly")
     return int(wrong > 0)
 

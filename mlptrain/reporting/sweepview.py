@@ -76,13 +76,24 @@ def view_sweep(path: Path) -> SweepView:
         why = reason(error) if isinstance(error, OSError) else "not text"
         raise DataError(f"{board}: cannot be read: {why}; run the sweep again") from error
     head = rows[0] if rows else []
-    if tuple(head[:3]) != _BEFORE or _AFTER not in head or metric not in head:
+    if tuple(head[:3]) != _BEFORE or _AFTER not in head or metric not in head[head.index(_AFTER) :]:
         raise DataError(f"{board}:1: expected rank,trial,run, the varied keys, status and figures with {metric}")
-    keys = tuple(head[3 : head.index(_AFTER)])
+    keys, figures = tuple(head[3 : head.index(_AFTER)]), head[head.index(_AFTER) :]
     trials = []
     for number, cells in enumerate(rows[1:], start=2):
         try:
-            trials.append(_trial(dict(zip(head, cells, strict=True)), keys, metric))
+            if len(cells) != len(head):
+                raise ValueError
+            varied, rest = cells[3 : 3 + len(keys)], cells[3 + len(keys) :]
+            trials.append(
+                _trial(
+                    cells[0],
+                    cells[1],
+                    dict(zip(keys, varied, strict=True)),
+                    dict(zip(figures, rest, strict=True)),
+                    metric,
+                )
+            )
         except (ValueError, ConfigError):
             raise DataError(f"{board}:{number}: {','.join(cells)[:60]!r}; expected the columns of line 1") from None
     ranked = [trial for trial in trials if trial.rank is not None and math.isfinite(trial.score)]
@@ -101,8 +112,8 @@ def _metric(path: Path) -> tuple[str, str]:
     return str(metric.get("name", "val_accuracy")), str(metric.get("goal", "maximize"))
 
 
-def _trial(cells: Mapping[str, str], keys: tuple[str, ...], metric: str) -> TrialRow:
-    figures = {name: float(cells[name]) for name in _FIGURES if cells.get(name)}
-    rank = int(cells["rank"]) if cells["rank"] else None
-    values = {key: parse_value(cells[key]) if cells[key] else None for key in keys}
-    return TrialRow(rank, cells["trial"], values, figures, cells[_AFTER], figures.get(metric, math.nan))
+def _trial(rank: str, name: str, values: Mapping[str, str], rest: Mapping[str, str], metric: str) -> TrialRow:
+    """A row from its cells; a key may have the name of a figure (``loss``), so the two are kept apart."""
+    figures = {key: float(rest[key]) for key in _FIGURES if rest.get(key)}
+    parsed = {key: parse_value(text) if text else None for key, text in values.items()}
+    return TrialRow(int(rank) if rank else None, name, parsed, figures, rest[_AFTER], figures.get(metric, math.nan))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mlptrain.reporting.figures.style import HEAT, INK, framed_heat, ink_on, new_figure, shortened
 
 
-def draw_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
+def draw_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str], *, narrow: bool = False) -> Figure:
     """A row a truth, a column a guess, counts in the cells; the colour is the share of the row that is mistaken.
 
     Hits, on the diagonal, have no colour: beside them every mistake would look alike.
@@ -20,7 +20,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> 
     np.fill_diagonal(share, np.nan)
     size = len(counts)
     top = max(0.01, float(np.nanmax(share, initial=0.0)))
-    figure = new_figure(1.6 + 0.58 * size, 1.2 + 0.5 * size)
+    figure = new_figure(*((0.9 + 0.4 * size, 0.9 + 0.38 * size) if narrow else (1.6 + 0.58 * size, 1.2 + 0.5 * size)))
     axes = figure.subplots()
     image = axes.imshow(share, cmap=HEAT, vmin=0, vmax=top, aspect="auto")
     for truth in range(size):
@@ -38,7 +38,8 @@ def draw_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> 
     axes.set_xlabel("guess")
     axes.set_ylabel("truth")
     framed_heat(axes)
-    bar = figure.colorbar(image, ax=axes, shrink=0.7, format=lambda value, _: f"{value:.1%}")
+    below = {"location": "bottom", "aspect": 40} if narrow else {}
+    bar = figure.colorbar(image, ax=axes, shrink=0.7, **below, format=lambda value, _: f"{value:.1%}")
     bar.set_label("share of the truth's images")
     bar.outline.set_visible(False)
     return figure

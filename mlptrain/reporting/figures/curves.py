@@ -13,12 +13,12 @@ from mlptrain.history import History
 from mlptrain.reporting.figures.style import DASHES, INK, MARKERS, MUTED, SERIES, new_figure, shortened
 
 FEW = 25  # epochs that each get a marker
+SHORT = 46  # characters of a label of which two fit side by side
 
 
-def draw_curves(history: History) -> Figure:
+def draw_curves(history: History, *, narrow: bool = False) -> Figure:
     """Loss and accuracy of a run over the epochs, training beside validation; the lowest validation loss is marked."""
-    figure = new_figure(9, 3.8)
-    panels = figure.subplots(1, 2)
+    figure, panels = _panels(narrow)
     every = max(1, len(history.epochs) // FEW)
     for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
         for index, (label, prefix) in enumerate((("training", ""), ("validation", "val_"))):
@@ -49,11 +49,10 @@ def draw_curves(history: History) -> Figure:
     return figure
 
 
-def draw_comparison(histories: Sequence[History], labels: Sequence[str]) -> Figure:
+def draw_comparison(histories: Sequence[History], labels: Sequence[str], *, narrow: bool = False) -> Figure:
     """Loss and accuracy of several runs: a colour and marker a run, validation in full lines, training dotted."""
-    rows = -(-len(labels) // 2)
-    figure = new_figure(9, 3.8 + 0.24 * rows)
-    panels = figure.subplots(1, 2)
+    columns = 2 if len(labels) > 1 and max(map(len, labels)) <= SHORT and not narrow else 1
+    figure, panels = _panels(narrow, 0.24 * -(-len(labels) // columns))
     handles = []
     for index, (history, label) in enumerate(zip(histories, labels, strict=True)):
         look = {"color": SERIES[index % len(SERIES)], "marker": MARKERS[(index + index // 8) % len(MARKERS)]}
@@ -67,7 +66,9 @@ def draw_comparison(histories: Sequence[History], labels: Sequence[str]) -> Figu
                 markersize=3 if values else 5, **look,
             )  # fmt: skip
         ended = f" (diverged in epoch {history.diverged})" if history.diverged is not None else ""
-        handles.append(Line2D([], [], label=shortened(label, 60) + ended, markersize=5, **look))
+        handles.append(
+            Line2D([], [], label=shortened(label, SHORT if narrow else 2 * SHORT) + ended, markersize=5, **look)
+        )
     for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
         _finish(axes, name, None)
     kinds = [
@@ -75,15 +76,21 @@ def draw_comparison(histories: Sequence[History], labels: Sequence[str]) -> Figu
         Line2D([], [], color=INK, linestyle=(0, (1, 1.5)), linewidth=1.1, label="training"),
     ]
     panels[0].legend(handles=kinds, loc="upper right")
-    figure.legend(handles=handles, loc="outside lower center", ncols=2 if len(labels) > 1 else 1)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     return figure
+
+
+def _panels(narrow: bool, below: float = 0.0) -> tuple[Figure, list[Axes]]:
+    """A figure with two panels, one above the other where it is narrow, and ``below`` inches for a legend."""
+    figure = new_figure(4.8, 6.2 + below) if narrow else new_figure(9, 3.8 + below)
+    return figure, list(figure.subplots(2, 1) if narrow else figure.subplots(1, 2))
 
 
 def _finish(axes: Axes, name: str, history: History | None) -> None:
     """Title, axes, and where it applies the epoch in which the run diverged."""
     axes.set_title(name)
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     axes.margins(x=0.03)
     if name == "loss":
         axes.set_ylim(bottom=0)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import NullFormatter
 
 from mlptrain.files import write_atomic
 
-INK, MUTED, GRID = "#1b1f24", "#5c6670", "#d8dde3"
+INK, MUTED, GRID, PAPER = "#1b1f24", "#5c6670", "#d8dde3", "#fefefe"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b6f76", "#a6761d")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
@@ -48,13 +51,19 @@ _SETTINGS: dict[str, Any] = {
     "ytick.labelcolor": INK,
     "legend.frameon": False,
     "lines.linewidth": 1.8,
-    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.1,
     "image.interpolation": "nearest",
     "savefig.facecolor": "white",
     "svg.hashsalt": "mlptrain",
 }
 
-Draw = Callable[[], Figure]
+
+class Draw(Protocol):
+    """Draws a figure; ``narrow`` is the shape for a page that is read on a phone as well."""
+
+    def __call__(self, *, narrow: bool) -> Figure:
+        """The figure."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -62,20 +71,46 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def rendered(draw: Draw, form: str, *, inline: bool = False) -> bytes:
-    """Draw a figure as a png or svg file, without date or version; ``inline`` svg is transparent and keeps its text."""
+def rendered(draw: Draw, form: str, *, heading: tuple[str, str] | None = None, inline: bool = False) -> bytes:
+    """Draw a figure as a png or svg file, without date or version.
+
+    ``heading`` is a title and a text to stand above it; ``inline`` svg is narrow and transparent and keeps its text as text.
+    """
     settings = {**_SETTINGS, "svg.fonttype": "none" if inline else "path"}
     metadata: dict[str, Any] = {"Software": None} if form == "png" else {"Date": None, "Creator": None, "Type": None}
     stream = io.BytesIO()
     with matplotlib.rc_context(settings):
-        draw().savefig(stream, format=form, dpi=DPI, metadata=metadata, transparent=inline)
+        figure = draw(narrow=inline)
+        if heading is not None:
+            _head(figure, *heading)
+        figure.savefig(stream, format=form, dpi=DPI, metadata=metadata, transparent=inline)
     return stream.getvalue()
 
 
-def save(draw: Draw, path: Path) -> None:
+def _head(figure: Figure, title: str, text: str) -> None:
+    """Make room above a figure for its title and the text that explains it."""
+    width, height = figure.get_size_inches()
+    lines = textwrap.wrap(text, int(width * 13.5))
+    head = 0.42 + 0.17 * len(lines)
+    figure.set_size_inches(width, height + head)
+    layout = figure.get_layout_engine()
+    assert isinstance(layout, ConstrainedLayoutEngine)
+    layout.set(rect=(0, 0, 1, height / (height + head)))
+    top = 1 - 0.08 / (height + head)
+    figure.text(0.1 / width, top, title, fontsize=13, weight="bold", va="top")
+    figure.text(0.1 / width, top - 0.27 / (height + head), "\n".join(lines), fontsize=9, color=MUTED, va="top")
+
+
+def save(draw: Draw, path: Path, heading: tuple[str, str]) -> None:
     """Write a picture in the format that its name ends in, whole or not at all."""
-    content = rendered(draw, path.suffix[1:].lower())
+    content = rendered(draw, path.suffix[1:].lower(), heading=heading)
     write_atomic(path, lambda stream: stream.write(content))
+
+
+def plain_numbers(axis: Axis) -> None:
+    """Write the powers of ten of a logarithmic axis as 0.01, 1 or 100."""
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def bare(axes: Axes) -> None:

@@ -13,7 +13,13 @@ from mlptrain.reporting.figures.style import HEAT, framed_heat, new_figure, shor
 
 
 def draw_weights(
-    weights: np.ndarray, shape: tuple[int, int], units: np.ndarray, excitation: np.ndarray, names: Sequence[str]
+    weights: np.ndarray,
+    shape: tuple[int, int],
+    units: np.ndarray,
+    excitation: np.ndarray,
+    names: Sequence[str],
+    *,
+    narrow: bool = False,
 ) -> Figure:
     """The incoming weights (out, in) of first-layer ``units`` as images, each on a scale of its own around 0.
 
@@ -23,27 +29,34 @@ def draw_weights(
     scaled = chosen / np.maximum(np.abs(chosen).max(axis=1, keepdims=True), 1e-300)
     best = favourites(excitation[units])
     captions = [
-        f"{unit}: {', '.join(shortened(names[label], 6) for label in pair)}"
+        f"#{unit}: {', '.join(shortened(names[label], 6) for label in pair)}"
         for unit, pair in zip(units, best, strict=True)
     ]
-    return draw_images(scaled.reshape(-1, *shape), captions, 10, HEAT, limits=(-1, 1))
+    return draw_images(scaled.reshape(-1, *shape), captions, 5 if narrow else 10, HEAT, limits=(-1, 1))
 
 
-def draw_class_weights(weights: np.ndarray, shape: tuple[int, int], names: Sequence[str]) -> Figure:
+def draw_class_weights(
+    weights: np.ndarray, shape: tuple[int, int], names: Sequence[str], *, narrow: bool = False
+) -> Figure:
     """The weights (classes, in) of a network without hidden layers as images, each on a scale of its own around 0."""
     scaled = weights / np.maximum(np.abs(weights).max(axis=1, keepdims=True), 1e-300)
     captions = [shortened(name, 12) for name in names]
-    return draw_images(scaled.reshape(-1, *shape), captions, 5, HEAT, limits=(-1, 1))
+    return draw_images(scaled.reshape(-1, *shape), captions, 4 if narrow else 5, HEAT, limits=(-1, 1))
 
 
 def draw_excitation(
-    layers: Sequence[np.ndarray], units: Sequence[np.ndarray], names: Sequence[str], counts: Sequence[int]
+    layers: Sequence[np.ndarray],
+    units: Sequence[np.ndarray],
+    names: Sequence[str],
+    counts: Sequence[int],
+    *,
+    narrow: bool = False,
 ) -> Figure:
     """Mean activations (units, classes) of each hidden layer, a row a unit, in the order of the class liked best.
 
     ``units`` are the numbers of the rows and ``counts`` how many units each layer has.
     """
-    columns = min(3, len(layers))
+    columns = 1 if narrow else min(3, len(layers))
     rows = -(-len(layers) // columns)
     longest = max(len(layer) for layer in layers)
     figure = new_figure(max(4.6, 3.4 * columns), rows * min(9.0, 1.6 + 0.17 * longest))
@@ -55,7 +68,9 @@ def draw_excitation(
         image = axes.imshow(layer[order], cmap=HEAT, aspect="auto")
         axes.set_xticks(range(len(labels)), labels, rotation=rotate)
         axes.set_yticks(range(len(order)), [str(numbers[i]) for i in order], fontsize=7)
-        shown = f"{len(numbers)} of {counts[index]:,} units" if len(numbers) < counts[index] else f"{len(numbers)} units"
+        shown = (
+            f"{len(numbers)} of {counts[index]:,} units" if len(numbers) < counts[index] else f"{len(numbers)} units"
+        )
         axes.set_title(f"hidden layer {index + 1}: {shown}")
         axes.set_xlabel("class of the image")
         axes.set_ylabel("unit")
