@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -47,7 +48,7 @@ def case_of(job: tuple[str, int]) -> tuple[str, int, str, str]:
     from mlptrain import api
     from mlptrain.config import load_config
     from mlptrain.errors import DivergedError
-    from mlptrain.history import History, history_of
+    from mlptrain.learning import curves_of
     from mlptrain.reporting.diagnosis import diagnose
     from mlptrain.reports import EpochReport, Report
 
@@ -61,11 +62,10 @@ def case_of(job: tuple[str, int]) -> tuple[str, int, str, str]:
 
     try:
         api.train(config, on_report=keep)
-        history = history_of(reports)
+        curves = curves_of(reports)
     except DivergedError:
-        past = history_of(reports)
-        history = History(past.epochs, past.loss, past.accuracy, past.val_loss, past.val_accuracy, len(past.epochs) + 1)
-    found = diagnose(history, config)
+        curves = replace(curves_of(reports), diverged=len(reports) + 1)
+    found = diagnose(curves, config)
     return name, seed, found.case, "; ".join(found.evidence)
 
 

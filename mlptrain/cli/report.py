@@ -34,8 +34,8 @@ def report(
     from mlptrain import api
     from mlptrain.reporting.gallery import write_report
 
-    path = write_report(run, runs_dir, data_dir or api.default_data_dir(), output)
+    folder, path = write_report(run, runs_dir, data_dir or api.default_data_dir(), output)
     if not quiet:
         print(path, file=sys.stderr if json_output else sys.stdout)
     if json_output:
-        print(json.dumps({"run": str(path.parent) if output is None else run, "report": str(path)}))
+        print(json.dumps({"run": str(folder), "report": str(path)}))

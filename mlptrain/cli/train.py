@@ -47,7 +47,7 @@ def train(
 
     from mlptrain import api
     from mlptrain.errors import AccuracyError
-    from mlptrain.history import history_of
+    from mlptrain.learning import curves_of
     from mlptrain.reporting.diagnosis import diagnose
     from mlptrain.reporting.reporter import make_reporter, show
     from mlptrain.reporting.verdict import verdict_line
@@ -77,7 +77,7 @@ def train(
     finally:
         reporter.close()
     if not quiet:
-        found = diagnose(history_of(result.history), config, len(result.model.class_names))
+        found = diagnose(curves_of(result.history), config, len(result.model.class_names))
         print(verdict_line(found, result.folder), result.folder, sep="\n", file=human)
     if json_output:
         print(json.dumps(result.metrics))

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from mlptrain.config import plain_values
 from mlptrain.datasets.dataset import Dataset, load_dataset
 from mlptrain.datasets.split import make_split
@@ -106,7 +104,10 @@ def _weights(found: Inspection, model: Model, dataset: Dataset) -> Picture:
         return Picture("weights", title, caption, draw)
     count = len(model.weights[0])
     chosen = most_influential(model, 0, MOST_WEIGHTS)
-    caption = f"The weights from the pixels to each hidden unit: {scale}. Above each: its number, and the two classes that excite it most."
+    caption = (
+        f"The weights from the pixels to each hidden unit: {scale}. "
+        "Above each: its number, and the two classes that excite it most."
+    )
     if len(chosen) < count:
         caption += f" Shown are the {len(chosen)} of {count:,} units whose outgoing weights are largest."
     draw = partial(
@@ -122,7 +123,10 @@ def _activations(found: Inspection, model: Model) -> Picture:
     chosen = [most_influential(model, layer, MOST_ROWS) for layer in range(len(layers))]
     rows = [layer[numbers] for layer, numbers in zip(layers, chosen, strict=True)]
     counts = [len(layer) for layer in layers]
-    caption = "The mean activation of each hidden unit over the test images of each class, units in the order of the class that excites them most."
+    caption = (
+        "The mean activation of each hidden unit over the test images of each class, "
+        "units in the order of the class that excites them most."
+    )
     if max(counts) > MOST_ROWS:
         caption += f" Of large layers the {MOST_ROWS} units with the largest outgoing weights are shown."
     if len(found.excitation) > MOST_LAYERS:
@@ -138,7 +142,10 @@ def _mistakes(found: Inspection, model: Model, dataset: Dataset) -> Picture:
         return Picture("mistakes", title, "No image of the test part was mistaken.", None)
     images = dataset.images[found.indices[worst]].reshape(-1, *dataset.shape)
     truths, guesses = found.labels[worst], found.guesses[worst]
-    caption = f"The {len(worst)} wrong guesses on the test part that the network was surest of: what the image is, what it was read as, and the output behind that."
+    caption = (
+        f"The {len(worst)} wrong guesses on the test part that the network was surest of: "
+        "what the image is, what it was read as, and the output behind that."
+    )
     draw = partial(
         certainty.draw_mistakes,
         images,
@@ -156,7 +163,7 @@ def _calibration(found: Inspection, model: Model) -> Picture:
     result = calibrate(found.confidence, found.guesses == found.labels)
     caption = (
         "Test images in bins by the largest output: on the dashed line the network is right as often as it is sure, "
-        "below it it is too sure. The expected calibration error is the mean distance from that line, weighted by images."
+        "below the line it is too sure. The expected calibration error is their mean distance from it, by images."
     )
     return Picture("calibration", title, caption, partial(certainty.draw_calibration, result))
 
@@ -192,6 +199,8 @@ def labels(views: Sequence[RunView]) -> list[str]:
 def sweep_pictures(view: SweepView) -> list[Picture]:
     """The pictures of a sweep."""
     lost = f" Crosses at the bottom: {len(view.lost)} without a result (diverged or failed)." if view.lost else ""
+    halved = sum(trial.status == "halved" for trial in view.ranked)
+    lost += f" Halving stopped {halved} of them early." if halved else ""
     varied = {"learning_rate", "batch_size"} <= set(view.keys)
     nothing = "Neither is there a parameter that was varied."
     return [

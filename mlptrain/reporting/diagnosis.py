@@ -6,9 +6,10 @@ import math
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mlptrain.config import Config
-from mlptrain.history import History
+from mlptrain.learning import LearningCurves
 from mlptrain.values import flow
 
 FEWEST_EPOCHS = 5
@@ -64,7 +65,7 @@ class Diagnosis:
 class _Curves:
     """What the rules look at: the history, the config, and the loss of guessing every class alike."""
 
-    history: History
+    history: LearningCurves
     config: Config
     chance: float
 
@@ -82,7 +83,7 @@ class _Curves:
         return self.config.activation in ("sigmoid", "tanh")
 
 
-def diagnose(history: History, config: Config, classes: int = 10) -> Diagnosis:
+def diagnose(history: LearningCurves, config: Config, classes: int = 10) -> Diagnosis:
     """Name the case of a run: the first rule that holds, in the order of ``docs/diagnosis.md``."""
     if history.diverged is not None:
         return _divergence(history, config)
@@ -120,13 +121,13 @@ def _late(values: Sequence[float]) -> Sequence[float]:
 
 def _jump(values: Sequence[float]) -> float:
     """The mean change an epoch as a fraction of the mean."""
-    changes = [abs(b - a) for a, b in zip(values, values[1:], strict=False)]
+    changes = [abs(b - a) for a, b in pairwise(values)]
     return _mean(changes) / max(_mean(values), 1e-300)
 
 
 def _rises(values: Sequence[float]) -> float:
     """The fraction of epochs in which the value rose."""
-    return _mean([float(b > a) for a, b in zip(values, values[1:], strict=False)])
+    return _mean([float(b > a) for a, b in pairwise(values)])
 
 
 def _late_fall(values: Sequence[float]) -> tuple[float, float]:
@@ -141,7 +142,7 @@ def _slower(config: Config, by: float) -> str:
     return f"learning_rate={config.learning_rate / by:.3g}"
 
 
-def _divergence(history: History, config: Config) -> Diagnosis:
+def _divergence(history: LearningCurves, config: Config) -> Diagnosis:
     evidence = [f"the loss was no finite number any more in epoch {history.diverged}"]
     if history.loss:
         evidence.append(f"loss {history.loss[0]:.4g} after epoch 1, {history.loss[-1]:.4g} after the last finished one")
@@ -186,7 +187,7 @@ def _initialisation(curves: _Curves) -> Diagnosis | None:
     if not config.hidden or flat < max(3, len(loss) / 10):
         return None
     early = (loss[0] - loss[flat - 1]) / max(1, flat - 1)
-    falls = [a - b for a, b in zip(loss[flat - 1 :], loss[flat:], strict=False)]
+    falls = [a - b for a, b in pairwise(loss[flat - 1 :])]
     accelerates = max(falls, default=0.0) >= 2 * early
     stuck = flat == len(loss) and curves.saturating and _late_fall(loss)[0] < EVEN * _late_fall(loss)[1]
     if config.init != "normal" and not accelerates and not stuck:
@@ -198,7 +199,7 @@ def _initialisation(curves: _Curves) -> Diagnosis | None:
         f"init {config.init}, activation {config.activation}, hidden {flow(config.hidden)}",
     )
     if config.init in ("normal", "zeros"):
-        changes = ("init=auto",)
+        changes: tuple[str, ...] = ("init=auto",)
     else:
         changes = ("activation=relu", _slower(config, 5)) if curves.saturating else ("batch_norm=true",)
     return Diagnosis("initialisation", None, evidence, changes)
@@ -241,7 +242,7 @@ def _overfitting(curves: _Curves) -> Diagnosis | None:
     return Diagnosis("overfitting", history.epochs[turn], evidence, _against_overfitting(config))
 
 
-def _rise(history: History) -> float:
+def _rise(history: LearningCurves) -> float:
     """How far validation loss stands above its lowest in the end, as a fraction of that."""
     return _mean(history.val_loss[-3:]) / max(min(_smooth(history.val_loss)), 1e-300) - 1
 
@@ -268,11 +269,9 @@ def _underfitting(curves: _Curves) -> Diagnosis | None:
         *([f"validation {judged:.3f}, loss {_mean(history.val_loss[-3:]):.3g}"] if history.validated else []),
         f"hidden {flow(config.hidden)}",
     ]
-    if not config.hidden or max(config.hidden) < 30:
-        changes = ("hidden=[64]",)
-    else:
-        changes = (f"hidden={flow([2 * units for units in config.hidden])}".replace(" ", ""),)
-    return Diagnosis("underfitting", None, tuple(evidence), changes)
+    small = not config.hidden or max(config.hidden) < 30
+    wider = "[64]" if small else flow([2 * units for units in config.hidden]).replace(" ", "")
+    return Diagnosis("underfitting", None, tuple(evidence), (f"hidden={wider}",))
 
 
 def _healthy(curves: _Curves) -> Diagnosis:

@@ -75,8 +75,8 @@ def _paths(pictures: Sequence[Picture], output: Path, form: str) -> list[Path]:
     return [output if to_file else folder / f"{picture.name}.{form}" for picture in pictures]
 
 
-def write_report(name: str, runs_dir: Path, data_dir: Path, output: Path | None) -> Path:
-    """Write the page of a run or a sweep, by default into its folder, and return where it is.
+def write_report(name: str, runs_dir: Path, data_dir: Path, output: Path | None) -> tuple[Path, Path]:
+    """Write the page of a run or a sweep, by default into its folder; return that folder and where the page is.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def write_report(name: str, runs_dir: Path, data_dir: Path, output: Path | None)
     path = folder / REPORT if output is None else output
     _make_folder(path.parent)
     write_text_atomic(path, page)
-    return path
+    return folder, path
 
 
 def _make_folder(folder: Path) -> None:

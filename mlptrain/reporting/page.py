@@ -43,6 +43,7 @@ figure{margin:0;min-width:0}
 svg{display:block;width:100%;height:auto;margin-top:.4rem}
 svg *{stroke-linejoin:round;stroke-linecap:butt}
 pre{background:var(--card);padding:.7rem 1rem;border-radius:.4rem;overflow-x:auto;font-size:.85rem;line-height:1.45}
+pre.command{white-space:pre-wrap;overflow-wrap:anywhere}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.25rem .8rem .25rem 0;border-bottom:1px solid var(--grid);vertical-align:top}
@@ -83,7 +84,7 @@ def sweep_page(view: SweepView, data_dir: Path) -> str:
     ]
     if file.is_file():
         command = f"mlptrain sweep {shlex.quote(str(file))}"
-        sections += [_heading("Run it again"), _code(command), _heading("Sweep file"), _code(_text(file))]
+        sections += [_heading("Run it again"), _command(command), _heading("Sweep file"), _code(_text(file))]
     if view.best is not None:
         sections += [_heading(f"The best trial: {view.best}"), *_run_sections(view_run(view.best), data_dir)]
     return _page(str(view.path), sections)
@@ -106,13 +107,13 @@ def _run_sections(view: RunView, data_dir: Path) -> Iterable[str]:
     )
     command = found.command(view.config_file)
     evidence = "".join(f"<li>{escape(text)}</li>" for text in found.evidence)
-    tries = f"<p>Try:</p>{_code(command)}" if command else "<p>Nothing needs to change.</p>"
+    tries = f"<p>Try:</p>{_command(command)}" if command else "<p>Nothing needs to change.</p>"
     yield f'{_heading("Diagnosis")}<div class="verdict"><b>{escape(found.title)}</b><ul>{evidence}</ul>{tries}</div>'
     yield _figures("Figures", run_pictures(view, data_dir))
     threads = metrics.get("threads")
     again = f"mlptrain train {shlex.quote(view.config_file)}" + (f" --threads {threads}" if threads else "")
     yield _heading("Run it again")
-    yield _code(again)
+    yield _command(again)
     yield '<p class="muted">Elsewhere: save the config below as config.yaml and train that.</p>'
     yield _heading("Config") + _code(dump_yaml(config))
     yield _heading("Environment") + _environment(view)
@@ -121,11 +122,11 @@ def _run_sections(view: RunView, data_dir: Path) -> Iterable[str]:
 def _environment(view: RunView) -> str:
     versions = view.metrics.get("versions")
     rows = [*versions.items()] if isinstance(versions, dict) else []
-    rows += [(key, view.metrics[key]) for key in ("threads", "samples_per_second", "stopped") if key in view.metrics]
-    rows += [(key, view.metrics[key]) for key in ("data_fingerprint", "split_fingerprint") if key in view.metrics]
+    keys = ("threads", "samples_per_second", "stopped", "data_fingerprint", "split_fingerprint")
+    rows += [(key, view.metrics[key]) for key in keys if view.metrics.get(key) is not None]
     if not rows:
         return "<p>The run has not ended, so nothing is known of it.</p>"
-    cells = "".join(f"<tr><th>{escape(str(key))}</th><td>{escape(flow(value))}</td></tr>" for key, value in rows)
+    cells = "".join(f"<tr><th>{escape(str(key))}</th><td>{escape(str(value))}</td></tr>" for key, value in rows)
     return f"<table>{cells}</table>"
 
 
@@ -162,6 +163,10 @@ def _heading(text: str) -> str:
 
 def _code(text: str) -> str:
     return f"<pre>{escape(text)}</pre>"
+
+
+def _command(text: str) -> str:
+    return f'<pre class="command">{escape(text)}</pre>'
 
 
 def _tiles(tiles: Sequence[tuple[str, str]]) -> str:

@@ -10,10 +10,11 @@ from typing import Any
 from mlptrain.config import Config
 from mlptrain.errors import DataError
 from mlptrain.files import reason
-from mlptrain.history import History, read_history
+from mlptrain.history import read_history
+from mlptrain.learning import LearningCurves, curves_of
 from mlptrain.model import Model
 from mlptrain.reporting.diagnosis import Diagnosis, diagnose
-from mlptrain.runs import CONFIG, METRICS, MODEL, load_run_config, load_run_model
+from mlptrain.runs import CONFIG, HISTORY, METRICS, MODEL, load_run_config, load_run_model
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class RunView:
 
     path: Path
     config: Config
-    history: History
+    history: LearningCurves
     metrics: dict[str, Any]
     model: Model | None
 
@@ -45,7 +46,7 @@ def view_run(path: Path) -> RunView:
     DataError, ConfigError
         One of its files is damaged, or config or history missing.
     """
-    config, history = load_run_config(path), read_history(path)
+    config, history = load_run_config(path), curves_of(read_history(path / HISTORY))
     model = load_run_model(path) if (path / MODEL).is_file() else None
     return RunView(path, config, history, _metrics(path / METRICS), model)
 

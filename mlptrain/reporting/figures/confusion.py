@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -38,7 +39,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str], *, 
     axes.set_xlabel("guess")
     axes.set_ylabel("truth")
     framed_heat(axes)
-    below = {"location": "bottom", "aspect": 40} if narrow else {}
+    below: dict[str, Any] = {"location": "bottom", "aspect": 40} if narrow else {}
     bar = figure.colorbar(image, ax=axes, shrink=0.7, **below, format=lambda value, _: f"{value:.1%}")
     bar.set_label("share of the truth's images")
     bar.outline.set_visible(False)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mlptrain.history import History
+from mlptrain.learning import LearningCurves
 from mlptrain.reporting.figures.style import DASHES, INK, MARKERS, MUTED, SERIES, new_figure, shortened
 
 FEW = 25  # epochs that each get a marker
 SHORT = 46  # characters of a label of which two fit side by side
 
 
-def draw_curves(history: History, *, narrow: bool = False) -> Figure:
+def draw_curves(history: LearningCurves, *, narrow: bool = False) -> Figure:
     """Loss and accuracy of a run over the epochs, training beside validation; the lowest validation loss is marked."""
     figure, panels = _panels(narrow)
     every = max(1, len(history.epochs) // FEW)
@@ -49,13 +50,16 @@ def draw_curves(history: History, *, narrow: bool = False) -> Figure:
     return figure
 
 
-def draw_comparison(histories: Sequence[History], labels: Sequence[str], *, narrow: bool = False) -> Figure:
+def draw_comparison(histories: Sequence[LearningCurves], labels: Sequence[str], *, narrow: bool = False) -> Figure:
     """Loss and accuracy of several runs: a colour and marker a run, validation in full lines, training dotted."""
     columns = 2 if len(labels) > 1 and max(map(len, labels)) <= SHORT and not narrow else 1
     figure, panels = _panels(narrow, 0.24 * -(-len(labels) // columns))
     handles = []
     for index, (history, label) in enumerate(zip(histories, labels, strict=True)):
-        look = {"color": SERIES[index % len(SERIES)], "marker": MARKERS[(index + index // 8) % len(MARKERS)]}
+        look: dict[str, Any] = {
+            "color": SERIES[index % len(SERIES)],
+            "marker": MARKERS[(index + index // 8) % len(MARKERS)],
+        }
         every = (index % 3, max(1, len(history.epochs) // 8))
         for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
             values = getattr(history, f"val_{name}")
@@ -86,7 +90,7 @@ def _panels(narrow: bool, below: float = 0.0) -> tuple[Figure, list[Axes]]:
     return figure, list(figure.subplots(2, 1) if narrow else figure.subplots(1, 2))
 
 
-def _finish(axes: Axes, name: str, history: History | None) -> None:
+def _finish(axes: Axes, name: str, history: LearningCurves | None) -> None:
     """Title, axes, and where it applies the epoch in which the run diverged."""
     axes.set_title(name)
     axes.set_xlabel("epoch")

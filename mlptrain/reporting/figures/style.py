@@ -29,7 +29,7 @@ HEAT = "cividis"
 FORMATS = ("png", "svg")
 DPI = 150
 
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: Any = {
     "font.family": ["DejaVu Sans"],
     "font.size": 10,
     "text.color": INK,
@@ -74,9 +74,10 @@ def new_figure(width: float, height: float) -> Figure:
 def rendered(draw: Draw, form: str, *, heading: tuple[str, str] | None = None, inline: bool = False) -> bytes:
     """Draw a figure as a png or svg file, without date or version.
 
-    ``heading`` is a title and a text to stand above it; ``inline`` svg is narrow and transparent and keeps its text as text.
+    ``heading`` is a title and a text to stand above it; ``inline`` svg is narrow, transparent, and keeps its text
+    as text.
     """
-    settings = {**_SETTINGS, "svg.fonttype": "none" if inline else "path"}
+    settings: Any = {**_SETTINGS, "svg.fonttype": "none" if inline else "path"}
     metadata: dict[str, Any] = {"Software": None} if form == "png" else {"Date": None, "Creator": None, "Type": None}
     stream = io.BytesIO()
     with matplotlib.rc_context(settings):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import matplotlib
@@ -104,7 +105,7 @@ def draw_parallel(sweep: SweepView, *, narrow: bool = False) -> Figure:
     scores = [trial.score for trial in sweep.ranked]
     low, high = min(scores), max(scores)
     sign = 1 if sweep.goal == "maximize" else -1
-    norm = Normalize(*sorted((sign * low, sign * high)))
+    norm = Normalize(min(sign * low, sign * high), max(sign * low, sign * high))
     columns = [_axis([trial.values[key] for trial in sweep.ranked]) for key in sweep.keys]
     columns.append(_axis(scores))
     colors = matplotlib.colormaps[HEAT]
@@ -184,4 +185,4 @@ def _rate_bins(rates: Sequence[float]) -> tuple[np.ndarray, list[str]]:
     if len(different) <= RATE_BINS + 2:
         return np.array(different), [f"{rate:.3g}" for rate in different]
     edges = np.geomspace(different[0], different[-1], RATE_BINS + 1)
-    return edges[:-1], [f"{low:.2g} to {high:.2g}" for low, high in zip(edges, edges[1:], strict=False)]
+    return edges[:-1], [f"{low:.2g} to {high:.2g}" for low, high in pairwise(edges)]
