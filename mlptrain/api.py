@@ -183,10 +183,7 @@ def train(
         kept = f"; {folder.path} keeps the history of {len(history)} finished epochs, no model" if folder else ""
         raise KeyboardInterrupt(f"interrupted in epoch {len(history) + 1}{kept}") from None
     except DivergedError as error:
-        if folder is None:
-            raise
-        folder.append_diverged(len(history) + 1)
-        raise DivergedError(f"{error}\n{folder.path} keeps the history: mlptrain diagnose {folder.path}") from None
+        raise _diverged(str(error), folder, len(history) + 1) from None
     test_loss, test_accuracy = Evaluator(trainer.network, job.dataset, job.split.test).figures()
     if not math.isfinite(test_loss[0]):
         raise DivergedError("training diverged: the test loss is not a finite number\ntry a smaller learning_rate")
@@ -200,6 +197,14 @@ def train(
         folder.finish(model, metrics)
     on_report(end)
     return TrainResult(model, metrics, tuple(history), folder.path if folder else None)
+
+
+def _diverged(message: str, folder: RunFolder | None, epoch: int) -> DivergedError:
+    """The error of a run that diverged, noted in its history where it has a folder."""
+    if folder is None:
+        return DivergedError(message)
+    folder.append_diverged(epoch)
+    return DivergedError(f"{message}\n{folder.path} keeps the history: mlptrain diagnose {folder.path}")
 
 
 def _drive(trainer: Trainer, time_limit: float | None, on_report: Callable[[Report], object]) -> Outcome:
