@@ -66,6 +66,7 @@ def table(folder: Path) -> None:
 SWEEP = """\
 base: configs/smoke.yaml
 method: random
+metric: {name: val_accuracy, goal: maximize}
 run_cap: 20
 seed: 7
 parameters:
