@@ -147,7 +147,7 @@ def test_what_was_not_varied_is_not_drawn(tmp_path, keys, names):
 
 
 def test_a_metric_to_be_minimised_and_few_trials(tmp_path):
-    view = view_sweep(sweep(tmp_path, trials=4, lost=1))
+    view = view_sweep(sweep(tmp_path, trials=4, lost=0))
     few = replace(view, goal="minimize", ranked=view.ranked[:1])
     for picture in [*sweep_pictures(few), *sweep_pictures(replace(view, goal="minimize"))]:
         assert picture.draw is not None

@@ -27,7 +27,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 HEAT = "cividis"
 FORMATS = ("png", "svg")
-DPI = 150
+DPI = 120
 
 _SETTINGS: Any = {
     "font.family": ["DejaVu Sans"],

@@ -45,8 +45,11 @@ def draw_parameters(sweep: SweepView, *, narrow: bool = False) -> Figure:
         places, lost = _place(axes, sweep, key)
         axes.scatter(places, scores, s=26, color=SERIES[0], alpha=0.75, edgecolor=PAPER, linewidth=0.5)
         axes.scatter(places[:1], scores[:1], s=150, marker="*", color=SERIES[1], edgecolor=INK, linewidth=0.6, zorder=3)
-        floor = axes.get_xaxis_transform()
-        axes.plot(lost, [0.02] * len(lost), linestyle="none", marker="x", color=MUTED, transform=floor, clip_on=False)
+        if lost:  # an empty line in this transform would leave the layout no room
+            floor = axes.get_xaxis_transform()
+            axes.plot(
+                lost, [0.02] * len(lost), linestyle="none", marker="x", color=MUTED, transform=floor, clip_on=False
+            )
         axes.set_xlabel(key)
     for index in range(0, len(sweep.keys), columns):
         panels[index].set_ylabel(sweep.metric)
