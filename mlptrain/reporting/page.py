@@ -101,8 +101,8 @@ def _run_sections(view: RunView, data_dir: Path) -> Iterable[str]:
             ("test loss", _figure(metrics.get("test_loss"))),
             ("validation accuracy", _figure(metrics.get("val_accuracy"))),
             ("epochs", str(metrics.get("epochs", len(view.history.epochs)))),
-            ("parameters", f"{metrics['parameters']:,}" if "parameters" in metrics else "–"),
-            ("training", f"{metrics['seconds']:.1f} s" if "seconds" in metrics else "–"),
+            ("parameters", _figure(metrics.get("parameters"), ",")),
+            ("training", _figure(metrics.get("seconds"), ".1f") + " s"),
         ]
     )
     command = found.command(view.config_file)
@@ -174,8 +174,9 @@ def _tiles(tiles: Sequence[tuple[str, str]]) -> str:
     return f'<div class="tiles">{cells}</div>'
 
 
-def _figure(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, int | float) else "–"
+def _figure(value: object, form: str = ".4f") -> str:
+    """A number of a file that people may have edited; a dash where it is none."""
+    return format(value, form) if isinstance(value, int | float) else "–"
 
 
 def _text(path: Path) -> str:
