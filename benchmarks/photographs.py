@@ -1,0 +1,86 @@
+"""Digits hidden in photographs, read by ``mlptrain predict``: ``python -m benchmarks.photographs RUN``.
+
+Each digit of the run's test part is drawn as ink on paper or chalk on a board, somewhere in a picture of 300 to
+2,000 pixels, with uneven light, shadows, blur, noise, specks and the artefacts of JPEG. What is measured is how often
+the run's model guesses right, from the photographs and from the same digits as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+SIZES = (300, 2000)
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """An image file's bytes, and how it was made."""
+
+    content: bytes
+    width: int
+    dark_on_light: bool
+
+
+def photograph(digit: np.ndarray, rng: np.random.Generator) -> Photograph:
+    """A photograph of ``digit`` (28, 28) bytes, light on dark as MNIST is."""
+    width = int(np.exp(rng.uniform(*np.log(SIZES))))
+    height = round(width * rng.uniform(0.65, 1.4))
+    dark = bool(rng.random() < 0.65)
+    ink, drawn = _ink(digit, height, width, rng)
+    paper = rng.uniform(0.55, 0.95) if dark else rng.uniform(0.08, 0.3)
+    stroke = rng.uniform(0.05, 0.3) if dark else rng.uniform(0.65, 0.95)
+    paper += rng.uniform(0, 0.03) * _clouds(height, width, 40, rng)  # the grain of the surface
+    scene = (paper * (1 - ink) + stroke * ink) * _light(height, width, rng)
+    tint = 1 + rng.uniform(-0.08, 0.08, 3)
+    colours = np.clip(scene[..., np.newaxis] * tint, 0, 1)
+    image = Image.fromarray((colours * 255).astype(np.uint8))
+    image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.02) * drawn))
+    noise = rng.normal(0, rng.uniform(0.005, 0.04), (height, width, 1))
+    pixels = np.clip(np.asarray(image) / 255 + noise, 0, 1)
+    stream = io.BytesIO()
+    image = Image.fromarray((pixels * 255).astype(np.uint8))
+    if rng.random() < 0.85:
+        image.save(stream, "JPEG", quality=int(rng.integers(35, 96)))
+    else:
+        image.save(stream, "PNG", compress_level=1)
+    return Photograph(stream.getvalue(), width, dark)
+
+
+def _ink(digit: np.ndarray, height: int, width: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """How much ink covers each pixel, in [0, 1], the digit anywhere and some specks; and the digit's frame in pixels."""
+    size = int(min(height, width) * rng.uniform(0.25, 0.95))
+    frame = Image.fromarray(digit).resize((size, size), Image.Resampling.BICUBIC)
+    sharp = rng.uniform(1, 4)  # a pen's edges are sharper than those of 28 x 28 pixels
+    drawn = np.clip((np.asarray(frame) / 255 - 0.5) * sharp + 0.5, 0, 1)
+    ink = np.zeros((height, width))
+    top, left = (int(rng.integers(0, room + 1)) for room in (height - size, width - size))
+    ink[top : top + size, left : left + size] = drawn
+    for _ in range(rng.integers(0, 6)):
+        radius = max(1, round(rng.uniform(0.002, 0.01) * size))
+        y, x = int(rng.integers(0, height)), int(rng.integers(0, width))
+        ink[max(0, y - radius) : y + radius, max(0, x - radius) : x + radius] = rng.uniform(0.3, 1)
+    return ink, size
+
+
+def _light(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """The light on each pixel: a gradient across, a vignette, and perhaps the soft edge of a shadow."""
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    angle = rng.uniform(0, 2 * np.pi)
+    across = x * np.cos(angle) + y * np.sin(angle)
+    light = 1 - rng.uniform(0, 0.3) * (1 + across) / 2 - rng.uniform(0, 0.2) * (x * x + y * y) / 2
+    if rng.random() < 0.5:
+        angle, place, softness = rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6), rng.uniform(0.03, 0.3)
+        beyond = (x * np.cos(angle) + y * np.sin(angle) - place) / softness
+        light *= 1 - rng.uniform(0.15, 0.4) / (1 + np.exp(-np.clip(beyond, -50, 50)))
+    return light + rng.uniform(0, 0.03) * _clouds(height, width, 5, rng)
+
+
+def _clouds(height: int, width: int, cells: int, rng: np.random.Generator) -> np.ndarray:
+    """Smooth noise of about ``cells`` bumps a side."""
+    noise = Image.fromarray(rng.normal(0, 1, (cells, cells)).astype(np.float32))
+    return np.asarray(noise.resize((width, height), Image.Resampling.BICUBIC))
