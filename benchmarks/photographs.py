@@ -7,7 +7,6 @@ the run's model guesses right, from the photographs and from the same digits as 
 
 from __future__ import annotations
 
-import argparse
 import io
 from dataclasses import dataclass
 
@@ -34,8 +33,8 @@ def photograph(digit: np.ndarray, rng: np.random.Generator) -> Photograph:
     ink, drawn = _ink(digit, height, width, rng)
     paper = rng.uniform(0.55, 0.95) if dark else rng.uniform(0.08, 0.3)
     stroke = rng.uniform(0.05, 0.3) if dark else rng.uniform(0.65, 0.95)
-    paper += rng.uniform(0, 0.03) * _clouds(height, width, 40, rng)  # the grain of the surface
-    scene = (paper * (1 - ink) + stroke * ink) * _light(height, width, rng)
+    surface = paper + rng.uniform(0, 0.03) * _clouds(height, width, 40, rng)  # with its grain
+    scene = (surface * (1 - ink) + stroke * ink) * _light(height, width, rng)
     tint = 1 + rng.uniform(-0.08, 0.08, 3)
     colours = np.clip(scene[..., np.newaxis] * tint, 0, 1)
     image = Image.fromarray((colours * 255).astype(np.uint8))
@@ -52,7 +51,7 @@ def photograph(digit: np.ndarray, rng: np.random.Generator) -> Photograph:
 
 
 def _ink(digit: np.ndarray, height: int, width: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """How much ink covers each pixel, in [0, 1], the digit anywhere and some specks; and the digit's frame in pixels."""
+    """How much ink covers each pixel, in [0, 1]: the digit anywhere, and specks; and the digit's frame in pixels."""
     size = int(min(height, width) * rng.uniform(0.25, 0.95))
     frame = Image.fromarray(digit).resize((size, size), Image.Resampling.BICUBIC)
     sharp = rng.uniform(1, 4)  # a pen's edges are sharper than those of 28 x 28 pixels
@@ -72,12 +71,13 @@ def _light(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     angle = rng.uniform(0, 2 * np.pi)
     across = x * np.cos(angle) + y * np.sin(angle)
-    light = 1 - rng.uniform(0, 0.3) * (1 + across) / 2 - rng.uniform(0, 0.2) * (x * x + y * y) / 2
+    light: np.ndarray = 1 - rng.uniform(0, 0.3) * (1 + across) / 2 - rng.uniform(0, 0.2) * (x * x + y * y) / 2
     if rng.random() < 0.5:
         angle, place, softness = rng.uniform(0, 2 * np.pi), rng.uniform(-0.6, 0.6), rng.uniform(0.03, 0.3)
         beyond = (x * np.cos(angle) + y * np.sin(angle) - place) / softness
         light *= 1 - rng.uniform(0.15, 0.4) / (1 + np.exp(-np.clip(beyond, -50, 50)))
-    return light + rng.uniform(0, 0.03) * _clouds(height, width, 5, rng)
+    light += rng.uniform(0, 0.03) * _clouds(height, width, 5, rng)
+    return light
 
 
 def _clouds(height: int, width: int, cells: int, rng: np.random.Generator) -> np.ndarray:

@@ -77,10 +77,25 @@ class ClassFigures:
 
 
 @dataclass(frozen=True)
+class Mistake:
+    """An image (height, width) in [0, 1], at ``index`` of the dataset, that was taken for another class.
+
+    ``confidence`` is the output for the class guessed.
+    """
+
+    index: int
+    image: np.ndarray
+    truth: str
+    guess: str
+    confidence: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """How a model does on a part of the data; ``confusion[truth][guess]`` counts images.
 
     ``loss`` is None where it has no meaning: several models that were trained on different losses.
+    ``mistakes`` are the worst, as many as were asked for, the most confident first.
     """
 
     split: str
@@ -89,6 +104,7 @@ class Evaluation:
     accuracy: float
     confusion: tuple[tuple[int, ...], ...]
     class_names: tuple[str, ...]
+    mistakes: tuple[Mistake, ...] = ()
 
     @cached_property
     def per_class(self) -> list[ClassFigures]:
@@ -114,8 +130,12 @@ class Evaluation:
         return sorted(pairs, key=lambda pair: -pair[2])[:count]
 
 
-def evaluate_models(models: Sequence[Model], dataset: Dataset, indices: np.ndarray, split: str) -> Evaluation:
+def evaluate_models(
+    models: Sequence[Model], dataset: Dataset, indices: np.ndarray, split: str, mistakes: int = 0
+) -> Evaluation:
     """Evaluate a model, or several by the mean of their output activations, on some images of a dataset.
+
+    ``mistakes`` of the wrong guesses are kept.
 
     Raises
     ------
@@ -138,6 +158,8 @@ def evaluate_models(models: Sequence[Model], dataset: Dataset, indices: np.ndarr
         architecture, logits = models[0].architecture, Evaluator(models[0].network(), dataset, indices).logits()[0]
         losses, hits = losses_and_hits(architecture.loss, architecture.output, logits, targets, labels)
         guesses, loss = logits.argmax(axis=0), float(losses.mean(dtype=np.float64))
+        with np.errstate(over="ignore"):
+            mean = outputs(architecture.output, logits)
     else:
         mean = _mean_outputs(models, dataset, indices)
         guesses = mean.argmax(axis=0)
@@ -145,7 +167,32 @@ def evaluate_models(models: Sequence[Model], dataset: Dataset, indices: np.ndarr
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, guesses), 1)
     rows = tuple(tuple(row) for row in confusion.tolist())
-    return Evaluation(split, len(indices), loss, float(hits.mean()), rows, models[0].class_names)
+    names = models[0].class_names
+    worst = _worst(mean.max(axis=0), guesses, dataset, indices, names, mistakes)
+    return Evaluation(split, len(indices), loss, float(hits.mean()), rows, names, worst)
+
+
+def _worst(
+    confidence: np.ndarray,
+    guesses: np.ndarray,
+    dataset: Dataset,
+    indices: np.ndarray,
+    names: tuple[str, ...],
+    count: int,
+) -> tuple[Mistake, ...]:
+    """The wrong guesses of the highest confidence (n,), the first in the dataset's order where two are equal."""
+    wrong = np.flatnonzero(guesses != dataset.labels[indices])
+    order = wrong[np.lexsort((indices[wrong], -confidence[wrong]))][:count]
+    return tuple(
+        Mistake(
+            int(indices[place]),
+            dataset.images[indices[place]].reshape(dataset.shape) / np.float32(255),
+            names[dataset.labels[indices[place]]],
+            names[guesses[place]],
+            float(confidence[place]),
+        )
+        for place in order
+    )
 
 
 def _check_fits(model: Model, dataset: Dataset) -> None:

@@ -17,14 +17,15 @@ import mlptrain
 HOME = Path(mlptrain.__file__).parent
 
 ROWS = (
-    "errors reports",
+    "errors reports extras",
     "files threads memory streams",
     "values yamlfile overrides config complaints pending",
     "datasets",
     "engine",
     "graph expression",
-    "npz model evaluation stack patience trainer lrfind",
+    "npz model handwriting prediction evaluation stack patience trainer lrfind",
     "runs",
+    "export",
     "reporting",
     "api",
     "cli __main__",
@@ -32,7 +33,7 @@ ROWS = (
 """Modules and packages below mlptrain, the most basic first. The package itself stands above them all: it only
 holds the version, and imports what it offers when it is asked for it."""
 
-WITHOUT_NUMPY = ("errors", "reports", "files", "threads", "memory", *ROWS[2].split())
+WITHOUT_NUMPY = ("errors", "reports", "extras", "files", "threads", "memory", *ROWS[2].split())
 
 LIBRARIES = {
     "numpy": {
@@ -42,14 +43,20 @@ LIBRARIES = {
             "engine",
             "npz",
             "model",
+            "handwriting",
+            "prediction",
             "evaluation",
             "stack",
             "patience",
             "trainer",
             "lrfind",
+            "export",
+            "reporting",
             "api",
         )
     },
+    "onnx": {"export"},
+    "PIL": {"handwriting"},
     "pydantic": {"config", "complaints"},
     "pydantic_core": {"config", "complaints"},
     "requests": {"datasets"},

@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 import typer
 
 import mlptrain
-from mlptrain.cli import backprop, config, download, evaluate, lrfind, train
+from mlptrain.cli import backprop, config, download, evaluate, export, lrfind, predict, train
 from mlptrain.errors import MlptrainError
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell reports a program that a closed pipe ended
@@ -62,6 +62,8 @@ def _guarded(command: Callable[P, R]) -> Callable[P, R]:
 app.command("download")(_guarded(download.download))
 app.command("train")(_guarded(train.train))
 app.command("eval")(_guarded(evaluate.evaluate))
+app.command("predict")(_guarded(predict.predict))
+app.command("export")(_guarded(export.export))
 app.command("lr-find")(_guarded(lrfind.lr_find))
 app.command("config")(_guarded(config.config))
 # Not options but the beginning of an expression: -x*y, --x.

@@ -6,7 +6,8 @@ import numpy as np
 
 from mlptrain.handwriting.light import ink_of
 from mlptrain.handwriting.marks import Marks, digit_marks, find_marks
-from mlptrain.handwriting.resampling import block_means, weights
+from mlptrain.handwriting.resampling import block_means, resized
+from mlptrain.handwriting.sheet import find_sheet
 
 WORKING = 640
 """Pixels of the longer side at which a digit is looked for."""
@@ -16,6 +17,8 @@ MNIST_SIDE, MNIST_BOX = 28, 20
 _PAPER, _FULL = 0.15, 0.85  # shares of a digit's usual ink below which is paper, above which is full ink
 _EDGE = 0.3  # share of full ink at which a digit ends
 _SHEETS = 2  # sheets of paper, one on another, that a digit is looked for on
+_FINE = 80  # pixels of the longer side at which strokes are measured and thickened
+_STROKE = 2.2  # pixels of MNIST's box
 
 
 def find_digit(grey: np.ndarray, side: int = MNIST_SIDE) -> np.ndarray | None:
@@ -31,28 +34,17 @@ def find_digit(grey: np.ndarray, side: int = MNIST_SIDE) -> np.ndarray | None:
     ndarray, float32 (side, side) in [0, 1], light on dark.
     """
     picture = block_means(grey, WORKING)
-    for _ in range(1 + _SHEETS):
-        ink = ink_of(picture)
-        marks = find_marks(ink)
-        chosen = digit_marks(marks) if marks is not None else ()
-        if marks is None or not len(chosen):
-            return None
-        sheet = _sheet(marks, chosen[0])
+    for _ in range(_SHEETS):
+        sheet = find_sheet(picture)
         if sheet is None:
-            return framed(_cut(ink, marks, chosen), side)
+            break
         picture = picture[sheet]
-    return None
-
-
-def _sheet(marks: Marks, main: int) -> tuple[slice, slice] | None:
-    """The inside of the main mark, where it is no digit but the sheet that one is written on: a large full block."""
-    top, left, bottom, right = marks.boxes[main].tolist()
-    height, width = bottom - top, right - left
-    full = np.count_nonzero(marks.labels[top:bottom, left:right] == main + 1) > 0.75 * height * width
-    if not full or height * width < 0.15 * marks.labels.size or min(height, width) < 0.4 * max(height, width):
+    ink = ink_of(picture)
+    marks = find_marks(ink)
+    chosen = np.empty(0) if marks is None else digit_marks(marks)
+    if marks is None or not len(chosen):
         return None
-    rim = max(1, min(height, width) // 20)
-    return slice(top + rim, bottom - rim), slice(left + rim, right - rim)
+    return framed(thickened(_cut(ink, marks, chosen)), side)
 
 
 def _cut(ink: np.ndarray, marks: Marks, chosen: np.ndarray) -> np.ndarray:
@@ -67,6 +59,34 @@ def _cut(ink: np.ndarray, marks: Marks, chosen: np.ndarray) -> np.ndarray:
     return strength[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
+def thickened(ink: np.ndarray) -> np.ndarray:
+    """``ink`` with its strokes as wide as MNIST's pen drew them, where they are thinner: a ballpoint's are.
+
+    The width of a stroke is twice its area over its outline's length.
+    """
+    height, width = (max(1, round(size * _FINE / max(ink.shape))) for size in ink.shape)
+    fine = np.pad(resized(ink, height, width), _FINE // 8)
+    mask = fine > 0.5
+    outline = sum(np.count_nonzero(np.diff(mask, axis=axis)) for axis in (0, 1)) * np.pi / 4
+    stroke = 2 * np.count_nonzero(mask) / max(1.0, outline)
+    steps = round((_STROKE * _FINE / MNIST_BOX - stroke) / 2)
+    if steps < 1:
+        return ink
+    for step in range(min(steps, _FINE // 8)):
+        fine = _spread(fine, diagonal=step % 2 == 1)
+    rows, columns = (np.flatnonzero((fine > _EDGE).any(axis=axis)) for axis in (1, 0))
+    return fine[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _spread(ink: np.ndarray, *, diagonal: bool) -> np.ndarray:
+    """The darkest of each pixel and its neighbours, eight or four of them: in turn they grow a disc."""
+    padded = np.pad(ink, 1)
+    spread = ink
+    for down, right in ((0, 1), (1, 0), (1, 2), (2, 1), *(((0, 0), (0, 2), (2, 0), (2, 2)) if diagonal else ())):
+        spread = np.maximum(spread, padded[down : down + ink.shape[0], right : right + ink.shape[1]])
+    return spread
+
+
 def _grown(mask: np.ndarray, reach: int) -> np.ndarray:
     """``mask`` and all that lies within ``reach`` pixels of it along both axes."""
     for _ in range(2):
@@ -79,7 +99,7 @@ def framed(ink: np.ndarray, side: int) -> np.ndarray:
     """``ink`` (height, width) scaled to MNIST's box and set with its centre of mass in the middle of the frame."""
     longest = max(1, round(side * MNIST_BOX / MNIST_SIDE))
     height, width = (max(1, round(size * longest / max(ink.shape))) for size in ink.shape)
-    digit = weights(ink.shape[0], height) @ ink @ weights(ink.shape[1], width).T
+    digit = resized(ink, height, width)
     digit /= digit.max()
     top, left = _places(digit, side)
     frame = np.zeros((side, side), np.float32)

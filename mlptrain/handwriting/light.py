@@ -25,8 +25,10 @@ def ink_of(grey: np.ndarray) -> np.ndarray:
     """
     paper = _paper(grey)
     floor = np.maximum(paper, DARKEST)
-    deviation = smoothed(grey - paper) * (float(np.median(floor)) / floor)
-    return deviation if (deviation**3).sum() > 0 else -deviation
+    deviation: np.ndarray = smoothed(grey - paper) * (float(np.median(floor)) / floor)
+    if (deviation**3).sum() < 0:
+        np.negative(deviation, out=deviation)
+    return deviation
 
 
 def _paper(grey: np.ndarray) -> np.ndarray:
@@ -36,12 +38,12 @@ def _paper(grey: np.ndarray) -> np.ndarray:
     it leaves within about half the picture (shadows): strokes fill less than half of either.
     """
     coarse = block_means(grey, GRID)
-    surface = _surface(coarse)
-    light = surface + _median(coarse - surface)
+    surface = smooth_surface(coarse)
+    light = np.clip(surface + _median(coarse - surface), coarse.min(), coarse.max())
     return resized(light, *grey.shape)
 
 
-def _surface(cells: np.ndarray) -> np.ndarray:
+def smooth_surface(cells: np.ndarray) -> np.ndarray:
     """The quadratic surface through ``cells``; those that deviate count less and less (Cauchy weights)."""
     height, width = cells.shape
     y, x = (axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij"))

@@ -99,28 +99,30 @@ def connected(mask: np.ndarray) -> np.ndarray:
 def digit_marks(marks: Marks) -> np.ndarray:
     """The indices of the marks that make the digit: the largest within the picture, and what lies close to it.
 
-    A mark along a good part of an edge is the table beside the paper or a frame, and left out.
+    A mark along a good part of an edge, or from one edge to the other, is the table beside the paper, a frame or
+    a ruled line, and left out, unless there is nothing else: a picture cut to the digit's edges.
     """
     inner = np.flatnonzero(~_frames(marks))
     if not len(inner):
-        return inner
+        inner = np.arange(len(marks.mass))
     main = inner[marks.mass[inner].argmax()]
     top, left, bottom, right = marks.boxes[main]
     reach = _NEAR * max(bottom - top, right - left)
     chosen = [main]
     for other in inner:
-        t, l, b, r = marks.boxes[other]
-        gap = max(top - b, t - bottom, left - r, l - right, 0)
+        box = marks.boxes[other]
+        gap = max(top - box[2], box[0] - bottom, left - box[3], box[1] - right, 0)
         if other != main and marks.mass[other] >= _SMALLEST * marks.mass[main] and gap <= reach:
             chosen.append(other)
     return np.array(chosen)
 
 
 def _frames(marks: Marks) -> np.ndarray:
-    """Which marks cover a good part of an edge of the picture."""
-    labels = marks.labels
-    found = np.zeros(len(marks.mass), bool)
-    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+    """Which marks cover a good part of an edge of the picture, or span it from edge to edge."""
+    height, width = marks.labels.shape
+    top, left, bottom, right = marks.boxes.T
+    found: np.ndarray = ((top == 0) & (bottom == height)) | ((left == 0) & (right == width))
+    for edge in (marks.labels[0], marks.labels[-1], marks.labels[:, 0], marks.labels[:, -1]):
         counts = np.bincount(edge, minlength=len(marks.mass) + 1)[1:]
         found |= counts > _EDGE_SHARE * len(edge)
     return found

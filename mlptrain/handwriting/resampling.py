@@ -15,7 +15,9 @@ def block_means(pixels: np.ndarray, longest: int) -> np.ndarray:
     height, width = (size // step for size in pixels.shape)
     blocks = pixels[: height * step, : width * step].reshape(height, step, width, step)
     means: np.ndarray = blocks.mean(axis=(1, 3), dtype=np.float32)
-    return means / 255 if pixels.dtype == np.uint8 else means
+    if pixels.dtype == np.uint8:
+        np.divide(means, 255, out=means)
+    return means
 
 
 def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
