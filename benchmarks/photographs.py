@@ -7,8 +7,11 @@ the run's model guesses right, from the photographs and from the same digits as 
 
 from __future__ import annotations
 
+import argparse
 import io
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -84,3 +87,46 @@ def _clouds(height: int, width: int, cells: int, rng: np.random.Generator) -> np
     """Smooth noise of about ``cells`` bumps a side."""
     noise = Image.fromarray(rng.normal(0, 1, (cells, cells)).astype(np.float32))
     return np.asarray(noise.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def measure(run: str, count: int, seed: int, data_dir: str | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For ``count`` digits of the run's test part: right as they are, right in a photograph, dark on light."""
+    import mlptrain
+    from mlptrain.datasets.split import make_split
+    from mlptrain.runs import find_run, load_run_config
+
+    config, model = load_run_config(find_run(run, Path("runs"))), mlptrain.load_model(run)
+    data = mlptrain.load_dataset(config.dataset, data_dir=data_dir)
+    split = make_split(data, config.split, seed=config.split_seed, subset=config.subset)
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(split.test, min(count, len(split.test)), replace=False)
+    plain = model.predict(data.images[chosen]) == data.labels[chosen]
+    hits, dark = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for index in chosen:
+            made = photograph(data.images[index].reshape(data.shape), rng)
+            path = Path(folder) / "photograph"
+            path.write_bytes(made.content)
+            (found,) = mlptrain.predict(model, [path])
+            hits.append(found.label == model.class_names[data.labels[index]])
+            dark.append(made.dark_on_light)
+    return plain, np.array(hits), np.array(dark)
+
+
+def main() -> None:
+    """Print the accuracies."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", help="a run folder, for example of configs/mnist.yaml")
+    parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    plain, hits, dark = measure(options.run, options.count, options.seed)
+    print(f"{len(hits)} digits of the test part, seed {options.seed}")
+    print(f"as they are       {plain.mean():.4f}")
+    print(f"in a photograph   {hits.mean():.4f}")
+    print(f"  dark on light   {hits[dark].mean():.4f} of {dark.sum()}")
+    print(f"  light on dark   {hits[~dark].mean():.4f} of {(~dark).sum()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,9 +14,8 @@ def block_means(pixels: np.ndarray, longest: int) -> np.ndarray:
     step = max(1, min(step, *pixels.shape))
     height, width = (size // step for size in pixels.shape)
     blocks = pixels[: height * step, : width * step].reshape(height, step, width, step)
-    means: np.ndarray = blocks.mean(axis=(1, 3), dtype=np.float32)
-    if pixels.dtype == np.uint8:
-        np.divide(means, 255, out=means)
+    scale = 255 if pixels.dtype == np.uint8 else 1
+    means: np.ndarray = blocks.mean(axis=(1, 3), dtype=np.float32) / np.float32(scale)
     return means
 
 

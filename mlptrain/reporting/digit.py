@@ -33,9 +33,12 @@ def _block(upper: object, lower: object) -> str:
 
 
 def _shades(upper: np.ndarray, lower: np.ndarray) -> Text:
+    """The brighter half in front, so that the digit can still be read where the colours are lost."""
     line = Text()
     for above, below in zip(_bytes(upper), _bytes(lower), strict=True):
-        line.append("▀", f"rgb({above},{above},{above}) on rgb({below},{below},{below})")
+        front, back = max(above, below), min(above, below)
+        block = ("█" if front > INK * 255 else " ") if front == back else "▀" if above > below else "▄"
+        line.append(block, f"rgb({front},{front},{front}) on rgb({back},{back},{back})")
     return line
 
 
