@@ -67,6 +67,9 @@ LIBRARIES = {
 }
 """Where each library is at home; what is not here is not a dependency."""
 
+OPTIONAL = {"onnx": "onnx", "PIL": "pillow"}
+"""Libraries that an extra brings, and the packages that hold them."""
+
 
 def module_name(path: Path) -> str:
     parts = path.relative_to(HOME.parent).with_suffix("").parts
@@ -164,8 +167,20 @@ def test_libraries_are_the_declared_dependencies():
     declared = re.search(r"^dependencies = \[(.*?)\]", text, re.DOTALL | re.MULTILINE)
     assert declared
     brought_along = {"pydantic_core", "urllib3"}  # by pydantic and requests, whose interfaces speak of them
-    expected = {"pyyaml" if library == "yaml" else library for library in LIBRARIES.keys() - brought_along}
+    always = LIBRARIES.keys() - brought_along - OPTIONAL.keys()
+    expected = {"pyyaml" if library == "yaml" else library for library in always}
     assert set(re.findall(r'"([a-z]+)', declared[1])) == expected
+    extras = text[text.index("[project.optional-dependencies]") :]
+    assert set(OPTIONAL.values()) <= set(re.findall(r'"([a-z]+)>=', extras))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_optional_libraries_are_imported_within_functions(name):
+    above = [
+        node for node in ast.parse(SOURCES[name].read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    tops = {(node.module or "") if isinstance(node, ast.ImportFrom) else node.names[0].name for node in above}
+    assert not {top.partition(".")[0] for top in tops} & OPTIONAL.keys()
 
 
 @pytest.mark.parametrize("name", WITHOUT_NUMPY)

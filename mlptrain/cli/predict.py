@@ -34,8 +34,7 @@ def predict(
 
     if json_output and csv_output:
         raise UsageError("--json and --csv contradict each other: leave one of them out")
-    if threads is not None:
-        use_threads(threads)
+    use_threads(threads or 1)  # products for a few images are small
 
     from mlptrain import api
     from mlptrain.reporting.prediction import render_predictions

@@ -109,9 +109,10 @@ def framed(ink: np.ndarray, side: int) -> np.ndarray:
 
 def _places(digit: np.ndarray, side: int) -> tuple[int, int]:
     """Where the digit's upper left corner comes to lie; MNIST's centres of mass are pixel 14, counted from 0."""
+    middle = (MNIST_SIDE / 2 + 0.5) * side / MNIST_SIDE - 0.5
     places = []
     for axis in (0, 1):
         mass = digit.sum(axis=1 - axis)
         centre = float(mass @ np.arange(len(mass)) / mass.sum())
-        places.append(max(0, min(side - len(mass), round(side / 2 - centre))))
+        places.append(max(0, min(side - len(mass), round(middle - centre))))
     return places[0], places[1]

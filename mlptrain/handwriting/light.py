@@ -51,9 +51,10 @@ def smooth_surface(cells: np.ndarray) -> np.ndarray:
     values, weight = cells.ravel().astype(np.float64), np.ones(cells.size)
     fitted = values
     for _ in range(_FITS):
-        root = np.sqrt(weight)
-        coefficients = np.linalg.lstsq(basis * root[:, np.newaxis], values * root, rcond=None)[0]
-        fitted = basis @ coefficients
+        # Normal equations by einsum: BLAS would wake threads for six unknowns.
+        matrix = np.einsum("n,ni,nj->ij", weight, basis, basis) + 1e-9 * np.eye(basis.shape[1])
+        coefficients = np.linalg.solve(matrix, np.einsum("n,n,ni->i", weight, values, basis))
+        fitted = np.einsum("ni,i->n", basis, coefficients)
         distance = np.abs(values - fitted)
         scale = max(float(np.median(distance)), 1e-3)
         weight = 1 / (1 + (distance / (2 * scale)) ** 2)

@@ -26,10 +26,11 @@ from mlptrain.npz import parse_npy
 STANDARD_INPUT = "-"
 MAX_BYTES = 2**28
 MAX_PIXELS = 64_000_000
-LONGEST_DECODED = 1280  # pixels of a JPEG file's longer side; the decoder reduces larger ones on the way
+LEAST_DECODED = 1280  # pixels that the sides of a JPEG file keep, of which the decoder reduces larger ones
 
 _PNG, _JPEG, _NPY, _GZIP, _IDX = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x93NUMPY", b"\x1f\x8b", b"\0\0\x08"
 _EXPECTED = "expected a PNG or JPEG image, an .npy array, or an IDX file of images"
+_PIECE = 2**20
 _FOREIGN = (
     (0, b"GIF8", "a GIF image"),
     (0, b"BM", "a BMP image"),
@@ -108,8 +109,12 @@ def _opened(source: str, name: str) -> Iterator[BinaryIO]:
 
 
 def _whole(stream: BinaryIO, name: str) -> BinaryIO:
-    content = stream.read(MAX_BYTES + 1)
-    _check_bytes(len(content), name)
+    content = bytearray()
+    while piece := stream.read(_PIECE):
+        content += piece
+        _check_bytes(len(content), name)
+        if not content.startswith((_PNG, _JPEG, _NPY, _GZIP, _IDX)):
+            break  # it will be refused; an endless one would fill the memory first
     return io.BytesIO(content)
 
 
@@ -130,7 +135,7 @@ def _decoded(stream: BinaryIO, name: str, *, png: bool) -> np.ndarray:
             warnings.simplefilter("ignore")
             image: Image.Image = PngImageFile(stream) if png else JpegImageFile(stream)
             _check_pixels(image.size, name)
-            image.draft("L", (LONGEST_DECODED, LONGEST_DECODED))  # only JPEG files have it
+            image.draft("L", (LEAST_DECODED, LEAST_DECODED))  # only JPEG files have it
             turned = ImageOps.exif_transpose(image)
             return _grey(turned)
     except DataError:
@@ -168,10 +173,10 @@ def _grey(image: object) -> np.ndarray:
 
 
 def _array(stream: BinaryIO, name: str) -> np.ndarray:
-    content = stream.read(MAX_BYTES + 1)
-    _check_bytes(len(content), name)
+    _check_bytes(stream.seek(0, io.SEEK_END), name)
+    stream.seek(0)
     try:
-        array = parse_npy(content, name)
+        array = parse_npy(stream.read(), name)
     except ValueError as error:
         raise DataError(f"{error}\nexpected numbers saved by np.save, without pickling") from error
     if array.size == 0 or array.dtype.kind == "U":
@@ -184,6 +189,11 @@ def _from_array(source: str, array: np.ndarray, name: str) -> Pictures:
 
     Bytes and integers are 0 to 255; floats are in [0, 1], or 0 to 255 where one is larger than 1.
     """
+    colour = array.ndim > 2 and array.shape[-1] in (1, 3, 4)
+    shape = (1, 1, 1, *(array.shape[:-1] if colour else array.shape))[-3:]
+    if array.ndim - colour not in (1, 2, 3):
+        raise DataError(f"{name}: an array of shape {array.shape}\nexpected (height, width) or (n, height, width)")
+    _check_pixels((shape[2], shape[1]), name)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise DataError(f"{name}: numbers that are not finite\nexpected grey values in [0, 1] or 0 to 255")
     top = 1 if array.dtype.kind == "b" or (array.dtype.kind == "f" and array.max() <= 1) else 255
@@ -192,12 +202,8 @@ def _from_array(source: str, array: np.ndarray, name: str) -> Pictures:
             f"{name}: numbers from {array.min():g} to {array.max():g}\nexpected grey values in [0, 1] or 0 to 255"
         )
     grey = array if array.dtype == np.uint8 else array.astype(np.float32) / np.float32(top)
-    if grey.ndim > 2 and grey.shape[-1] in (1, 3, 4):
+    if colour:
         weights = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
         scale = np.float32(255 if grey.dtype == np.uint8 else 1)
         grey = grey[..., 0] if grey.shape[-1] == 1 else grey[..., :3] @ weights / scale
-    if grey.ndim not in (1, 2, 3):
-        raise DataError(f"{name}: an array of shape {array.shape}\nexpected (height, width) or (n, height, width)")
-    shape = (1,) * (3 - grey.ndim) + grey.shape
-    _check_pixels((shape[2], shape[1]), name)
     return Pictures(source, "array", grey.reshape(shape), listed=grey.ndim == 3)
