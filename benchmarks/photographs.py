@@ -16,8 +16,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from mlptrain.threads import use_threads
-
 SIZES = (300, 2000)
 
 
@@ -122,7 +120,6 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    use_threads(1)  # before NumPy would start more
     plain, hits, dark = measure(options.run, options.count, options.seed)
     print(f"{len(hits)} digits of the test part, seed {options.seed}")
     print(f"as they are       {plain.mean():.4f}")

@@ -22,7 +22,8 @@ def sparkline(values: Sequence[float], columns: int) -> str:
     groups = [[v for v in values[a:b] if math.isfinite(v)] for a, b in pairwise(edges)]
     means = [sum(group) / len(group) if group else math.nan for group in groups]
     finite = [mean for mean in means if math.isfinite(mean)]
-    low, span = (min(finite), (max(finite) - min(finite)) or 1.0) if finite else (0.0, 1.0)
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    span = high - low if high - low > 1e-9 * max(abs(low), abs(high)) else 1.0
     return "".join(BARS[round((mean - low) / span * 7)] if math.isfinite(mean) else " " for mean in means)
 
 
