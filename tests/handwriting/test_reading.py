@@ -186,11 +186,11 @@ HOSTILE = {
 def test_hostile_files(read, name):
     content, parts = HOSTILE[name]
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         with pytest.raises(DataError) as caught:
             read(content)
-        taken = time.perf_counter() - began
+        taken = time.process_time() - began
         assert tracemalloc.get_traced_memory()[1] < 3 * len(content) + 2_000_000
     finally:
         tracemalloc.stop()
