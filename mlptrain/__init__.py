@@ -14,16 +14,28 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from mlptrain.api import evaluate, load_dataset, load_model, train
+    from mlptrain.api import evaluate, load_dataset, load_model, predict, train
     from mlptrain.config import load_config
+    from mlptrain.export.run import export_run
 
-__all__ = ["__version__", "evaluate", "load_config", "load_dataset", "load_model", "train"]
+__all__ = [
+    "__version__",
+    "evaluate",
+    "export_run",
+    "load_config",
+    "load_dataset",
+    "load_model",
+    "predict",
+    "train",
+]
 
 _HOMES = {
     "evaluate": "mlptrain.api",
+    "export_run": "mlptrain.export.run",
     "load_config": "mlptrain.config",
     "load_dataset": "mlptrain.api",
     "load_model": "mlptrain.api",
+    "predict": "mlptrain.api",
     "train": "mlptrain.api",
 }
 

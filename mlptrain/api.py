@@ -22,6 +22,7 @@ from mlptrain.engine.network import Architecture
 from mlptrain.errors import DivergedError, UsageError
 from mlptrain.evaluation import Evaluation, Evaluator, evaluate_models
 from mlptrain.model import Model, load_model_file, model_of
+from mlptrain.prediction import Prediction, predict_pictures
 from mlptrain.reports import EpochReport, Report, RunEnd, RunStart
 from mlptrain.runs import (
     RunFolder,
@@ -279,15 +280,29 @@ def load_model(run: str | Path, *, runs_dir: str | Path = "runs") -> Model:
     return load_run_model(find_run(str(run), Path(runs_dir)))
 
 
+def predict(model: Model, images: Sequence[str | Path]) -> list[Prediction]:
+    """Classify the pictures in image files (PNG, JPEG, ``.npy``, IDX): a digit is looked for where it is not framed.
+
+    Raises
+    ------
+    DataError, UsageError
+        A file cannot be read or holds no digit, or reading its format needs a library that is not installed.
+    """
+    return predict_pictures(model, [str(image) for image in images])
+
+
 def evaluate(
     models: Model | Sequence[Model],
     dataset: Dataset,
     split: Split | None = None,
     part: str = "test",
+    *,
+    mistakes: int = 0,
 ) -> Evaluation:
     """Measure a model, or the averaged outputs of several, on a part of a dataset.
 
-    ``part`` is train, validation or test of ``split``; or all, and without a split always all, images.
+    ``part`` is train, validation or test of ``split``; or all, and without a split always all, images. So many of
+    the worst ``mistakes`` are kept.
 
     Raises
     ------
@@ -300,7 +315,7 @@ def evaluate(
         part, indices = "all", np.arange(len(dataset.labels))
     else:
         indices = getattr(split, part)
-    return evaluate_models([models] if isinstance(models, Model) else list(models), dataset, indices, part)
+    return evaluate_models([models] if isinstance(models, Model) else list(models), dataset, indices, part, mistakes)
 
 
 def evaluate_runs(
@@ -310,6 +325,7 @@ def evaluate_runs(
     dataset: str | None = None,
     runs_dir: str | Path = "runs",
     data_dir: str | Path | None = None,
+    mistakes: int = 0,
 ) -> Evaluation:
     """Measure runs, several by their averaged outputs, on a part of the split that they were trained with.
 
@@ -334,7 +350,7 @@ def evaluate_runs(
         )
     data = load_dataset(dataset or configs[0].dataset, data_dir=data_dir)
     if part == "all":
-        return evaluate(models, data)
+        return evaluate(models, data, mistakes=mistakes)
     subset = configs[0].subset if dataset is None else None
     split = make_split(data, configs[0].split, seed=configs[0].split_seed, subset=subset)
-    return evaluate(models, data, split, part)
+    return evaluate(models, data, split, part, mistakes=mistakes)

@@ -77,10 +77,25 @@ class ClassFigures:
 
 
 @dataclass(frozen=True)
+class Mistake:
+    """An image (height, width) in [0, 1], at ``index`` of the dataset, that was taken for another class.
+
+    ``confidence`` is the output for the class guessed.
+    """
+
+    index: int
+    image: np.ndarray
+    truth: str
+    guess: str
+    confidence: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """How a model does on a part of the data; ``confusion[truth][guess]`` counts images.
 
     ``loss`` is None where it has no meaning: several models that were trained on different losses.
+    ``mistakes`` are the worst, as many as were asked for, the most confident first.
     """
 
     split: str
@@ -89,6 +104,7 @@ class Evaluation:
     accuracy: float
     confusion: tuple[tuple[int, ...], ...]
     class_names: tuple[str, ...]
+    mistakes: tuple[Mistake, ...] = ()
 
     @cached_property
     def per_class(self) -> list[ClassFigures]:
@@ -114,8 +130,12 @@ class Evaluation:
         return sorted(pairs, key=lambda pair: -pair[2])[:count]
 
 
-def evaluate_models(models: Sequence[Model], dataset: Dataset, indices: np.ndarray, split: str) -> Evaluation:
+def evaluate_models(
+    models: Sequence[Model], dataset: Dataset, indices: np.ndarray, split: str, mistakes: int = 0
+) -> Evaluation:
     """Evaluate a model, or several by the mean of their output activations, on some images of a dataset.
+
+    ``mistakes`` of the wrong guesses are kept.
 
     Raises
     ------
@@ -138,12 +158,15 @@ def evaluate_models(models: Sequence[Model], dataset: Dataset, indices: np.ndarr
         architecture, logits = models[0].architecture, Evaluator(models[0].network(), dataset, indices).logits()[0]
         losses, hits = losses_and_hits(architecture.loss, architecture.output, logits, targets, labels)
         guesses, loss = logits.argmax(axis=0), float(losses.mean(dtype=np.float64))
+        with np.errstate(over="ignore"):
+            mean = outputs(architecture.output, logits)
     else:
         mean = _mean_outputs(models, dataset, indices)
         guesses = mean.argmax(axis=0)
         hits, loss = guesses == labels, _loss_of_outputs(models, mean, targets)
-    matrix = confusion_of(labels, guesses, classes)
-    return Evaluation(split, len(indices), loss, float(hits.mean()), matrix, models[0].class_names)
+    matrix, names = confusion_of(labels, guesses, classes), models[0].class_names
+    worst = _worst(mean.max(axis=0), guesses, dataset, indices, names, mistakes)
+    return Evaluation(split, len(indices), loss, float(hits.mean()), matrix, names, worst)
 
 
 def confusion_of(labels: np.ndarray, guesses: np.ndarray, classes: int) -> tuple[tuple[int, ...], ...]:
@@ -151,6 +174,33 @@ def confusion_of(labels: np.ndarray, guesses: np.ndarray, classes: int) -> tuple
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (labels, guesses), 1)
     return tuple(tuple(row) for row in matrix.tolist())
+
+
+def _worst(
+    confidence: np.ndarray,
+    guesses: np.ndarray,
+    dataset: Dataset,
+    indices: np.ndarray,
+    names: tuple[str, ...],
+    count: int,
+) -> tuple[Mistake, ...]:
+    """The wrong guesses of the highest confidence (n,), with their images."""
+    return tuple(
+        Mistake(
+            int(indices[place]),
+            dataset.images[indices[place]].reshape(dataset.shape) / np.float32(255),
+            names[dataset.labels[indices[place]]],
+            names[guesses[place]],
+            float(confidence[place]),
+        )
+        for place in worst_mistakes(confidence, guesses, dataset.labels[indices], count)
+    )
+
+
+def worst_mistakes(confidence: np.ndarray, guesses: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Positions of the most confident wrong guesses, the most confident first, of equals the first; arrays (n,)."""
+    wrong = np.flatnonzero(guesses != labels)
+    return wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
 
 
 def _check_fits(model: Model, dataset: Dataset) -> None:

@@ -74,12 +74,6 @@ def most_influential(model: Model, layer: int, count: int) -> np.ndarray:
     return np.sort(np.argsort(-strength, kind="stable")[:count])
 
 
-def worst_mistakes(inspection: Inspection, count: int) -> np.ndarray:
-    """Positions (within the inspection) of the most confident wrong guesses, the most confident first."""
-    wrong = np.flatnonzero(inspection.guesses != inspection.labels)
-    return wrong[np.argsort(-inspection.confidence[wrong], kind="stable")][:count]
-
-
 @dataclass(frozen=True)
 class Calibration:
     """Images by confidence, in bins of equal width over [0, 1]; means (bins,) are nan where ``counts`` are 0.

@@ -23,9 +23,10 @@ ROWS = (
     "datasets",
     "engine",
     "graph expression",
-    "npz model evaluation stack patience trainer lrfind inspection",
+    "npz model handwriting prediction evaluation stack patience trainer lrfind inspection",
     "history learning",
     "runs",
+    "export",
     "reporting",
     "api",
     "cli __main__",
@@ -43,16 +44,21 @@ LIBRARIES = {
             "engine",
             "npz",
             "model",
+            "handwriting",
+            "prediction",
             "evaluation",
             "stack",
             "patience",
             "trainer",
             "lrfind",
             "inspection",
+            "export",
             "reporting",
             "api",
         )
     },
+    "onnx": {"export"},
+    "PIL": {"handwriting"},
     "pydantic": {"config", "complaints"},
     "pydantic_core": {"config", "complaints"},
     "requests": {"datasets"},
@@ -63,8 +69,8 @@ LIBRARIES = {
     "yaml": {"yamlfile"},
 }
 """Where each library is at home; what is not here is not a dependency."""
-EXTRAS = {"matplotlib"}
-"""Libraries that an extra brings; they are imported by the command that needs them, when it runs."""
+OPTIONAL = {"matplotlib": "matplotlib", "onnx": "onnx", "PIL": "pillow"}
+"""Libraries that an extra brings, and the packages that hold them."""
 
 
 def module_name(path: Path) -> str:
@@ -163,9 +169,21 @@ def test_libraries_are_the_declared_dependencies():
     declared = re.search(r"^dependencies = \[(.*?)\]", text, re.DOTALL | re.MULTILINE)
     assert declared
     brought_along = {"pydantic_core", "urllib3"}  # by pydantic and requests, whose interfaces speak of them
-    needed = LIBRARIES.keys() - brought_along - EXTRAS
-    expected = {"pyyaml" if library == "yaml" else library for library in needed}
+    always = LIBRARIES.keys() - brought_along - OPTIONAL.keys()
+    expected = {"pyyaml" if library == "yaml" else library for library in always}
     assert set(re.findall(r'"([a-z]+)', declared[1])) == expected
+    extras = text[text.index("[project.optional-dependencies]") :]
+    assert set(OPTIONAL.values()) <= set(re.findall(r'"([a-z]+)>=', extras))
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("mlptrain.reporting.figures")])
+def test_optional_libraries_are_imported_within_functions(name):
+    """The figures are matplotlib's throughout; they are imported by what has asked for the extra first."""
+    above = [
+        node for node in ast.parse(SOURCES[name].read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    tops = {(node.module or "") if isinstance(node, ast.ImportFrom) else node.names[0].name for node in above}
+    assert not {top.partition(".")[0] for top in tops} & OPTIONAL.keys()
 
 
 @pytest.mark.parametrize("name", WITHOUT_NUMPY)

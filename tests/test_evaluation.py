@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlptrain.errors import DataError, UsageError
-from mlptrain.evaluation import BATCH, Evaluation, Evaluator, evaluate_models, losses_and_hits
+from mlptrain.evaluation import BATCH, Evaluation, Evaluator, evaluate_models, losses_and_hits, worst_mistakes
 from tests.made import dataset, model, random_model
 
 # Truths down, guesses across.
@@ -204,3 +204,10 @@ def test_an_empty_part_is_refused():
 def test_names_are_the_models():
     named = replace(BRIGHTEST, class_names=("o", "ki", "su"))
     assert evaluate_models([named], bright((1, 0)), np.arange(1), "all").confused_pairs(9) == [("ki", "o", 1)]
+
+
+def test_the_most_confident_mistakes_come_first_of_equals_the_first():
+    confidence, labels = np.array([0.9, 0.6, 0.8, 0.8, 0.99]), np.array([1, 2, 3, 4, 5])
+    guesses = np.array([0, 0, 0, 0, 5])
+    assert worst_mistakes(confidence, guesses, labels, 3).tolist() == [0, 2, 3]
+    assert worst_mistakes(confidence, guesses, labels, 9).tolist() == [0, 2, 3, 1]

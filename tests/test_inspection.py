@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlptrain.inspection import calibrate, favourites, inspect, most_influential, worst_mistakes
+from mlptrain.inspection import calibrate, favourites, inspect, most_influential
 from tests.made import dataset, model, random_model
 
 
@@ -45,16 +45,6 @@ def test_influence_is_the_norm_of_the_outgoing_weights():
     network = model([np.zeros((4, 2)), [[3.0, 0, 1, 4], [0, 0, 1, 3]]], [np.zeros(4), np.zeros(2)])
     assert most_influential(network, 0, 2).tolist() == [0, 3]
     assert most_influential(network, 0, 9).tolist() == [0, 1, 2, 3]
-
-
-def test_the_most_confident_mistakes_come_first():
-    found = inspect(random_model(6, 3, seed=1), dataset(), np.arange(60))
-    worst = worst_mistakes(found, 5)
-    assert len(worst) == 5 and (found.guesses[worst] != found.labels[worst]).all()
-    assert (np.diff(found.confidence[worst]) <= 0).all()
-    wrong = found.guesses != found.labels
-    assert found.confidence[worst[0]] == found.confidence[wrong].max()
-    assert len(worst_mistakes(found, 1000)) == wrong.sum()
 
 
 def test_the_calibration_error_of_a_worked_case():

@@ -20,6 +20,7 @@ def workplace(tmp_path_factory):
     """A folder with the configs, where the tour's runs collect; ``mlptrain`` and ``python`` are this environment's."""
     folder = tmp_path_factory.mktemp("tour")
     shutil.copytree(README.parent / "configs", folder / "configs")
+    shutil.copytree(README.parent / "docs", folder / "docs")
     return folder
 
 

@@ -19,6 +19,9 @@ def evaluate(
         str | None, typer.Option("--dataset", help="Another dataset or folder of IDX files.", metavar="NAME|DIR")
     ] = None,
     confusion: Annotated[bool, typer.Option("--confusion", help="Show the confusion matrix.")] = False,
+    mistakes: Annotated[
+        int, typer.Option("--mistakes", min=0, help="Draw the N wrong guesses of the highest confidence.", metavar="N")
+    ] = 0,
     min_accuracy: MinAccuracy = None,
     threads: Threads = None,
     data_dir: DataDir = None,
@@ -39,23 +42,25 @@ def evaluate(
     from mlptrain.reporting.reporter import make_console
     from mlptrain.runs import find_run
 
-    result = api.evaluate_runs(runs, part=split, dataset=dataset, runs_dir=runs_dir, data_dir=data_dir)
+    result = api.evaluate_runs(
+        runs, part=split, dataset=dataset, runs_dir=runs_dir, data_dir=data_dir, mistakes=mistakes
+    )
     if not quiet:
         console = make_console(sys.stderr if json_output else sys.stdout, no_color=no_color)
         render_evaluation(result, console, confusion=confusion)
     if json_output:
         folders = [str(find_run(run, runs_dir)) for run in runs]
-        print(
-            json.dumps(
-                {
-                    "run": folders[0] if len(folders) == 1 else folders,
-                    "split": result.split,
-                    "loss": result.loss,
-                    "accuracy": result.accuracy,
-                    "per_class": [vars(figures) for figures in result.per_class],
-                    "confusion": result.confusion,
-                }
-            )
-        )
+        figures = {
+            "run": folders[0] if len(folders) == 1 else folders,
+            "split": result.split,
+            "loss": result.loss,
+            "accuracy": result.accuracy,
+            "per_class": [vars(figures) for figures in result.per_class],
+            "confusion": result.confusion,
+        }
+        if mistakes:
+            keys = ("index", "truth", "guess", "confidence")
+            figures["mistakes"] = [{key: getattr(mistake, key) for key in keys} for mistake in result.mistakes]
+        print(json.dumps(figures))
     if min_accuracy is not None and result.accuracy < min_accuracy:
         raise AccuracyError(f"accuracy {result.accuracy:.4f} is below --min-accuracy {min_accuracy:g}")

@@ -11,8 +11,8 @@ from mlptrain.config import plain_values
 from mlptrain.datasets.dataset import Dataset, load_dataset
 from mlptrain.datasets.split import make_split
 from mlptrain.errors import DataError, UsageError
-from mlptrain.evaluation import confusion_of
-from mlptrain.inspection import Inspection, calibrate, inspect, most_influential, worst_mistakes
+from mlptrain.evaluation import confusion_of, worst_mistakes
+from mlptrain.inspection import Inspection, calibrate, inspect, most_influential
 from mlptrain.model import Model
 from mlptrain.reporting.figures import certainty, confusion, curves, sweep, units
 from mlptrain.reporting.figures.style import Draw
@@ -136,7 +136,7 @@ def _activations(found: Inspection, model: Model) -> Picture:
 
 
 def _mistakes(found: Inspection, model: Model, dataset: Dataset) -> Picture:
-    worst = worst_mistakes(found, MOST_MISTAKES)
+    worst = worst_mistakes(found.confidence, found.guesses, found.labels, MOST_MISTAKES)
     title, names = _TITLES["mistakes"], model.class_names
     if not len(worst):
         return Picture("mistakes", title, "No image of the test part was mistaken.", None)

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 # Dots of a braille character by (column, row), as bits above U+2800.
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float], columns: int) -> str:
+    """Values as one line of at most ``columns`` bars, from the lowest to the highest; the means of what shares one.
+
+    What is not finite leaves a gap.
+    """
+    count = min(columns, len(values))
+    edges = [index * len(values) // count for index in range(count + 1)]
+    groups = [[v for v in values[a:b] if math.isfinite(v)] for a, b in pairwise(edges)]
+    means = [sum(group) / len(group) if group else math.nan for group in groups]
+    finite = [mean for mean in means if math.isfinite(mean)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    span = high - low if high - low > 1e-9 * max(abs(low), abs(high)) else 1.0
+    return "".join(BARS[round((mean - low) / span * 7)] if math.isfinite(mean) else " " for mean in means)
 
 
 def curve(xs: Sequence[float], ys: Sequence[float], columns: int, rows: int, *, unicode: bool = True) -> list[str]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from mlptrain.reporting.curves import render_curves
 from mlptrain.reporting.plain import (
     counted,
     keras_number,
@@ -123,7 +124,7 @@ class LiveReporter:
         self._current: Progress | None = None
         self._waiting: list[EpochReport] = []
         self._best: dict[str, tuple[float, int]] = {}
-        self._epochs_seen = 0
+        self._history: list[EpochReport] = []
         self._epoch_seconds = 0.0
         self._due = 0.0
         try:
@@ -151,7 +152,7 @@ class LiveReporter:
     def epoch(self, epoch: EpochReport) -> None:
         """Add the row of a finished epoch."""
         self._waiting.append(epoch)
-        self._epochs_seen += 1
+        self._history.append(epoch)
         self._epoch_seconds += epoch.seconds
         following = Progress(epoch.epoch + 1, epoch.epochs, 0, epoch.steps, math.nan, math.nan, 0.0)
         self._current = following if epoch.epoch < epoch.epochs else None
@@ -179,6 +180,7 @@ class LiveReporter:
         if end.samples_per_second is not None:
             phrases.append(f"{end.samples_per_second:,.0f} images/s")
         self._say(phrases)
+        render_curves(self._history, self._console)
 
     def close(self) -> None:
         """Write the rows that wait and show the cursor again; the line of an epoch under way stays."""
@@ -291,7 +293,7 @@ class LiveReporter:
         left = pace * (progress.steps - progress.step)
         times = [f"{keras_pace(pace):>8}", f"ETA {clock(left):<5}"]
         if progress.epochs > 1:
-            seen = self._epochs_seen
+            seen = len(self._history)
             epoch_seconds = self._epoch_seconds / seen if seen else pace * progress.steps
             times.append(f"run {clock(left + epoch_seconds * (progress.epochs - progress.epoch)):<5}")
         return times

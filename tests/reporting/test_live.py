@@ -65,6 +65,10 @@ def test_the_whole_screen() -> None:
         "",
         "test loss 0.2281, accuracy 0.9350",
         "best epoch 1 (val_loss 0.5584), 3 epochs in 23.4s, 41,862 images/s",
+        "loss          █▁▂  0.5084 → 0.3999",
+        "val_loss      ▁▁█  0.5584 → 1234.5000",
+        "accuracy      ▁██  0.8788 → 0.9063",
+        "val_accuracy  ▁▆█  0.8697 → 0.9154",
         "",
     ]
 
@@ -225,4 +229,4 @@ def test_redraws_are_bounded_where_epochs_are_short(monkeypatch: pytest.MonkeyPa
             reporter.epoch(made.epoch(number, 1000, seconds=0.001))
         reporter.end(made.end(1000))
     assert 15 <= terminal.data.count(b"\x1b[2K") <= 60
-    assert terminal.screen()[-5].startswith(" 1000 ")
+    assert terminal.screen()[-9].startswith(" 1000 ")

@@ -1,0 +1,36 @@
+"""``mlptrain export``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlptrain.cli.options import Json, Quiet, RunsDir
+
+
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, a name under --runs-dir, or a model.npz.")],
+    format: Annotated[
+        str, typer.Option("--format", help="onnx (needs the extra of that name), npz or json.", metavar="FORMAT")
+    ] = "onnx",
+    output: Annotated[
+        Path | None, typer.Option("--output", help="A file or folder; default: within the run folder.", metavar="PATH")
+    ] = None,
+    runs_dir: RunsDir = Path("runs"),
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a run's model for other runtimes."""
+    from mlptrain.export.run import export_run
+    from mlptrain.memory import format_bytes
+
+    path = export_run(run, format, output=output, runs_dir=runs_dir)
+    size = path.stat().st_size
+    if not quiet:
+        print(f"{path}: {format}, {format_bytes(size)}", file=sys.stderr if json_output else sys.stdout)
+    if json_output:
+        print(json.dumps({"output": str(path), "format": format, "bytes": size}))

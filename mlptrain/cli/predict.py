@@ -1,0 +1,54 @@
+"""``mlptrain predict``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlptrain.cli.options import Json, NoColor, Quiet, RunsDir, Threads
+
+
+def predict(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, a name under --runs-dir, or a model.npz.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGE", help="PNG, JPEG, .npy or IDX files; - is standard input."),
+    ],
+    csv_output: Annotated[
+        bool, typer.Option("--csv", help="A row an image on stdout; everything else on stderr.")
+    ] = False,
+    threads: Threads = None,
+    runs_dir: RunsDir = Path("runs"),
+    json_output: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Classify pictures of your own handwriting, and show what the network sees of them."""
+    from mlptrain.errors import UsageError
+    from mlptrain.threads import use_threads
+
+    if json_output and csv_output:
+        raise UsageError("--json and --csv contradict each other: leave one of them out")
+    use_threads(threads or 1)  # products for a few images are small
+
+    from mlptrain import api
+    from mlptrain.reporting.prediction import render_predictions
+    from mlptrain.reporting.reporter import make_console
+
+    model = api.load_model(run, runs_dir=runs_dir)
+    predictions = api.predict(model, images)
+    if not quiet:
+        console = make_console(sys.stderr if json_output or csv_output else sys.stdout, no_color=no_color)
+        render_predictions(predictions, model.class_names, console)
+    if json_output:
+        rows = [{key: getattr(found, key) for key in ("image", "label", "probabilities")} for found in predictions]
+        print(json.dumps({"predictions": rows}))
+    if csv_output:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(["image", "label", *model.class_names])
+        writer.writerows([found.image, found.label, *found.probabilities] for found in predictions)

@@ -1,0 +1,71 @@
+"""Predictions as a person reads them: what the network saw, beside a bar for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from mlptrain.reporting.digit import draw
+from mlptrain.reporting.plain import counted, printable
+
+if TYPE_CHECKING:
+    from mlptrain.prediction import Prediction
+
+DRAWN = 20  # pictures drawn; of more there is a line each
+GAP = "  "
+_BAR = 24
+_WIDEST_NAME = 14
+
+
+def render_predictions(predictions: Sequence[Prediction], class_names: Sequence[str], console: Console) -> None:
+    """Print a drawing with bars for each prediction, or, of more than `DRAWN`, a line each."""
+    names = [printable(name, console.encoding) for name in class_names]
+    if len(predictions) > DRAWN:
+        for prediction in predictions:
+            console.print(_title(prediction, console.encoding), soft_wrap=True)
+        text = f"{counted(len(predictions), 'image')}; up to {DRAWN} at a time are drawn"
+        console.print(text, style="dim", soft_wrap=True)
+        return
+    for number, prediction in enumerate(predictions):
+        if number:
+            console.print()
+        console.print(_title(prediction, console.encoding), soft_wrap=True)
+        for line in _lines(prediction, names, console):
+            console.print(line, no_wrap=True, overflow="crop", crop=True)
+
+
+def _title(prediction: Prediction, encoding: str) -> Text:
+    text = Text(f"{printable(prediction.image, encoding)}: ")
+    text.append(printable(prediction.label, encoding), "bold green")
+    return text.append(f" ({max(prediction.probabilities):.1%})")
+
+
+def _lines(prediction: Prediction, names: list[str], console: Console) -> list[Text]:
+    """The drawing on the left, where there is room for it, and the bars on its right."""
+    bars = _bars(prediction, names, console.encoding)
+    width = prediction.seen.shape[1]
+    if width + len(GAP) + bars[0].cell_len >= console.width or prediction.seen.shape[0] < 2:
+        return bars
+    drawing = draw(prediction.seen, console)
+    above = max(0, (len(drawing) - len(bars)) // 2)
+    rows = zip_longest(drawing, [Text()] * above + bars)
+    return [(left or Text(" " * width)) + Text(GAP) + (right or Text()) for left, right in rows]
+
+
+def _bars(prediction: Prediction, names: list[str], encoding: str) -> list[Text]:
+    full, half = ("█", "▌") if printable("█▌", encoding) == "█▌" else ("#", "")
+    label = min(_WIDEST_NAME, max(cell_len(name) for name in names))
+    top = max(prediction.probabilities)
+    lines = []
+    for name, probability in zip(names, prediction.probabilities, strict=True):
+        halves = round(2 * _BAR * min(1.0, max(0.0, probability)))  # linear outputs may lie outside
+        bar = full * (halves // 2) + half * (halves % 2)
+        style = "bold green" if probability == top else ""
+        line = Text(f"{set_cell_size(name, label)} {probability:6.3f} ", style)
+        lines.append(line.append(bar, style or "dim"))
+    return lines

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from tests.made import sample
+
+DIGITS = sample().images[::600].reshape(-1, 28, 28)
+
+
+@pytest.fixture
+def trained(mlptrain, tiny, tmp_path):
+    assert mlptrain("train", tiny, "--run", "a", "-q").code == 0
+    np.save(tmp_path / "digits.npy", DIGITS)
+    np.save(tmp_path / "one.npy", DIGITS[0])
+
+
+def test_people_see_the_digit_and_its_bars(mlptrain, trained):
+    result = mlptrain("predict", "a", "one.npy")
+    lines = result.out.splitlines()
+    assert result.code == 0 and result.err == "" and len(lines) == 15
+    assert lines[0].startswith("one.npy: ") and "%" in lines[0]
+    assert any("▀" in line or "█" in line for line in lines) and "\x1b" not in result.out
+
+
+def test_json_and_csv(mlptrain, trained):
+    found = json.loads(mlptrain("predict", "a", "digits.npy", "one.npy", "--json", "-q").out)["predictions"]
+    assert [row["image"] for row in found] == [*(f"digits.npy[{i}]" for i in range(len(DIGITS))), "one.npy"]
+    for row in found:
+        assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-5)
+        assert row["label"] == str(np.argmax(row["probabilities"]))
+    result = mlptrain("predict", "a", "digits.npy", "one.npy", "--csv")
+    rows = list(csv.DictReader(io.StringIO(result.out)))
+    assert [row["label"] for row in rows] == [row["label"] for row in found]
+    assert [float(rows[0][str(i)]) for i in range(10)] == found[0]["probabilities"]
+    assert "digits.npy[0]" in result.err
+    assert mlptrain("predict", "a", "one.npy", "-q").out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (["a", "nowhere.png"], 3, "nowhere.png: no such file"),
+        (["a", "one.npy", "tiny.yaml"], 3, "tiny.yaml: begins with"),
+        (["nowhere", "one.npy"], 3, "no run"),
+        (["a", "one.npy", "--json", "--csv"], 2, "contradict"),
+    ],
+)
+def test_what_cannot_be_read_leaves_stdout_empty(arguments, code, part, mlptrain, trained):
+    result = mlptrain("predict", *arguments)
+    assert (result.code, result.out) == (code, "") and part in result.err and result.err.count("\n") <= 3

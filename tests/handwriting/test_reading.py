@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import struct
+import threading
+import time
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+
+from mlptrain.datasets.idx import write_idx
+from mlptrain.errors import DataError, UsageError
+from mlptrain.handwriting import reading
+from mlptrain.handwriting.reading import read_pictures
+
+Image = pytest.importorskip("PIL.Image")
+
+GREY = np.arange(0, 240, 2, np.uint8).reshape(10, 12)
+
+
+def encoded(image, form: str = "PNG", **options) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    return stream.getvalue()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + b"".join(chunks)
+    )
+
+
+def jpeg(width: int, height: int) -> bytes:
+    """A small file whose frame header declares any size."""
+    content = bytearray(encoded(Image.fromarray(GREY), "JPEG"))
+    place = content.index(b"\xff\xc0") + 5
+    content[place : place + 4] = struct.pack(">HH", height, width)
+    return bytes(content)
+
+
+def npy(array: np.ndarray, **options) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, **options)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(content: bytes):
+        (tmp_path / "picture").write_bytes(content)
+        return read_pictures(str(tmp_path / "picture"))
+
+    return read
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA", "1", "I;16"])
+def test_png_of_every_mode_becomes_grey(read, mode):
+    image = Image.fromarray(GREY.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(GREY).convert(mode)
+    found = read(encoded(image))
+    assert (found.kind, found.listed, found.pixels.shape, found.pixels.dtype) == (
+        "photograph",
+        False,
+        (1, 10, 12),
+        "u1",
+    )
+    if mode not in ("1", "P"):
+        np.testing.assert_allclose(found.pixels[0].astype(int), GREY, atol=1)
+
+
+def test_jpeg(read):
+    found = read(encoded(Image.fromarray(GREY), "JPEG", quality=95))
+    np.testing.assert_allclose(found.pixels[0].astype(int), GREY, atol=8)
+
+
+def test_large_jpeg_is_reduced_by_its_decoder(read):
+    found = read(encoded(Image.new("RGB", (6000, 4000), (200, 100, 50)), "JPEG"))
+    assert max(found.pixels.shape) <= 3000
+
+
+def test_a_camera_held_on_its_side(read):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to look at it
+    found = read(encoded(Image.fromarray(GREY), "PNG", exif=exif))
+    np.testing.assert_array_equal(found.pixels[0], np.rot90(GREY, -1))
+
+
+@pytest.mark.parametrize("ink", [0, 255])
+def test_strokes_on_nothing(read, ink):
+    pixels = np.full((10, 10, 4), ink, np.uint8)
+    pixels[..., 3] = 0
+    pixels[4:6, 2:8, 3] = 255
+    found = read(encoded(Image.fromarray(pixels))).pixels[0]
+    assert (found[4:6, 2:8] == ink).all() and (found[0] == 255 - ink).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "listed", "shape"),
+    [
+        (GREY, False, (1, 10, 12)),
+        (np.stack([GREY] * 5), True, (5, 10, 12)),
+        (GREY / 255, False, (1, 10, 12)),
+        (GREY.astype(float), False, (1, 10, 12)),
+        (GREY.astype(np.int64), False, (1, 10, 12)),
+        (np.stack([GREY] * 3, axis=-1), False, (1, 10, 12)),
+        (np.stack([GREY / 255] * 4, axis=-1), False, (1, 10, 12)),
+        (GREY[..., np.newaxis], False, (1, 10, 12)),
+        (np.stack([np.stack([GREY] * 3, axis=-1)] * 2), True, (2, 10, 12)),
+        (GREY.ravel(), False, (1, 1, 120)),
+    ],
+)
+def test_arrays(read, array, listed, shape):
+    found = read(npy(array))
+    assert (found.kind, found.listed, found.pixels.shape) == ("array", listed, shape)
+    scale = 255 if found.pixels.dtype == np.uint8 else 1
+    np.testing.assert_allclose(found.pixels[0].ravel() / scale, GREY.ravel() / 255, atol=1e-6)
+
+
+def test_an_array_of_truths(read):
+    np.testing.assert_array_equal(read(npy(GREY > 100)).pixels[0], (GREY > 100).astype(np.float32))
+
+
+@pytest.mark.parametrize("array", [GREY, np.stack([GREY] * 3)])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_idx(read, tmp_path, array, pack):
+    write_idx(tmp_path / "idx", array)
+    found = read(pack((tmp_path / "idx").read_bytes()))
+    assert (found.kind, found.listed) == ("dataset", array.ndim == 3)
+    np.testing.assert_array_equal(found.pixels, array.reshape(-1, 10, 12))
+
+
+def test_pipes(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=lambda: path.write_bytes(npy(GREY)))
+    writer.start()
+    np.testing.assert_array_equal(read_pictures(str(path)).pixels[0], GREY)
+    writer.join()
+
+
+IDX = struct.pack(">IIII", 0x803, 2, 3, 3) + bytes(18)
+WHOLE = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 50), np.uint8)))
+BOMB = png(20_000, 20_000, chunk(b"IDAT", zlib.compress(bytes(20_001) * 2000)), chunk(b"IEND", b""))
+HOSTILE = {
+    "empty": (b"", ["empty"]),
+    "text": (b"hello, world, this is text", ["begins with 68 65 6c 6c", "PNG or JPEG"]),
+    "gif": (b"GIF89a" + bytes(50), ["GIF"]),
+    "heic": (b"\0\0\0\x18ftypheic" + bytes(50), ["HEIC", "convert"]),
+    "webp": (b"RIFF1234WEBPVP8 ", ["WebP"]),
+    "npz": (b"PK\x03\x04" + bytes(50), [".npz"]),
+    "png of 50,000 x 50,000": (png(50_000, 50_000, chunk(b"IDAT", b"x" * 100)), ["50000 x 50000", "64 million"]),
+    "png of no width": (png(0, 5, chunk(b"IEND", b"")), ["damaged"]),
+    "jpeg of 60,000 x 60,000": (jpeg(60_000, 60_000), ["60000 x 60000"]),
+    "bomb": (BOMB, ["20000 x 20000"]),
+    "png cut short": (WHOLE[:-200], ["damaged or cut short", "whole PNG"]),
+    "png header alone": (WHOLE[:20], ["damaged"]),
+    "png magic alone": (WHOLE[:8], ["damaged"]),
+    "png of wrong checksum": (WHOLE[:60] + b"xxxx" + WHOLE[64:], ["damaged"]),
+    "jpeg cut short": (encoded(Image.fromarray(GREY), "JPEG")[:-40], ["damaged", "JPEG"]),
+    "jpeg of nothing": (b"\xff\xd8\xff" + bytes(100), ["damaged"]),
+    "pickle": (npy(np.array([{"a": 1}]), allow_pickle=True), ["object", "without pickling"]),
+    "npy cut short": (npy(GREY)[:-1], ["119 bytes", "(10, 12)"]),
+    "vast npy": (npy(GREY).replace(b"(10, 12), }      ", b"(9999999, 99999)}"), ["bytes for shape"]),
+    "empty npy": (npy(np.zeros((0, 28, 28), np.uint8)), ["(0, 28, 28)"]),
+    "text npy": (npy(np.array(["a"])), ["<U1"]),
+    "one number": (npy(np.array(3)), ["shape ()"]),
+    "five dimensions": (npy(np.zeros((2, 2, 2, 2, 5))), ["(2, 2, 2, 2, 5)"]),
+    "not finite": (npy(np.array([[np.nan, 1.0]])), ["not finite"]),
+    "out of range": (npy(np.array([[-1, 300]])), ["from -1 to 300"]),
+    "idx cut short": (IDX[:-1], ["33 bytes"]),
+    "idx of labels": (struct.pack(">II", 0x801, 3) + bytes(3), ["dimensions is 1", "2 or 3"]),
+    "vast idx": (gzip.compress(struct.pack(">IIII", 0x803, 2**31, 28, 28)), ["at most 268435456"]),
+    "gzip of text": (gzip.compress(b"hello, world"), ["68 65 6c 6c"]),
+    "gzip bomb": (gzip.compress(IDX + bytes(20_000_000)), ["goes on after 18"]),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files(read, name):
+    content, parts = HOSTILE[name]
+    tracemalloc.start()
+    began = time.process_time()
+    try:
+        with pytest.raises(DataError) as caught:
+            read(content)
+        taken = time.process_time() - began
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(content) + 2_000_000
+    finally:
+        tracemalloc.stop()
+    message = str(caught.value)
+    assert taken < 2 and message.count("\n") <= 2 and "picture: " in message
+    assert all(part in message for part in parts), message
+
+
+def test_bytes_beyond_the_limit(read, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_BYTES", 100)
+    with pytest.raises(DataError, match="more than 100 bytes"):
+        read(npy(GREY))
+
+
+def test_places_that_hold_no_picture(tmp_path):
+    for source, part in [(tmp_path, "folder"), (tmp_path / "nowhere", "no such file"), ("a\0b", "cannot be read")]:
+        with pytest.raises(DataError, match=part):
+            read_pictures(str(source))
+    with pytest.raises(DataError, match="begins with 00 00 00 00"):
+        read_pictures("/dev/zero")
+
+
+def test_without_pillow_arrays_are_read_and_images_name_the_extra(read, monkeypatch):
+    monkeypatch.setattr("mlptrain.extras.find_spec", lambda name: None)
+    assert read(npy(GREY)).pixels.shape == (1, 10, 12)
+    for content in (WHOLE, encoded(Image.fromarray(GREY), "JPEG")):
+        with pytest.raises(UsageError, match=r"pip install 'mlptrain\[images\]'"):
+            read(content)
