@@ -1,8 +1,9 @@
 """Train random trials in stacks and alone, and compare: ``python -m benchmarks.stack_agreement [--trials N]``.
 
-Rates, momentum, penalties, dropout, schedules and seeds are drawn at random on the sample digits, hidden sizes and batch
-sizes from two each, so that stacks form. Every test accuracy of a stacked trial is compared with the same config trained
-by itself. One more member, at a rate of 1e6, is put into every stack for a second round: its neighbours must stay.
+Rates, momentum, penalties, dropout, schedules and seeds are drawn at random on the sample digits, hidden sizes and
+batch sizes from two each, so that stacks form. Every test accuracy of a stacked trial is compared with the same config
+trained by itself. One more member, at a rate of 1e6, is put into every stack for a second round: its neighbours must
+stay.
 """
 
 from __future__ import annotations
