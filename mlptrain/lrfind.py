@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlptrain.config import Config
+from mlptrain.batching import training_batches
+from mlptrain.config import Config, batch_seed_of
 from mlptrain.datasets.batches import Batches
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
 from mlptrain.evaluation import losses_and_hits
 from mlptrain.stack import Stack
 from mlptrain.streams import stream
-from mlptrain.trainer import batch_seed_of, training_batches
 
 LOWEST, HIGHEST = 1e-6, 100.0
 STEPS = 200

@@ -18,12 +18,13 @@ HOME = Path(mlptrain.__file__).parent
 
 ROWS = (
     "errors reports extras",
-    "files threads memory streams",
-    "values yamlfile overrides config complaints pending",
+    "files threads memory caches streams",
+    "values yamlfile overrides config complaints pending sharing",
     "datasets",
     "engine",
     "graph expression",
-    "npz model handwriting prediction evaluation stack patience trainer lrfind inspection",
+    "batching npz model handwriting prediction evaluation stack patience members footprint trainer lrfind inspection",
+    "sweeps",
     "history learning",
     "runs",
     "export",
@@ -34,7 +35,7 @@ ROWS = (
 """Modules and packages below mlptrain, the most basic first. The package itself stands above them all: it only
 holds the version, and imports what it offers when it is asked for it."""
 
-WITHOUT_NUMPY = ("errors", "reports", "extras", "files", "threads", "memory", *ROWS[2].split())
+WITHOUT_NUMPY = ("errors", "reports", "extras", "files", "threads", "memory", "caches", *ROWS[2].split())
 
 LIBRARIES = {
     "numpy": {
@@ -48,6 +49,7 @@ LIBRARIES = {
             "prediction",
             "evaluation",
             "stack",
+            "footprint",
             "patience",
             "trainer",
             "lrfind",

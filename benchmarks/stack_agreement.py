@@ -1,0 +1,83 @@
+"""Train random trials in stacks and alone, and compare: ``python -m benchmarks.stack_agreement [--trials N]``.
+
+Rates, momentum, penalties, dropout, schedules and seeds are drawn at random on the sample digits, hidden sizes and
+batch sizes from two each, so that stacks form. Every test accuracy of a stacked trial is compared with the same config
+trained by itself. One more member, at a rate of 1e6, is put into every stack for a second round: its neighbours must
+stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from typing import Any
+
+from mlptrain.api import load_dataset
+from mlptrain.config import Config, Schedule
+from mlptrain.datasets.dataset import Dataset
+from mlptrain.datasets.split import Split, make_split
+from mlptrain.evaluation import figures_together
+from mlptrain.members import Outcome
+from mlptrain.stack import architecture_of
+from mlptrain.sweeps.grouping import plan_stacks
+from mlptrain.trainer import Trainer
+
+EPOCHS = 5
+
+
+def draw(rng: random.Random, seed: int) -> Config:
+    """A random trial."""
+    values: dict[str, Any] = {
+        "hidden": [rng.choice((20, 40))],
+        "batch_size": rng.choice((32, 64)),
+        "optimizer": rng.choice(("sgd", "momentum", "adam")),
+        "momentum": rng.uniform(0.0, 0.95),
+        "l2": rng.choice((0.0, 1e-4, 1e-3)),
+        "dropout": rng.choice((0.0, 0.0, 0.2)),
+        "label_smoothing": rng.choice((0.0, 0.1)),
+        "schedule": Schedule(name=rng.choice(("constant", "cosine", "one_cycle"))),
+    }
+    lowest, highest = (1e-4, 1e-2) if values["optimizer"] == "adam" else (1e-2, 1.0)
+    values["learning_rate"] = lowest * (highest / lowest) ** rng.random()
+    return Config(**values, epochs=EPOCHS, seed=seed, batch_seed=0).resolve()
+
+
+def accuracies(configs: list[Config], data: Dataset, split: Split) -> list[float | None]:
+    """The test accuracy of each, trained in one stack; None where it diverged."""
+    outcomes = [report for report in Trainer(configs, data, split).run() if isinstance(report, Outcome)]
+    kept = {outcome.member: outcome.weights for outcome in outcomes if outcome.weights is not None}
+    architecture = architecture_of(configs[0], data.images.shape[1], data.classes)
+    _, found = figures_together(architecture, list(kept.values()), configs[0].dtype, data, split.test)
+    by_member = dict(zip(kept, found.tolist(), strict=True))
+    return [by_member.get(member) for member in range(len(configs))]
+
+
+def main() -> None:
+    """Read the options, train, compare, print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stack_agreement")
+    parser.add_argument("--trials", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rng, data = random.Random(options.seed), load_dataset("sample")
+    configs = [draw(rng, seed) for seed in range(options.trials)]
+    split = make_split(data, configs[0].split, seed=0)
+    plans, _ = plan_stacks(configs, data.images.shape[1], data.classes, len(split.train), cores=1)
+    alone = [accuracies([config], data, split)[0] for config in configs]
+    for what, guests in (("stacked", 0), ("beside one at a rate of 1e6", 1)):
+        worst, diverged = 0.0, 0
+        for plan in plans:
+            members = [configs[place] for place in plan.members]
+            guest = members[0].model_copy(update={"learning_rate": 1e6})
+            found = accuracies([guest] * guests + members, data, split)
+            diverged += guests and found[0] is None
+            for place, accuracy in zip(plan.members, found[guests:], strict=True):
+                expected = alone[place]
+                assert (accuracy is None) == (expected is None), f"trial {place} diverged in one of the two"
+                if accuracy is not None and expected is not None:
+                    worst = max(worst, abs(accuracy - expected) * 100)
+        guests_said = f" ({diverged} of {len(plans)} of those diverged)" if guests else ""
+        print(f"{len(configs)} trials in {len(plans)} stacks, {what}{guests_said}: within {worst:.2f} points of alone")
+
+
+if __name__ == "__main__":
+    main()
