@@ -183,6 +183,30 @@ def test_too_many_members(tmp_path):
     assert "1001 arrays" in refused(path)
 
 
+def test_a_directory_of_millions_of_members_is_not_read(tmp_path):
+    single = archive(tmp_path / "a.npz", npy()).read_bytes()
+    start, end = single.index(b"PK\x01\x02"), single.index(b"PK\x05\x06")
+    entries = single[start:end] * 400_000
+    tail = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, len(entries), start, 0)
+    (tmp_path / "a.npz").write_bytes(single[:start] + entries + tail)
+    tracemalloc.start()
+    try:
+        assert f"a directory of {len(entries)} bytes" in refused(tmp_path / "a.npz")
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_pipe_does_not_wait(tmp_path):
+    os.mkfifo(tmp_path / "a.npz")
+    assert "no regular file" in refused(tmp_path / "a.npz")
+
+
+def test_a_header_of_python_2_is_refused_without_a_warning(tmp_path):
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2L,), }\n"
+    assert "no .npy header" in refused(archive(tmp_path / "a.npz", npy(header=header)))
+
+
 @pytest.mark.parametrize(
     "member",
     [
