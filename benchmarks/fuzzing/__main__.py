@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
-import itertools
 import random
 import resource
 import sys
@@ -66,29 +65,41 @@ def fuzz(name: str, seed: int, count: int | None, seconds: float | None) -> int:
     """Run inputs of a target until ``count`` or ``seconds`` are reached; the exit code."""
     target = TARGETS[name]
     seeds = [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
-    began, done = time.monotonic(), 0
-    armed = 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "input"
-        for number in itertools.count():
-            if number == count or (seconds is not None and time.monotonic() - began > seconds):
-                break
-            if time.monotonic() > armed + HANG / 2:  # C code that hangs cannot be interrupted otherwise
-                faulthandler.dump_traceback_later(HANG, exit=True)
-                armed = time.monotonic()
+    began, number = time.monotonic(), 0
+    with tempfile.TemporaryDirectory() as folder, _Watchdog() as watchdog:
+        while number != count and (seconds is None or time.monotonic() - began < seconds):
+            watchdog.arm()
             rng = random.Random(f"{name} {seed} {number}")
             data = seeds[number] if number < len(seeds) else target.mutate(rng, seeds, target.words)
-            if found := fault(target, data, path):
+            if found := fault(target, data, Path(folder) / "input"):
                 kept = Path("findings") / f"{name}-{seed}-{number}"
                 kept.parent.mkdir(exist_ok=True)
                 kept.write_bytes(data)
                 print(f"{name}: input {number} of seed {seed}, kept in {kept} ({len(data)} bytes): {found}")
                 return 1
-            done += 1
-    faulthandler.cancel_dump_traceback_later()
+            number += 1
     elapsed = time.monotonic() - began
-    print(f"{name}: {done} inputs in {elapsed:.0f} s, nothing found; at most {peak() / 1e6:.0f} MB", flush=True)
+    print(f"{name}: {number} inputs in {elapsed:.0f} s, nothing found; at most {peak() / 1e6:.0f} MB", flush=True)
     return 0
+
+
+class _Watchdog:
+    """Ends the process, with a traceback, where it hangs in C code that no exception can reach."""
+
+    def __init__(self) -> None:
+        self._armed = -HANG
+
+    def __enter__(self) -> _Watchdog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        faulthandler.cancel_dump_traceback_later()
+
+    def arm(self) -> None:
+        """Allow `HANG` seconds from about now; every call that starts a thread anew would be slow."""
+        if time.monotonic() > self._armed + HANG / 2:
+            faulthandler.dump_traceback_later(HANG, exit=True, file=sys.__stderr__ or sys.stderr)
+            self._armed = time.monotonic()
 
 
 def main() -> int:
