@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import numpy as np
 from mlptrain.errors import DataError
 from mlptrain.npz import read_npz, write_npz
 from mlptrain.reports import EpochReport
-from mlptrain.values import flow
+from mlptrain.values import shown
 
 FORMAT = "mlptrain checkpoint 1"
 MAX_BYTES = 64 * 1024**3
 _STATE = "state."
+_COUNTS = ("epochs", "steps")
+_FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         "origin": dict(checkpoint.origin),
         "plain": plain,
-        "history": [asdict(report) for report in checkpoint.history],
         "forced": [dict(change) for change in checkpoint.forced],
     }
     arrays = {key: np.frombuffer(json.dumps(value).encode(), np.uint8) for key, value in texts.items()}
+    arrays["history"] = _table(checkpoint.history)
     arrays |= {_STATE + key: checkpoint.state[key] for key in checkpoint.state.keys() - plain.keys()}
     write_npz(path, dict(sorted(arrays.items())))
 
@@ -70,13 +73,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise unusable(path, str(error).removeprefix(f"{path}: ")) from error
     if _parsed(path, arrays, "format", str) != FORMAT:
         raise unusable(path, f"its format is not {FORMAT!r}")
-    history = tuple(_epoch(path, number, item) for number, item in enumerate(_parsed(path, arrays, "history", list)))
     forced = _parsed(path, arrays, "forced", list)
     if not all(isinstance(change, dict) for change in forced):
         raise unusable(path, "what was forced is not a list of changes")
     state = _parsed(path, arrays, "plain", dict)
     state |= {key.removeprefix(_STATE): array for key, array in arrays.items() if key.startswith(_STATE)}
-    return Checkpoint(_parsed(path, arrays, "origin", dict), state, history, tuple(forced))
+    return Checkpoint(_parsed(path, arrays, "origin", dict), state, _history(path, arrays), tuple(forced))
 
 
 def unusable(path: Path, why: str) -> DataError:
@@ -98,18 +100,31 @@ def _parsed(path: Path, arrays: Mapping[str, np.ndarray], key: str, kind: type) 
     return value
 
 
-_NUMBERS = {field.name: "None" in str(field.type) for field in fields(EpochReport)}
+def _table(history: Sequence[EpochReport]) -> np.ndarray:
+    """The history as numbers (epochs, 8), a row an epoch; NaN where there is none."""
+    rows = [
+        [math.nan if (value := getattr(report, name)) is None else value for name in (*_COUNTS, *_FIGURES)]
+        for report in history
+    ]
+    return np.array(rows, np.float64).reshape(len(rows), len(_COUNTS) + len(_FIGURES))
 
 
-def _epoch(path: Path, number: int, item: Any) -> EpochReport:
-    """An epoch of the history, which has exactly the fields of a report, all of them numbers."""
-    if not isinstance(item, dict) or item.keys() != _NUMBERS.keys() or item["epoch"] != number + 1:
-        raise unusable(path, f"its history has no epoch {number + 1}")
-    for name, may_be_none in _NUMBERS.items():
-        value = item[name]
-        if isinstance(value, bool) or not (isinstance(value, int | float) or (may_be_none and value is None)):
-            raise unusable(path, f"{name} of epoch {number + 1} is not a number")
-    return EpochReport(**item)
+def _history(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[EpochReport, ...]:
+    """What `_table` put there."""
+    table = arrays.get("history")
+    columns = len(_COUNTS) + len(_FIGURES)
+    if table is None or table.dtype != np.float64 or table.ndim != 2 or table.shape[1] != columns:
+        raise unusable(path, "no history in it")
+    history = []
+    for number, (epochs, steps, *figures) in enumerate(table.tolist(), start=1):
+        if not (epochs >= number and steps >= 1 and math.isfinite(epochs + steps)):
+            raise unusable(path, f"its history has no epoch {number}")
+        loss, accuracy, val_loss, val_accuracy, rate, seconds = figures
+        validated = [None if math.isnan(value) else value for value in (val_loss, val_accuracy)]
+        history.append(
+            EpochReport(number, int(epochs), int(steps), loss, accuracy, validated[0], validated[1], rate, seconds)
+        )
+    return tuple(history)
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -120,10 +135,5 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, list
 
 def described(changed: Mapping[str, list[Any]]) -> str:
     """The changes in words: ``learning_rate was 0.5 and is 0.1, ...``; three of them at most."""
-    words = [f"{key} was {_short(then)} and is {_short(now)}" for key, (then, now) in changed.items()]
+    words = [f"{key} was {shown(then)} and is {shown(now)}" for key, (then, now) in changed.items()]
     return ", ".join(words[:3]) + (f" (and {len(words) - 3} more)" if len(words) > 3 else "")
-
-
-def _short(value: Any) -> str:
-    text = flow(value)
-    return text if len(text) <= 60 else text[:57] + "..."

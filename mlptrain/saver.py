@@ -29,6 +29,7 @@ class Saver:
         self._waiting: Checkpoint | None = None
         self._writing = False
         self._closed = False
+        self._dropped = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
 
@@ -49,6 +50,11 @@ class Saver:
         self._thread.join(PARTING if at_once else None)
         if kind is None:
             self._raise()
+
+    def drop(self) -> None:
+        """Write nothing more, for the run is complete; whether a last write failed has no meaning any more."""
+        with self._changed:
+            self._waiting, self._dropped = None, True
 
     @property
     def due(self) -> bool:
@@ -82,7 +88,7 @@ class Saver:
             self._raise()
 
     def _raise(self) -> None:
-        if self._error is not None:
+        if self._error is not None and not self._dropped:
             error, self._error = self._error, None
             raise error
 

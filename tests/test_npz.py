@@ -52,14 +52,14 @@ def archive(path: Path, *members: bytes, compression: int = zipfile.ZIP_STORED) 
 def refused(path: Path, limit: int = LIMIT) -> str:
     """The message with which a file is refused, quickly and without memory."""
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         with pytest.raises(DataError) as caught:
             read_npz(path, limit)
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     message = str(caught.value)
     assert message.startswith(str(path)) and message.count("\n") < 3
     return message
