@@ -19,7 +19,7 @@ HOME = Path(mlptrain.__file__).parent
 ROWS = (
     "errors reports",
     "files lock signals threads memory streams",
-    "values yamlfile overrides config complaints",
+    "values yamlfile overrides config complaints sharing",
     "datasets",
     "engine",
     "graph expression",

@@ -7,9 +7,9 @@ import signal
 import pytest
 
 import mlptrain
+from benchmarks.stateful import OTHERS, SIX, left, stateful
 from mlptrain.reports import EpochReport, Progress
 from mlptrain.signals import Interrupted
-from tests.stateful import OTHERS, SIX, left, stateful
 
 
 def interrupted(config, folder, after, **more):
