@@ -116,7 +116,7 @@ def train(
         outcome, history = drive(trainer, folder, checkpoint, time_limit, on_report, how)
         del trainer
         if outcome.weights is None:
-            raise DivergedError(str(outcome.diverged))
+            raise _diverged(str(outcome.diverged), folder, len(history) + 1)
         model, metrics, end = _tested(job, outcome)
         metrics = {"run": str(folder.path) if folder else None, **metrics}
         if checkpoint.forced:
@@ -169,6 +169,14 @@ def _resume_command(folder: RunFolder, runs_dir: Path, data_dir: str | Path | No
     words += ["--runs-dir", str(runs_dir)] if runs_dir != Path("runs") else []
     words += ["--data-dir", str(data_dir)] if data_dir is not None else []
     return shlex.join(words)
+
+
+def _diverged(message: str, folder: RunFolder | None, epoch: int) -> DivergedError:
+    """The error of a run that diverged, noted in its history where it has a folder."""
+    if folder is None:
+        return DivergedError(message)
+    folder.append_diverged(epoch)
+    return DivergedError(f"{message}\n{folder.path} keeps the history: mlptrain diagnose {folder.path}")
 
 
 def _run_end(outcome: Outcome, test_loss: float, test_accuracy: float) -> RunEnd:

@@ -25,7 +25,7 @@ MAX_DIRECTORY = 256 * MAX_MEMBERS  # bytes; an entry takes 46, its name, and 28 
 # A .npy member as NumPy writes it; its own reader evaluates the header as Python, and so much else passes there.
 _MAGIC = b"\x93NUMPY\1\0"
 _HEADER = re.compile(
-    rb"\{'descr': '(?P<type>[<>|][fiubU][0-9]{1,9})', 'fortran_order': False, "
+    rb"\{'descr': '(?P<type>[<>|][fiubU][0-9]{1,9})', 'fortran_order': (?P<fortran>False|True), "
     rb"'shape': \((?P<shape>|[0-9]{1,20},|[0-9]{1,20}(, [0-9]{1,20}){1,31})\), \} *\n"
 )
 
@@ -98,21 +98,33 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> np.n
     """One array, after its header has been held against the member's real length."""
     if member.compress_type != zipfile.ZIP_STORED:
         raise DataError(f"{path}: {member.filename} is compressed; expected arrays as mlptrain stores them")
-    content = archive.read(member)
+    return parse_npy(archive.read(member), member.filename)
+
+
+def parse_npy(content: bytes, name: str) -> np.ndarray:
+    """The array of a whole .npy file or member, numbers or text in C order; ``name`` stands for it in errors.
+
+    Raises
+    ------
+    ValueError
+        Not such an array, or not as long as its header declares.
+    """
     start = len(_MAGIC) + 2
     end = start + int.from_bytes(content[len(_MAGIC) : start], "little")
     header = _HEADER.fullmatch(content[start:end]) if content.startswith(_MAGIC) and end <= start + MAX_HEADER else None
     if header is None:
-        raise ValueError(f"{member.filename}: no .npy header of version 1.0 for numbers or text in C order")
+        raise ValueError(f"{name}: no .npy header of version 1.0 for numbers or text")
+    if header["fortran"] == b"True":
+        raise ValueError(f"{name}: its columns are stored first; save np.ascontiguousarray of it")
     try:
         dtype = np.dtype(header["type"].decode())
     except TypeError as error:
-        raise ValueError(f"{member.filename}: {error}") from error
+        raise ValueError(f"{name}: {error}") from error
     shape = tuple(int(length) for length in header["shape"].split(b",") if length.strip())
     if math.prod(shape) * dtype.itemsize != len(content) - end:
-        raise ValueError(f"{member.filename}: {len(content) - end} bytes for shape {shape} of {dtype}")
+        raise ValueError(f"{name}: {len(content) - end} bytes for shape {shape} of {dtype}")
     flat = np.frombuffer(content, dtype, offset=end)
     if dtype.kind == "U" and flat.view(np.dtype("u4").newbyteorder(dtype.byteorder)).max(initial=0) > sys.maxunicode:
-        raise ValueError(f"{member.filename}: text of characters that do not exist")
+        raise ValueError(f"{name}: text of characters that do not exist")
     array: np.ndarray = flat.reshape(shape).copy()
     return array

@@ -15,7 +15,7 @@ from typing import Any
 from mlptrain.config import Config, dump_yaml, load_config
 from mlptrain.errors import DataError, UsageError
 from mlptrain.files import reason, write_text_atomic
-from mlptrain.history import HEADING, row_of
+from mlptrain.history import COLUMNS, HEADING, row_of
 from mlptrain.lock import locked
 from mlptrain.model import Model, load_model_file, save_model
 from mlptrain.reports import EpochReport
@@ -49,7 +49,19 @@ class RunFolder:
         DataError
             The row cannot be written.
         """
-        row = row_of(report)
+        self._append(row_of(report))
+
+    def append_diverged(self, epoch: int) -> None:
+        """Add the row of the epoch in which training diverged: it has no figures.
+
+        Raises
+        ------
+        DataError
+            The row cannot be written.
+        """
+        self._append(f"{epoch}{',' * (len(COLUMNS) - 1)}\n")
+
+    def _append(self, row: str) -> None:
         path = self.path / HISTORY
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)

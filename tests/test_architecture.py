@@ -17,13 +17,14 @@ import mlptrain
 HOME = Path(mlptrain.__file__).parent
 
 ROWS = (
-    "errors reports",
+    "errors reports extras",
     "files lock signals threads memory streams",
     "values yamlfile overrides config complaints sharing",
     "datasets",
     "engine",
     "graph expression",
-    "batching npz model evaluation stack patience members footprint trainer lrfind history",
+    "batching npz model evaluation stack patience members footprint trainer lrfind inspection",
+    "history learning",
     "runs checkpoint saver",
     "session job",
     "reporting",
@@ -33,7 +34,7 @@ ROWS = (
 """Modules and packages below mlptrain, the most basic first. The package itself stands above them all: it only
 holds the version, and imports what it offers when it is asked for it."""
 
-WITHOUT_NUMPY = ("errors", "reports", "files", "lock", "signals", "threads", "memory", *ROWS[2].split())
+WITHOUT_NUMPY = ("errors", "reports", "extras", "files", "lock", "signals", "threads", "memory", *ROWS[2].split())
 
 LIBRARIES = {
     "numpy": {
@@ -51,6 +52,8 @@ LIBRARIES = {
             "lrfind",
             "checkpoint",
             "job",
+            "inspection",
+            "reporting",
             "api",
         )
     },
@@ -59,10 +62,13 @@ LIBRARIES = {
     "requests": {"datasets"},
     "rich": {"reporting"},
     "typer": {"cli"},
+    "matplotlib": {"reporting"},
     "urllib3": {"datasets"},
     "yaml": {"yamlfile"},
 }
 """Where each library is at home; what is not here is not a dependency."""
+EXTRAS = {"matplotlib"}
+"""Libraries that an extra brings; they are imported by the command that needs them, when it runs."""
 
 
 def module_name(path: Path) -> str:
@@ -161,7 +167,8 @@ def test_libraries_are_the_declared_dependencies():
     declared = re.search(r"^dependencies = \[(.*?)\]", text, re.DOTALL | re.MULTILINE)
     assert declared
     brought_along = {"pydantic_core", "urllib3"}  # by pydantic and requests, whose interfaces speak of them
-    expected = {"pyyaml" if library == "yaml" else library for library in LIBRARIES.keys() - brought_along}
+    needed = LIBRARIES.keys() - brought_along - EXTRAS
+    expected = {"pyyaml" if library == "yaml" else library for library in needed}
     assert set(re.findall(r'"([a-z]+)', declared[1])) == expected
 
 

@@ -51,7 +51,10 @@ def train(
 
     from mlptrain import api
     from mlptrain.errors import AccuracyError
+    from mlptrain.learning import curves_of
+    from mlptrain.reporting.diagnosis import diagnose
     from mlptrain.reporting.reporter import make_reporter, show
+    from mlptrain.reporting.verdict import verdict_line
     from mlptrain.runs import check_claimable
     from mlptrain.signals import Interrupted
 
@@ -85,7 +88,8 @@ def train(
     finally:
         reporter.close()
     if not quiet:
-        print(result.folder, file=human)
+        found = diagnose(curves_of(result.history), config, len(result.model.class_names))
+        print(verdict_line(found, result.folder), result.folder, sep="\n", file=human)
     if json_output:
         print(json.dumps(result.metrics))
     accuracy = result.metrics["test_accuracy"]
