@@ -20,7 +20,6 @@ from pydantic import (
 from mlptrain.complaints import Models, enumerate_words, hint, problems, refusal, report
 from mlptrain.errors import ConfigError
 from mlptrain.overrides import merge, parse_overrides
-from mlptrain.pending import not_available
 from mlptrain.values import UNPRINTABLE, flow, shown
 from mlptrain.yamlfile import Document, read_yaml
 
@@ -308,15 +307,13 @@ def config_from(document: Document) -> Config:
     Raises
     ------
     ConfigError
-        A key is unknown, a value not allowed, or not available in this version; at most three lines.
+        A key is unknown, or a value not allowed; at most three lines.
     """
     try:
         config = Config.model_validate(document.values)
     except ValidationError as error:
         found = problems(error, document.values, _MODELS, _EXPECTED, _MAPPINGS)
         raise ConfigError(report(found, document, _MODELS)) from None
-    if missing := list(not_available(plain_values(config), plain_values(Config()))):
-        raise ConfigError(report(missing, document, _MODELS))
     return config
 
 

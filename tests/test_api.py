@@ -189,7 +189,7 @@ def test_no_validation_part(tmp_path):
 def test_a_time_limit(tmp_path):
     result = mlptrain.train(quick("epochs=1000"), run="a", runs_dir=tmp_path, time_limit=0.0)
     assert (result.metrics["stopped"], result.metrics["epochs"]) == ("time_limit", 0)
-    assert names(tmp_path / "a") == ["config.yaml", "history.csv", "metrics.json", "model.npz"]
+    assert names(tmp_path / "a") == ["checkpoint.npz", "config.yaml", "history.csv", "metrics.json", "model.npz"]
 
 
 # ---- train into a folder -----------------------------------------------------------------------------
@@ -228,7 +228,8 @@ def test_history_grows_row_by_row(tmp_path):
     def look(report: Report) -> None:
         if isinstance(report, EpochReport):
             lengths.append(len(history(tmp_path / "a")))
-            assert names(tmp_path / "a") == ["config.yaml", "history.csv"]
+            visible = {name for name in names(tmp_path / "a") if not name.startswith(".")}
+            assert visible - {"checkpoint.npz"} == {"config.yaml", "history.csv"}
 
     mlptrain.train(quick(), run="a", runs_dir=tmp_path, on_report=look)
     assert lengths == [2, 3]

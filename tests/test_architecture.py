@@ -18,16 +18,17 @@ HOME = Path(mlptrain.__file__).parent
 
 ROWS = (
     "errors reports extras",
-    "files threads memory caches streams",
-    "values yamlfile overrides config complaints pending sharing",
+    "files lock signals threads memory caches streams",
+    "values yamlfile overrides config complaints sharing",
     "datasets",
     "engine",
     "graph expression",
     "batching npz model handwriting prediction evaluation stack patience members footprint trainer lrfind inspection",
     "sweeps",
     "history learning",
-    "runs",
+    "runs checkpoint saver",
     "export",
+    "session job",
     "reporting",
     "api",
     "cli __main__",
@@ -35,7 +36,10 @@ ROWS = (
 """Modules and packages below mlptrain, the most basic first. The package itself stands above them all: it only
 holds the version, and imports what it offers when it is asked for it."""
 
-WITHOUT_NUMPY = ("errors", "reports", "extras", "files", "threads", "memory", "caches", *ROWS[2].split())
+WITHOUT_NUMPY = (
+    *("errors", "reports", "extras", "files", "lock", "signals", "threads", "memory", "caches"),
+    *ROWS[2].split(),
+)
 
 LIBRARIES = {
     "numpy": {
@@ -53,6 +57,8 @@ LIBRARIES = {
             "patience",
             "trainer",
             "lrfind",
+            "checkpoint",
+            "job",
             "inspection",
             "export",
             "reporting",

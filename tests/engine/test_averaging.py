@@ -111,3 +111,19 @@ def test_worked_in_blocks_it_gives_the_same_bytes(monkeypatch):
     whole = averaged()
     monkeypatch.setattr(blocks, "BLOCK", 7)
     np.testing.assert_array_equal(averaged(), whole)
+
+
+def test_a_restored_average_goes_on_as_the_one_it_was_taken_from():
+    network = make(members=2, batch_norm=True)
+    first = Average(network, np.array([0.9, 0.5]))
+    first.update()
+    network.parameters.flat += 1
+    network.statistics.flat += 0.5
+    first.update()
+    second = Average(make(members=2, batch_norm=True), np.array([0.9, 0.5]))
+    second.network = network
+    second.restore([first.state(0), first.state(1)])
+    assert second.steps == 2
+    np.testing.assert_array_equal(second.parameters.flat, first.parameters.flat)
+    np.testing.assert_array_equal(second.statistics.flat, first.statistics.flat)
+    assert not np.array_equal(first.state(0)["parameters"], first.state(1)["parameters"])

@@ -182,3 +182,12 @@ def test_torch_has_the_same_exponential():
     rates = peer_rates(30, lambda made, optimizer: made.ExponentialLR(optimizer, gamma=0.9))
     assert factors("exponential", 30, gamma=0.9) == pytest.approx(rates, rel=1e-12)
     assert math.isclose(rates[1], 0.9)
+
+
+def test_one_cycle_by_hand():
+    """In 11 steps the peak lies at 2.3, so step 2 is 2/2.3 of the way up, and step 6 is 3.7/7.7 of the way down."""
+    schedule, _ = make_schedule("one_cycle", {}, 0.0)
+    assert schedule(0, 11) == pytest.approx(1 / 25)
+    assert schedule(2, 11) == pytest.approx(1 + (1 / 25 - 1) * (1 + math.cos(math.pi * 2 / 2.3)) / 2)
+    assert schedule(6, 11) == pytest.approx(4e-6 + (1 - 4e-6) * (1 + math.cos(math.pi * 3.7 / 7.7)) / 2)
+    assert schedule(10, 11) == pytest.approx(4e-6)
