@@ -84,11 +84,11 @@ def mlptrain_epoch(case: Case, data: Data) -> Callable[[], object]:
     from mlptrain.trainer import Trainer
 
     values = {"hidden": case.layers[1:-1], "activation": case.activation, "batch_size": case.batch}
-    config = Config.model_validate({**values, "learning_rate": RATE, "epochs": 1}).resolve()
+    config = Config.model_validate({**values, "learning_rate": RATE, "epochs": 1000}).resolve()
     none = np.empty(0, np.int64)
     split = Split(np.arange(len(data.x)), none, none, "")
-    trainer = Trainer(config, data.dataset, split)
-    return lambda: list(trainer.run())
+    trainer = Trainer([config], data.dataset, split)
+    return lambda: list(trainer.run(until=trainer.epoch + 1))
 
 
 def products_epoch(case: Case, data: Data) -> Callable[[], object]:

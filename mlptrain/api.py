@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 
 from mlptrain import __version__
+from mlptrain.batching import batch_size_of
 from mlptrain.config import Config, plain_values
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.dataset import load_dataset as _load_dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.engine.network import Architecture
 from mlptrain.errors import DivergedError, UsageError
-from mlptrain.evaluation import Evaluation, Evaluator, evaluate_models
+from mlptrain.evaluation import Evaluation, evaluate_models, figures_together
+from mlptrain.footprint import check_memory
+from mlptrain.members import Outcome
 from mlptrain.model import Model, load_model_file, model_of
 from mlptrain.reports import EpochReport, Report, RunEnd, RunStart
 from mlptrain.runs import (
@@ -34,7 +37,7 @@ from mlptrain.runs import (
 )
 from mlptrain.stack import architecture_of
 from mlptrain.threads import configured_threads
-from mlptrain.trainer import Outcome, Trainer, batch_size_of, check_memory
+from mlptrain.trainer import Trainer
 
 PARTS = ("train", "validation", "test", "all")
 
@@ -176,20 +179,25 @@ def train(
         on_report(report)
 
     weights = None if start is None else (start.weights, start.biases)
-    trainer = Trainer(job.config, job.dataset, job.split, weights)
+    trainer = Trainer([job.config], job.dataset, job.split, weights)
     try:
         outcome = _drive(trainer, time_limit, pass_on)
     except KeyboardInterrupt:
         kept = f"; {folder.path} keeps the history of {len(history)} finished epochs, no model" if folder else ""
         raise KeyboardInterrupt(f"interrupted in epoch {len(history) + 1}{kept}") from None
-    test_loss, test_accuracy = Evaluator(trainer.network, job.dataset, job.split.test).figures()
+    if outcome.weights is None:
+        raise DivergedError(str(outcome.diverged))
+    del trainer
+    test_loss, test_accuracy = figures_together(
+        job.architecture, [outcome.weights], job.config.dtype, job.dataset, job.split.test
+    )
     if not math.isfinite(test_loss[0]):
         raise DivergedError("training diverged: the test loss is not a finite number\ntry a smaller learning_rate")
     end = _run_end(outcome, float(test_loss[0]), float(test_accuracy[0]))
     saved_config = plain_values(job.config)
     if Path(saved_config["dataset"]).is_absolute():
         saved_config["dataset"] = "folder"  # a model's bytes tell no path; its data is in data_fingerprint
-    model = model_of(trainer.network, job.dataset.class_names, saved_config)
+    model = model_of(job.architecture, outcome.weights, job.dataset.class_names, saved_config)
     metrics = _metrics(job, end, folder)
     if folder is not None:
         folder.finish(model, metrics)
@@ -198,15 +206,12 @@ def train(
 
 
 def _drive(trainer: Trainer, time_limit: float | None, on_report: Callable[[Report], object]) -> Outcome:
-    """Pass every report of the trainer on and return how it ended."""
-    reports = trainer.run(time_limit)
-    while True:
-        try:
-            report = next(reports)
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            return outcome
+    """Pass every report of the trainer's one network on and return its outcome."""
+    for report in trainer.run(time_limit):
+        if isinstance(report, Outcome):
+            return report
         on_report(report)
+    raise AssertionError("a run without an outcome")
 
 
 def _run_end(outcome: Outcome, test_loss: float, test_accuracy: float) -> RunEnd:

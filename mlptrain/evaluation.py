@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from mlptrain.datasets.batches import Batches
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.engine.losses import PAIRINGS, outputs
-from mlptrain.engine.network import ForwardPass, Network
+from mlptrain.engine.network import Architecture, ForwardPass, Network, Weights
 from mlptrain.errors import DataError, UsageError
 from mlptrain.model import Model
 
@@ -51,6 +51,16 @@ class Evaluator:
         losses, hits = losses_and_hits(architecture.loss, architecture.output, logits, self.targets, self.labels)
         with np.errstate(over="ignore"):
             return losses.mean(axis=-1, dtype=np.float64), hits.mean(axis=-1)
+
+
+def figures_together(
+    architecture: Architecture, weights: Sequence[Weights], dtype: str, dataset: Dataset, indices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean loss (K,) and accuracy (K,) of plain networks of one architecture, in one pass over some images."""
+    network = Network(replace(architecture, batch_norm=False), len(weights), dtype)
+    for member, pair in enumerate(weights):
+        network.assign(member, *pair)
+    return Evaluator(network, dataset, indices).figures()
 
 
 def losses_and_hits(

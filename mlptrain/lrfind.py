@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlptrain.batching import batch_seed_of, training_batches
 from mlptrain.config import Config
 from mlptrain.datasets.batches import Batches
 from mlptrain.datasets.dataset import Dataset
@@ -15,7 +16,6 @@ from mlptrain.datasets.split import Split
 from mlptrain.evaluation import losses_and_hits
 from mlptrain.stack import Stack
 from mlptrain.streams import stream
-from mlptrain.trainer import batch_seed_of, training_batches
 
 LOWEST, HIGHEST = 1e-6, 100.0
 STEPS = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.losses import OUTPUTS, PAIRINGS
-from mlptrain.engine.network import Architecture, Network, predict
+from mlptrain.engine.network import Architecture, Network, Weights, predict
 from mlptrain.errors import DataError
 from mlptrain.npz import read_npz, write_npz
 
@@ -54,10 +54,12 @@ class Model:
         return labels
 
 
-def model_of(network: Network, class_names: tuple[str, ...], config: Mapping[str, Any], member: int = 0) -> Model:
-    """Freeze one member of a network as a model."""
-    weights, biases = network.member(member)
-    return Model(network.architecture, tuple(weights), tuple(biases), class_names, config)
+def model_of(
+    architecture: Architecture, weights: Weights, class_names: tuple[str, ...], config: Mapping[str, Any]
+) -> Model:
+    """The model of trained weights, from which any normalisation of the ``architecture`` is already gone."""
+    plain = replace(architecture, batch_norm=False)
+    return Model(plain, tuple(weights[0]), tuple(weights[1]), class_names, config)
 
 
 def save_model(path: Path, model: Model) -> None:

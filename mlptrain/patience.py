@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 
 from mlptrain.config import EarlyStopping
+from mlptrain.engine.state import State
 from mlptrain.reports import EpochReport
 
 
@@ -26,8 +30,11 @@ class Patience:
         self.best: EpochReport | None = None
         self.weights: np.ndarray | None = None
 
-    def epoch(self, report: EpochReport, weights: np.ndarray) -> None:
-        """Take a finished epoch and the weights after it into account; an epoch without the figure changes nothing."""
+    def epoch(self, report: EpochReport, weights: Callable[[], np.ndarray]) -> None:
+        """Take a finished epoch into account; an epoch without the figure changes nothing.
+
+        ``weights`` makes a copy of those after it, where they are wanted.
+        """
         value = getattr(report, self._monitor)
         if value is None or not math.isfinite(value):
             return
@@ -35,7 +42,7 @@ class Patience:
         if self.best is None or sign * value < sign * getattr(self.best, self._monitor) - self._least:
             self.best, self._waited = report, 0
             if self._rule is not None and self._rule.restore_best:
-                self.weights = weights.copy()
+                self.weights = weights()
         else:
             self._waited += 1
 
@@ -43,3 +50,13 @@ class Patience:
     def exhausted(self) -> bool:
         """Whether early stopping would stop now."""
         return self._rule is not None and self._waited >= max(1, self._rule.patience)
+
+    def state(self) -> State:
+        """The best epoch's report (as JSON) and weights, and the epochs waited since."""
+        best = None if self.best is None else json.dumps(asdict(self.best))
+        return {"waited": self._waited, "best": best, "weights": self.weights}
+
+    def restore(self, state: State) -> None:
+        """Continue from there."""
+        self._waited, self.weights = state["waited"], state["weights"]
+        self.best = None if state["best"] is None else EpochReport(**json.loads(state["best"]))

@@ -30,7 +30,10 @@ class RunStart:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the current epoch stands: means over the ``step`` batches trained so far, seconds since it began."""
+    """Where the current epoch stands: means over the ``step`` batches trained so far, seconds since it began.
+
+    ``member`` is the network's number in its stack; ``seconds`` are its share of the stack's time.
+    """
 
     epoch: int
     epochs: int
@@ -39,11 +42,14 @@ class Progress:
     loss: float
     accuracy: float
     seconds: float
+    member: int = 0
 
 
 @dataclass(frozen=True)
 class EpochReport:
     """The figures of a finished epoch; ``seconds`` are training and validation together.
+
+    ``member`` is the network's number in its stack; ``seconds`` are its share of the stack's time.
 
     ``loss`` and ``accuracy`` are means over the epoch while the weights moved, as Keras counts them;
     the ``val_`` figures are measured after its last step and None where there is no validation part.
@@ -58,6 +64,7 @@ class EpochReport:
     val_accuracy: float | None
     learning_rate: float
     seconds: float
+    member: int = 0
 
 
 @dataclass(frozen=True)

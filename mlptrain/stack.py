@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 
+from mlptrain.batching import batch_seed_of
 from mlptrain.config import Config
 from mlptrain.engine.averaging import Average
 from mlptrain.engine.backprop import TrainingPass
 from mlptrain.engine.dropout import Dropout
-from mlptrain.engine.network import Architecture, Network, Parameters, Statistics, refresh
+from mlptrain.engine.network import Architecture, Network, Parameters, Statistics, Weights, refresh
 from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer, Penalties
 from mlptrain.engine.schedules import make_schedule
-from mlptrain.streams import stream
+from mlptrain.engine.state import State, part, under
+from mlptrain.streams import move_to, position, stream
 
-Weights = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]
-"""The weights (out, in) and the biases (out,) of each layer of one network."""
+_SHARED = (
+    *("dataset", "split", "split_seed", "subset", "augment", "hidden", "activation", "output", "init", "batch_norm"),
+    *("loss", "optimizer", "batch_size", "dtype"),
+)
+
+
+def stack_key(config: Config) -> Hashable:
+    """What configs must agree in to train in one stack: their data and batches, shape, functions and update rule.
+
+    Where one dropped pixels or averaged its weights and another did not, one stack could hold them too, but all would
+    pay for it.
+    """
+    values = [getattr(config, key) for key in _SHARED]
+    return (*values, batch_seed_of(config), config.input_dropout > 0, config.ema is not None)
 
 
 def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
@@ -43,11 +57,16 @@ class Stack:
     """Networks of one architecture, each with its config's seed, rate, schedule, penalties and dropout.
 
     The configs must agree in layers, functions, optimizer, dtype and batch size; whatever is a number a network
-    may differ. ``steps`` is the number of updates of the whole run.
+    may differ. ``steps`` is the number of updates of the whole run: one for all, or one a network.
     """
 
     def __init__(
-        self, configs: Sequence[Config], inputs: int, classes: int, steps: int, start: Weights | None = None
+        self,
+        configs: Sequence[Config],
+        inputs: int,
+        classes: int,
+        steps: int | Sequence[int],
+        start: Weights | None = None,
     ) -> None:
         """``start`` gives all networks initial weights and biases in place of those of their seeds."""
         first = configs[0]
@@ -57,7 +76,7 @@ class Stack:
         if start is not None:
             for member in range(len(configs)):
                 self.network.assign(member, *start)
-        self.total_steps = steps
+        self.total_steps = np.broadcast_to(steps, len(configs)).tolist()
         self.step_count = 0
         schedules = [make_schedule(*_schedule_options(config)) for config in configs]
         self.schedules = [schedule for schedule, _ in schedules]
@@ -71,7 +90,8 @@ class Stack:
             _each(configs, "clip_norm", math.inf),
             _each(configs, "max_norm", math.inf),
         )
-        same = len({(config.learning_rate, config.schedule) for config in configs}) == 1
+        triples = zip(configs, self.total_steps, strict=True)
+        same = len({(config.learning_rate, config.schedule, steps) for config, steps in triples}) == 1
         same &= len(configs) == 1 or first.schedule.name != "plateau"
         hyperparameters = {key: _each(configs, key) for key in OPTIMIZERS[first.optimizer].hyperparameters}
         self.optimizer = Optimizer(first.optimizer, self.network, hyperparameters, penalties, same_rates=same)
@@ -125,8 +145,8 @@ class Stack:
         """The learning rates of the next step (K,)."""
         if self._constant:
             return self.base_rates
-        factors = np.array([schedule(self.step_count, self.total_steps) for schedule in self.schedules])
-        rates: np.ndarray = self.base_rates * factors
+        pairs = zip(self.schedules, self.total_steps, strict=True)
+        rates: np.ndarray = self.base_rates * np.array([schedule(self.step_count, steps) for schedule, steps in pairs])
         return rates
 
     def step(self, x: np.ndarray, y: np.ndarray, logits: np.ndarray, rates: np.ndarray | None = None) -> None:
@@ -162,6 +182,41 @@ class Stack:
         for plateau, loss in zip(self.plateaus, losses, strict=True):
             if plateau is not None and loss is not None:
                 plateau.epoch(loss)
+
+    def state(self, member: int) -> State:
+        """All that the next step of one network depends on besides its config and the batch."""
+        plateau = self.plateaus[member]
+        return {
+            "steps": self.step_count,
+            "rate": float(self.last_rates[member]),
+            "dropout": position(self._generators[member]),
+            **under("network", self.network.state(member)),
+            **under("optimizer", self.optimizer.state(member)),
+            **under("average", {} if self.average is None else self.average.state(member)),
+            **under("plateau", {} if plateau is None else plateau.state()),
+        }
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Continue from the state of each network, all after the same number of steps."""
+        self.step_count = states[0]["steps"]
+        self.last_rates = np.array([state["rate"] for state in states])
+        self.network.restore([part("network", state) for state in states])
+        self.optimizer.restore([part("optimizer", state) for state in states])
+        if self.average is not None:
+            self.average.restore([part("average", state) for state in states])
+        for state, plateau, generator in zip(states, self.plateaus, self._generators, strict=True):
+            move_to(generator, state["dropout"])
+            if plateau is not None:
+                plateau.restore(part("plateau", state))
+        self.refresh()
+
+    def keep(self, members: Sequence[int]) -> Stack:
+        """A stack of some of the networks, which go on as they would have in this one."""
+        inputs, *_, classes = self.network.architecture.layers
+        configs = [self.configs[member] for member in members]
+        kept = Stack(configs, inputs, classes, [self.total_steps[member] for member in members])
+        kept.restore([self.state(member) for member in members])
+        return kept
 
 
 def _schedule_options(config: Config) -> tuple[str, dict[str, float], float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
 # The numbers are part of every result's reproducibility: add names, never renumber them.
@@ -16,3 +18,22 @@ def stream(seed: int, name: str, *counters: int) -> np.random.Generator:
     then be drawn without those before it.
     """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS[name], *counters)))
+
+
+def position(generator: np.random.Generator) -> str:
+    """Where a generator stands, as text."""
+    return json.dumps(generator.bit_generator.state)
+
+
+def move_to(generator: np.random.Generator, text: str) -> None:
+    """Put a generator where `position` found it.
+
+    Raises
+    ------
+    ValueError
+        The text is not a position of such a generator.
+    """
+    try:
+        generator.bit_generator.state = json.loads(text)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"not the position of a random stream: {text[:60]!r}") from error

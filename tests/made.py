@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy as np
 from mlptrain.config import Config
 from mlptrain.datasets.dataset import Dataset, load_dataset
 from mlptrain.datasets.split import Split
-from mlptrain.engine.network import Architecture
+from mlptrain.engine.network import Architecture, Network
+from mlptrain.errors import DivergedError
+from mlptrain.members import Outcome
 from mlptrain.model import Model
 
 
@@ -32,6 +35,15 @@ def split(train: int, validation: int = 0, test: int = 0) -> Split:
     """The first images for training, the next for validation, the next for test."""
     parts = np.split(np.arange(train + validation + test), [train, train + validation])
     return Split(*parts, "sha256:made")
+
+
+def kept(outcome: Outcome, architecture: Architecture, dtype: str) -> Network:
+    """The network that a run keeps; a run that diverged has none."""
+    if outcome.weights is None:
+        raise DivergedError(str(outcome.diverged))
+    network = Network(replace(architecture, batch_norm=False), 1, dtype)
+    network.assign(0, *outcome.weights)
+    return network
 
 
 def config(**values: Any) -> Config:

@@ -117,7 +117,7 @@ def test_a_member_of_a_stack_is_a_copy():
     made = random_model(*LAYERS)
     stack = Network(made.architecture, 2, "float64")
     stack.assign(1, made.weights, made.biases)
-    frozen = model_of(stack, made.class_names, {}, member=1)
+    frozen = model_of(made.architecture, stack.member(1), made.class_names, {})
     stack.parameters.flat[:] = 0
     np.testing.assert_array_equal(frozen.probabilities(BYTES), made.probabilities(BYTES))
     assert frozen.network().parameters.flat.size == made.architecture.parameters

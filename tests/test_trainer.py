@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import gc
 import math
 import time
-import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,18 +9,19 @@ import numpy as np
 import pytest
 
 from mlptrain import trainer
-from mlptrain.config import Config, load_config
+from mlptrain.batching import batch_size_of
+from mlptrain.config import Config
 from mlptrain.datasets.batches import Batches
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
-from mlptrain.engine.network import Architecture, Network
-from mlptrain.errors import ConfigError, DivergedError
+from mlptrain.engine.network import Network
+from mlptrain.errors import DivergedError
 from mlptrain.evaluation import Evaluator
 from mlptrain.reports import EpochReport, Progress
-from mlptrain.stack import Stack, architecture_of
+from mlptrain.stack import Stack
 from mlptrain.streams import stream
-from mlptrain.trainer import Outcome, Trainer, batch_size_of, check_memory
-from tests.made import config, dataset, sample, split
+from mlptrain.trainer import Figures, Trainer
+from tests.made import config, dataset, kept, sample, split
 
 DATA = dataset(60, pixels=6, classes=3)
 PARTS = split(41, 12, 7)  # 41 in batches of 8: five and a last one of a single image
@@ -44,16 +43,11 @@ class Run:
         network: Network | None = None,
         time_limit: float | None = None,
     ) -> None:
-        self.trainer = Trainer(settings, data, parts, None if network is None else network.member(0))
-        self.network = self.trainer.network
+        self.trainer = Trainer([settings], data, parts, None if network is None else network.member(0))
         self.reports: list[EpochReport | Progress] = []
-        reports = self.trainer.run(time_limit)
-        while True:
-            try:
-                self.reports.append(next(reports))
-            except StopIteration as end:
-                self.outcome: Outcome = end.value
-                return
+        *reports, self.outcome = self.trainer.run(time_limit)
+        self.reports += reports
+        self.network = kept(self.outcome, self.trainer.network.architecture, settings.dtype)
 
     @property
     def epochs(self) -> list[EpochReport]:
@@ -191,7 +185,7 @@ def test_progress_within_an_epoch():
 )
 def test_the_best_epoch_is_the_first_of_the_lowest_validation_loss(monkeypatch, losses, best):
     figures = iter([*losses, losses[-1]])
-    monkeypatch.setattr(Trainer, "validate", lambda self: (next(figures), 0.5))
+    monkeypatch.setattr(Trainer, "validate", lambda self: [(next(figures), 0.5)])
     assert Run(small(epochs=3)).outcome.best_epoch == best
 
 
@@ -309,9 +303,9 @@ def clock(monkeypatch: pytest.MonkeyPatch, validation: float) -> None:
     """A clock on which training takes no time and each validation ``validation`` seconds."""
     now = [100.0]
 
-    def validate(self: Trainer) -> tuple[float, float]:
+    def validate(self: Trainer) -> Figures:
         now[0] += validation
-        return 0.5, 0.5
+        return [(0.5, 0.5)]
 
     monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     monkeypatch.setattr(Trainer, "validate", validate)
@@ -342,80 +336,6 @@ def test_the_limit_passes_within_an_epoch(monkeypatch):
 
 def test_time_enough():
     assert Run(small(), time_limit=600.0).outcome.stopped is None
-
-
-# ---- memory ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("layers", "words"),
-    [
-        ((784, 10**6, 10**6, 10), r"takes 1[0-9]\.[0-9] TB of memory; 8\.0 GB are available"),
-        ((784, 10**9, 10**9, 10), r"takes [0-9.]+ TB of memory; 8\.0 GB are available"),
-    ],
-    ids=["10^6 units", "10^9 units"],
-)
-def test_networks_too_large_are_refused_before_they_are_made(monkeypatch, layers, words):
-    monkeypatch.setattr(trainer, "available_memory", lambda: 8 * 10**9)
-    tracemalloc.start()
-    try:
-        with pytest.raises(ConfigError, match=words) as caught:
-            check_memory(small(dtype="float32"), Architecture(layers, "sigmoid", "softmax", "cross_entropy"), 49_000)
-        assert tracemalloc.get_traced_memory()[1] < 100_000
-    finally:
-        tracemalloc.stop()
-    assert "smaller" in str(caught.value) and str(caught.value).count("\n") < 3
-
-
-def test_batches_too_large_are_refused(monkeypatch):
-    monkeypatch.setattr(trainer, "available_memory", lambda: 10**9)
-    architecture = Architecture((784, 30, 10), "sigmoid", "softmax", "cross_entropy")
-    check_memory(config(batch_size=64), architecture, 10**6)
-    with pytest.raises(ConfigError, match=r"batch_size full takes [34]\.\d GB"):
-        check_memory(config(batch_size="full"), architecture, 10**6)
-
-
-def test_a_system_that_does_not_say_how_much_there_is(monkeypatch):
-    monkeypatch.setattr(trainer, "available_memory", lambda: None)
-    check_memory(small(), Architecture((784, 10**9, 10), "sigmoid", "softmax", "cross_entropy"), 49_000)
-
-
-def test_no_config_asks_for_a_billion_units():
-    with pytest.raises(ConfigError, match="hidden"):
-        load_config(None, ["hidden=[1000000000,1000000000]"])
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        pytest.param({"hidden": [6000], "activation": "relu", "batch_size": 8}, id="relu"),
-        pytest.param({"hidden": [6000], "init": "normal", "batch_size": 8}, id="normal"),
-        pytest.param({"hidden": [6000], "batch_size": 8, "optimizer": "momentum"}, id="momentum"),
-        pytest.param({"hidden": [3000], "batch_size": 8, "dtype": "float64"}, id="float64"),
-        pytest.param({"hidden": [500] * 5, "batch_size": 8}, id="deep"),
-        pytest.param({"hidden": [1000] * 3, "batch_size": "full"}, id="full batch"),
-    ],
-)
-def test_what_is_not_refused_fits(monkeypatch, values):
-    """Where training would take a twentieth more than there is, it is refused."""
-    settings, data = config(epochs=1, **values), sample()
-    train = 3500 if settings.batch_size == "full" else 16
-    parts = Split(np.arange(train), np.arange(3500, 4500), np.arange(4500, 5000), "")
-    architecture = architecture_of(settings, 784, 10)
-    gc.collect()
-    tracemalloc.start()
-    try:
-        run = Run(settings, data, parts)
-        Evaluator(run.network, data, parts.test).figures()
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    monkeypatch.setattr(trainer, "available_memory", lambda: int(peak / 1.05))
-    with pytest.raises(ConfigError, match="of memory"):
-        check_memory(settings, architecture, train)
-    # Nor is refused what takes half of it.
-    monkeypatch.setattr(trainer, "available_memory", lambda: 2 * peak)
-    check_memory(settings, architecture, train)
 
 
 # ---- an outside oracle -------------------------------------------------------------------------------

@@ -15,10 +15,11 @@ from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
 from mlptrain.errors import DivergedError
 from mlptrain.evaluation import Evaluator
+from mlptrain.members import Outcome
 from mlptrain.reports import EpochReport
 from mlptrain.stack import Stack
-from mlptrain.trainer import Outcome, Trainer
-from tests.made import config, dataset, split
+from mlptrain.trainer import Figures, Trainer
+from tests.made import config, dataset, kept, split
 
 
 def images(count: int = 90, side: int = 5, classes: int = 3) -> Dataset:
@@ -35,24 +36,21 @@ class Run:
     """Trains to the end; ``flats`` are the evaluated weights after each epoch."""
 
     def __init__(self, settings: Config, parts: Split = PARTS, time_limit: float | None = None) -> None:
-        self.trainer = Trainer(settings, DATA, parts)
+        self.trainer = Trainer([settings], DATA, parts)
         self.epochs: list[EpochReport] = []
         self.flats: list[np.ndarray] = []
-        reports = self.trainer.run(time_limit)
-        while True:
-            try:
-                report = next(reports)
-            except StopIteration as end:
-                self.outcome: Outcome = end.value
-                return
+        for report in self.trainer.run(time_limit):
             if isinstance(report, EpochReport):
                 self.epochs.append(report)
-                self.flats.append(self.weights.copy())
+                self.flats.append(self.trainer.network.parameters.flat.copy())
+            elif isinstance(report, Outcome):
+                self.outcome = report
+        self.network = kept(self.outcome, self.trainer.network.architecture, settings.dtype)
 
     @property
     def weights(self) -> np.ndarray:
-        """Of the network that is evaluated and saved."""
-        return self.trainer.network.parameters.flat
+        """Of the network that is kept."""
+        return self.network.parameters.flat
 
     def series(self, key: str) -> list[Any]:
         return [getattr(report, key) for report in self.epochs]
@@ -68,7 +66,7 @@ def overfitting(**values: Any) -> Config:
 
 
 def figures(run: Run, indices: np.ndarray = PARTS.validation) -> tuple[float, float]:
-    loss, accuracy = Evaluator(run.trainer.network, DATA, indices).figures()
+    loss, accuracy = Evaluator(run.network, DATA, indices).figures()
     return float(loss[0]), float(accuracy[0])
 
 
@@ -130,9 +128,9 @@ def told(monkeypatch: pytest.MonkeyPatch, losses: list[float], accuracies: list[
     """Let validation find these figures epoch by epoch."""
     pairs = iter(zip(losses, accuracies or [0.5] * len(losses), strict=True))
 
-    def validate(self: Trainer) -> tuple[float, float]:
+    def validate(self: Trainer) -> Figures:
         self.stack.refresh()
-        return next(pairs)
+        return [next(pairs)]
 
     monkeypatch.setattr(Trainer, "validate", validate)
 
@@ -194,7 +192,7 @@ def test_a_time_limit_within_the_first_epoch_has_no_best(options):
     assert (run.outcome.stopped, run.outcome.epochs, run.outcome.best_epoch) == ("time_limit", 0, None)
     assert run.outcome.samples == 8
     assert (run.outcome.val_loss, run.outcome.val_accuracy) == pytest.approx(figures(run))
-    assert (run.weights != Trainer(overfitting(**options), DATA, PARTS).network.parameters.flat).any()
+    assert (run.weights != Trainer([overfitting(**options)], DATA, PARTS).network.parameters.flat).any()
 
 
 def test_without_early_stopping_the_figures_are_of_where_the_limit_fell(monkeypatch):
@@ -226,13 +224,13 @@ def test_the_average_is_evaluated_and_kept(batch_norm):
     assert all(a != b for a, b in zip(averaged.series("val_loss"), live.series("val_loss"), strict=True))
     assert figures(averaged)[0] == pytest.approx(averaged.epochs[-1].val_loss)
     assert averaged.outcome.val_loss == averaged.epochs[-1].val_loss
-    assert not averaged.trainer.network.architecture.batch_norm
+    assert not averaged.network.architecture.batch_norm
 
 
 def test_the_average_written_out():
     """Of full-batch steps: after step t it keeps min(0.3, (1 + t) / (10 + t)) of itself."""
     settings = small(batch_size="full", epochs=5)
-    steps, mean = Run(settings).flats, Trainer(settings, DATA, PARTS).network.parameters.flat.copy()
+    steps, mean = Run(settings).flats, Trainer([settings], DATA, PARTS).network.parameters.flat.copy()
     averaged = Run(settings.model_copy(update={"ema": 0.3}))
     for decay, weights, found in zip((2 / 11, 3 / 12, 0.3, 0.3, 0.3), steps, averaged.flats, strict=True):
         mean = decay * mean + (1 - decay) * weights
@@ -336,7 +334,7 @@ def test_chunks_of_an_epoch_are_moved_differently(monkeypatch):
     """One image many times over: were two chunks moved alike, their batches would be equal."""
     monkeypatch.setattr("mlptrain.datasets.batches.CHUNK", 8)
     same = Split(np.zeros(32, np.int64), PARTS.validation, PARTS.test, "")
-    trained = Trainer(small(augment=MOVES["all"]), DATA, same)
+    trained = Trainer([small(augment=MOVES["all"])], DATA, same)
     seen: list[bytes] = []
     step = trained.stack.step
 
@@ -367,7 +365,7 @@ def test_a_smoothed_step_written_out():
     x, y = DATA.images[PARTS.train] / 255, np.eye(3)[DATA.labels[PARTS.train]]
     # From zeros every class has probability 1/3; the targets are 0.7 y + 0.1.
     expected = 0.3 * (0.7 * y + 0.1 - 1 / 3).T @ x / 49
-    np.testing.assert_allclose(run.trainer.network.parameters.weights[0][0], expected, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(run.network.parameters.weights[0][0], expected, rtol=0, atol=1e-14)
     assert run.epochs[0].loss == pytest.approx(math.log(3))
 
 
@@ -377,8 +375,8 @@ def test_a_smoothed_step_written_out():
 def test_no_epochs_with_batch_normalisation():
     run = Run(small(epochs=0, batch_norm=True, ema=0.9))
     plain = Stack([small()], 25, 3, 1).network
-    assert not run.trainer.network.architecture.batch_norm
-    for ours, theirs in zip(run.trainer.network.parameters.arrays, plain.parameters.arrays, strict=True):
+    assert not run.network.architecture.batch_norm
+    for ours, theirs in zip(run.network.parameters.arrays, plain.parameters.arrays, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)  # the running variance 1 has an ε beside it
     assert (run.outcome.epochs, run.outcome.loss) == (0, None)
     assert run.outcome.val_loss == pytest.approx(figures(run)[0])
@@ -444,6 +442,6 @@ def test_the_same_config_gives_the_same_bits(dtype):
     runs = [Run(settings), Run(settings), Run(settings.model_copy(update={"seed": 1}))]
     np.testing.assert_array_equal(runs[0].weights, runs[1].weights)
     assert runs[0].series("val_loss") == runs[1].series("val_loss")
-    assert runs[0].trainer.network.dtype == runs[0].weights.dtype == dtype
+    assert runs[0].network.dtype == runs[0].weights.dtype == dtype
     assert (runs[0].weights != runs[2].weights).any()
     assert runs[0].outcome.stopped == "early_stopping"

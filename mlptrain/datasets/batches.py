@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,10 @@ class Chunk:
     x: np.ndarray
     y: np.ndarray
     labels: np.ndarray
+
+    def after(self, steps: int) -> Chunk:
+        """The batches that follow the first ``steps``."""
+        return Chunk(self.x[steps:], self.y[steps:], self.labels[steps:])
 
 
 def _items(images: np.ndarray) -> np.ndarray:
@@ -79,10 +83,12 @@ class Batches:
         self,
         rng: np.random.Generator | None = None,
         augment: Callable[[int], np.random.Generator] | None = None,
+        first: int = 0,
     ) -> Iterator[Chunk]:
         """Every image once, shuffled by ``rng`` or, without one, in the order of the indices.
 
         ``augment`` gives the generator for each chunk, by its number within the epoch, where images are moved.
+        The first ``first`` batches are left out; those that follow are what they are in the whole epoch.
         """
         indices = self.indices if rng is None else self.indices[rng.permutation(len(self.indices))]
         whole = len(indices) - len(indices) % self.batch_size
@@ -91,17 +97,32 @@ class Batches:
         ]
         if whole < len(indices):
             pieces.append((indices[whole:], len(indices) - whole))
+        number = 0
+        while number < len(pieces) and first >= (steps := len(pieces[number][0]) // pieces[number][1]):
+            number, first = number + 1, first - steps
+        for chunk in self._made(pieces, number, augment):
+            yield chunk.after(first) if first else chunk
+            first = 0
+
+    def _made(
+        self,
+        pieces: Sequence[tuple[np.ndarray, int]],
+        first: int,
+        augment: Callable[[int], np.random.Generator] | None,
+    ) -> Iterator[Chunk]:
+        """The chunks of these pieces (indices, batch size) of an epoch, from number ``first`` on."""
         if self.augmenter is None or augment is None:
-            for rows, batch_size in pieces:
+            for rows, batch_size in pieces[first:]:
                 yield self._gather(rows, batch_size, self._buffers[0], None)
             return
         with ThreadPoolExecutor(max_workers=1) as thread:
-            ahead = thread.submit(self._gather, *pieces[0], self._buffers[0], augment(0))
-            for number in range(1, len(pieces) + 1):
-                chunk = ahead.result()
+            ahead: Future[Chunk] | None = None
+            for number in range(first, len(pieces) + 1):
+                chunk = None if ahead is None else ahead.result()
                 if number < len(pieces):
                     ahead = thread.submit(self._gather, *pieces[number], self._buffers[number % 2], augment(number))
-                yield chunk
+                if chunk is not None:
+                    yield chunk
 
     def _gather(
         self, indices: np.ndarray, batch_size: int, buffers: _Buffers, rng: np.random.Generator | None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mlptrain.engine.blocks import blocks
 from mlptrain.engine.network import Network, Parameters, Statistics
+from mlptrain.engine.state import State, entries_of, put_entries
 
 
 class Average:
@@ -39,5 +42,20 @@ class Average:
             scratch *= flat_share
             average += scratch
         ours, theirs = self.statistics, self.network.statistics
-        for average, statistic in zip(ours.means + ours.variances, theirs.means + theirs.variances, strict=True):
+        for average, statistic in zip(ours.arrays, theirs.arrays, strict=True):
             average += share * (statistic - average)
+
+    def state(self, member: int) -> State:
+        """One network's averages, and the steps that went into them."""
+        return {
+            "steps": self.steps,
+            "parameters": entries_of(self.parameters.arrays, member),
+            "statistics": entries_of(self.statistics.arrays, member),
+        }
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Continue from the averages of each network, all after the same number of steps."""
+        self.steps = states[0]["steps"]
+        for member, state in enumerate(states):
+            put_entries(self.parameters.arrays, member, state["parameters"])
+            put_entries(self.statistics.arrays, member, state["statistics"])

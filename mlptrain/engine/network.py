@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -12,6 +13,10 @@ from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.initializers import layer_initializers
 from mlptrain.engine.losses import outputs
 from mlptrain.engine.normalization import fold
+from mlptrain.engine.state import State, entries_of, put_entries
+
+Weights = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]
+"""The weights (out, in) and the biases (out,) of each layer of one network."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,11 @@ class Statistics:
         for variance in self.variances:
             variance[:] = 1
 
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """Every view, in the order of ``flat``, each with the model axis first."""
+        return self.means + self.variances
+
 
 class Network:
     """K networks of one architecture; member k is row k of every array."""
@@ -108,6 +118,31 @@ class Network:
             [weights[member].copy() for weights in self.parameters.weights],
             [biases[member, :, 0].copy() for biases in self.parameters.biases],
         )
+
+    def entries(self, member: int) -> np.ndarray:
+        """A copy of one member's parameters (n,), in the order of ``flat``."""
+        return entries_of(self.parameters.arrays, member)
+
+    def weights_of(self, entries: np.ndarray) -> Weights:
+        """Weights and biases from a plain member's ``entries``."""
+        shapes = [array.shape[1:] for array in self.parameters.weights]
+        shapes += [bias.shape[1:2] for bias in self.parameters.biases]
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        arrays = [part.reshape(shape) for part, shape in zip(np.split(entries, ends)[:-1], shapes, strict=True)]
+        return arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :]
+
+    def state(self, member: int) -> State:
+        """One member's parameters and running statistics."""
+        return {
+            "parameters": self.entries(member),
+            "statistics": entries_of(self.statistics.arrays, member),
+        }
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Set every member's parameters and running statistics."""
+        for member, state in enumerate(states):
+            put_entries(self.parameters.arrays, member, state["parameters"])
+            put_entries(self.statistics.arrays, member, state["statistics"])
 
     def plain(self) -> Network:
         """A network without normalisation that computes what this one does with its running statistics.

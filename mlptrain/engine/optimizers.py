@@ -7,7 +7,7 @@ counted from 1. They are scalars, or ``(K, 1, 1)`` where the networks of a stack
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +15,18 @@ import numpy as np
 
 from mlptrain.engine.blocks import blocks
 from mlptrain.engine.network import Network, Parameters
+from mlptrain.engine.state import State, entries_of, put_entries
 
-State = tuple[np.ndarray, ...]
+Arrays = tuple[np.ndarray, ...]
 Numbers = Mapping[str, Any]
 
 
-def sgd(w: np.ndarray, step: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+def sgd(w: np.ndarray, step: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
     """w ← w − η g (Robbins & Monro 1951); ``step`` is η g."""
     np.subtract(w, step, out=w)
 
 
-def momentum(w: np.ndarray, step: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+def momentum(w: np.ndarray, step: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
     """v ← μ v − η g;  w ← w + v (Polyak 1964, in the form of Sutskever et al. 2013); ``step`` is η g."""
     (velocity,) = state
     velocity *= h["momentum"]
@@ -33,7 +34,7 @@ def momentum(w: np.ndarray, step: np.ndarray, state: State, scratch: np.ndarray,
     w += velocity
 
 
-def nesterov(w: np.ndarray, step: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+def nesterov(w: np.ndarray, step: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
     """v ← μ v − η g;  w ← w + μ v − η g (Nesterov 1983, in the form of Sutskever et al. 2013); ``step`` is η g."""
     (velocity,) = state
     velocity *= h["momentum"]
@@ -52,7 +53,7 @@ def _descend(w: np.ndarray, g: np.ndarray, squares: np.ndarray, scratch: np.ndar
     w -= g
 
 
-def adagrad(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+def adagrad(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
     """s ← s + g²;  w ← w − η g / (√s + ε) (Duchi et al. 2011)."""
     (squares,) = state
     np.multiply(g, g, out=scratch)
@@ -60,7 +61,7 @@ def adagrad(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: 
     _descend(w, g, squares, scratch, h)
 
 
-def rmsprop(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+def rmsprop(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
     """s ← ρ s + (1 − ρ) g²;  w ← w − η g / (√s + ε) (Tieleman & Hinton 2012, lecture 6.5)."""
     (squares,) = state
     np.multiply(g, g, out=scratch)
@@ -70,7 +71,7 @@ def rmsprop(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: 
     _descend(w, g, squares, scratch, h)
 
 
-def adadelta(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+def adadelta(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
     """s ← ρ s + (1 − ρ) g²;  d = √(u + ε) / √(s + ε) · g;  u ← ρ u + (1 − ρ) d²;  w ← w − η d (Zeiler 2012)."""
     squares, updates = state
     np.multiply(g, g, out=scratch)
@@ -89,7 +90,7 @@ def adadelta(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h:
     w -= g
 
 
-def adam(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+def adam(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
     """m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  w ← w − η m̂ / (√v̂ + ε) (Kingma & Ba 2015).
 
     m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). The state holds m / (1 − β₁) and v / (1 − β₂), which takes two passes
@@ -115,7 +116,7 @@ def _adam_numbers(h: Numbers, t: int) -> dict[str, Any]:
     return {"scaled epsilon": h["epsilon"] * root, "scaled rate": h["rate"] * share * root}
 
 
-def nadam(w: np.ndarray, g: np.ndarray, state: State, scratch: np.ndarray, h: Numbers) -> None:
+def nadam(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
     """Adam with Nesterov's look-ahead: w ← w − η [μₜ₊₁ m / (1 − Πμ μₜ₊₁) + (1 − μₜ) g / (1 − Πμ)] / (√v̂ + ε).
 
     μₜ = β₁ (1 − ½ · 0.96^(t/250)), m and v as Adam's (Dozat 2016, algorithm 2, with the schedule of its section 3.2).
@@ -167,14 +168,16 @@ class Rule:
     """An update rule, its state arrays, the hyperparameters it reads and the numbers it derives from them a step.
 
     ``linear``: it takes η g. ``decoupled``: weights decay by themselves, w ← w − η · decay · w, before the rule.
+    ``carried``: derived numbers from which the next step's are derived.
     """
 
-    update: Callable[[np.ndarray, np.ndarray, State, np.ndarray, Numbers], None]
+    update: Callable[[np.ndarray, np.ndarray, Arrays, np.ndarray, Numbers], None]
     states: int
     hyperparameters: tuple[str, ...] = ()
     numbers: Callable[[Numbers, int], dict[str, Any]] = _no_numbers
     linear: bool = False
     decoupled: bool = False
+    carried: tuple[str, ...] = ()
 
 
 OPTIMIZERS: dict[str, Rule] = {
@@ -186,7 +189,7 @@ OPTIMIZERS: dict[str, Rule] = {
     "rmsprop": Rule(rmsprop, 1, ("rho", "epsilon"), _rho_numbers),
     "adam": Rule(adam, 2, ("beta1", "beta2", "epsilon"), _adam_numbers),
     "adamw": Rule(adam, 2, ("beta1", "beta2", "epsilon", "decay"), _adam_numbers, decoupled=True),
-    "nadam": Rule(nadam, 2, ("beta1", "beta2", "epsilon"), _nadam_numbers),
+    "nadam": Rule(nadam, 2, ("beta1", "beta2", "epsilon"), _nadam_numbers, carried=("product",)),
 }
 
 
@@ -292,6 +295,25 @@ class Optimizer:
             update(arrays[0], arrays[1], arrays[2:], scratch, h)
         if self._bounded:
             self._bound()
+
+    def state(self, member: int) -> State:
+        """One network's state arrays, the steps done, and the numbers that the next step starts from."""
+        carried = {key: self._numbers.get(key) for key in self.rule.carried}
+        return {
+            "steps": self.steps,
+            **{key: None if h is None else float(np.ravel(h)[member % np.size(h)]) for key, h in carried.items()},
+            **{f"arrays{index}": entries_of(array.arrays, member) for index, array in enumerate(self.states)},
+        }
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Continue from the state of each network, all after the same number of steps."""
+        self.steps = states[0]["steps"]
+        for key in self.rule.carried:
+            if states[0][key] is not None:
+                self._numbers[key] = self._number(np.array([state[key] for state in states]))
+        for index, array in enumerate(self.states):
+            for member, state in enumerate(states):
+                put_entries(array.arrays, member, state[f"arrays{index}"])
 
     def _penalize(self) -> None:
         """g ← g + l1 sign(w) + l2 w for the weights, times the rate where the rule takes η g."""

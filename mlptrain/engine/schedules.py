@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from mlptrain.engine.state import State
+
 Schedule = Callable[[int, int], float]
 
 
@@ -89,6 +91,14 @@ class Plateau:
         if self.waited >= self.patience:
             self.value *= self.factor
             self.waited = 0
+
+    def state(self) -> State:
+        """The best loss, the epochs waited since, and the factor."""
+        return {"best": self.best, "waited": self.waited, "value": self.value}
+
+    def restore(self, state: State) -> None:
+        """Continue from there."""
+        self.best, self.waited, self.value = state["best"], state["waited"], state["value"]
 
     def __call__(self, step: int, steps: int) -> float:
         """The factor in force, at whatever step."""
