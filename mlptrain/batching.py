@@ -14,11 +14,6 @@ def batch_size_of(config: Config, images: int) -> int:
     return images if config.batch_size == "full" else min(config.batch_size, images)
 
 
-def batch_seed_of(config: Config) -> int:
-    """The seed of batch order and augmentation: ``batch_seed``, else ``seed``."""
-    return config.seed if config.batch_seed is None else config.batch_seed
-
-
 def augmentation_of(config: Config) -> Augmentation | None:
     """The config's augmentation, or None where images stay as they are."""
     if config.augment is None:

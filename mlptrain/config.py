@@ -285,6 +285,11 @@ class Config(BaseModel):
         return self.model_copy(update={"output": output})
 
 
+def batch_seed_of(config: Config) -> int:
+    """The seed of batch order and augmentation: ``batch_seed``, else ``seed``."""
+    return config.seed if config.batch_seed is None else config.batch_seed
+
+
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file (None: all defaults), apply ``KEY=VALUE`` overrides and validate the result.
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlptrain.batching import batch_seed_of, training_batches
-from mlptrain.config import Config
+from mlptrain.batching import training_batches
+from mlptrain.config import Config, batch_seed_of
 from mlptrain.datasets.batches import Batches
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split

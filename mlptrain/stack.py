@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mlptrain.batching import batch_seed_of
 from mlptrain.config import Config
 from mlptrain.engine.averaging import Average
 from mlptrain.engine.backprop import TrainingPass
@@ -18,21 +17,6 @@ from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer, Penalties
 from mlptrain.engine.schedules import make_schedule
 from mlptrain.engine.state import State, part, under
 from mlptrain.streams import move_to, position, stream
-
-_SHARED = (
-    *("dataset", "split", "split_seed", "subset", "augment", "hidden", "activation", "output", "init", "batch_norm"),
-    *("loss", "optimizer", "batch_size", "dtype"),
-)
-
-
-def stack_key(config: Config) -> Hashable:
-    """What configs must agree in to train in one stack: their data and batches, shape, functions and update rule.
-
-    Where one dropped pixels or averaged its weights and another did not, one stack could hold them too, but all would
-    pay for it.
-    """
-    values = [getattr(config, key) for key in _SHARED]
-    return (*values, batch_seed_of(config), config.input_dropout > 0, config.ema is not None)
 
 
 def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:

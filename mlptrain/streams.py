@@ -35,5 +35,5 @@ def move_to(generator: np.random.Generator, text: str) -> None:
     """
     try:
         generator.bit_generator.state = json.loads(text)
-    except (TypeError, KeyError) as error:
+    except (TypeError, ValueError, KeyError) as error:
         raise ValueError(f"not the position of a random stream: {text[:60]!r}") from error

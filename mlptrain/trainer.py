@@ -9,8 +9,8 @@ from functools import partial
 
 import numpy as np
 
-from mlptrain.batching import batch_seed_of, training_batches
-from mlptrain.config import Config
+from mlptrain.batching import training_batches
+from mlptrain.config import Config, batch_seed_of
 from mlptrain.datasets.batches import Chunk
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
@@ -19,7 +19,8 @@ from mlptrain.engine.state import State, part, under
 from mlptrain.evaluation import Evaluator, losses_and_hits
 from mlptrain.members import Member, Outcome
 from mlptrain.reports import EpochReport, Progress
-from mlptrain.stack import Stack, stack_key
+from mlptrain.sharing import stack_key
+from mlptrain.stack import Stack
 from mlptrain.streams import move_to, position, stream
 
 Figures = list[tuple[float | None, float | None]]

@@ -19,7 +19,7 @@ HOME = Path(mlptrain.__file__).parent
 ROWS = (
     "errors reports",
     "files threads memory streams",
-    "values yamlfile overrides config complaints pending",
+    "values yamlfile overrides config complaints pending sharing",
     "datasets",
     "engine",
     "graph expression",

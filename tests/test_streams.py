@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlptrain.streams import STREAMS, stream
+from mlptrain.streams import STREAMS, move_to, position, stream
 
 
 def test_the_numbers_of_a_seed_never_change():
@@ -34,3 +34,17 @@ def test_the_largest_seed():
 def test_an_unknown_name_is_a_bug():
     with pytest.raises(KeyError):
         stream(0, "nothing")
+
+
+@pytest.mark.parametrize("drawn", [0, 5])
+def test_a_generator_goes_on_where_another_stood(drawn):
+    first, second = stream(3, "dropout"), stream(9, "batches")
+    first.integers(0, 9, drawn, np.uint32)  # an odd number leaves half of a 64-bit draw
+    move_to(second, position(first))
+    np.testing.assert_array_equal(first.integers(0, 2**32, 9, np.uint32), second.integers(0, 2**32, 9, np.uint32))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "3", '{"bit_generator": "PCG64"}', '{"bit_generator": "MT19937"}'])
+def test_what_is_no_position(text):
+    with pytest.raises(ValueError, match="not the position of a random stream"):
+        move_to(stream(0, "init"), text)
