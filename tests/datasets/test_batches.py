@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mlptrain.datasets.augment import Augmentation
 from mlptrain.datasets.batches import CHUNK, Batches
 from tests.made import dataset, sample
 
@@ -115,3 +116,25 @@ def test_the_data_stay_as_they_are():
     np.testing.assert_array_equal(data.images, images)
     np.testing.assert_array_equal(data.labels, labels)
     assert indices.tolist() == list(range(30))
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+@pytest.mark.parametrize(("count", "size"), [(CHUNK + 100, 64), (41, 8), (40, 8), (5000, 2500), (3, 3)])
+def test_batches_after_the_first_are_those_of_the_whole_epoch(count, size, augmented):
+    augmentation = Augmentation(shift=1) if augmented else None
+    batches = Batches(dataset(count, 4, 3), np.arange(count), size, 3, "float32", augmentation)
+
+    def epoch(first: int) -> list[tuple[bytes, bytes, bytes]]:
+        def augment(number: int) -> np.random.Generator:
+            return np.random.default_rng(number)
+
+        return [
+            (x.tobytes(), y.tobytes(), labels.tobytes())
+            for chunk in batches.epoch(np.random.default_rng(0), augment, first)
+            for x, y, labels in zip(chunk.x, chunk.y, chunk.labels, strict=True)
+        ]
+
+    whole = epoch(0)
+    assert len(whole) == len(batches)
+    for first in {0, 1, 5, len(batches) - 1, len(batches)} & set(range(len(batches) + 1)):
+        assert epoch(first) == whole[first:]
