@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
 # An array of no dimensions spares an operation the conversion of a Python number: 0.35 of its 0.8 µs at batch 10.
 ONE = np.ones((), np.float32)
 

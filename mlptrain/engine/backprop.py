@@ -80,7 +80,8 @@ class TrainingPass:
         weights = [lean(weights) for weights in parameters.weights]
         weight_gradients = [lean(weights) for weights in gradients.weights]
         bias_gradients = [lean(biases) for biases in gradients.biases]
-        gain_gradients = [lean(gains) for gains in gradients.gains] or [None] * (depth - 1)
+        gain_gradients: list[np.ndarray | None] = [lean(gains) for gains in gradients.gains]
+        gain_gradients = gain_gradients or [None] * (depth - 1)
         self.output_bias, self.output_bias_gradient = lean(parameters.biases[-1]), bias_gradients[-1]
         # The first layer of all K networks is one product: (K·out, in) times (in, batch), without a copy.
         self.weights, self.gradient = weights[0], weight_gradients[0]
@@ -91,11 +92,11 @@ class TrainingPass:
         # Each hidden layer, the weights above it, and where their product goes; None is the logits.
         above = [*(layer.a for layer in self.hidden[1:]), None]
         self.upward = list(zip(self.hidden, weights[1:], above, strict=False))
-        self.downward = [
-            (self.hidden[index], weights[index + 1].swapaxes(-1, -2), weight_gradients[index + 1])
-            + (bias_gradients[index], gain_gradients[index])
-            for index in reversed(range(depth - 1))
-        ]
+        below = range(depth - 1)
+        transposed = [weights[index + 1].swapaxes(-1, -2) for index in below]
+        self.downward = list(
+            zip(self.hidden, transposed, weight_gradients[1:], bias_gradients[:-1], gain_gradients, strict=True)
+        )[::-1]
 
     def forward(self, x: np.ndarray, logits: np.ndarray) -> None:
         """Write the weighted inputs of the output units for ``x`` (batch, inputs) into ``logits`` (K, classes, batch).
@@ -150,7 +151,7 @@ class TrainingPass:
             if layer.mask is not None:
                 delta *= layer.mask
             self.apply_backward(delta, layer.a if layer.z is None else layer.z, layer.scratch)
-            if layer.norm is None:
+            if layer.norm is None or gain_gradient is None:
                 product(delta, ones, out=bias_gradient)
             else:
                 layer.norm.backward(delta, layer.scratch, gain_gradient, bias_gradient)

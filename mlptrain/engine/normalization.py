@@ -1,7 +1,8 @@
 """Batch normalisation of weighted inputs, and its running statistics (Ioffe & Szegedy 2015).
 
 Arrays are ``(K, units, batch)``, or ``(units, batch)`` of a single network; a statistic is ``(K, units, 1)`` or
-``(units, 1)``. The layer's bias is the shift β, so that a layer has weights, biases and gains γ: y = γ ẑ + β with ẑ = (z − mean) / √(variance + ε).
+``(units, 1)``. The layer's bias is the shift β, so that a layer has weights, biases and gains γ: y = γ ẑ + β with
+ẑ = (z − mean) / √(variance + ε).
 """
 
 from __future__ import annotations

@@ -268,7 +268,7 @@ class Optimizer:
         dtype = self.network.dtype
         return dtype.type(values[0]) if self._uniform else values.astype(dtype).reshape(-1, 1, 1)
 
-    def delta_scale(self, rates: np.ndarray, batch_size: int) -> np.ndarray:
+    def delta_scale(self, rates: np.ndarray, batch_size: int) -> Any:
         """What the output delta of a batch is to be multiplied by, ``(K, 1, 1)`` or one number for one network.
 
         ``rates`` are the learning rates ``(K,)``.
