@@ -18,12 +18,13 @@ HOME = Path(mlptrain.__file__).parent
 
 ROWS = (
     "errors reports",
-    "files threads memory streams",
+    "files threads memory caches streams",
     "values yamlfile overrides config complaints pending sharing",
     "datasets",
     "engine",
     "graph expression",
     "batching npz model evaluation stack patience members footprint trainer lrfind",
+    "sweeps",
     "runs",
     "reporting",
     "api",
@@ -32,7 +33,7 @@ ROWS = (
 """Modules and packages below mlptrain, the most basic first. The package itself stands above them all: it only
 holds the version, and imports what it offers when it is asked for it."""
 
-WITHOUT_NUMPY = ("errors", "reports", "files", "threads", "memory", *ROWS[2].split())
+WITHOUT_NUMPY = ("errors", "reports", "files", "threads", "memory", "caches", *ROWS[2].split())
 
 LIBRARIES = {
     "numpy": {
