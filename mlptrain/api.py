@@ -141,12 +141,13 @@ def train(
     time_limit: float | None = None,
     start: Model | None = None,
     on_report: Callable[[Report], object] = lambda report: None,
+    watch: Callable[[Trainer], object] = lambda trainer: None,
 ) -> TrainResult:
     """Train a network: epochs with validation, the test part once at the end.
 
     With ``run`` (its folder's name under ``runs_dir``) or ``name`` (a stem: the run is ``name-NNN``) the run is
     kept in a folder; with neither nothing is written. ``on_report`` is called with every report as it comes;
-    ``time_limit`` is in seconds.
+    ``time_limit`` is in seconds. ``watch`` is called with the trainer before it trains (``Profiler.watch``).
 
     Raises
     ------
@@ -180,6 +181,7 @@ def train(
 
     weights = None if start is None else (start.weights, start.biases)
     trainer = Trainer([job.config], job.dataset, job.split, weights)
+    watch(trainer)
     try:
         outcome = _drive(trainer, time_limit, pass_on)
     except KeyboardInterrupt:

@@ -23,7 +23,7 @@ ROWS = (
     "datasets",
     "engine",
     "graph expression",
-    "batching npz model evaluation stack patience members footprint trainer lrfind",
+    "batching npz model evaluation stack patience members footprint trainer lrfind profiling",
     "sweeps",
     "runs",
     "reporting",
@@ -49,6 +49,7 @@ LIBRARIES = {
             "patience",
             "trainer",
             "lrfind",
+            "profiling",
             "api",
         )
     },

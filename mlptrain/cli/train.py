@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +33,7 @@ def train(
     log_every: Annotated[
         int, typer.Option("--log-every", min=1, help="Plain output every Nth epoch and the last.", metavar="N")
     ] = 1,
+    profile: Annotated[bool, typer.Option("--profile", help="Show where the time of training went.")] = False,
     threads: Threads = None,
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
@@ -47,6 +49,8 @@ def train(
 
     from mlptrain import api
     from mlptrain.errors import AccuracyError
+    from mlptrain.profiling import Profiler
+    from mlptrain.reporting.profile import render_profile
     from mlptrain.reporting.reporter import make_reporter, show
     from mlptrain.runs import check_claimable
 
@@ -59,6 +63,7 @@ def train(
         job = api.prepare(config, data_dir=data_dir, start=model)
         show(reporter, job.describe(run or f"{config_file.stem}-NNN"))
         return
+    profiler = Profiler() if profile else None
     try:
         result = api.train(
             config,
@@ -70,13 +75,17 @@ def train(
             time_limit=time_limit,
             start=model,
             on_report=partial(show, reporter),
+            watch=profiler.watch if profiler else lambda trainer: None,
         )
     finally:
         reporter.close()
+    found = None if profiler is None else profiler.profile()
+    if found is not None and not quiet:
+        render_profile(found, human)
     if not quiet:
         print(result.folder, file=human)
     if json_output:
-        print(json.dumps(result.metrics))
+        print(json.dumps(result.metrics | ({} if found is None else {"profile": asdict(found)})))
     accuracy = result.metrics["test_accuracy"]
     if min_accuracy is not None and accuracy < min_accuracy:
         raise AccuracyError(f"{result.folder}: test accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -63,7 +63,8 @@ class TrainingPass:
         architecture, members, dtype = network.architecture, network.members, network.dtype
         layers, parameters = architecture.layers, network.parameters
         depth = len(layers) - 1
-        self.product = np.dot if members == 1 else np.matmul
+        self.product: Callable[..., np.ndarray] = np.dot if members == 1 else np.matmul
+        self.first_product: Callable[..., np.ndarray] = np.dot
         activation = ACTIVATIONS[architecture.activation]
         self.apply, self.apply_backward = activation.apply, activation.backward
         self.output_delta = PAIRINGS[architecture.loss, architecture.output].delta
@@ -124,7 +125,7 @@ class TrainingPass:
         """W·x of the first layer, of each network's own pixels where some are dropped."""
         if self.input_dropout is None or self.dropped_input is None:
             flat_z = logits.reshape(-1, len(x)) if self.flat_z is None else self.flat_z
-            np.dot(self.flat_weights, x.T, out=flat_z)
+            self.first_product(self.flat_weights, x.T, out=flat_z)
             return
         np.multiply(x, lean(self.input_dropout.draw()), out=self.dropped_input)
         z = self.hidden[0].a if self.hidden else logits
@@ -156,6 +157,6 @@ class TrainingPass:
             else:
                 layer.norm.backward(delta, layer.scratch, gain_gradient, bias_gradient)
         if self.dropped_input is None:
-            np.dot(self.flat_delta, x, out=self.flat_gradient)
+            self.first_product(self.flat_delta, x, out=self.flat_gradient)
         else:
             product(delta, self.dropped_input, out=self.gradient)
