@@ -60,20 +60,27 @@ def fastest(measured: dict[Entry, list[float]]) -> dict[str, tuple[int, list[flo
     return best
 
 
+def entries(case: Case, names: Sequence[str], setting: Setting) -> list[Entry]:
+    """Each contestant on all threads and, where its products are small, on one as well.
+
+    Only those whose every product is a call of its own can gain by one; a compiled epoch is what it is.
+    """
+    small = case.batch * case.members * case.layers[0] * case.layers[1] < SMALL
+    several = (OURS, PRODUCTS, NAIVE, TORCH, BARE_TORCH) if small else ()
+    both = sorted({1, setting.threads})
+    return [
+        Entry(name, count)
+        for name in names
+        if installed(name)
+        for count in (both if name in several else [setting.threads])
+    ]
+
+
 def compete(
     case: Case, names: Sequence[str], setting: Setting
 ) -> tuple[dict[str, tuple[int, list[float]]], dict[str, float], list[str]]:
     """Seconds of each contestant at its better thread count, seconds of its first epoch, and what failed."""
-    small = case.batch * case.members * case.layers[0] * case.layers[1] < SMALL
-    counts = sorted({1, setting.threads}) if small else [setting.threads]
-    # Only the libraries whose calls are small gain by one thread; a compiled epoch is what it is.
-    entries = [
-        Entry(name, count)
-        for name in names
-        if installed(name)
-        for count in (counts if name in (OURS, PRODUCTS, NAIVE, TORCH, BARE_TORCH) else [setting.threads])
-    ]
-    with Field(setting.case(case), entries, setting.data_dir) as field:
+    with Field(setting.case(case), entries(case, names, setting), setting.data_dir) as field:
         best = fastest(field.measure(setting.repeats))
         firsts = {entry.name: worker.first or 0.0 for entry, worker in field.workers.items()}
         return best, firsts, field.failures
@@ -133,7 +140,8 @@ def stacks(setting: Setting) -> tuple[Section, dict[str, Times]]:
         "Stacks",
         [
             "K networks of one shape on the same batches: mlptrain as one stack and one after another, its share of "
-            "the stack's products alone, JAX's `vmap` and PyTorch one after another; sigmoid units, batch 64.",
+            "the stack's products alone, JAX's `vmap` and PyTorch one after another; sigmoid units, batch 64. Each at "
+            "its faster number of threads.",
         ],
         ("network", "K", "stack s", "in turn ×", "share of products", "JAX vmap ×", "PyTorch in turn ×"),
         left_out=absent(STACKED),
@@ -144,11 +152,13 @@ def stacks(setting: Setting) -> tuple[Section, dict[str, Times]]:
             continue
         images = 12_800 if members * hidden > 500 else 24_320
         case = setting.case(Case((784, hidden, 10), "sigmoid", 64, images, members))
-        entries = [Entry(name, setting.threads) for name in (OURS, *STACKED) if installed(name)]
-        single = Field(replace(case, members=1), [Entry(OURS, setting.threads)], setting.data_dir)
-        with Field(case, entries, setting.data_dir) as field, single:
-            measured = {entry.name: values for entry, values in field.measure(setting.repeats).items()}
-            alone = single.measure(setting.repeats)[Entry(OURS, setting.threads)]
+        single = replace(case, members=1)
+        with (
+            Field(case, entries(case, (OURS, *STACKED), setting), setting.data_dir) as field,
+            Field(single, entries(single, [OURS], setting), setting.data_dir) as one,
+        ):
+            measured = {name: values for name, (_, values) in fastest(field.measure(setting.repeats)).items()}
+            alone = fastest(one.measure(setting.repeats))[OURS][1]
             section.left_out += field.failures
         ours = measured[OURS]
         others = [f"{ratio(measured[name], ours):.2f}" if name in measured else "-" for name in (JAX, TORCH)]
@@ -208,7 +218,10 @@ def growth(setting: Setting) -> Section:
     base, all_threads = CASES[2], setting.threads
     grown = [("hidden", size, replace(base, layers=(784, size, 10)), all_threads) for size in (16, 64, 256, 1024)]
     grown += [("batch", size, replace(base, batch=size), all_threads) for size in (1, 10, 64, 256, 1280)]
-    grown += [("images", size, replace(base, images=size), all_threads) for size in (6_400, 25_600, 48_640)]
+    grown += [
+        ("images", size, replace(base, images=size), all_threads)
+        for size in (6_400, 25_600, 48_640)[: 1 if setting.quick else 3]
+    ]
     grown += [("threads", count, base, count) for count in sorted({1, all_threads})]
     for what, value, case, threads in grown:
         if what in ("hidden", "batch"):
