@@ -53,7 +53,7 @@ def run(command: Sequence[str], entry: Entry) -> Finished:
 Command = Callable[[int], list[str]]
 """The command that trains so many epochs."""
 
-RECIPE = ("optimizer=adamw", "learning_rate=0.004", "schedule=cosine", "batch_norm=true", "ema=0.99")
+RECIPE = ("optimizer=adamw", "learning_rate=0.004", "batch_norm=true", "ema=0.99")
 AUGMENTED = (
     *("hidden=[512]", "batch_size=128", "batch_norm=true", "optimizer=adamw", "learning_rate=0.002"),
     *("schedule=one_cycle", "ema=0.99", "augment.shift=2", "augment.rotate=12", "augment.scale=0.12"),
