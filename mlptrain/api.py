@@ -188,7 +188,7 @@ def train(
         kept = f"; {folder.path} keeps the history of {len(history)} finished epochs, no model" if folder else ""
         raise KeyboardInterrupt(f"interrupted in epoch {len(history) + 1}{kept}") from None
     if outcome.weights is None:
-        raise DivergedError(str(outcome.diverged))
+        raise _diverged(str(outcome.diverged), folder, len(history) + 1)
     del trainer
     test_loss, test_accuracy = figures_together(
         job.architecture, [outcome.weights], job.config.dtype, job.dataset, job.split.test
@@ -205,6 +205,14 @@ def train(
         folder.finish(model, metrics)
     on_report(end)
     return TrainResult(model, metrics, tuple(history), folder.path if folder else None)
+
+
+def _diverged(message: str, folder: RunFolder | None, epoch: int) -> DivergedError:
+    """The error of a run that diverged, noted in its history where it has a folder."""
+    if folder is None:
+        return DivergedError(message)
+    folder.append_diverged(epoch)
+    return DivergedError(f"{message}\n{folder.path} keeps the history: mlptrain diagnose {folder.path}")
 
 
 def _drive(trainer: Trainer, time_limit: float | None, on_report: Callable[[Report], object]) -> Outcome:

@@ -163,10 +163,15 @@ def evaluate_models(models: Sequence[Model], dataset: Dataset, indices: np.ndarr
         mean = _mean_outputs(models, dataset, indices)
         guesses = mean.argmax(axis=0)
         hits, loss = guesses == labels, _loss_of_outputs(models, mean, targets)
-    confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (labels, guesses), 1)
-    rows = tuple(tuple(row) for row in confusion.tolist())
-    return Evaluation(split, len(indices), loss, float(hits.mean()), rows, models[0].class_names)
+    matrix = confusion_of(labels, guesses, classes)
+    return Evaluation(split, len(indices), loss, float(hits.mean()), matrix, models[0].class_names)
+
+
+def confusion_of(labels: np.ndarray, guesses: np.ndarray, classes: int) -> tuple[tuple[int, ...], ...]:
+    """How many images of each class (rows) were taken for each (columns); ``labels`` and ``guesses`` (n,)."""
+    matrix = np.zeros((classes, classes), np.int64)
+    np.add.at(matrix, (labels, guesses), 1)
+    return tuple(tuple(row) for row in matrix.tolist())
 
 
 def _check_fits(model: Model, dataset: Dataset) -> None:

@@ -71,23 +71,35 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> np.n
     """One array, after its header has been held against the member's real length."""
     if member.compress_type != zipfile.ZIP_STORED:
         raise DataError(f"{path}: {member.filename} is compressed; expected arrays as mlptrain stores them")
-    content = archive.read(member)
+    return parse_npy(archive.read(member), member.filename)
+
+
+def parse_npy(content: bytes, name: str) -> np.ndarray:
+    """The array of a whole .npy file or member, numbers or text in C order; ``name`` stands for it in errors.
+
+    Raises
+    ------
+    ValueError
+        Not such an array, or not as long as its header declares.
+    """
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
     if version != (1, 0):
-        raise ValueError(f"{member.filename}: .npy version {version}")
+        raise ValueError(f"{name}: .npy version {version}")
     if int.from_bytes(content[_MAGIC_LENGTH + 2 : _MAGIC_LENGTH + 4], "little") > MAX_HEADER:
-        raise ValueError(f"{member.filename}: header too long")
+        raise ValueError(f"{name}: header too long")
     try:
         shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=MAX_HEADER)
     except Exception as error:  # its parser meets hostile text with IndexError, TypeError, TokenError and others
-        raise ValueError(f"{member.filename}: no .npy header") from error
-    if dtype.kind not in "fiubU" or fortran_order:
-        raise ValueError(f"{member.filename}: arrays of {dtype} are not read")
+        raise ValueError(f"{name}: no .npy header") from error
+    if dtype.kind not in "fiubU":
+        raise ValueError(f"{name}: arrays of {dtype} are not read")
+    if fortran_order:
+        raise ValueError(f"{name}: its columns are stored first; save np.ascontiguousarray of it")
     if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
-        raise ValueError(f"{member.filename}: {len(content) - stream.tell()} bytes for shape {shape} of {dtype}")
+        raise ValueError(f"{name}: {len(content) - stream.tell()} bytes for shape {shape} of {dtype}")
     flat = np.frombuffer(content, dtype, offset=stream.tell())
     if dtype.kind == "U" and flat.view(np.dtype("u4").newbyteorder(dtype.byteorder)).max(initial=0) > sys.maxunicode:
-        raise ValueError(f"{member.filename}: text of characters that do not exist")
+        raise ValueError(f"{name}: text of characters that do not exist")
     array: np.ndarray = flat.reshape(shape).copy()
     return array

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -16,11 +15,11 @@ from typing import Any
 from mlptrain.config import Config, dump_yaml, load_config
 from mlptrain.errors import DataError, UsageError
 from mlptrain.files import reason, write_text_atomic
+from mlptrain.history import COLUMNS, HEADING, row_of
 from mlptrain.model import Model, load_model_file, save_model
 from mlptrain.reports import EpochReport
 
 CONFIG, HISTORY, METRICS, MODEL = "config.yaml", "history.csv", "metrics.json", "model.npz"
-COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class RunFolder:
     def begin(self, config: Config) -> None:
         """Write the resolved config and an empty history."""
         write_text_atomic(self.path / CONFIG, dump_yaml(config))
-        write_text_atomic(self.path / HISTORY, ",".join(COLUMNS) + "\n")
+        write_text_atomic(self.path / HISTORY, HEADING)
 
     def append(self, report: EpochReport) -> None:
         """Add an epoch's row to the history, in one write.
@@ -42,8 +41,19 @@ class RunFolder:
         DataError
             The row cannot be written.
         """
-        values = [getattr(report, column) for column in COLUMNS[:-1]]
-        row = ",".join([*map(_cell, values), f"{report.seconds:.4f}"]) + "\n"
+        self._append(row_of(report))
+
+    def append_diverged(self, epoch: int) -> None:
+        """Add the row of the epoch in which training diverged: it has no figures.
+
+        Raises
+        ------
+        DataError
+            The row cannot be written.
+        """
+        self._append(f"{epoch}{',' * (len(COLUMNS) - 1)}\n")
+
+    def _append(self, row: str) -> None:
         path = self.path / HISTORY
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -59,11 +69,6 @@ class RunFolder:
         """Write the model, then the metrics: a run with metrics is complete."""
         save_model(self.path / MODEL, model)
         write_text_atomic(self.path / METRICS, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-
-
-def _cell(value: float | None) -> str:
-    """A number to all its digits; an empty cell where there is none."""
-    return "" if value is None or not math.isfinite(value) else repr(value)
 
 
 def claim_next(runs_dir: Path, stem: str) -> RunFolder:

@@ -17,14 +17,15 @@ import mlptrain
 HOME = Path(mlptrain.__file__).parent
 
 ROWS = (
-    "errors reports",
+    "errors reports extras",
     "files threads memory caches streams",
     "values yamlfile overrides config complaints pending sharing",
     "datasets",
     "engine",
     "graph expression",
-    "batching npz model evaluation stack patience members footprint trainer lrfind profiling",
+    "batching npz model evaluation stack patience members footprint trainer lrfind inspection profiling",
     "sweeps",
+    "history learning",
     "runs",
     "reporting",
     "api",
@@ -33,7 +34,7 @@ ROWS = (
 """Modules and packages below mlptrain, the most basic first. The package itself stands above them all: it only
 holds the version, and imports what it offers when it is asked for it."""
 
-WITHOUT_NUMPY = ("errors", "reports", "files", "threads", "memory", "caches", *ROWS[2].split())
+WITHOUT_NUMPY = ("errors", "reports", "extras", "files", "threads", "memory", "caches", *ROWS[2].split())
 
 LIBRARIES = {
     "numpy": {
@@ -49,7 +50,9 @@ LIBRARIES = {
             "patience",
             "trainer",
             "lrfind",
+            "inspection",
             "profiling",
+            "reporting",
             "api",
         )
     },
@@ -58,10 +61,13 @@ LIBRARIES = {
     "requests": {"datasets"},
     "rich": {"reporting"},
     "typer": {"cli"},
+    "matplotlib": {"reporting"},
     "urllib3": {"datasets"},
     "yaml": {"yamlfile"},
 }
 """Where each library is at home; what is not here is not a dependency."""
+EXTRAS = {"matplotlib"}
+"""Libraries that an extra brings; they are imported by the command that needs them, when it runs."""
 
 
 def module_name(path: Path) -> str:
@@ -160,7 +166,8 @@ def test_libraries_are_the_declared_dependencies():
     declared = re.search(r"^dependencies = \[(.*?)\]", text, re.DOTALL | re.MULTILINE)
     assert declared
     brought_along = {"pydantic_core", "urllib3"}  # by pydantic and requests, whose interfaces speak of them
-    expected = {"pyyaml" if library == "yaml" else library for library in LIBRARIES.keys() - brought_along}
+    needed = LIBRARIES.keys() - brought_along - EXTRAS
+    expected = {"pyyaml" if library == "yaml" else library for library in needed}
     assert set(re.findall(r'"([a-z]+)', declared[1])) == expected
 
 

@@ -1,6 +1,7 @@
-"""Draw the README's picture of the epoch table from a real run: ``python tools/make_pictures.py``.
+"""Make the README's pictures from real runs: ``python tools/make_pictures.py [table] [plots] [report]``.
 
-The run is made in a pseudo-terminal of 80 columns, so the picture shows what a person sees.
+The epoch table comes from a pseudo-terminal of 80 columns, so it shows what a person sees; the plots and the report
+from runs on the embedded digits and a sweep of twenty trials. The picture of the report needs Chromium on the PATH.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ import tempfile
 import termios
 from pathlib import Path
 
+from check_page import DARK, LIGHT, PHONE, chromium, screenshot
 from rich.console import Console
 from rich.text import Text
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "epoch-table.svg"
+PICTURES = ROOT / "docs" / "pictures"
 COMMAND = ["train", "configs/quickstart.yaml", "epochs=10"]
 ERASE_LINE = "\x1b[2K"
 FONT_FROM_ELSEWHERE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
@@ -49,17 +52,80 @@ def screen(command: list[str], folder: Path, columns: int = 80, rows: int = 24) 
     return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rpartition(ERASE_LINE)[2] for line in lines))
 
 
-def main() -> None:
-    """Run the command in a folder of its own and write the picture."""
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(ROOT / "configs", Path(folder) / "configs")
-        text = screen([sys.executable, "-m", "mlptrain", *COMMAND], Path(folder))
+def table(folder: Path) -> None:
+    """The epoch table of a run."""
+    text = screen([sys.executable, "-m", "mlptrain", *COMMAND], folder)
     console = Console(record=True, width=80, file=io.StringIO(), force_terminal=True)
     console.print(Text("$ mlptrain " + " ".join(COMMAND), style="bold"))
     console.print(Text.from_ansi(text.rstrip()))
     svg = console.export_svg(title="mlptrain")
     PICTURE.write_text(FONT_FROM_ELSEWHERE.sub("", svg), encoding="utf-8")
     print(PICTURE)
+
+
+SWEEP = """\
+base: configs/smoke.yaml
+method: random
+metric: {name: val_accuracy, goal: maximize}
+run_cap: 20
+seed: 7
+parameters:
+  learning_rate: {distribution: log_uniform_values, min: 0.003, max: 8.0}
+  batch_size: {values: [16, 32, 64, 128]}
+  hidden: {values: [[15], [30], [64]]}
+  loss: {values: [mse, cross_entropy]}
+"""
+
+
+def mlptrain(folder: Path, *arguments: str) -> None:
+    """Run a command of the tool in ``folder``."""
+    subprocess.run([sys.executable, "-m", "mlptrain", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def plots(folder: Path) -> None:
+    """All pictures of a run, of three runs together, and of a sweep."""
+    smooth = ["hidden=[30]", "learning_rate=0.1", "l2=0.002", "epochs=30"]  # l2 takes the noise out of the weights
+    mlptrain(folder, "train", "configs/quickstart.yaml", *smooth, "--run", "digits")
+    mlptrain(folder, "plot", "digits", "--output", str(PICTURES))
+    rates = ["rate_too_low", "healthy", "rate_too_high"]
+    for name in rates:
+        mlptrain(folder, "train", f"configs/lab1/{name}.yaml", "--run", name)
+    mlptrain(folder, "plot", *rates, "--output", str(PICTURES / "comparison.png"))
+    (folder / "sweep.yaml").write_text(SWEEP, encoding="utf-8")
+    mlptrain(folder, "sweep", "sweep.yaml", "--run", "sweep")
+    mlptrain(folder, "plot", "sweep", "--output", str(PICTURES))
+    for picture in sorted(PICTURES.glob("*.png")):
+        print(picture)
+
+
+def report(folder: Path) -> None:
+    """A report in light on a screen and in dark on a phone, side by side."""
+    mlptrain(folder, "train", "configs/lab1/overfitting.yaml", "--run", "overfitting")
+    mlptrain(folder, "report", "overfitting")
+    page = folder / "runs/overfitting/report.html"
+    light = screenshot(page, folder, "light", 1100, 1500, LIGHT)
+    dark = screenshot(page, folder, "dark", PHONE, 1500, DARK)
+    both = folder / "both.html"
+    images = f'<img src="{light.name}"><div><img src="{dark.name}"></div>'
+    style = (
+        f"<style>body{{margin:0;display:flex;gap:20px;background:#888}}div{{width:{PHONE}px;overflow:hidden}}</style>"
+    )
+    both.write_text(style + images, encoding="utf-8")
+    target = PICTURES / "report.png"
+    chromium(f"--screenshot={target}", f"--window-size={1100 + 20 + PHONE},1500", both.as_uri())
+    print(target)
+
+
+KINDS = {"table": table, "plots": plots, "report": report}
+
+
+def main() -> None:
+    """Make the kinds of pictures that are named, else all, in a folder of their own."""
+    PICTURES.mkdir(exist_ok=True)
+    for kind in sys.argv[1:] or KINDS:
+        with tempfile.TemporaryDirectory() as name:
+            shutil.copytree(ROOT / "configs", Path(name) / "configs")
+            KINDS[kind](Path(name))
 
 
 if __name__ == "__main__":

@@ -49,9 +49,12 @@ def train(
 
     from mlptrain import api
     from mlptrain.errors import AccuracyError
+    from mlptrain.learning import curves_of
     from mlptrain.profiling import Profiler
+    from mlptrain.reporting.diagnosis import diagnose
     from mlptrain.reporting.profile import render_profile
     from mlptrain.reporting.reporter import make_reporter, show
+    from mlptrain.reporting.verdict import verdict_line
     from mlptrain.runs import check_claimable
 
     human = sys.stderr if json_output else sys.stdout
@@ -79,13 +82,14 @@ def train(
         )
     finally:
         reporter.close()
-    found = None if profiler is None else profiler.profile()
-    if found is not None and not quiet:
-        render_profile(found, human)
+    timed = None if profiler is None else profiler.profile()
+    if timed is not None and not quiet:
+        render_profile(timed, human)
     if not quiet:
-        print(result.folder, file=human)
+        found = diagnose(curves_of(result.history), config, len(result.model.class_names))
+        print(verdict_line(found, result.folder), result.folder, sep="\n", file=human)
     if json_output:
-        print(json.dumps(result.metrics | ({} if found is None else {"profile": asdict(found)})))
+        print(json.dumps(result.metrics | ({} if timed is None else {"profile": asdict(timed)})))
     accuracy = result.metrics["test_accuracy"]
     if min_accuracy is not None and accuracy < min_accuracy:
         raise AccuracyError(f"{result.folder}: test accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")

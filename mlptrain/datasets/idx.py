@@ -41,6 +41,9 @@ _DAMAGED = "the file is damaged or cut short: fetch or make it again"
 
 _ReadInto = Callable[[memoryview], int]
 
+Name = str | Path
+"""What stands for the file in an error."""
+
 
 def idx_shape(path: Path, *, dimensions: int) -> tuple[int, ...]:
     """The shape that an IDX file's header declares, checked against the file's length; the body is not read.
@@ -50,7 +53,7 @@ def idx_shape(path: Path, *, dimensions: int) -> tuple[int, ...]:
     DataError
         As for `read_idx`, except for what only the body shows.
     """
-    with _opened(path, dimensions) as (shape, _):
+    with _opened(path, (dimensions,)) as (shape, _):
         return shape
 
 
@@ -72,16 +75,28 @@ def read_idx(path: Path, *, dimensions: int, out: np.ndarray | None = None) -> n
         The file is missing, unreadable, not such a file, larger than `MAX_BYTES`, or its body is not exactly
         as long as its header declares.
     """
-    with _opened(path, dimensions) as (shape, readinto):
+    with _opened(path, (dimensions,)) as (shape, readinto):
         array = np.empty(shape, np.uint8) if out is None else out
         if array.shape != shape:
             wanted = f"{_times(array.shape)} as a moment before"
             raise _refused(path, f"{_times(shape)} entries", wanted, "leave the file alone while it is read")
-        filled = _fill(readinto, array.data.cast("B"))
-        if filled < array.size:
-            raise _refused(path, f"the body ends after {filled} bytes", f"{_times(shape)} = {array.size}")
-        if _fill(readinto, memoryview(bytearray(1))):
-            raise _refused(path, f"the body goes on after {filled} bytes", f"just these, {_times(shape)}")
+        _read_body(path, array, readinto)
+        return array
+
+
+def read_idx_images(stream: BinaryIO, name: str, *, limit: int = MAX_BYTES) -> np.ndarray:
+    """Read one image (height, width) or many (n, height, width) from a stream that can seek.
+
+    ``name`` stands for the stream in errors; at most ``limit`` bytes are read.
+
+    Raises
+    ------
+    DataError
+        As for `read_idx`.
+    """
+    with _begun(name, stream, (2, 3), limit) as (shape, readinto):
+        array = np.empty(shape, np.uint8)
+        _read_body(name, array, readinto)
         return array
 
 
@@ -112,24 +127,25 @@ def write_idx(path: Path, array: np.ndarray) -> None:
     write_atomic(path, write_gzip if path.suffix == ".gz" else write)
 
 
+def _read_body(name: Name, array: np.ndarray, readinto: _ReadInto) -> None:
+    """Fill ``array`` with the body, which must be exactly as long."""
+    filled = _fill(readinto, array.data.cast("B"))
+    if filled < array.size:
+        raise _refused(name, f"the body ends after {filled} bytes", f"{_times(array.shape)} = {array.size}")
+    if _fill(readinto, memoryview(bytearray(1))):
+        raise _refused(name, f"the body goes on after {filled} bytes", f"just these, {_times(array.shape)}")
+
+
 @contextmanager
-def _opened(path: Path, dimensions: int) -> Iterator[tuple[tuple[int, ...], _ReadInto]]:
+def _opened(path: Path, dimensions: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], _ReadInto]]:
     """The checked shape, and a function that fills a buffer from the body and returns how far."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
             kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
             raise _refused(path, f"this is {kind}", "an IDX file", "name the file itself")
-        with path.open("rb") as stream:
-            length = os.fstat(stream.fileno()).st_size
-            zipped = stream.read(2) == _GZIP_MAGIC
-            stream.seek(0)
-            readinto = _inflating(path, stream) if zipped else stream.readinto
-            shape = _read_header(path, readinto, dimensions)
-            _check_length(path, shape, length, zipped)
-            yield shape, readinto
-    except zlib.error as error:
-        raise _refused(path, f"the gzip data are wrong ({error})", "an undamaged gzip file") from error
+        with path.open("rb") as stream, _begun(path, stream, dimensions, MAX_BYTES) as begun:
+            yield begun
     except FileNotFoundError as error:
         raise _refused(path, "no such file", "an IDX file", "check the path, or fetch or make it") from error
     except OSError as error:
@@ -137,47 +153,68 @@ def _opened(path: Path, dimensions: int) -> Iterator[tuple[tuple[int, ...], _Rea
         raise _refused(path, f"cannot be read: {reason(error)}", "a readable IDX file", remedy) from error
 
 
-def _read_header(path: Path, readinto: _ReadInto, dimensions: int) -> tuple[int, ...]:
-    header = memoryview(bytearray(4 + 4 * dimensions))
+@contextmanager
+def _begun(
+    name: Name, stream: BinaryIO, dimensions: tuple[int, ...], limit: int
+) -> Iterator[tuple[tuple[int, ...], _ReadInto]]:
+    """As `_opened`, of an open stream that can seek."""
+    try:
+        length = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        zipped = stream.read(2) == _GZIP_MAGIC
+        stream.seek(0)
+        # RawIOBase and BufferedIOBase both have it, their common type in typing has not.
+        readinto: _ReadInto = _inflating(name, stream) if zipped else stream.readinto  # type: ignore[attr-defined]
+        shape = _read_header(name, readinto, dimensions)
+        _check_length(name, shape, length, zipped, limit)
+        yield shape, readinto
+    except zlib.error as error:
+        raise _refused(name, f"the gzip data are wrong ({error})", "an undamaged gzip file") from error
+
+
+def _read_header(name: Name, readinto: _ReadInto, dimensions: tuple[int, ...]) -> tuple[int, ...]:
+    header = memoryview(bytearray(4 + 4 * dimensions[-1]))
     magic = header[:4]
     wanted = f"an IDX header of {len(header)} bytes"
     filled = _fill(readinto, magic)
     if filled < len(magic):
-        raise _refused(path, f"the file ends after {filled} bytes", wanted)
+        raise _refused(name, f"the file ends after {filled} bytes", wanted)
     if magic[0] or magic[1]:
-        begins = f"{bytes((0, 0, _UNSIGNED_BYTE, dimensions)).hex(' ')}, as an IDX file of bytes does"
+        begins = f"{bytes((0, 0, _UNSIGNED_BYTE, dimensions[-1])).hex(' ')}, as an IDX file of bytes does"
         remedy = "this is no IDX file: name another one, or fetch or make it again"
-        raise _refused(path, f"the file begins with {magic.hex(' ')}", begins, remedy)
+        raise _refused(name, f"the file begins with {magic.hex(' ')}", begins, remedy)
     if magic[2] != _UNSIGNED_BYTE:
         found = f"the entries are of IDX type 0x{magic[2]:02x} ({_TYPES.get(magic[2], 'unknown')})"
-        raise _refused(path, found, "type 0x08 (unsigned bytes)", "make the file again with unsigned bytes")
-    if magic[3] != dimensions:
+        raise _refused(name, found, "type 0x08 (unsigned bytes)", "make the file again with unsigned bytes")
+    if magic[3] not in dimensions:
         remedy = "images have 3 dimensions and labels 1: are two files swapped?"
-        raise _refused(path, f"the number of dimensions is {magic[3]}", str(dimensions), remedy)
+        expected = " or ".join(map(str, dimensions))
+        raise _refused(name, f"the number of dimensions is {magic[3]}", expected, remedy)
+    header = header[: 4 + 4 * magic[3]]
     filled += _fill(readinto, header[4:])
     if filled < len(header):
-        raise _refused(path, f"the file ends after {filled} bytes", wanted)
-    return struct.unpack_from(f">{dimensions}I", header, 4)
+        raise _refused(name, f"the file ends after {filled} bytes", wanted)
+    return struct.unpack_from(f">{magic[3]}I", header, 4)
 
 
-def _check_length(path: Path, shape: tuple[int, ...], length: int, zipped: bool) -> None:
+def _check_length(name: Name, shape: tuple[int, ...], length: int, zipped: bool, limit: int) -> None:
     """Refuse a shape that a file of ``length`` bytes cannot hold, before memory for it is taken."""
     declared = math.prod(shape)
     total = declared + 4 + 4 * len(shape)
     found = f"the header declares {_times(shape)} = {declared} bytes"
     if declared == 0:
-        raise _refused(path, found, "every dimension above 0")
-    if declared > MAX_BYTES:
+        raise _refused(name, found, "every dimension above 0")
+    if declared > limit:
         remedy = "the file is damaged or too large: fetch it again, or make a smaller one"
-        raise _refused(path, found, f"at most {MAX_BYTES}", remedy)
+        raise _refused(name, found, f"at most {limit}", remedy)
     if zipped and total > length * _DEFLATE_LIMIT:
         possible = f"at most the {length * _DEFLATE_LIMIT} that {length} gzipped bytes can hold"
-        raise _refused(path, found, possible)
+        raise _refused(name, found, possible)
     if not zipped and total != length:
-        raise _refused(path, f"{found}, the file has {length} bytes", f"{total} bytes with the header")
+        raise _refused(name, f"{found}, the file has {length} bytes", f"{total} bytes with the header")
 
 
-def _inflating(path: Path, stream: BinaryIO) -> _ReadInto:
+def _inflating(name: Name, stream: BinaryIO) -> _ReadInto:
     """A ``readinto`` for the one gzip member that ``stream`` must hold; inflates no more than asked for."""
     member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
@@ -189,9 +226,9 @@ def _inflating(path: Path, stream: BinaryIO) -> _ReadInto:
                 buffer[: len(piece)] = piece
                 return len(piece)
             if not packed and not member.eof:
-                raise _refused(path, "the gzip data end early", "a whole gzip file")
+                raise _refused(name, "the gzip data end early", "a whole gzip file")
         if member.unused_data or stream.read(1):
-            raise _refused(path, "more bytes follow the gzip data", "one gzip member and nothing else")
+            raise _refused(name, "more bytes follow the gzip data", "one gzip member and nothing else")
         return 0
 
     return readinto
@@ -212,5 +249,5 @@ def _times(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _refused(path: Path, found: str, expected: str, remedy: str = _DAMAGED) -> DataError:
-    return DataError(f"{path}: {found}\nexpected {expected}\n{remedy}")
+def _refused(name: Name, found: str, expected: str, remedy: str = _DAMAGED) -> DataError:
+    return DataError(f"{name}: {found}\nexpected {expected}\n{remedy}")

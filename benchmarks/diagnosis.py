@@ -1,0 +1,97 @@
+"""Whether ``diagnose`` names every run of the laboratories rightly: ``python -m benchmarks.diagnosis [--seeds 5]``.
+
+Trains each config over several seeds on the embedded digits, in memory, and compares the case with the one that the
+config is there to show. Exit code 1 where one differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+SHOWS = {
+    "lab1/rate_too_low": ("rate_too_low",),
+    "lab1/rate_too_high": ("rate_too_high",),
+    "lab1/divergence": ("divergence",),
+    "lab1/bad_initialisation": ("initialisation",),
+    "lab1/zero_initialisation": ("zero_initialisation",),
+    "lab1/overfitting": ("overfitting",),
+    "lab1/underfitting": ("underfitting",),
+    "lab1/batch_full": ("rate_too_low",),  # one step an epoch: after twenty the loss still falls
+}
+"""The cases that configs show; what is not named here is healthy."""
+
+OVERFITS = ("healthy", "overfitting")
+"""Laboratory 2 trains a network that overfits; how far past the turn differs with the part that is switched on."""
+
+
+def expected(name: str) -> tuple[str, ...]:
+    """The cases that are right for a config of this name."""
+    return OVERFITS if name.startswith("lab2/") else SHOWS.get(name, ("healthy",))
+
+
+def names(folders: list[str]) -> list[str]:
+    """The configs to check: whole laboratories, and the two of the top folder that train in seconds."""
+    laboratories = [path for folder in folders for path in sorted((CONFIGS / folder).glob("*.yaml"))]
+    return [*(str(path.relative_to(CONFIGS).with_suffix("")) for path in laboratories), "quickstart", "smoke"]
+
+
+def case_of(job: tuple[str, int]) -> tuple[str, int, str, str]:
+    """Train a config with a seed; the case of its curves and the evidence."""
+    from mlptrain.threads import use_threads
+
+    use_threads(1)
+    from mlptrain import api
+    from mlptrain.config import load_config
+    from mlptrain.errors import DivergedError
+    from mlptrain.learning import curves_of
+    from mlptrain.reporting.diagnosis import diagnose
+    from mlptrain.reports import EpochReport, Report
+
+    name, seed = job
+    config = load_config(CONFIGS / f"{name}.yaml", [f"seed={seed}"])
+    reports: list[EpochReport] = []
+
+    def keep(report: Report) -> None:
+        if isinstance(report, EpochReport):
+            reports.append(report)
+
+    try:
+        api.train(config, on_report=keep)
+        curves = curves_of(reports)
+    except DivergedError:
+        curves = replace(curves_of(reports), diverged=len(reports) + 1)
+    found = diagnose(curves, config)
+    return name, seed, found.case, "; ".join(found.evidence)
+
+
+def main() -> int:
+    """Print a line a config and what was named wrongly."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("folders", nargs="*", default=["lab1"], help="folders of configs/; default: lab1")
+    options = parser.parse_args()
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    jobs = [(name, seed) for name in names(options.folders) for seed in seeds]
+    wrong, cases = 0, dict[str, list[str]]()
+    with ProcessPoolExecutor(options.workers) as pool:
+        for name, seed, case, evidence in pool.map(case_of, jobs):
+            cases.setdefault(name, []).append(case)
+            if case not in expected(name):
+                wrong += 1
+                print(f"{name} seed={seed}: {case}, expected {' or '.join(expected(name))}: {evidence}", flush=True)
+    for name, found in cases.items():
+        right = sum(case in expected(name) for case in found)
+        print(f"{name:<36} {' or '.join(expected(name)):<24} {right} of {len(found)}")
+    print(f"{len(jobs) - wrong} of {len(jobs)} runs named rightly")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""``mlptrain diagnose``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlptrain.cli.options import Json, NoColor, Quiet, RunsDir
+
+
+def diagnose(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or a name under --runs-dir.")],
+    runs_dir: RunsDir = Path("runs"),
+    json_output: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Say which kind of learning curve a run has, by which numbers, and what to change."""
+    from mlptrain.reporting.reporter import make_console
+    from mlptrain.reporting.runview import view_run
+    from mlptrain.reporting.verdict import render_diagnosis
+    from mlptrain.runs import find_run
+
+    view = view_run(find_run(run, runs_dir))
+    found = view.diagnosis
+    if not quiet:
+        render_diagnosis(view, make_console(sys.stderr if json_output else sys.stdout, no_color=no_color))
+    if json_output:
+        command = found.command(view.config_file)
+        print(json.dumps({"run": str(view.path), **vars(found), "title": found.title, "command": command}))

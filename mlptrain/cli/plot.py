@@ -1,0 +1,57 @@
+"""``mlptrain plot``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlptrain.cli.options import DataDir, Json, Quiet, RunsDir, Threads
+
+
+def plot(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Run or sweep folders, or names under --runs-dir.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", help="A folder, or for one picture a .png or .svg file; default: RUN/plots.", metavar="PATH"
+        ),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="png or svg.", metavar="FORMAT")] = "png",
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Only the picture of this name; may be repeated.", metavar="NAME")
+    ] = None,
+    threads: Threads = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw a run: its curves, confusion matrix, hidden units, worst mistakes and calibration; or a sweep.
+
+    Of several runs the curves are drawn together, labelled by what differs in their configs.
+    """
+    from mlptrain.extras import need
+    from mlptrain.threads import use_threads
+
+    need("matplotlib", "plots", "plot")
+    if threads is not None:
+        use_threads(threads)
+
+    from mlptrain import api
+    from mlptrain.reporting.gallery import pictures_of, write_pictures
+
+    folder, pictures = pictures_of(runs, runs_dir, data_dir or api.default_data_dir())
+    written, left_out = write_pictures(pictures, folder, output, form, only or [])
+    human = sys.stderr if json_output else sys.stdout
+    if not quiet:
+        for reason in dict.fromkeys(picture.caption for picture in left_out):
+            names = ", ".join(picture.name for picture in left_out if picture.caption == reason)
+            print(f"not drawn: {names}. {reason}", file=human)
+        for path in written:
+            print(path, file=human)
+    if json_output:
+        print(json.dumps({"run": str(folder), "pictures": [str(path) for path in written]}))

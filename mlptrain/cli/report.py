@@ -1,0 +1,41 @@
+"""``mlptrain report``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlptrain.cli.options import DataDir, Json, Quiet, RunsDir, Threads
+
+
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN|SWEEP", help="A run or sweep folder, or a name under --runs-dir.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The file; default: report.html in the folder.", metavar="PATH")
+    ] = None,
+    threads: Threads = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+    json_output: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write one self-contained HTML page: figures, diagnosis, config, environment, and how to run it again."""
+    from mlptrain.extras import need
+    from mlptrain.threads import use_threads
+
+    need("matplotlib", "plots", "report")
+    if threads is not None:
+        use_threads(threads)
+
+    from mlptrain import api
+    from mlptrain.reporting.gallery import write_report
+
+    folder, path = write_report(run, runs_dir, data_dir or api.default_data_dir(), output)
+    if not quiet:
+        print(path, file=sys.stderr if json_output else sys.stdout)
+    if json_output:
+        print(json.dumps({"run": str(folder), "report": str(path)}))

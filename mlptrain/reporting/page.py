@@ -1,0 +1,196 @@
+"""One self-contained HTML page about a run or a sweep: no script, and nothing from anywhere else."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+from mlptrain.config import dump_yaml
+from mlptrain.errors import DataError
+from mlptrain.files import reason
+from mlptrain.reporting.album import Picture, run_pictures, sweep_pictures
+from mlptrain.reporting.inline import inline_svg
+from mlptrain.reporting.runview import RunView, view_run
+from mlptrain.reporting.sweepview import SWEEP, SweepView
+from mlptrain.values import flow
+
+ROWS = 20
+
+_CSS = """
+:root{--paper:#fefefe;--ink:#1b1f24;--muted:#5c6670;--grid:#d8dde3;--card:#f4f6f8;--accent:#00598c;
+--s1:#0072b2;--s2:#d55e00;--s3:#009e73;--s4:#cc79a7;--s5:#e69f00;--s6:#56b4e9;--s7:#6b6f76;--s8:#a6761d;
+--font:system-ui,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sans-serif;color-scheme:light dark}
+@media (prefers-color-scheme:dark){:root{--paper:#14171b;--ink:#e7eaee;--muted:#a2acb6;--grid:#39414a;--card:#1d2228;
+--accent:#7cc4f0;--s1:#56b4e9;--s2:#f0803c;--s3:#3fc79d;--s6:#2f8fd0;--s7:#a5abb3;--s8:#cf9c45}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 var(--font)}
+main{max-width:1060px;margin:0 auto;padding:1rem}
+h1{font-size:1.5rem;margin:.5rem 0;overflow-wrap:anywhere}
+h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid var(--grid);padding-bottom:.2rem}
+h3{font-size:1rem;margin:0 0 .2rem}
+p{margin:.3rem 0}
+.muted,figcaption{color:var(--muted);font-size:.9rem}
+.tiles{display:flex;flex-wrap:wrap;gap:.6rem;margin:1rem 0}
+.tiles div{background:var(--card);border-radius:.5rem;padding:.5rem .9rem;flex:1 1 8rem}
+.tiles b{display:block;font-size:1.35rem}
+.verdict{background:var(--card);border-left:.3rem solid var(--accent);border-radius:.3rem;padding:.6rem 1rem}
+.verdict ul{margin:.3rem 0;padding-left:1.2rem}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:1.5rem;align-items:start}
+figure{margin:0;min-width:0}
+.drawing{overflow-x:auto}
+svg{display:block;width:100%;height:auto;margin-top:.4rem}
+svg *{stroke-linejoin:round;stroke-linecap:butt}
+pre{background:var(--card);padding:.7rem 1rem;border-radius:.4rem;overflow-x:auto;font-size:.85rem;line-height:1.45}
+pre.command{white-space:pre-wrap;overflow-wrap:anywhere}
+.scroll{overflow-x:auto}
+table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
+th,td{text-align:left;padding:.25rem .8rem .25rem 0;border-bottom:1px solid var(--grid);vertical-align:top}
+td:last-child{overflow-wrap:anywhere}
+.scroll td{white-space:nowrap}
+@media print{.figures{display:block}figure{break-inside:avoid;margin-bottom:1rem}}
+"""
+
+
+def run_page(view: RunView, data_dir: Path) -> str:
+    """The page of a run.
+
+    Raises
+    ------
+    DataError
+        The data that its model is shown on is missing.
+    """
+    return _page(str(view.path), [*_run_sections(view, data_dir)])
+
+
+def sweep_page(view: SweepView, data_dir: Path) -> str:
+    """The page of a sweep, and of its best run where that was kept."""
+    best = view.ranked[0]
+    values = ", ".join(f"{key}={flow(value)}" for key, value in best.values.items())
+    file = view.path / SWEEP
+    sections = [
+        _tiles(
+            [
+                (f"best {view.metric}", f"{best.score:.4f}"),
+                ("test accuracy of the best", _figure(best.figures.get("test_accuracy"))),
+                ("trials", f"{len(view.ranked) + len(view.lost):,}"),
+                ("without a result", f"{len(view.lost):,}"),
+            ]
+        ),
+        f"<p>Best: {escape(values)}</p>",
+        _figures("Figures", sweep_pictures(view)),
+        _leaderboard(view),
+    ]
+    if file.is_file():
+        command = f"mlptrain sweep {shlex.quote(str(file))}"
+        sections += [_heading("Run it again"), _command(command), _heading("Sweep file"), _code(_text(file))]
+    if view.best is not None:
+        sections += [_heading(f"The best trial: {view.best}"), *_run_sections(view_run(view.best), data_dir)]
+    return _page(str(view.path), sections)
+
+
+def _run_sections(view: RunView, data_dir: Path) -> Iterable[str]:
+    config, metrics, found = view.config, view.metrics, view.diagnosis
+    layers = "-".join(map(str, view.model.architecture.layers)) if view.model else f"hidden {flow(config.hidden)}"
+    summary = f"{layers} {config.activation}, {config.loss}, {config.optimizer}, on {config.dataset}"
+    yield f'<p class="muted">{escape(summary)}</p>'
+    yield _tiles(
+        [
+            ("test accuracy", _figure(metrics.get("test_accuracy"))),
+            ("test loss", _figure(metrics.get("test_loss"))),
+            ("validation accuracy", _figure(metrics.get("val_accuracy"))),
+            ("epochs", str(metrics.get("epochs", len(view.history.epochs)))),
+            ("parameters", _figure(metrics.get("parameters"), ",")),
+            ("training", _figure(metrics.get("seconds"), ".1f") + " s"),
+        ]
+    )
+    command = found.command(view.config_file)
+    evidence = "".join(f"<li>{escape(text)}</li>" for text in found.evidence)
+    tries = f"<p>Try:</p>{_command(command)}" if command else "<p>Nothing needs to change.</p>"
+    yield f'{_heading("Diagnosis")}<div class="verdict"><b>{escape(found.title)}</b><ul>{evidence}</ul>{tries}</div>'
+    yield _figures("Figures", run_pictures(view, data_dir))
+    threads = metrics.get("threads")
+    again = f"mlptrain train {shlex.quote(view.config_file)}" + (f" --threads {threads}" if threads else "")
+    yield _heading("Run it again")
+    yield _command(again)
+    yield '<p class="muted">Elsewhere: save the config below as config.yaml and train that.</p>'
+    yield _heading("Config") + _code(dump_yaml(config))
+    yield _heading("Environment") + _environment(view)
+
+
+def _environment(view: RunView) -> str:
+    versions = view.metrics.get("versions")
+    rows = [*versions.items()] if isinstance(versions, dict) else []
+    keys = ("threads", "samples_per_second", "stopped", "data_fingerprint", "split_fingerprint")
+    rows += [(key, view.metrics[key]) for key in keys if view.metrics.get(key) is not None]
+    if not rows:
+        return "<p>The run has not ended, so nothing is known of it.</p>"
+    cells = "".join(f"<tr><th>{escape(str(key))}</th><td>{escape(str(value))}</td></tr>" for key, value in rows)
+    return f"<table>{cells}</table>"
+
+
+def _leaderboard(view: SweepView) -> str:
+    names = list(dict.fromkeys([view.metric, "test_accuracy", "seconds"]))
+    heads = "".join(f"<th>{escape(name)}</th>" for name in ("rank", "trial", *view.keys, *names))
+    lines = []
+    for trial in view.ranked[:ROWS]:
+        cells = [str(trial.rank), trial.trial, *(flow(value) for value in trial.values.values())]
+        cells += [_figure(trial.figures.get(name)) for name in names]
+        lines.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+    more = len(view.ranked) + len(view.lost) - len(lines)
+    rest = f'<p class="muted">{more:,} more in leaderboard.csv</p>' if more else ""
+    table = f'<div class="scroll"><table><tr>{heads}</tr>{"".join(lines)}</table></div>'
+    return _heading("Leaderboard") + table + rest
+
+
+def _figures(title: str, pictures: Sequence[Picture]) -> str:
+    """The pictures, each with title and caption; those that cannot be drawn say why, once for all alike."""
+    drawn = [
+        f"<figure><h3>{escape(picture.title)}</h3><figcaption>{escape(picture.caption)}</figcaption>"
+        f'<div class="drawing">{inline_svg(picture.draw, picture.name, picture.title)}</div></figure>'
+        for picture in pictures
+        if picture.draw is not None
+    ]
+    reasons = dict.fromkeys(picture.caption for picture in pictures if picture.draw is None)
+    notes = "".join(f'<p class="muted">{escape(reason)}</p>' for reason in reasons)
+    return f'{_heading(title)}<div class="figures">{"".join(drawn)}</div>{notes}'
+
+
+def _heading(text: str) -> str:
+    return f"<h2>{escape(text)}</h2>"
+
+
+def _code(text: str) -> str:
+    return f"<pre>{escape(text)}</pre>"
+
+
+def _command(text: str) -> str:
+    return f'<pre class="command">{escape(text)}</pre>'
+
+
+def _tiles(tiles: Sequence[tuple[str, str]]) -> str:
+    cells = "".join(f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in tiles)
+    return f'<div class="tiles">{cells}</div>'
+
+
+def _figure(value: object, form: str = ".4f") -> str:
+    """A number of a file that people may have edited; a dash where it is none."""
+    return format(value, form) if isinstance(value, int | float) else "–"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
+
+
+def _page(title: str, sections: Sequence[str]) -> str:
+    name = escape(title)
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{name} · mlptrain</title><style>{_CSS}</style></head>\n"
+        f"<body><main><h1>{name}</h1>\n{chr(10).join(sections)}\n</main></body></html>\n"
+    )

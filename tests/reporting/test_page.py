@@ -1,0 +1,141 @@
+"""The page is well formed, whole, and refers to nothing outside itself; tools/check_page.py shows it to a browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from mlptrain.reporting.page import run_page, sweep_page
+from mlptrain.reporting.runview import view_run
+from mlptrain.reporting.sweepview import view_sweep
+from tests.reporting.figures.made import run, sweep
+
+NO_DATA = Path("no-data")
+VOID = {"meta"}
+
+
+class Reader(HTMLParser):
+    """Collects what a page refers to, its ids and its text; fails where tags do not match."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.references: list[str] = []
+        self.ids: list[str] = []
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self._take(attributes)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.add(tag)
+        self._take(attributes)
+
+    def _take(self, attributes):
+        for name, value in attributes:
+            if name == "id":
+                self.ids.append(value)
+            if name in ("src", "href", "xlink:href", "data", "action", "srcset", "poster", "background"):
+                self.references.append(value)
+            self.references += re.findall(r"url\(([^)]*)\)", value or "")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("page")
+    run(path, "a")
+    shutil.copytree(path / "runs/a", sweep(path) / "best")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_html(folder):
+    return run_page(view_run(folder / "runs/a"), NO_DATA)
+
+
+@pytest.fixture(scope="module")
+def sweep_html(folder):
+    return sweep_page(view_sweep(folder / "runs/sweep"), NO_DATA)
+
+
+def check_closed(page: str) -> Reader:
+    reader = Reader(page)
+    assert not reader.tags & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    outside = [reference for reference in reader.references if not reference.startswith(("#", "data:image/png;base64"))]
+    assert outside == []
+    assert "@import" not in page and "http" not in page and not re.search(r"\son\w+=", page)
+    assert len(reader.ids) == len(set(reader.ids))
+    inside = {reference[1:] for reference in reader.references if reference.startswith("#")}
+    assert inside <= set(reader.ids)
+    return reader
+
+
+def test_the_page_of_a_run(run_html):
+    reader = check_closed(run_html)
+    assert run_html.count("<figure>") == run_html.count("<svg") == 6
+    for text in ("Diagnosis", "not enough epochs", "mlptrain train ", "hidden: [6]", "data_fingerprint", "numpy"):
+        assert text in reader.text, text
+    assert "prefers-color-scheme:dark" in run_html and 'name="viewport"' in run_html
+
+
+def test_figures_take_the_colours_of_the_page(run_html):
+    assert "#1b1f24" not in run_html.split("</style>", 1)[1] and "var(--ink)" in run_html
+    assert "DejaVu" not in run_html.split("</style>", 1)[1]
+
+
+def test_the_page_of_a_sweep_holds_its_best_run(sweep_html):
+    reader = check_closed(sweep_html)
+    assert sweep_html.count("<svg") == 9
+    for text in (
+        "Leaderboard",
+        "2 more in leaderboard.csv",
+        "mlptrain sweep ",
+        "The best trial",
+        "hidden: [6]",
+        "0.9500",
+    ):
+        assert text in reader.text, text
+
+
+def test_a_sweep_without_file_or_best_run(folder, tmp_path):
+    path = sweep(tmp_path)
+    (path / "sweep.yaml").unlink()
+    page = sweep_page(view_sweep(path), NO_DATA)
+    check_closed(page)
+    assert "mlptrain sweep" not in page and "The best trial" not in page
+
+
+def test_what_people_name_is_escaped(folder, tmp_path):
+    hostile = tmp_path / "<script>alert(1)</script>"
+    shutil.copytree(folder / "runs/a", hostile)
+    view = view_run(hostile)
+    reader = check_closed(
+        run_page(replace(view, metrics={**view.metrics, "stopped": "<img src=x>", "seconds": None}), NO_DATA)
+    )
+    assert "<script>alert(1)" in reader.text and "img" not in reader.tags
+
+
+def test_a_run_without_a_model(folder, tmp_path):
+    shutil.copytree(folder / "runs/a", tmp_path / "b")
+    (tmp_path / "b/model.npz").unlink()
+    (tmp_path / "b/metrics.json").unlink()
+    reader = check_closed(run_page(view_run(tmp_path / "b"), NO_DATA))
+    assert "There is no model" in reader.text and "has not ended" in reader.text

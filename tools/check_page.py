@@ -1,0 +1,91 @@
+"""Look at a report in headless Chromium: ``python tools/check_page.py runs/NAME/report.html [--output FOLDER]``.
+
+Takes screenshots in light and dark and at the width of a phone, and fails (exit 1) where the page is wider than the
+phone, where it asks for anything outside itself, or where the browser reports an error. Needs Chromium on the PATH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PHONE, DESKTOP = 390, 1200
+DARK, LIGHT = 0, 1  # as Chromium counts colour schemes
+MEASURE = """<!DOCTYPE html><body style="margin:0"><iframe id="page" src="{source}"
+style="border:0;width:{width}px;height:{height}px"></iframe><pre id="result"></pre><script>
+document.getElementById("page").addEventListener("load", event => {{
+  const page = event.target.contentDocument.documentElement;
+  document.getElementById("result").textContent = JSON.stringify({{
+    width: page.scrollWidth, height: page.scrollHeight,
+    asked: event.target.contentWindow.performance.getEntriesByType("resource").map(entry => entry.name),
+    text: page.innerText.length, figures: page.querySelectorAll("svg").length}});
+}});
+</script></body>"""
+
+
+def chromium(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a headless Chromium without network."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        sys.exit("check_page: no Chromium on the PATH; apt-get install chromium")
+    common = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--allow-file-access-from-files"]
+    common += ["--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--virtual-time-budget=5000"]
+    return subprocess.run([browser, *common, *arguments], capture_output=True, text=True, timeout=120, check=True)
+
+
+def measure(page: Path, folder: Path, width: int) -> dict[str, object]:
+    """How large the page is in a window of this width, and what it asked for."""
+    wrapper = folder / f"measure-{width}.html"
+    wrapper.write_text(MEASURE.format(source=page.as_uri(), width=width, height=800), encoding="utf-8")
+    done = chromium("--dump-dom", wrapper.as_uri())
+    found = re.search(r'<pre id="result">(.*?)</pre>', done.stdout, re.DOTALL)
+    if found is None or not found[1]:
+        sys.exit(f"check_page: {page} did not load\n{done.stderr[-2000:]}")
+    errors = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    result: dict[str, object] = json.loads(found[1])
+    return {**result, "errors": errors}
+
+
+def screenshot(page: Path, folder: Path, name: str, width: int, height: int, scheme: int) -> Path:
+    """A picture of the whole page; narrow windows are frames, because Chromium's own have a smallest width."""
+    frame, target = folder / f"frame-{name}.html", folder / f"{name}.png"
+    style = f"border:0;width:{width}px;height:{height}px"
+    frame.write_text(f'<body style="margin:0"><iframe src="{page.as_uri()}" style="{style}"></iframe>')
+    size = f"--window-size={max(width, 500)},{height}"
+    chromium(f"--screenshot={target}", size, f"--blink-settings=preferredColorScheme={scheme}", frame.as_uri())
+    return target
+
+
+def main() -> int:
+    """Check a page and say where its screenshots are."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("page", type=Path)
+    parser.add_argument("--output", type=Path, help="folder for the screenshots; default: a temporary one")
+    options = parser.parse_args()
+    folder = (options.output or Path(tempfile.mkdtemp(prefix="check-page-"))).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    page, complaints = options.page.resolve(), []
+    for width in (PHONE, DESKTOP):
+        found = measure(page, folder, width)
+        print(f"{width} px: {found}")
+        if found["width"] != width:
+            complaints.append(f"at {width} px the page is {found['width']} px wide")
+        complaints += [f"asks for {name}" for name in found["asked"] if not str(name).startswith("data:")]  # type: ignore[attr-defined]
+        complaints += [str(error) for error in found["errors"]]  # type: ignore[attr-defined]
+        schemes = {"light": LIGHT, "dark": DARK}
+        for scheme, code in schemes.items():
+            height = min(int(str(found["height"])), 16000)
+            print(screenshot(page, folder, f"{width}-{scheme}", width, height, code))
+    for complaint in complaints:
+        print(complaint, file=sys.stderr)
+    return int(bool(complaints))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
