@@ -69,12 +69,13 @@ def train(
     time_limit: float | None = None,
     start: Model | None = None,
     on_report: Callable[[Report], object] = lambda report: None,
+    watch: Callable[[Trainer], object] = lambda trainer: None,
 ) -> TrainResult:
     """Train a network: epochs with validation, the test part once at the end.
 
     With ``run`` (its folder's name under ``runs_dir``) or ``name`` (a stem: the run is ``name-NNN``) the run is
     kept in a folder; with neither nothing is written. ``on_report`` is called with every report as it comes;
-    ``time_limit`` is in seconds.
+    ``time_limit`` is in seconds. ``watch`` is called with the trainer before it trains (``Profiler.watch``).
 
     ``resume`` goes on with ``run`` from its checkpoint, to the same model as if it had never been interrupted; it
     starts a run that is not there, and gives the result of a complete one. ``force`` goes on with another config or
@@ -113,6 +114,7 @@ def train(
         checkpoint = begin(folder, trainer, job.origin, resume=resume, force=force)
         resumed = checkpoint if checkpoint.history or checkpoint.state["step"] else None
         on_report(job.describe(str(folder.path) if folder else "not kept", resumed))
+        watch(trainer)
         how = "" if folder is None else f"; go on with: {_resume_command(folder, runs_dir, data_dir)}"
         outcome, history = drive(trainer, folder, checkpoint, time_limit, on_report, how)
         del trainer

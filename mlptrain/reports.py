@@ -91,4 +91,29 @@ class RunEnd:
     stopped: str | None
 
 
+@dataclass(frozen=True)
+class Profile:
+    """Where the time of training went: ``phases`` in seconds, which make up ``seconds``, validation included.
+
+    ``operations`` are the additions and multiplications of the training steps' matrix products, ``peak`` those that
+    large products reach a second on the same threads.
+    """
+
+    phases: dict[str, float]
+    seconds: float
+    operations: int
+    peak: float
+
+    @property
+    def speed(self) -> float:
+        """Operations a second within the products."""
+        spent = self.phases.get("products", 0.0)
+        return self.operations / spent if spent else 0.0
+
+    @property
+    def share_of_peak(self) -> float:
+        """What all of training reached of the peak."""
+        return self.operations / (self.seconds * self.peak) if self.seconds else 0.0
+
+
 Report = RunStart | Progress | EpochReport | RunEnd

@@ -23,7 +23,8 @@ ROWS = (
     "datasets",
     "engine",
     "graph expression",
-    "batching npz model handwriting prediction evaluation stack patience members footprint trainer lrfind inspection",
+    "batching npz model handwriting prediction evaluation stack patience members footprint trainer lrfind inspection "
+    "profiling",
     "sweeps",
     "history learning",
     "runs checkpoint saver",
@@ -61,6 +62,7 @@ LIBRARIES = {
             "job",
             "inspection",
             "export",
+            "profiling",
             "reporting",
             "api",
         )

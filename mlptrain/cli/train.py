@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +37,7 @@ def train(
     log_every: Annotated[
         int, typer.Option("--log-every", min=1, help="Plain output every Nth epoch and the last.", metavar="N")
     ] = 1,
+    profile: Annotated[bool, typer.Option("--profile", help="Show where the time of training went.")] = False,
     threads: Threads = None,
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
@@ -52,7 +54,9 @@ def train(
     from mlptrain import api
     from mlptrain.errors import AccuracyError
     from mlptrain.learning import curves_of
+    from mlptrain.profiling import Profiler
     from mlptrain.reporting.diagnosis import diagnose
+    from mlptrain.reporting.profile import render_profile
     from mlptrain.reporting.reporter import make_reporter, show
     from mlptrain.reporting.verdict import verdict_line
     from mlptrain.runs import check_claimable
@@ -67,6 +71,7 @@ def train(
         job = api.prepare(config, data_dir=data_dir, start=model)
         show(reporter, job.describe(run or f"{config_file.stem}-NNN"))
         return
+    profiler = Profiler() if profile else None
     try:
         result = api.train(
             config,
@@ -80,6 +85,7 @@ def train(
             time_limit=time_limit,
             start=model,
             on_report=partial(show, reporter),
+            watch=profiler.watch if profiler else lambda trainer: None,
         )
     except Interrupted as error:
         if threads is None or "--resume" not in str(error):
@@ -87,11 +93,14 @@ def train(
         raise Interrupted(error.signal, f"{error} --threads {threads}") from None
     finally:
         reporter.close()
+    timed = None if profiler is None else profiler.profile()
+    if timed is not None and not quiet:
+        render_profile(timed, human)
     if not quiet:
         found = diagnose(curves_of(result.history), config, len(result.model.class_names))
         print(verdict_line(found, result.folder), result.folder, sep="\n", file=human)
     if json_output:
-        print(json.dumps(result.metrics))
+        print(json.dumps(result.metrics | ({} if timed is None else {"profile": asdict(timed)})))
     accuracy = result.metrics["test_accuracy"]
     if min_accuracy is not None and accuracy < min_accuracy:
         raise AccuracyError(f"{result.folder}: test accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")

@@ -1,7 +1,8 @@
 """Batch normalisation of weighted inputs, and its running statistics (Ioffe & Szegedy 2015).
 
-Arrays are ``(K, units, batch)``; a statistic is ``(K, units, 1)``. The layer's bias is the shift β, so that a
-layer has weights, biases and gains γ: y = γ ẑ + β with ẑ = (z − mean) / √(variance + ε).
+Arrays are ``(K, units, batch)``, or ``(units, batch)`` of a single network; a statistic is ``(K, units, 1)`` or
+``(units, 1)``. The layer's bias is the shift β, so that a layer has weights, biases and gains γ: y = γ ẑ + β with
+ẑ = (z − mean) / √(variance + ε).
 """
 
 from __future__ import annotations
@@ -30,11 +31,10 @@ class BatchNorm:
         running_variance: np.ndarray,
         batch_size: int,
     ) -> None:
-        members, units, _ = gains.shape
         self.gains, self.shifts = gains, shifts
         self.running_mean, self.running_variance = running_mean, running_variance
         self.batch_size = batch_size
-        self.normalized = np.empty((members, units, batch_size), gains.dtype)
+        self.normalized = np.empty((*gains.shape[:-1], batch_size), gains.dtype)
         self.inverse = np.empty_like(gains)
         self.ones = np.ones((batch_size, 1), gains.dtype)
         self._column = np.empty_like(gains)

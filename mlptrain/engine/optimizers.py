@@ -269,10 +269,13 @@ class Optimizer:
         return dtype.type(values[0]) if self._uniform else values.astype(dtype).reshape(-1, 1, 1)
 
     def delta_scale(self, rates: np.ndarray, batch_size: int) -> Any:
-        """What the output delta of a batch is to be multiplied by, for learning rates ``(K,)``."""
+        """What the output delta of a batch is to be multiplied by, ``(K, 1, 1)`` or one number for one network.
+
+        ``rates`` are the learning rates ``(K,)``.
+        """
         scale = (rates if self.rule.linear else np.ones_like(rates)) / batch_size
-        dtype = self.network.dtype
-        return dtype.type(scale[0]) if len(scale) == 1 else scale.astype(dtype).reshape(-1, 1, 1)
+        scale = scale.astype(self.network.dtype)
+        return scale.reshape(()) if len(scale) == 1 else scale.reshape(-1, 1, 1)
 
     def update(self, rates: np.ndarray) -> None:
         """Make a step at learning rates ``(K,)`` from the gradients that the backward pass left."""

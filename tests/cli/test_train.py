@@ -46,6 +46,17 @@ def test_quiet_prints_nothing(mlptrain, tiny):
     assert (result.code, result.out, result.err) == (0, "", "")
 
 
+def test_profile_shows_where_the_time_went(mlptrain, tiny):
+    result = mlptrain("train", tiny, "--profile")
+    lines = result.out.splitlines()
+    assert any(line.startswith("  products ") for line in lines) and "GFLOP/s" in result.out
+    assert lines[-1] == "runs/tiny-001"
+    quiet = mlptrain("train", tiny, "--profile", "--quiet", "--json")
+    profile = json.loads(quiet.out)["profile"]
+    assert sum(profile["phases"].values()) == pytest.approx(profile["seconds"]) and quiet.err == ""
+    assert "profile" not in json.loads(mlptrain("train", tiny, "-q", "--json").out)
+
+
 def test_plain_lines_hold_no_escapes(mlptrain, tiny, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     result = mlptrain("train", tiny)

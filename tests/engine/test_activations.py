@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -18,14 +19,14 @@ def applied(name: str, *values: float, dtype: str = "float64") -> np.ndarray:
     return z
 
 
-def slopes(name: str, *values: float, dtype: str = "float64") -> np.ndarray:
-    """The derivative as the training step gets it: from the output, or from a copy of z."""
+def slopes(name: str, *values: float, dtype: str = "float64", above: Sequence[float] = (1,)) -> np.ndarray:
+    """The derivative as the training step gets it, from the output or from a copy of z, times ``above``."""
     activation = ACTIVATIONS[name]
-    z = np.array(values, dtype)
-    seen = applied(name, *values, dtype=dtype) if activation.from_output else z.copy()
-    delta = np.ones_like(z)
+    a = np.array(values, dtype)
+    z, delta, scratch = a.copy(), np.ones_like(a) * np.array(above, dtype), np.full_like(a, np.nan)
     with np.errstate(over="ignore"):
-        activation.backward(delta, seen, np.full_like(z, np.nan))
+        activation.apply(a, scratch)
+        activation.backward(delta, a if activation.from_output else z, scratch)
     return delta
 
 
@@ -98,11 +99,8 @@ def test_slopes_agree_with_central_differences(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_backward_multiplies_the_gradient_from_above(name):
-    activation = ACTIVATIONS[name]
     z = np.array([-0.7, 0.4])
-    delta = np.array([8.0, -3.0])
-    activation.backward(delta, applied(name, *z) if activation.from_output else z.copy(), np.empty(2))
-    np.testing.assert_allclose(delta, slopes(name, *z) * [8, -3], rtol=1e-14)
+    np.testing.assert_allclose(slopes(name, *z, above=[8, -3]), slopes(name, *z) * [8, -3], rtol=1e-14)
 
 
 # Value and slope at z = −1e4, −100, 100 and 1e4.

@@ -1,0 +1,71 @@
+"""Measure mlptrain beside its peers and write RESULTS.md and its pictures.
+
+    python -m benchmarks [--quick] [--only PART ...] [--data-dir DIR] [--threads N] [--output DIR]
+
+PART is networks, stacks, whole, options, growth or startup. Each contestant runs in a process of its own, all on the
+same machine, threads and images, in turn. `pip install -e '.[bench]'` brings the peers; who is missing is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from benchmarks import epochs, processes
+from benchmarks.picture import draw
+from benchmarks.report import Section, machine
+from mlptrain.threads import available_cores
+
+PARTS = ("networks", "stacks", "whole", "options", "growth", "startup")
+
+
+def main() -> None:
+    """Read the options, measure part by part, and write what has been measured after each."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer images and repeats")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--data-dir", type=Path, help="where MNIST lies; default: MLPTRAIN_DATA_DIR, else data")
+    parser.add_argument("--threads", type=int, default=available_cores(), help="default: all cores")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, metavar="DIR", help="default: benchmarks")
+    options = parser.parse_args()
+    data_dir = options.data_dir or Path(os.environ.get("MLPTRAIN_DATA_DIR") or "data")
+    there = (data_dir / "mnist").is_dir()
+    setting = epochs.Setting(options.quick, options.threads, data_dir)
+    header = [
+        "# Speed",
+        f"Written by `python -m benchmarks{' --quick' if options.quick else ''}`: {machine(available_cores())}.",
+        f"Every contestant may use {options.threads} threads. × is how many times as long as mlptrain a peer takes.",
+    ]
+    if options.quick:
+        header.append("A quick run: few images and repeats, so its figures are rough.")
+    sections: list[Section] = []
+    began = time.perf_counter()
+    for part in [part for part in PARTS if part in options.only]:
+        if part in ("networks", "stacks"):
+            section, times = (epochs.networks if part == "networks" else epochs.stacks)(setting)
+            if find_spec("matplotlib"):
+                name = f"{part}.svg"
+                draw(times, options.output / name, machine(available_cores()))
+                section.notes.insert(0, f"![{section.title}]({name})")
+            else:
+                section.left_out.append("matplotlib is not installed: no picture.")
+        elif part in ("options", "growth"):
+            section = (epochs.options if part == "options" else epochs.growth)(setting)
+        elif part == "whole":
+            if not there:
+                print("whole: no MNIST in the data folder, left out; run `mlptrain download` first")
+                continue
+            section = processes.whole(setting, data_dir)
+        else:
+            section = processes.startup(setting, data_dir if there else None)
+        sections.append(section)
+        print(f"{section.markdown()}\n({part}: {time.perf_counter() - began:.0f} s so far)\n", flush=True)
+        text = "\n\n".join(header) + "\n\n" + "\n".join(section.markdown() for section in sections)
+        (options.output / "RESULTS.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""Epochs beside the peers: single networks, stacks, options of the engine, and how an epoch grows."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.contestants import (
+    BARE_TORCH,
+    COMPILED_TORCH,
+    CONTESTANTS,
+    JAX,
+    KERAS,
+    NAIVE,
+    OURS,
+    PRODUCTS,
+    SKLEARN,
+    TORCH,
+)
+from benchmarks.report import Section, ratio, seconds
+from benchmarks.work import CASES, Case
+from benchmarks.worker import Entry, Field, installed
+
+QUICK = 6_400
+"""Images of an epoch with ``--quick``: whole batches again."""
+
+SMALL = 20_000_000
+"""Multiply-adds of a step's largest product below which a second thread may cost more than it brings."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How thorough a run is, and on what."""
+
+    quick: bool
+    threads: int
+    data_dir: Path | None
+
+    @property
+    def repeats(self) -> int:
+        """Epochs counted."""
+        return 2 if self.quick else 5
+
+    def case(self, case: Case) -> Case:
+        """The case with as many images as this run takes."""
+        return replace(case, images=min(case.images, QUICK)) if self.quick else case
+
+
+Times = dict[str, list[float]]
+
+
+def fastest(measured: dict[Entry, list[float]]) -> dict[str, tuple[int, list[float]]]:
+    """Of each contestant the number of threads on which it was faster, and its seconds."""
+    best: dict[str, tuple[int, list[float]]] = {}
+    for entry, values in measured.items():
+        if entry.name not in best or statistics.median(values) < statistics.median(best[entry.name][1]):
+            best[entry.name] = entry.threads, values
+    return best
+
+
+def entries(case: Case, names: Sequence[str], setting: Setting) -> list[Entry]:
+    """Each contestant on all threads and, where its products are small, on one as well.
+
+    Only those whose every product is a call of its own can gain by one; a compiled epoch is what it is.
+    """
+    small = case.batch * case.members * case.layers[0] * case.layers[1] < SMALL
+    several = (OURS, PRODUCTS, NAIVE, TORCH, BARE_TORCH) if small else ()
+    both = sorted({1, setting.threads})
+    return [
+        Entry(name, count)
+        for name in names
+        if installed(name)
+        for count in (both if name in several else [setting.threads])
+    ]
+
+
+def compete(
+    case: Case, names: Sequence[str], setting: Setting
+) -> tuple[dict[str, tuple[int, list[float]]], dict[str, float], list[str]]:
+    """Seconds of each contestant at its better thread count, seconds of its first epoch, and what failed."""
+    with Field(setting.case(case), entries(case, names, setting), setting.data_dir) as field:
+        best = fastest(field.measure(setting.repeats))
+        firsts = {entry.name: worker.first or 0.0 for entry, worker in field.workers.items()}
+        return best, firsts, field.failures
+
+
+def absent(names: Sequence[str]) -> list[str]:
+    """A line for each contestant whose library is missing."""
+    return [f"{name} is not installed and left out." for name in names if not installed(name)]
+
+
+PEERS = (NAIVE, TORCH, BARE_TORCH, COMPILED_TORCH, JAX, SKLEARN, KERAS)
+
+
+def networks(setting: Setting) -> tuple[Section, dict[str, Times]]:
+    """The five networks beside every peer; also the seconds an epoch, for the picture."""
+    section = Section(
+        "Single networks",
+        [
+            "Seconds an epoch of mlptrain, with its loss and accuracy; its share of the speed of the products alone; "
+            "and how many times as long each peer takes. In brackets the threads, of 1 and all, on which it is faster. "
+            "JAX's compiling and the peers' first epochs are not counted: they stand in brackets after the ratio.",
+            f"Median of {setting.repeats}, contestants in turn, ratios pair by pair. PyTorch keeps the same figures as "
+            "mlptrain; bare, none. The large networks train on a part of the images.",
+        ],
+        ("network", "batch", "images", "mlptrain s", "products alone s", "share", *(f"{peer} ×" for peer in PEERS)),
+        left_out=absent(PEERS),
+    )
+    times: dict[str, Times] = {}
+    for case in CASES:
+        # Compiling takes PyTorch half a minute and more; it is shown where it could help.
+        names = [name for name in CONTESTANTS if name != COMPILED_TORCH or (case is CASES[2] and not setting.quick)]
+        best, firsts, failures = compete(case, names, setting)
+        threads, ours = best[OURS]
+
+        def cell(peer: str, best: dict[str, tuple[int, list[float]]] = best, ours: list[float] = ours) -> str:
+            return f"{ratio(best[peer][1], ours):.2f} ({best[peer][0]})" if peer in best else "-"
+
+        cells = [cell(peer) for peer in PEERS]
+        for place, peer in enumerate(PEERS):
+            if peer in (JAX, COMPILED_TORCH) and peer in best:
+                cells[place] += f" [{firsts[peer]:.1f} s]"
+        size = setting.case(case)
+        alone_threads, alone = best[PRODUCTS]
+        figures = [f"{seconds(ours)} ({threads})", f"{seconds(alone)} ({alone_threads})", f"{ratio(alone, ours):.0%}"]
+        section.rows.append([size.name, str(size.batch), f"{size.images:,}", *figures, *cells])
+        section.left_out += failures
+        times[f"{size.name}\nbatch {size.batch}"] = {name: values for name, (_, values) in best.items()}
+    return section, times
+
+
+STACKED = (PRODUCTS, JAX, TORCH)
+
+
+def stacks(setting: Setting) -> tuple[Section, dict[str, Times]]:
+    """K networks side by side."""
+    section = Section(
+        "Stacks",
+        [
+            "K networks of one shape on the same batches that differ in rate and seed: mlptrain as one stack and one "
+            "after another; how many times longer the latter takes, and the same of the products alone, which is the "
+            "most that there is to gain; its share of the stack's products alone; JAX's `vmap` and PyTorch one after "
+            "another. Sigmoid units, batch 64. Each at its faster number of threads.",
+        ],
+        (
+            "network",
+            "K",
+            "stack s",
+            "in turn ×",
+            "products in turn ×",
+            "share of products",
+            "JAX vmap ×",
+            "PyTorch in turn ×",
+        ),
+        left_out=absent(STACKED),
+    )
+    times: dict[str, Times] = {}
+    for hidden, members in [(15, 16), (30, 1), (30, 4), (30, 16), (30, 64), (128, 16)]:
+        if setting.quick and members * hidden > 16 * 30:
+            continue
+        images = 12_800 if members * hidden > 500 else 24_320
+        case = setting.case(Case((784, hidden, 10), "sigmoid", 64, images, members))
+        single = replace(case, members=1)
+        with (
+            Field(case, entries(case, (OURS, *STACKED), setting), setting.data_dir) as field,
+            Field(single, entries(single, [OURS, PRODUCTS], setting), setting.data_dir) as one,
+        ):
+            measured = {name: values for name, (_, values) in fastest(field.measure(setting.repeats)).items()}
+            alone = {name: values for name, (_, values) in fastest(one.measure(setting.repeats)).items()}
+            section.left_out += field.failures
+        ours = measured[OURS]
+        others = [f"{ratio(measured[name], ours):.2f}" if name in measured else "-" for name in (JAX, TORCH)]
+        in_turn = [
+            f"{members * statistics.median(alone[name]) / statistics.median(measured[name]):.2f}"
+            for name in (OURS, PRODUCTS)
+        ]
+        share = f"{ratio(measured[PRODUCTS], ours):.0%}"
+        section.rows.append([case.name, str(members), seconds(ours), *in_turn, share, *others])
+        times[f"{members} × {case.name}"] = measured
+    return section, times
+
+
+def _variants(base: Case) -> Iterator[tuple[str, Case]]:
+    for text, options in (
+        ("sgd", {}),
+        ("momentum", {"optimizer": "momentum"}),
+        ("rmsprop", {"optimizer": "rmsprop", "learning_rate": 0.001}),
+        ("adam", {"optimizer": "adam", "learning_rate": 0.001}),
+        ("adamw", {"optimizer": "adamw", "learning_rate": 0.001}),
+        ("sgd, batch_norm", {"batch_norm": True}),
+        ("sgd, dropout 0.5", {"dropout": 0.5}),
+        ("sgd, ema 0.999", {"ema": 0.999}),
+        ("sgd, l2", {"l2": 1e-4}),
+    ):
+        yield text, replace(base, options=tuple(options.items()))
+
+
+def options(setting: Setting) -> Section:
+    """What optimisers, batch normalisation and dropout cost over plain SGD."""
+    section = Section(
+        "What options cost",
+        [f"784-128-10, batch 64: an epoch as a multiple of plain SGD's, on {setting.threads} threads, in turn."],
+        ("options", "s an epoch", "× sgd"),
+    )
+    variants = [(text, setting.case(case)) for text, case in _variants(CASES[2])]
+    fields = [Field(case, [Entry(OURS, setting.threads)], setting.data_dir) for _, case in variants]
+    try:
+        workers = [next(iter(field.workers.values())) for field in fields]
+        for worker in workers:
+            worker.epoch()
+        measured = [[worker.epoch() for worker in workers] for _ in range(setting.repeats)]
+        for index, (text, _) in enumerate(variants):
+            values = [row[index] for row in measured]
+            base = [row[0] for row in measured]
+            section.rows.append([text, seconds(values), f"{ratio(values, base):.2f}"])
+    finally:
+        for field in fields:
+            field.__exit__(None, None, None)
+    return section
+
+
+def growth(setting: Setting) -> Section:
+    """How an epoch grows with hidden size, batch, data and threads."""
+    section = Section(
+        "How an epoch grows",
+        ["From 784-128-10, relu, batch 64, one thing at a time; K is in the table of stacks."],
+        ("what", "value", "threads", "mlptrain s", "µs an image", "share of products"),
+    )
+    base, all_threads = CASES[2], setting.threads
+    grown = [("hidden", size, replace(base, layers=(784, size, 10)), all_threads) for size in (16, 64, 256, 1024)]
+    grown += [("batch", size, replace(base, batch=size), all_threads) for size in (1, 10, 64, 256, 1280)]
+    grown += [
+        ("images", size, replace(base, images=size), all_threads)
+        for size in (6_400, 25_600, 48_640)[: 1 if setting.quick else 3]
+    ]
+    grown += [("threads", count, base, count) for count in sorted({1, all_threads})]
+    for what, value, case, threads in grown:
+        if what in ("hidden", "batch"):
+            case = replace(case, images=QUICK if value == 1 else 2 * QUICK)
+        case = setting.case(case)
+        with Field(case, [Entry(OURS, threads), Entry(PRODUCTS, threads)], setting.data_dir) as field:
+            measured = {entry.name: values for entry, values in field.measure(setting.repeats).items()}
+        each = f"{statistics.median(measured[OURS]) / case.images * 1e6:.2f}"
+        share = f"{ratio(measured[PRODUCTS], measured[OURS]):.0%}"
+        section.rows.append([what, f"{value:,}", str(threads), seconds(measured[OURS]), each, share])
+    return section

@@ -1,0 +1,65 @@
+"""What a part of the benchmark says: tables with notes, and how ratios are taken."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Section:
+    """A table with a title, the notes above it, and what was left out or failed below."""
+
+    title: str
+    notes: list[str]
+    header: tuple[str, ...]
+    rows: list[list[str]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        """As Markdown."""
+        lines = [list(self.header), ["---", *["---:"] * (len(self.header) - 1)], *self.rows]
+        table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+        below = "".join(f"\n{line}\n" for line in self.left_out)
+        return f"## {self.title}\n\n" + "\n\n".join(self.notes) + f"\n\n{table}{below}"
+
+
+def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
+    """The median of the ratios of neighbours, so that a machine that slows down slows both."""
+    return statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
+
+
+def seconds(values: Sequence[float]) -> str:
+    """The median, to three digits."""
+    return f"{statistics.median(values):#.3g}".rstrip(".")
+
+
+def processor() -> str:
+    """The processor's name, where the system says it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def version(package: str) -> str | None:
+    """The installed version of a package, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def machine(cores: int) -> str:
+    """Machine, versions and date in one line."""
+    packages = ("mlptrain", "numpy", "torch", "jax", "scikit-learn", "keras", "tensorflow")
+    versions = ", ".join(f"{name} {found}" for name in packages if (found := version(name)))
+    return (
+        f"{processor()}, {cores} {'core' if cores == 1 else 'cores'}, {platform.system()} {platform.machine()}; "
+        f"Python {platform.python_version()}, {versions}; {datetime.date.today().isoformat()}"
+    )
