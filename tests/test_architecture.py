@@ -18,7 +18,7 @@ HOME = Path(mlptrain.__file__).parent
 
 ROWS = (
     "errors reports",
-    "files threads memory streams",
+    "files lock signals threads memory streams",
     "values yamlfile overrides config complaints pending sharing",
     "datasets",
     "engine",
@@ -32,7 +32,7 @@ ROWS = (
 """Modules and packages below mlptrain, the most basic first. The package itself stands above them all: it only
 holds the version, and imports what it offers when it is asked for it."""
 
-WITHOUT_NUMPY = ("errors", "reports", "files", "threads", "memory", *ROWS[2].split())
+WITHOUT_NUMPY = ("errors", "reports", "files", "lock", "signals", "threads", "memory", *ROWS[2].split())
 
 LIBRARIES = {
     "numpy": {
