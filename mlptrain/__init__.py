@@ -16,14 +16,16 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from mlptrain.api import evaluate, load_dataset, load_model, train
     from mlptrain.config import load_config
+    from mlptrain.sweeps.session import sweep
 
-__all__ = ["__version__", "evaluate", "load_config", "load_dataset", "load_model", "train"]
+__all__ = ["__version__", "evaluate", "load_config", "load_dataset", "load_model", "sweep", "train"]
 
 _HOMES = {
     "evaluate": "mlptrain.api",
     "load_config": "mlptrain.config",
     "load_dataset": "mlptrain.api",
     "load_model": "mlptrain.api",
+    "sweep": "mlptrain.sweeps.session",
     "train": "mlptrain.api",
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import platform
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ import numpy as np
 from mlptrain import __version__
 from mlptrain.batching import batch_size_of
 from mlptrain.config import Config, plain_values
-from mlptrain.datasets.dataset import Dataset
+from mlptrain.datasets.dataset import Dataset, default_data_dir
 from mlptrain.datasets.dataset import load_dataset as _load_dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.engine.network import Architecture
@@ -40,11 +39,6 @@ from mlptrain.threads import configured_threads
 from mlptrain.trainer import Trainer
 
 PARTS = ("train", "validation", "test", "all")
-
-
-def default_data_dir() -> Path:
-    """The data folder where none is named: ``MLPTRAIN_DATA_DIR``, else ``data``."""
-    return Path(os.environ.get("MLPTRAIN_DATA_DIR") or "data")
 
 
 def load_dataset(name: str = "sample", *, data_dir: str | Path | None = None) -> Dataset:

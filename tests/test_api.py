@@ -97,7 +97,7 @@ def test_load_dataset(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="environment"):
         mlptrain.load_dataset("mnist")
     monkeypatch.setenv("MLPTRAIN_DATA_DIR", "")
-    assert api.default_data_dir() == Path("data")
+    assert default_data_dir() == Path("data")
 
 
 # ---- train in memory ---------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any
 
 from mlptrain.errors import UsageError
@@ -13,6 +14,18 @@ from mlptrain.sweeps.worker import run_task
 from mlptrain.threads import VARIABLES
 
 CONNECT_SECONDS = 15
+
+
+def check_installed() -> None:
+    """Say how to install Dask where it is not.
+
+    Raises
+    ------
+    UsageError
+        It is not installed.
+    """
+    if find_spec("distributed") is None:
+        raise UsageError("--executor dask needs Dask; install it with: pip install 'mlptrain[dask]'")
 
 
 class Cluster:
@@ -24,17 +37,13 @@ class Cluster:
     Raises
     ------
     UsageError
-        Dask is not installed, or nothing answers at ``scheduler``.
+        Nothing answers at ``scheduler``.
     """
 
     def __init__(self, scheduler: str | None, workers: int | None, threads: int) -> None:
-        try:
-            import dask
-            from distributed import Client, LocalCluster
-        except ImportError:
-            raise UsageError(
-                "--executor dask needs Dask; install it with: pip install 'mlptrain[dask]'"
-            ) from None
+        import dask
+        from distributed import Client, LocalCluster
+
         self._local: Any = None
         self._limit = workers
         if scheduler is None:

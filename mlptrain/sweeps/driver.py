@@ -62,7 +62,7 @@ class Driver:
             raise DataError(f"{folder.journal}: is the journal of another sweep; choose another --run")
         self._wave = 0
         self._running: dict[int, _Stack] = {}
-        self._total = 0
+        self.total = 0
 
     def run(self) -> Generator[SweepReport, None, SweepEnd]:
         """Train what has not been trained; the last report is returned as well.
@@ -103,7 +103,7 @@ class Driver:
         if points is not None and self.shard is not None:
             points = len(range(self.shard[0] - 1, points, self.shard[1]))
         trials = None if points is None else points * spec.repeat
-        self._total = trials or 0
+        self.total = trials or 0
         return SweepStart(
             str(self.folder.path),
             spec.base_path,
@@ -154,7 +154,7 @@ class Driver:
         """Train the stacks of a wave, those that were interrupted first."""
         plan = self._plan(wave, journal)
         trials = {trial.number: trial for trial in wave.trials}
-        self._total = max(self._total, len(self.record.results) + len(trials))
+        self.total = max(self.total, len(self.record.results) + len(trials))
         stacks = [_Stack(stack, tuple(trials[number] for number in stack.trials)) for stack in plan.stacks]
         open_ = [s for s in stacks if any(self.record.result(trial, self._wave) is None for trial in s.trials)]
         waiting = deque(sorted(open_, key=lambda stack: stack.plan.number not in self.record.started))
@@ -178,7 +178,7 @@ class Driver:
                         yield from self._lost(stack, event, waiting, journal)
                 if self._stopped:
                     return
-            yield Advance(self._progress(wave), self._total)
+            yield Advance(self._progress(wave), self.total)
 
     def _plan(self, wave: Wave, journal: Journal) -> Plan:
         """The plan of this wave: the journal's, or a new one that goes there before anything is trained."""
@@ -267,7 +267,7 @@ class Driver:
             yield TrialEnd(result, number, board)
 
     def _needed(self, results: Mapping[int, Result]) -> set[int]:
-        """The trials whose run folders may still be wanted: the best one's, and those of points with repeats to come."""
+        """The trials whose run folders may be wanted: the best one's, and those of points with repeats to come."""
         points: dict[int, list[Result]] = {}
         for result in results.values():
             points.setdefault(result.point, []).append(result)

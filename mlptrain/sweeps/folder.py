@@ -153,7 +153,9 @@ class SweepFolder:
 
     def runs(self, best: Result | None) -> dict[int, str]:
         """The run folders that are there, by trial: ``best/``, and with ``keep: all`` those of ``trials/``."""
-        found = {} if best is None or not (self.path / BEST / METRICS).is_file() else {best.trial: str(self.path / BEST)}
+        found = (
+            {} if best is None or not (self.path / BEST / METRICS).is_file() else {best.trial: str(self.path / BEST)}
+        )
         if self.keep == "all" and (self.path / TRIALS).is_dir():
             names = (path for path in (self.path / TRIALS).iterdir() if path.name.isdecimal())
             found |= {int(path.name): str(path) for path in names if (path / METRICS).is_file()}

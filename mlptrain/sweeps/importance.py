@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
@@ -21,9 +22,7 @@ EXPLANATION = (
 )
 
 
-def importances(
-    keys: Sequence[str], trials: Iterable[tuple[Mapping[str, Any], float]]
-) -> dict[str, float] | None:
+def importances(keys: Sequence[str], trials: Iterable[tuple[Mapping[str, Any], float]]) -> dict[str, float] | None:
     """By key the share from 0 to 1, largest first; None with too few trials or where all are equally good.
 
     R² = 1 - Σ within / Σ total, adjusted for the g groups of n trials that it is taken over:
@@ -56,7 +55,7 @@ def _groups(pairs: list[tuple[Any, float]]) -> list[list[float]]:
     if numbers and len({value for value, _ in pairs}) > BINS:
         ordered = sorted(pairs, key=lambda pair: pair[0])
         bounds = [round(len(ordered) * part / BINS) for part in range(BINS + 1)]
-        parts = [ordered[low:high] for low, high in zip(bounds, bounds[1:], strict=False)]
+        parts = [ordered[low:high] for low, high in pairwise(bounds)]
         return [[figure for _, figure in part] for part in parts if part]
     by_value: dict[str, list[float]] = defaultdict(list)
     for value, figure in pairs:

@@ -66,9 +66,7 @@ class Journal:
         os.close(self._descriptor)
 
     def _unwritable(self, error: OSError) -> DataError:
-        return DataError(
-            f"{self.path}: cannot be written: {reason(error)}; free space, then go on with --resume"
-        )
+        return DataError(f"{self.path}: cannot be written: {reason(error)}; free space, then go on with --resume")
 
 
 def read_journal(path: Path) -> list[Event]:

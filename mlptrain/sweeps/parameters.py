@@ -96,7 +96,9 @@ def _walk(
         nested = {inner: item for inner, item in value.items() if inner not in SPACE_KEYS}
         if wrong := next((inner for inner, item in nested.items() if not isinstance(item, dict)), None):
             known = f"the keys there are {enumerate_words(SPACE_KEYS, 'and')}"
-            raise _wrong(document, f"{at}.{wrong}", key, f"unknown key {shown(wrong)}{hint(wrong, SPACE_KEYS)}; {known}")
+            raise _wrong(
+                document, f"{at}.{wrong}", key, f"unknown key {shown(wrong)}{hint(wrong, SPACE_KEYS)}; {known}"
+            )
         if not space and not nested:
             raise _wrong(document, at, key, f"is empty; write a mapping {_EXAMPLES}")
         if space:

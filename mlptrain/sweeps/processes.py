@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from mlptrain.sweeps.executors import Advanced, Done, Event, Lost, Task
+from mlptrain.sweeps.executors import Advanced, Event, Lost, Task
 from mlptrain.sweeps.worker import run_task
 from mlptrain.threads import VARIABLES
 

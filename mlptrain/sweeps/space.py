@@ -84,7 +84,6 @@ class Interval:
         return self.nearest(rng.uniform(self.low, self.high))
 
 
-
 Parameter = Choice | Interval
 
 

@@ -19,9 +19,9 @@ from mlptrain.trainer import Trainer
 
 
 @lru_cache(maxsize=2)
-def _data(name: str, data_dir: str, rule: tuple[float, float, float] | str, seed: int, subset: int | None) -> tuple[
-    Dataset, Split
-]:
+def _data(
+    name: str, data_dir: str, rule: tuple[float, float, float] | str, seed: int, subset: int | None
+) -> tuple[Dataset, Split]:
     """A dataset, mapped where it is cached, and its split: kept for the next stack of this worker."""
     dataset = load_dataset(name, Path(data_dir))
     return dataset, make_split(dataset, rule, seed=seed, subset=subset)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from mlptrain.complaints import Problem, hint, problems, refusal, report
 from mlptrain.config import PositiveCount, Seed, config_from, whole
 from mlptrain.errors import ConfigError
-from mlptrain.overrides import Overrides, merge, parse_overrides
+from mlptrain.overrides import Overrides, merge
 from mlptrain.sweeps.parameters import check_values, is_space, parameters, spaces
 from mlptrain.sweeps.space import Space
 from mlptrain.sweeps.spec import METRICS, Halving, Metric, Spec
@@ -163,9 +163,7 @@ def _spec(document: Document, folder: Path, base: Document | None = None) -> Spe
     found = list(_fit(model, space, splits, metric))
     if found:
         raise ConfigError(report(found, document, _MODELS))
-    return Spec(
-        base, base_path, model.method, metric, space, model.run_cap, model.repeat, model.seed, halving
-    )
+    return Spec(base, base_path, model.method, metric, space, model.run_cap, model.repeat, model.seed, halving)
 
 
 def _named(error: ValidationError) -> Iterator[Any]:

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Generator
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from mlptrain.errors import MlptrainError
-from mlptrain.sweeps.executors import Broken, Done, Task, Trained
-
-if TYPE_CHECKING:
-    from mlptrain.config import Config
-    from mlptrain.datasets.dataset import Dataset
-    from mlptrain.datasets.split import Split
-    from mlptrain.reports import EpochReport
-    from mlptrain.trainer import Outcome, Trainer
+from mlptrain.sweeps.executors import Broken, Done, Task
 
 
 def run_task(task: Task, on_epochs: Callable[[int], object] = lambda epochs: None) -> Done | Broken:
