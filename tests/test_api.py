@@ -14,6 +14,7 @@ import pytest
 import mlptrain
 from mlptrain import api
 from mlptrain.config import Config, load_config
+from mlptrain.datasets.dataset import default_data_dir
 from mlptrain.datasets.idx import write_idx
 from mlptrain.errors import ConfigError, DataError, DivergedError, UsageError
 from mlptrain.reports import EpochReport, Progress, Report, RunEnd, RunStart

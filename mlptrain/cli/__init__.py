@@ -11,8 +11,9 @@ from typing import ParamSpec, TypeVar
 import typer
 
 import mlptrain
-from mlptrain.cli import backprop, config, download, evaluate, lrfind, train
+from mlptrain.cli import backprop, config, download, evaluate, lrfind, sweep, train
 from mlptrain.errors import MlptrainError
+from mlptrain.signals import Interrupted
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell reports a program that a closed pipe ended
 INTERRUPTED = 130  # 128 + SIGINT
@@ -53,6 +54,8 @@ def _guarded(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except BrokenPipeError as error:
             raise _Ended(CLOSED_PIPE) from error
+        except Interrupted as error:
+            raise _Ended(error.exit_code, str(error)) from error
         except KeyboardInterrupt as error:
             raise _Ended(INTERRUPTED, str(error) or "interrupted") from error
 
@@ -62,6 +65,7 @@ def _guarded(command: Callable[P, R]) -> Callable[P, R]:
 app.command("download")(_guarded(download.download))
 app.command("train")(_guarded(train.train))
 app.command("eval")(_guarded(evaluate.evaluate))
+app.command("sweep")(_guarded(sweep.sweep))
 app.command("lr-find")(_guarded(lrfind.lr_find))
 app.command("config")(_guarded(config.config))
 # Not options but the beginning of an expression: -x*y, --x.

@@ -181,11 +181,16 @@ def _collect(given: list[str], run: str | None, runs_dir: Path, *, quiet: bool, 
     from mlptrain.reporting.sweep import final_lines
     from mlptrain.sweeps.collect import collect
 
-    result = collect(given, run=run, runs_dir=runs_dir)
+    collection = collect(given, run=run, runs_dir=runs_dir)
     if not quiet:
-        for line in final_lines(result.end, 10_000, "#"):
-            print(line, file=sys.stderr if json_output else sys.stdout)
-    return result
+        human = sys.stderr if json_output else sys.stdout
+        for line in final_lines(collection.result.end, 10_000, "#"):
+            print(line, file=human)
+        if collection.missing:
+            names = ", ".join(f"{number:04d}" for number in collection.missing[:8])
+            more = ", …" if len(collection.missing) > 8 else ""
+            print(f"not there yet: {len(collection.missing)} trials, {names}{more}", file=human)
+    return collection.result
 
 
 def _finish(result: SweepResult, json_output: bool, print_key: str | None) -> None:

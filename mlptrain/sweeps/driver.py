@@ -55,7 +55,8 @@ class Driver:
         fail_fast: bool = False,
     ) -> None:
         self.spec, self.folder, self.planner = spec, folder, planner
-        self._make_executor, self._executor = executor, None
+        self._make_executor = executor
+        self._executor: Executor | None = None
         self.shard, self.fail_fast = shard, fail_fast
         self.record: Record = recall(folder.journal, read_journal(folder.journal))
         if self.record.digest not in (None, spec.digest):

@@ -130,6 +130,17 @@ class SweepFolder:
         if not (source / METRICS).is_file():
             kept = (target / METRICS).is_file() and config_key(load_run_config(target)) == best.key
             return target if kept else None
+        return self.copy_best(source)
+
+    def copy_best(self, source: Path) -> Path:
+        """Make ``best/`` a copy of a run folder, in place of the one before.
+
+        Raises
+        ------
+        DataError
+            It cannot be written.
+        """
+        target = self.path / BEST
         temporary, old = temporary_beside(target), temporary_beside(target)
         try:
             shutil.copytree(source, temporary)

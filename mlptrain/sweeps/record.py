@@ -81,11 +81,11 @@ def result_event(result: Result, wave: int) -> Event:
     return {"event": "trial", **common, "status": result.status, **figures}
 
 
-def recall(path: Path, events: Iterable[Event]) -> Record:
+def recall(path: Path, events: Iterable[Event], *, again: bool = True) -> Record:
     """What the events of a journal say.
 
     Failures that another try may mend (a worker that was lost, data that was missing; not a divergence) are left
-    out, so that they are tried again, unless a later wave already builds on them.
+    out, so that they are tried ``again``, unless a later wave already builds on them.
 
     Raises
     ------
@@ -114,6 +114,8 @@ def recall(path: Path, events: Iterable[Event]) -> Record:
                     (failed if result.status == FAILED else record.results)[result.trial] = result
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}:{number}: the event lacks what it should hold ({error!r})") from error
+    if not again:
+        record.results |= failed
     return record
 
 

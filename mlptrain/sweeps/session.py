@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlptrain.config import plain_values
+from mlptrain.config import Config, plain_values
 from mlptrain.datasets.dataset import default_data_dir
 from mlptrain.errors import DataError, UsageError
 from mlptrain.files import reason
@@ -18,10 +18,11 @@ from mlptrain.signals import Interrupted, Signals
 from mlptrain.sweeps.driver import Driver
 from mlptrain.sweeps.executors import Executor
 from mlptrain.sweeps.folder import SWEEP, SweepFolder
-from mlptrain.sweeps.leaderboard import Leaderboard, Result, Row
+from mlptrain.sweeps.leaderboard import Leaderboard, Result
 from mlptrain.sweeps.planning import Planner
 from mlptrain.sweeps.processes import Processes
 from mlptrain.sweeps.reports import SweepEnd, SweepReport
+from mlptrain.sweeps.shell import check_listable
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import Trial, trials_of
@@ -36,15 +37,28 @@ EXECUTORS = ("processes", "dask")
 class SweepResult:
     """What came of a sweep; ``best`` holds run (its folder, or None), config and metrics of the best trial.
 
-    ``importances`` are shares from 0 to 1 by key, as `mlptrain.sweeps.importance` explains.
+    ``trials`` counts those that have ended, failed ones too.
     """
 
     folder: Path
-    leaderboard: Leaderboard
+    end: SweepEnd
     trials: int
-    failed: tuple[Result, ...]
     best: dict[str, Any] | None
-    importances: dict[str, float] | None
+
+    @property
+    def leaderboard(self) -> Leaderboard:
+        """Trials, or with ``repeat`` points, from the best to the worst."""
+        return self.end.board
+
+    @property
+    def failed(self) -> tuple[Result, ...]:
+        """The trials that diverged or could not be trained."""
+        return self.end.failed
+
+    @property
+    def importances(self) -> dict[str, float] | None:
+        """By key the share (0 to 1) of the metric's variance that it explains; see `mlptrain.sweeps.importance`."""
+        return self.end.importances
 
     def summary(self) -> dict[str, Any]:
         """The JSON object of the command."""
@@ -55,6 +69,7 @@ def sweep(
     source: str | Path | Spec,
     overrides: Sequence[str] = (),
     *,
+    stem: str | None = None,
     run: str | None = None,
     runs_dir: str | Path = "runs",
     data_dir: str | Path | None = None,
@@ -72,8 +87,8 @@ def sweep(
     """Train every trial of a sweep and rank them: ``mlptrain.sweep("configs/sweeps/hidden.yaml")``.
 
     ``source`` is a sweep file, or a plain config of which ``overrides`` such as ``learning_rate=0.1,0.3,1`` give
-    the space. The folder is ``runs_dir/run``, or the source's stem and the next free number; ``shard`` (I, N), from
-    (1, N), takes every Nth point. ``keep`` says which models stay: best, all or none. Workers are processes that
+    the space. The folder is ``runs_dir/run``, or ``stem`` (the source's) and the next free number; ``shard`` (I, N)
+    takes every Nth point from the Ith. ``keep`` says which models stay: best, all or none. Workers are processes that
     import the main module anew, so a script calls this below ``if __name__ == "__main__":``.
 
     Raises
@@ -84,7 +99,7 @@ def sweep(
         A signal ended it; what is done stays, and ``resume=True`` goes on.
     """
     spec = source if isinstance(source, Spec) else read_sweep(Path(source), overrides)
-    stem = Path(spec.base_path if isinstance(source, Spec) else source).stem
+    stem = stem or Path(spec.base_path if isinstance(source, Spec) else source).stem
     _check(spec, keep, executor, scheduler, shard)
     planner = Planner(default_data_dir() if data_dir is None else Path(data_dir), stacked, threads)
     first = next(waves(spec, shard), None)  # points that are no config are found before anything is written
@@ -125,21 +140,6 @@ def _check(spec: Spec, keep: str, executor: str, scheduler: str | None, shard: t
         from mlptrain.sweeps.cluster import check_installed
 
         check_installed()
-
-
-def check_listable(spec: Spec, option: str) -> None:
-    """Refuse to divide or list a sweep whose next trials depend on results.
-
-    Raises
-    ------
-    UsageError
-        The method is halving or tpe.
-    """
-    if spec.method in ("halving", "tpe"):
-        raise UsageError(
-            f"{option}: method {spec.method} decides by results which trial comes next, so they cannot be told apart "
-            "beforehand\nuse method: grid or random, or let one command run it with --workers"
-        )
 
 
 def _executor(kind: str, scheduler: str | None, workers: int | None, threads: int | None) -> Callable[[], Executor]:
@@ -192,17 +192,17 @@ def _result(spec: Spec, folder: SweepFolder, driver: Driver, end: SweepEnd) -> S
     best = None
     if end.board.best is not None:
         result = results[end.board.best.best_trial]
-        metrics = {**result.metrics, "run": end.best}
-        best = {"run": end.best, "config": plain_values(trial_of(spec, result).config), "metrics": metrics}
-        best |= repeats_of(end.board, end.board.best)
-    return SweepResult(folder.path, end.board, len(results), end.failed, best, end.importances)
+        best = best_of(end, trial_of(spec, result).config, result.metrics)
+    return SweepResult(folder.path, end, len(results), best)
 
 
-def repeats_of(board: Leaderboard, row: Row) -> dict[str, Any]:
-    """What ``repeat`` adds to the best of the JSON object."""
-    if board.repeat == 1:
-        return {}
-    return {"repeats": {"count": row.repeats, "mean": row.figure, "sd": row.deviation, "metric": board.metric.name}}
+def best_of(end: SweepEnd, config: Config, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """``best`` of the JSON object; with ``repeat`` it also says how the point did over its seeds."""
+    best = {"run": end.best, "config": plain_values(config), "metrics": {**metrics, "run": end.best}}
+    board, row = end.board, end.board.best
+    if board.repeat > 1 and row is not None:
+        best["repeats"] = {"metric": board.metric.name, "count": row.repeats, "mean": row.figure, "sd": row.deviation}
+    return best
 
 
 def trial_of(spec: Spec, result: Result) -> Trial:

@@ -22,6 +22,35 @@ def all_trials(spec: Spec) -> Iterator[Trial]:
         yield from trials_of(spec, number, point)
 
 
+def check_listable(spec: Spec, option: str) -> None:
+    """Refuse to divide or list a sweep whose next trials depend on results.
+
+    Raises
+    ------
+    UsageError
+        The method is halving or tpe.
+    """
+    if spec.method in ("halving", "tpe"):
+        raise UsageError(
+            f"{option}: method {spec.method} decides by results which trial comes next, so they cannot be told apart "
+            "beforehand\nuse method: grid or random, or let one command run it with --workers"
+        )
+
+
+def trial_number(spec: Spec, number: int) -> Trial:
+    """The trial of this number, from 0.
+
+    Raises
+    ------
+    UsageError
+        There are fewer trials.
+    """
+    for count, trial in enumerate(all_trials(spec)):
+        if count == number:
+            return trial
+    raise UsageError(f"--index {number}: this sweep has {count + 1} trials, numbered from 0")
+
+
 def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = None, threads: int = 1) -> Iterator[str]:
     """One complete command a trial, of words that no shell changes: they need no quotes.
 

@@ -111,7 +111,7 @@ class Space:
     def point(self, index: int) -> dict[str, Any]:
         """The point of this index in a finite space; the last parameter moves fastest."""
         values = {}
-        for key, parameter in reversed(self.parameters.items()):
+        for key, parameter in reversed(list(self.parameters.items())):
             count = parameter.count
             if count is None:
                 raise ValueError(f"{key} is continuous")

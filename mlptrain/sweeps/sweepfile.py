@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from mlptrain.complaints import Problem, hint, problems, refusal, report
+from mlptrain.complaints import Models, Problem, hint, problems, refusal, report
 from mlptrain.config import PositiveCount, Seed, config_from, whole
 from mlptrain.errors import ConfigError
 from mlptrain.overrides import Overrides, merge
@@ -63,7 +63,7 @@ class _SweepFile(BaseModel):
         return self
 
 
-_MODELS = {"": _SweepFile, "metric": _Metric, "early_terminate": _EarlyTerminate}
+_MODELS: Models = {"": _SweepFile, "metric": _Metric, "early_terminate": _EarlyTerminate}
 _MAPPINGS = {
     "metric": "must be a mapping such as {name: val_accuracy, goal: maximize}",
     "early_terminate": "must be a mapping such as {min_iter: 2, eta: 3}",

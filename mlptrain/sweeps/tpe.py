@@ -67,7 +67,8 @@ def _study(spec: Spec) -> Any:
     with warnings.catch_warnings():  # constant_liar is marked experimental
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = optuna.samplers.TPESampler(seed=spec.seed, constant_liar=True)
-    return optuna.create_study(direction=spec.metric.goal, sampler=sampler)
+    direction = optuna.study.StudyDirection.MAXIMIZE if spec.metric.sign > 0 else optuna.study.StudyDirection.MINIMIZE
+    return optuna.create_study(direction=direction, sampler=sampler)
 
 
 def _distribution(key: str, parameter: Parameter) -> Any:

@@ -49,7 +49,7 @@ def waves(spec: Spec, shard: tuple[int, int] | None = None) -> Waves:
         return tpe(spec)
     if spec.method == "halving":
         return _halving(spec, points_of(spec))
-    numbered = enumerate(points_of(spec))
+    numbered: Iterable[tuple[int, Point]] = enumerate(points_of(spec))
     if shard is not None:
         first, every = shard
         numbered = ((number, point) for number, point in numbered if number % every == first - 1)
