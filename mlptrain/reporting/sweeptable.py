@@ -67,18 +67,18 @@ def retry_line(retry: Retry) -> str:
 def leaderboard_lines(board: Leaderboard, width: int, limit: int) -> list[str]:
     """A heading and the first ``limit`` rows, in columns where they fit ``width``, else the parameters at the end."""
     rows = board.rows[:limit]
+    tested = [("test_acc", [_number(row.figures.get("test_accuracy")) for row in rows])]
     fixed = [("rank", [_rank(row) for row in rows]), ("trial", [f"{row.trial:04d}" for row in rows])]
     fixed.append((board.metric.name, [_figure(row) for row in rows]))
-    if board.metric.name != "test_accuracy":
-        fixed.append(("test_acc", [_number(row.figures.get("test_accuracy")) for row in rows]))
+    times = [("time", [duration(row.seconds) for row in rows])]
     if any(row.status == HALVED for row in board.rows):
-        fixed.append(("epochs", ["" if row.epochs is None else str(row.epochs) for row in rows]))
-    fixed.append(("time", [duration(row.seconds) for row in rows]))
+        times.insert(0, ("epochs", ["" if row.epochs is None else str(row.epochs) for row in rows]))
     varied = [(key, [_cut(short(row.values.get(key))) for row in rows]) for key in board.keys]
-    lines = _columns([*fixed, *varied])
-    if max(map(len, lines)) <= width:
-        return lines
-    heads = _columns(fixed)
+    for columns in ([*fixed, *tested, *times, *varied], [*fixed, *times, *varied]):
+        lines = _columns(columns)
+        if max(map(len, lines)) <= width:
+            return lines
+    heads = _columns([*fixed, *times])
     tails = ["parameters", *(parameters({key: row.values.get(key) for key in board.keys}) for row in rows)]
     return [_ended(f"{head}{GAP}{tail}", width) for head, tail in zip(heads, tails, strict=True)]
 

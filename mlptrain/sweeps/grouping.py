@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from mlptrain.config import Config
-from mlptrain.stack import stack_key
+from mlptrain.sharing import stack_key
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from mlptrain.config import Config
 from mlptrain.datasets.dataset import Dataset, load_dataset
 from mlptrain.datasets.split import make_split
 from mlptrain.footprint import check_memory
-from mlptrain.stack import architecture_of, stack_key
+from mlptrain.sharing import stack_key
+from mlptrain.stack import architecture_of
 from mlptrain.sweeps.grouping import plan_stacks
 from mlptrain.sweeps.record import Plan, PlannedStack
 from mlptrain.sweeps.trials import Trial
