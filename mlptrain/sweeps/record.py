@@ -45,7 +45,7 @@ class Record:
 
     def result(self, trial: Trial, wave: int) -> Result | None:
         """How a trial stands after a wave, or None where it has not been trained in it."""
-        found = self.results.get(trial.number) or self.rungs.get((trial.number, wave))
+        found = self.rungs.get((trial.number, wave)) or self.results.get(trial.number)
         if found is not None and found.key != trial.key:
             raise DataError(
                 f"trial {trial.number} of the journal has another config than this sweep gives it\n"

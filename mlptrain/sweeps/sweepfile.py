@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +16,7 @@ from mlptrain.overrides import Overrides, merge
 from mlptrain.sweeps.parameters import check_values, is_space, parameters, spaces
 from mlptrain.sweeps.space import Space
 from mlptrain.sweeps.spec import METRICS, Halving, Metric, Spec
-from mlptrain.values import put, shown, shown_key
+from mlptrain.values import put, shown
 from mlptrain.yamlfile import Document, read_yaml
 
 Method = Literal["grid", "random", "halving", "tpe"]
@@ -154,8 +155,9 @@ def _spec(document: Document, folder: Path, base: Document | None = None) -> Spe
         raise ConfigError(report(wrong, document, _MODELS))
     space = Space(parameters(document))
     check_values(space, document)
-    base_path = model.base if base is not None else str(folder / model.base)
-    base = read_yaml(Path(base_path)) if base is None else base
+    base_path = model.base if base is not None else os.path.normpath(folder / model.base)
+    if base is None:
+        base = _read_base(Path(base_path), document)
     resolved = config_from(base)
     halving = Halving() if model.early_terminate is None else Halving(**model.early_terminate.model_dump())
     metric = Metric(model.metric.name, model.metric.goal)
@@ -164,6 +166,12 @@ def _spec(document: Document, folder: Path, base: Document | None = None) -> Spe
     if found:
         raise ConfigError(report(found, document, _MODELS))
     return Spec(base, base_path, model.method, metric, space, model.run_cap, model.repeat, model.seed, halving)
+
+
+def _read_base(path: Path, document: Document) -> Document:
+    if not path.exists():
+        raise ConfigError(f"{document.where('base')}: base: there is no file {path}; paths are relative to this file")
+    return read_yaml(path)
 
 
 def _named(error: ValidationError) -> Iterator[Any]:
@@ -207,6 +215,6 @@ def _fit(model: _SweepFile, space: Space, splits: set[Any], metric: Metric) -> I
             remedy = "give values, whole bounds or a step q" + (
                 ", or use method: random with run_cap" if model.method == "grid" else ", or a run_cap to draw so many"
             )
-            yield f"parameters.{key}", f"{shown_key(key)} is continuous and a grid has no end to it; {remedy}"
+            yield f"parameters.{key}", f"is continuous, and a grid over it has no end; {remedy}"
     if metric.name.startswith("val_") and "official-60k" in splits:
         yield "metric", f"{metric.name} needs validation images, and split: official-60k has none; use official"

@@ -10,6 +10,7 @@ from typing import Any
 
 from mlptrain.config import Config, config_from, plain_values
 from mlptrain.errors import ConfigError
+from mlptrain.overrides import SOURCE as COMMAND_LINE
 from mlptrain.overrides import Overrides, merge
 from mlptrain.sweeps.samplers import Point
 from mlptrain.sweeps.spec import Spec
@@ -56,7 +57,7 @@ def trials_of(spec: Spec, point: int, values: Point) -> Iterator[Trial]:
         config = config_from(merge(spec.base, Overrides(values, "sweep"))).resolve()
     except ConfigError as error:
         shown = ", ".join(f"{key}={short(values[key])}" for key in spec.space.varied)
-        rest = str(error).splitlines()[0]
+        rest = str(error).splitlines()[0].removeprefix(f"{COMMAND_LINE}: ")
         raise ConfigError(f"point {point} ({shown}) is no config: {rest}\ntake one of these values out") from None
     base = spec.base_config
     batch_seed = base.seed if config.batch_seed is None else config.batch_seed
