@@ -67,7 +67,7 @@ def alive(pid: int) -> bool:
 
 
 def disturbed(folder: Path, run: str, kills: int, longest: float, rng: random.Random) -> tuple[int, int, int]:
-    """Kill and resume one sweep until it is complete or ``kills`` are spent; workers killed, parents killed, orphans."""
+    """Kill and resume one sweep until it is complete; workers killed, parents killed, workers that outlived them."""
     workers = parents = orphans = 0
     while True:
         process = subprocess.Popen(command(folder, run, "--resume"), cwd=folder)

@@ -3,115 +3,46 @@
 from __future__ import annotations
 
 import math
-import platform
+import shlex
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mlptrain import __version__
-from mlptrain.batching import batch_size_of
+from mlptrain.checkpoint import changes, described
 from mlptrain.config import Config, plain_values
-from mlptrain.datasets.dataset import Dataset, default_data_dir
-from mlptrain.datasets.dataset import load_dataset as _load_dataset
+from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split, make_split
-from mlptrain.engine.network import Architecture
 from mlptrain.errors import DivergedError, UsageError
 from mlptrain.evaluation import Evaluation, evaluate_models, figures_together
-from mlptrain.footprint import check_memory
+from mlptrain.history import read_history
+from mlptrain.job import Job, load_dataset, prepare
+from mlptrain.job import default_data_dir as default_data_dir  # offered here too
+from mlptrain.lock import locked
 from mlptrain.members import Outcome
+from mlptrain.metrics import metrics_of, run_end
 from mlptrain.model import Model, load_model_file, model_of
-from mlptrain.reports import EpochReport, Report, RunEnd, RunStart
+from mlptrain.reports import EpochReport, Report, RunEnd
 from mlptrain.runs import (
+    CONFIG,
+    HISTORY,
     RunFolder,
     check_claimable,
     claim,
     claim_next,
     find_run,
+    load_metrics,
     load_run_config,
     load_run_model,
+    run_path,
 )
-from mlptrain.stack import architecture_of
-from mlptrain.threads import configured_threads
+from mlptrain.session import TIME_LIMIT, begin, drive
 from mlptrain.trainer import Trainer
 
 PARTS = ("train", "validation", "test", "all")
-
-
-def load_dataset(name: str = "sample", *, data_dir: str | Path | None = None) -> Dataset:
-    """Load a dataset by name (sample, mnist, fashion-mnist, kmnist) or from a folder of IDX files.
-
-    Returns its images as bytes ``(n, pixels)`` and labels ``(n,)``.
-
-    Raises
-    ------
-    DataError
-        Missing or damaged files.
-    """
-    return _load_dataset(name, default_data_dir() if data_dir is None else Path(data_dir))
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run made ready: config, data, split, and the model whose weights it starts from, if any."""
-
-    config: Config
-    dataset: Dataset
-    split: Split
-    start: Model | None
-
-    @property
-    def architecture(self) -> Architecture:
-        """The network to train."""
-        return architecture_of(self.config, self.dataset.images.shape[1], self.dataset.classes)
-
-    def describe(self, name: str) -> RunStart:
-        """What is about to be trained, for people."""
-        architecture, config, split = self.architecture, self.config, self.split
-        batch = batch_size_of(config, len(split.train))
-        parts = (len(split.train), len(split.validation), len(split.test))
-        return RunStart(
-            name,
-            self.dataset.name,
-            parts,
-            architecture.layers,
-            config.activation,
-            config.output,
-            config.loss,
-            config.optimizer,
-            architecture.parameters,
-            config.epochs,
-            -(-parts[0] // batch),
-            batch,
-            configured_threads(),
-        )
-
-
-def prepare(config: Config, *, data_dir: str | Path | None = None, start: Model | None = None) -> Job:
-    """Load the data, split it, and check that the network can be trained; writes nothing.
-
-    ``start`` gives the initial weights instead of the config's seed.
-
-    Raises
-    ------
-    ConfigError, DataError, UsageError
-        The split or the network is impossible, the data missing or damaged, or ``start`` of another shape.
-    """
-    config = config.resolve()
-    dataset = load_dataset(config.dataset, data_dir=data_dir)
-    split = make_split(dataset, config.split, seed=config.split_seed, subset=config.subset)
-    job = Job(config, dataset, split, start)
-    architecture = job.architecture
-    check_memory(config, architecture, len(split.train))
-    if start is not None and start.architecture.layers != architecture.layers:
-        raise UsageError(
-            f"--from: a model of layers {'-'.join(map(str, start.architecture.layers))}; this config builds "
-            f"{'-'.join(map(str, architecture.layers))}: set hidden to the model's"
-        )
-    return job
 
 
 @dataclass(frozen=True)
@@ -132,6 +63,8 @@ def train(
     runs_dir: str | Path = "runs",
     data_dir: str | Path | None = None,
     overwrite: bool = False,
+    resume: bool = False,
+    force: bool = False,
     time_limit: float | None = None,
     start: Model | None = None,
     on_report: Callable[[Report], object] = lambda report: None,
@@ -142,116 +75,100 @@ def train(
     kept in a folder; with neither nothing is written. ``on_report`` is called with every report as it comes;
     ``time_limit`` is in seconds.
 
+    ``resume`` goes on with ``run`` from its checkpoint, to the same model as if it had never been interrupted; it
+    starts a run that is not there, and gives the result of a complete one. ``force`` goes on with another config or
+    data than the run was begun with.
+
     Raises
     ------
     UsageError, ConfigError, DataError
         What was asked for cannot be done; no folder is left behind.
     DivergedError
         The loss became non-finite; config and history stay in the folder, no model is written.
-    KeyboardInterrupt
-        As it came, with what the folder keeps as its text.
+    Interrupted
+        A KeyboardInterrupt whose text says how to go on.
     """
+    runs_dir = Path(runs_dir)
+    if resume and (run is None or overwrite):
+        with_what = "--overwrite" if overwrite else "no name of a run"
+        raise UsageError(f"--resume with {with_what}: name the run to go on with, as in --run NAME --resume")
     if run is not None:
-        check_claimable(Path(runs_dir), run, overwrite=overwrite)
+        check_claimable(runs_dir, run, overwrite=overwrite, resume=resume)
+        if resume and (path := RunFolder(run_path(runs_dir, run))).complete:
+            return _complete(path, config.resolve(), on_report)
     job = prepare(config, data_dir=data_dir, start=start)
-    folder: RunFolder | None = None
-    if run is not None:
-        folder = claim(Path(runs_dir), run, overwrite=overwrite)
-    elif name is not None:
-        folder = claim_next(Path(runs_dir), name)
-    if folder is not None:
-        folder.begin(job.config)
-    start_report = job.describe(str(folder.path) if folder else "not kept")
-    on_report(start_report)
-    history: list[EpochReport] = []
+    with ExitStack() as stack:
+        folder: RunFolder | None = None
+        if run is not None:
+            folder = claim(runs_dir, run, overwrite=overwrite, resume=resume)
+        elif name is not None:
+            folder = claim_next(runs_dir, name)
+        if folder is not None:
+            stack.enter_context(locked(folder.path))
+            if resume and folder.complete:  # by another process, while this one loaded the data
+                return _complete(folder, job.config, on_report)
+        weights = None if start is None else (start.weights, start.biases)
+        trainer = Trainer([job.config], job.dataset, job.split, weights)
+        checkpoint = begin(folder, trainer, job.origin, resume=resume, force=force)
+        resumed = checkpoint if checkpoint.history or checkpoint.state["step"] else None
+        on_report(job.describe(str(folder.path) if folder else "not kept", resumed))
+        how = "" if folder is None else f"; go on with: {_resume_command(folder, runs_dir, data_dir)}"
+        outcome, history = drive(trainer, folder, checkpoint, time_limit, on_report, how)
+        del trainer
+        if outcome.weights is None:
+            raise DivergedError(str(outcome.diverged))
+        model, metrics, end = _tested(job, outcome)
+        metrics = {"run": str(folder.path) if folder else None, **metrics}
+        if checkpoint.forced:
+            metrics["forced"] = list(checkpoint.forced)
+        if folder is not None:
+            folder.finish(model, metrics, complete=outcome.stopped != TIME_LIMIT)
+        on_report(end)
+        return TrainResult(model, metrics, history, folder.path if folder else None)
 
-    def pass_on(report: Report) -> None:
-        if isinstance(report, EpochReport):
-            history.append(report)
-            if folder is not None:
-                folder.append(report)
-        on_report(report)
 
-    weights = None if start is None else (start.weights, start.biases)
-    trainer = Trainer([job.config], job.dataset, job.split, weights)
-    try:
-        outcome = _drive(trainer, time_limit, pass_on)
-    except KeyboardInterrupt:
-        kept = f"; {folder.path} keeps the history of {len(history)} finished epochs, no model" if folder else ""
-        raise KeyboardInterrupt(f"interrupted in epoch {len(history) + 1}{kept}") from None
-    if outcome.weights is None:
-        raise DivergedError(str(outcome.diverged))
-    del trainer
-    test_loss, test_accuracy = figures_together(
+def _tested(job: Job, outcome: Outcome) -> tuple[Model, dict[str, Any], RunEnd]:
+    """The model that a run comes to, with its figures, those on the test part included."""
+    assert outcome.weights is not None
+    losses, accuracies = figures_together(
         job.architecture, [outcome.weights], job.config.dtype, job.dataset, job.split.test
     )
-    if not math.isfinite(test_loss[0]):
+    if not math.isfinite(losses[0]):
         raise DivergedError("training diverged: the test loss is not a finite number\ntry a smaller learning_rate")
-    end = _run_end(outcome, float(test_loss[0]), float(test_accuracy[0]))
-    saved_config = plain_values(job.config)
-    if Path(saved_config["dataset"]).is_absolute():
-        saved_config["dataset"] = "folder"  # a model's bytes tell no path; its data is in data_fingerprint
-    model = model_of(job.architecture, outcome.weights, job.dataset.class_names, saved_config)
-    metrics = _metrics(job, end, folder)
-    if folder is not None:
-        folder.finish(model, metrics)
-    on_report(end)
-    return TrainResult(model, metrics, tuple(history), folder.path if folder else None)
+    end = run_end(outcome, float(losses[0]), float(accuracies[0]))
+    model = model_of(job.architecture, outcome.weights, job.dataset.class_names, job.saved_config)
+    return model, metrics_of(job, end), end
 
 
-def _drive(trainer: Trainer, time_limit: float | None, on_report: Callable[[Report], object]) -> Outcome:
-    """Pass every report of the trainer's one network on and return its outcome."""
-    for report in trainer.run(time_limit):
-        if isinstance(report, Outcome):
-            return report
-        on_report(report)
-    raise AssertionError("a run without an outcome")
-
-
-def _run_end(outcome: Outcome, test_loss: float, test_accuracy: float) -> RunEnd:
-    rate = outcome.samples / outcome.seconds if outcome.seconds > 0 else None
-    return RunEnd(
-        outcome.epochs,
-        outcome.best_epoch,
-        outcome.loss,
-        outcome.accuracy,
-        outcome.val_loss,
-        outcome.val_accuracy,
-        test_loss,
-        test_accuracy,
-        outcome.seconds,
-        rate,
-        outcome.stopped,
-    )
-
-
-def _metrics(job: Job, end: RunEnd, folder: RunFolder | None) -> dict[str, Any]:
-    """The content of ``metrics.json``; numbers that are not finite become null."""
-    figures = {
-        key: getattr(end, key)
-        for key in (
-            "epochs",
-            "best_epoch",
-            "loss",
-            "accuracy",
-            "val_loss",
-            "val_accuracy",
-            "test_loss",
-            "test_accuracy",
+def _complete(folder: RunFolder, config: Config, on_report: Callable[[Report], object]) -> TrainResult:
+    """The result of a run that has ended."""
+    before = load_run_config(folder.path).resolve()
+    changed = changes(plain_values(before), plain_values(config))
+    if changed:
+        raise UsageError(
+            f"{folder.path}: complete, and {described(changed)}\nchoose another --run, or replace it with --overwrite"
         )
-    }
-    return {
-        "run": str(folder.path) if folder else None,
-        **{key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in figures.items()},
-        "parameters": job.architecture.parameters,
-        "seconds": round(end.seconds, 4),
-        "samples_per_second": None if end.samples_per_second is None else round(end.samples_per_second),
-        "stopped": end.stopped,
-        "versions": {"mlptrain": __version__, "numpy": np.__version__, "python": platform.python_version()},
-        "threads": configured_threads(),
-        "data_fingerprint": job.dataset.fingerprint,
-        "split_fingerprint": job.split.fingerprint,
-    }
+    metrics = load_metrics(folder.path)
+    history = read_history(folder.path / HISTORY, config.epochs)
+    model = load_run_model(folder.path)
+    figures: dict[str, Any] = {field.name: metrics.get(field.name) for field in fields(RunEnd)}
+    on_report(RunEnd(**figures))
+    return TrainResult(model, metrics, history, folder.path)
+
+
+def _resume_command(folder: RunFolder, runs_dir: Path, data_dir: str | Path | None) -> str:
+    """The command that goes on with a run."""
+    words = [
+        "mlptrain",
+        "train",
+        str(folder.path / CONFIG),
+        "--run",
+        str(folder.path.relative_to(runs_dir)),
+        "--resume",
+    ]
+    words += ["--runs-dir", str(runs_dir)] if runs_dir != Path("runs") else []
+    words += ["--data-dir", str(data_dir)] if data_dir is not None else []
+    return shlex.join(words)
 
 
 def load_model(run: str | Path, *, runs_dir: str | Path = "runs") -> Model:

@@ -20,7 +20,6 @@ from pydantic import (
 from mlptrain.complaints import Models, enumerate_words, hint, problems, refusal, report, unknown
 from mlptrain.errors import ConfigError
 from mlptrain.overrides import merge, parse_overrides
-from mlptrain.pending import not_available
 from mlptrain.values import UNPRINTABLE, flow, put, shown
 from mlptrain.yamlfile import Document, read_yaml
 
@@ -308,15 +307,13 @@ def config_from(document: Document) -> Config:
     Raises
     ------
     ConfigError
-        A key is unknown, a value not allowed, or not available in this version; at most three lines.
+        A key is unknown, or a value not allowed; at most three lines.
     """
     try:
         config = Config.model_validate(document.values)
     except ValidationError as error:
         found = problems(error.errors(include_url=False), document.values, _MODELS, _EXPECTED, _MAPPINGS)
         raise ConfigError(report(found, document, _MODELS)) from None
-    if missing := list(not_available(plain_values(config), plain_values(Config()))):
-        raise ConfigError(report(missing, document, _MODELS))
     return config
 
 
@@ -327,7 +324,9 @@ def problem_with(key: str, value: Any) -> str:
     try:
         Config.model_validate(values)
     except ValidationError as error:
-        alone = (item for item in error.errors(include_url=False) if item["type"] != "refused" or key in _CHECKED)
+        # Refusals are about keys that do not go together, but for those of keys with a validator of their own.
+        own, every = key in ("dataset", "split"), error.errors(include_url=False)
+        alone = (item for item in every if own or item["type"] != "refused")
         for place, words in problems(alone, values, _MODELS, _EXPECTED, _MAPPINGS):
             if not words:
                 return unknown(key if key.startswith(f"{place}.") else place, _MODELS)
@@ -386,9 +385,6 @@ _EXPECTED = {
     "batch_size": f"must be a whole number from 1 to {MAX_WHOLE}, or full",
 }
 """Keys whose value may take several shapes: one sentence for whatever is wrong with it."""
-
-_CHECKED = ("dataset", "split")
-"""Keys with a validator of their own; other refusals are about keys that do not go together."""
 
 _MAPPINGS = {
     "augment": "must be null or a mapping such as {shift: 2, rotate: 15}",

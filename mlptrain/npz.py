@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import re
+import stat
 import sys
 import zipfile
 import zlib
@@ -18,7 +20,14 @@ from mlptrain.files import reason, write_atomic
 
 MAX_MEMBERS = 1_000
 MAX_HEADER = 4_096
-_MAGIC_LENGTH = 6  # of a .npy member: \x93NUMPY; then two bytes of version
+MAX_DIRECTORY = 256 * MAX_MEMBERS  # bytes; an entry takes 46, its name, and 28 where it is large
+
+# A .npy member as NumPy writes it; its own reader evaluates the header as Python, and so much else passes there.
+_MAGIC = b"\x93NUMPY\1\0"
+_HEADER = re.compile(
+    rb"\{'descr': '(?P<type>[<>|][fiubU][0-9]{1,9})', 'fortran_order': False, "
+    rb"'shape': \((?P<shape>|[0-9]{1,20},|[0-9]{1,20}(, [0-9]{1,20}){1,31})\), \} *\n"
+)
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -51,7 +60,10 @@ def read_npz(path: Path, limit: int) -> dict[str, np.ndarray]:
         Missing, unreadable, damaged, too large, or not such an archive.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # opening a pipe would wait for ever
+            raise DataError(f"{path}: no regular file; expected a NumPy archive")
+        with _File(path) as stream, zipfile.ZipFile(stream) as archive:
+            stream.most = sys.maxsize
             members = archive.infolist()
             if len(members) > MAX_MEMBERS:
                 raise DataError(f"{path}: {len(members)} arrays; expected at most {MAX_MEMBERS}")
@@ -67,26 +79,39 @@ def read_npz(path: Path, limit: int) -> dict[str, np.ndarray]:
         raise DataError(f"{path}: damaged, or not a NumPy archive ({error}); train or copy it again") from error
 
 
+class _File(io.BufferedReader):
+    """A file that refuses to read more than ``most`` bytes at once: a directory of millions of members is one read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self.most = MAX_DIRECTORY
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as any file does."""
+        if size is not None and size > self.most:
+            raise DataError(f"{self.name}: a directory of {size} bytes; expected at most {MAX_MEMBERS} arrays")
+        content: bytes = super().read(size)
+        return content
+
+
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> np.ndarray:
     """One array, after its header has been held against the member's real length."""
     if member.compress_type != zipfile.ZIP_STORED:
         raise DataError(f"{path}: {member.filename} is compressed; expected arrays as mlptrain stores them")
     content = archive.read(member)
-    stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    if version != (1, 0):
-        raise ValueError(f"{member.filename}: .npy version {version}")
-    if int.from_bytes(content[_MAGIC_LENGTH + 2 : _MAGIC_LENGTH + 4], "little") > MAX_HEADER:
-        raise ValueError(f"{member.filename}: header too long")
+    start = len(_MAGIC) + 2
+    end = start + int.from_bytes(content[len(_MAGIC) : start], "little")
+    header = _HEADER.fullmatch(content[start:end]) if content.startswith(_MAGIC) and end <= start + MAX_HEADER else None
+    if header is None:
+        raise ValueError(f"{member.filename}: no .npy header of version 1.0 for numbers or text in C order")
     try:
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=MAX_HEADER)
-    except Exception as error:  # its parser meets hostile text with IndexError, TypeError, TokenError and others
-        raise ValueError(f"{member.filename}: no .npy header") from error
-    if dtype.kind not in "fiubU" or fortran_order:
-        raise ValueError(f"{member.filename}: arrays of {dtype} are not read")
-    if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
-        raise ValueError(f"{member.filename}: {len(content) - stream.tell()} bytes for shape {shape} of {dtype}")
-    flat = np.frombuffer(content, dtype, offset=stream.tell())
+        dtype = np.dtype(header["type"].decode())
+    except TypeError as error:
+        raise ValueError(f"{member.filename}: {error}") from error
+    shape = tuple(int(length) for length in header["shape"].split(b",") if length.strip())
+    if math.prod(shape) * dtype.itemsize != len(content) - end:
+        raise ValueError(f"{member.filename}: {len(content) - end} bytes for shape {shape} of {dtype}")
+    flat = np.frombuffer(content, dtype, offset=end)
     if dtype.kind == "U" and flat.view(np.dtype("u4").newbyteorder(dtype.byteorder)).max(initial=0) > sys.maxunicode:
         raise ValueError(f"{member.filename}: text of characters that do not exist")
     array: np.ndarray = flat.reshape(shape).copy()

@@ -10,7 +10,8 @@ class RunStart:
     """What is about to be trained; said once, before the first step.
 
     ``layers`` are the layer sizes from input to output; ``steps`` are updates an epoch;
-    ``parts`` are the numbers of images for training, validation and test.
+    ``parts`` are the numbers of images for training, validation and test. A run that goes on from a checkpoint has
+    finished the epochs of ``history`` and ``step`` batches of the next one.
     """
 
     name: str
@@ -26,6 +27,9 @@ class RunStart:
     steps: int
     batch_size: int
     threads: int | None
+    resumed: bool = False
+    history: tuple[EpochReport, ...] = ()
+    step: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
-import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -16,11 +15,19 @@ from typing import Any
 from mlptrain.config import Config, dump_yaml, load_config
 from mlptrain.errors import DataError, UsageError
 from mlptrain.files import reason, write_text_atomic
+from mlptrain.history import HEADING, row_of
+from mlptrain.lock import locked
 from mlptrain.model import Model, load_model_file, save_model
 from mlptrain.reports import EpochReport
 
-CONFIG, HISTORY, METRICS, MODEL = "config.yaml", "history.csv", "metrics.json", "model.npz"
-COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
+CONFIG, HISTORY, METRICS, MODEL, CHECKPOINT = (
+    "config.yaml",
+    "history.csv",
+    "metrics.json",
+    "model.npz",
+    "checkpoint.npz",
+)
+MAX_METRICS = 2**20
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,10 @@ class RunFolder:
 
     path: Path
 
-    def begin(self, config: Config) -> None:
-        """Write the resolved config and an empty history."""
+    def begin(self, config: Config, history: Iterable[EpochReport] = ()) -> None:
+        """Write the resolved config, and a history of the epochs finished so far."""
         write_text_atomic(self.path / CONFIG, dump_yaml(config))
-        write_text_atomic(self.path / HISTORY, ",".join(COLUMNS) + "\n")
+        write_text_atomic(self.path / HISTORY, HEADING + "".join(map(row_of, history)))
 
     def append(self, report: EpochReport) -> None:
         """Add an epoch's row to the history, in one write.
@@ -42,8 +49,7 @@ class RunFolder:
         DataError
             The row cannot be written.
         """
-        values = [getattr(report, column) for column in COLUMNS[:-1]]
-        row = ",".join([*map(_cell, values), f"{report.seconds:.4f}"]) + "\n"
+        row = row_of(report)
         path = self.path / HISTORY
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -53,17 +59,21 @@ class RunFolder:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise DataError(f"{path}: cannot be written: {reason(error)}; free space, then train again") from error
+            raise DataError(
+                f"{path}: cannot be written: {reason(error)}; see to it, then go on with --resume"
+            ) from error
 
-    def finish(self, model: Model, metrics: Mapping[str, Any]) -> None:
-        """Write the model, then the metrics: a run with metrics is complete."""
+    def finish(self, model: Model, metrics: Mapping[str, Any], *, complete: bool = True) -> None:
+        """Write the model, then the metrics; a run that is ``complete`` needs no checkpoint any more."""
         save_model(self.path / MODEL, model)
         write_text_atomic(self.path / METRICS, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+        if complete:
+            _unlink(self.path / CHECKPOINT)
 
-
-def _cell(value: float | None) -> str:
-    """A number to all its digits; an empty cell where there is none."""
-    return "" if value is None or not math.isfinite(value) else repr(value)
+    @property
+    def complete(self) -> bool:
+        """Whether the run has its result and nothing to be continued from."""
+        return (self.path / METRICS).is_file() and not (self.path / CHECKPOINT).exists()
 
 
 def claim_next(runs_dir: Path, stem: str) -> RunFolder:
@@ -84,13 +94,13 @@ def claim_next(runs_dir: Path, stem: str) -> RunFolder:
             raise _unwritable(path, error) from error
 
 
-def claim(runs_dir: Path, name: str, *, overwrite: bool = False) -> RunFolder:
-    """Make the folder of a run named by the user, or take an existing run's with ``overwrite``.
+def claim(runs_dir: Path, name: str, *, overwrite: bool = False, resume: bool = False) -> RunFolder:
+    """Make the folder of a run named by the user, or take an existing run's: emptied, or as it is with ``resume``.
 
     Raises
     ------
     UsageError
-        The name leads out of ``runs_dir``, or the run exists and is not to be overwritten.
+        The name leads out of ``runs_dir``, or the run exists and is not to be overwritten, or in use.
     DataError
         The folder cannot be made.
     """
@@ -99,8 +109,10 @@ def claim(runs_dir: Path, name: str, *, overwrite: bool = False) -> RunFolder:
     try:
         path.mkdir()
     except FileExistsError:
-        _check_replaceable(path, overwrite)
-        _clear(path)
+        _check_replaceable(path, overwrite or resume)
+        if not resume:
+            with locked(path):
+                _clear(path)
     except OSError as error:
         raise _unwritable(path, error) from error
     return RunFolder(path)
@@ -114,7 +126,7 @@ def run_path(runs_dir: Path, name: str) -> Path:
     return runs_dir / name
 
 
-def check_claimable(runs_dir: Path, name: str, *, overwrite: bool) -> None:
+def check_claimable(runs_dir: Path, name: str, *, overwrite: bool, resume: bool = False) -> None:
     """Raise now what ``claim`` would raise for an existing run, before time is spent on loading data."""
     path = run_path(runs_dir, name)
     try:
@@ -122,23 +134,32 @@ def check_claimable(runs_dir: Path, name: str, *, overwrite: bool) -> None:
     except OSError as error:  # a name that is too long, for one
         raise _unwritable(path, error) from error
     if exists:
-        _check_replaceable(path, overwrite)
+        _check_replaceable(path, overwrite or resume)
 
 
-def _check_replaceable(path: Path, overwrite: bool) -> None:
-    if not overwrite:
-        raise UsageError(f"{path}: this run exists already; choose another --run, or replace it with --overwrite")
-    if not path.is_dir() or (any(path.iterdir()) and not (path / CONFIG).is_file()):
-        raise UsageError(f"{path}: not a run folder (no {CONFIG} in it), so --overwrite leaves it alone")
+def _check_replaceable(path: Path, allowed: bool) -> None:
+    if not allowed:
+        raise UsageError(
+            f"{path}: this run exists already; go on with it by --resume, replace it by --overwrite, or choose "
+            "another --run"
+        )
+    # Hidden files are the lock's, and unfinished ones of a process that was killed before it had written the config.
+    visible = path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())
+    if not path.is_dir() or (visible and not (path / CONFIG).is_file()):
+        raise UsageError(f"{path}: not a run folder (no {CONFIG} in it), so it is left alone")
 
 
 def _clear(path: Path) -> None:
     """Remove the files of the run that is replaced; whatever else lies there stays."""
-    for name in (METRICS, MODEL, HISTORY, CONFIG):
-        try:
-            (path / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise _unwritable(path / name, error) from error
+    for name in (METRICS, MODEL, CHECKPOINT, HISTORY, CONFIG):
+        _unlink(path / name)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def _make_folder(path: Path) -> None:
@@ -179,3 +200,26 @@ def load_run_model(path: Path) -> Model:
     if not (path / MODEL).is_file():
         raise DataError(f"{path / MODEL}: no such file; the run has not ended (or diverged): train it again")
     return load_model_file(path / MODEL)
+
+
+def load_metrics(path: Path) -> dict[str, Any]:
+    """The content of a run folder's ``metrics.json``.
+
+    Raises
+    ------
+    DataError
+        Missing, unreadable or damaged.
+    """
+    file = path / METRICS
+    try:
+        with file.open("rb") as stream:
+            metrics = json.loads(stream.read(MAX_METRICS))
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {reason(error)}; train the run again") from error
+    except (ValueError, RecursionError):
+        metrics = None
+    figures = [metrics.get(key) for key in ("test_loss", "test_accuracy")] if isinstance(metrics, dict) else [None]
+    if not all(isinstance(figure, int | float) for figure in figures):
+        raise DataError(f"{file}: damaged, not the figures of a run; replace the run with --overwrite")
+    result: dict[str, Any] = metrics
+    return result

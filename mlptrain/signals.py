@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
@@ -29,13 +29,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Signals:
-    """While it is entered, the first signal sets ``received`` and the second raises `Interrupted` where the program is.
+    """While it is entered, the first signal sets ``received`` and calls ``halt``, a second raises `Interrupted`.
 
     Only the main thread can do this; elsewhere nothing changes. A signal that is ignored (as under nohup) stays
     ignored, and one that the surrounding program handles itself stays with it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, halt: Callable[[], object] = lambda: None) -> None:
+        self._halt = halt
         self.received: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -52,6 +53,7 @@ class Signals:
         if self.received is not None:
             raise Interrupted(number)
         self.received = number
+        self._halt()
 
 
 @contextmanager

@@ -48,6 +48,7 @@ class Trainer:
         self.batches = training_batches(configs[0], dataset, split)
         self.steps = len(self.batches)
         self.epoch = self.step = 0
+        self._halted = False
         steps = [config.epochs * self.steps for config in configs]
         self.stack = Stack(configs, dataset.images.shape[1], dataset.classes, steps, start)
         self._members = [Member(index, config) for index, config in enumerate(configs)]
@@ -88,6 +89,7 @@ class Trainer:
         have more to do have no outcome yet, and another ``run`` goes on. A member whose loss is not finite ends with
         an outcome that says so.
         """
+        self._halted = False
         deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
         yield from self._retire()
         while self._members and (until is None or self.epoch < until):
@@ -95,9 +97,15 @@ class Trainer:
             if self._members and self.step == self.steps:
                 yield from self._end_epoch()
                 yield from self._retire()
+            if self._halted:
+                return
             if time.perf_counter() > deadline:
                 yield from self._outcomes(self._members, "time_limit")
                 return
+
+    def halt(self) -> None:
+        """End the `run` in progress after the step under way, without outcomes; may be called by a signal's handler."""
+        self._halted = True
 
     def stop(self, member: int, why: str) -> None:
         """End a member, between two reports: its outcome, ``stopped`` for this reason, comes before the next."""
@@ -181,7 +189,7 @@ class Trainer:
                 for x, y, z in zip(chunk.x, self.stack.targets(chunk.y), logits, strict=True):
                     step(x, y, z)
                     done += 1
-                    if time.perf_counter() > deadline:
+                    if self._halted or time.perf_counter() > deadline:
                         break
             self._measure(chunk, logits[:done])
             now = time.perf_counter()
@@ -191,7 +199,7 @@ class Trainer:
             going = [member for member in self._members if member.diverged is None]
             yield from [member.progress(self.step, self.steps) for member in going]
             yield from self._retire()
-            if not self._members or time.perf_counter() > deadline:
+            if not self._members or self._halted or time.perf_counter() > deadline:
                 return
 
     def _measure(self, chunk: Chunk, logits: np.ndarray) -> None:

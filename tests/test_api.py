@@ -14,7 +14,6 @@ import pytest
 import mlptrain
 from mlptrain import api
 from mlptrain.config import Config, load_config
-from mlptrain.datasets.dataset import default_data_dir
 from mlptrain.datasets.idx import write_idx
 from mlptrain.errors import ConfigError, DataError, DivergedError, UsageError
 from mlptrain.reports import EpochReport, Progress, Report, RunEnd, RunStart
@@ -98,7 +97,7 @@ def test_load_dataset(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="environment"):
         mlptrain.load_dataset("mnist")
     monkeypatch.setenv("MLPTRAIN_DATA_DIR", "")
-    assert default_data_dir() == Path("data")
+    assert api.default_data_dir() == Path("data")
 
 
 # ---- train in memory ---------------------------------------------------------------------------------
@@ -190,7 +189,7 @@ def test_no_validation_part(tmp_path):
 def test_a_time_limit(tmp_path):
     result = mlptrain.train(quick("epochs=1000"), run="a", runs_dir=tmp_path, time_limit=0.0)
     assert (result.metrics["stopped"], result.metrics["epochs"]) == ("time_limit", 0)
-    assert names(tmp_path / "a") == ["config.yaml", "history.csv", "metrics.json", "model.npz"]
+    assert names(tmp_path / "a") == ["checkpoint.npz", "config.yaml", "history.csv", "metrics.json", "model.npz"]
 
 
 # ---- train into a folder -----------------------------------------------------------------------------
@@ -229,7 +228,8 @@ def test_history_grows_row_by_row(tmp_path):
     def look(report: Report) -> None:
         if isinstance(report, EpochReport):
             lengths.append(len(history(tmp_path / "a")))
-            assert names(tmp_path / "a") == ["config.yaml", "history.csv"]
+            visible = {name for name in names(tmp_path / "a") if not name.startswith(".")}
+            assert visible - {"checkpoint.npz"} == {"config.yaml", "history.csv"}
 
     mlptrain.train(quick(), run="a", runs_dir=tmp_path, on_report=look)
     assert lengths == [2, 3]

@@ -19,12 +19,14 @@ HOME = Path(mlptrain.__file__).parent
 ROWS = (
     "errors reports",
     "files lock signals threads memory streams",
-    "values yamlfile overrides config complaints pending sharing",
+    "values yamlfile overrides config complaints sharing",
     "datasets",
     "engine",
     "graph expression",
-    "batching npz model evaluation stack patience members footprint trainer lrfind",
-    "runs",
+    "batching npz model evaluation stack patience members footprint trainer lrfind history",
+    "runs checkpoint saver",
+    "session job metrics",
+    "sweeps",
     "reporting",
     "api",
     "cli __main__",
@@ -48,10 +50,16 @@ LIBRARIES = {
             "patience",
             "trainer",
             "lrfind",
+            "checkpoint",
+            "job",
+            "sweeps",
             "api",
         )
     },
-    "pydantic": {"config", "complaints"},
+    "distributed": {"sweeps"},
+    "dask": {"sweeps"},
+    "optuna": {"sweeps"},
+    "pydantic": {"config", "complaints", "sweeps"},
     "pydantic_core": {"config", "complaints"},
     "requests": {"datasets"},
     "rich": {"reporting"},
@@ -158,7 +166,8 @@ def test_libraries_are_the_declared_dependencies():
     declared = re.search(r"^dependencies = \[(.*?)\]", text, re.DOTALL | re.MULTILINE)
     assert declared
     brought_along = {"pydantic_core", "urllib3"}  # by pydantic and requests, whose interfaces speak of them
-    expected = {"pyyaml" if library == "yaml" else library for library in LIBRARIES.keys() - brought_along}
+    extras = {"dask", "distributed", "optuna"}  # imported where they are asked for
+    expected = {"pyyaml" if library == "yaml" else library for library in LIBRARIES.keys() - brought_along - extras}
     assert set(re.findall(r'"([a-z]+)', declared[1])) == expected
 
 

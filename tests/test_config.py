@@ -1,4 +1,4 @@
-"""The config: defaults, types, messages, pairings, what is pending, and the round trip through YAML."""
+"""The config: defaults, types, messages, pairings and the round trip through YAML."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ from mlptrain.config import (
     warnings,
 )
 from mlptrain.errors import ConfigError
-from mlptrain.pending import PENDING
 from mlptrain.values import put
 from mlptrain.yamlfile import Document, parse_yaml
 
@@ -45,12 +44,6 @@ def refusal(text: str = "", *overrides: str) -> str:
         from_text(text) if text else load_config(None, overrides)
     assert caught.value.exit_code == 2
     return str(caught.value)
-
-
-@pytest.fixture
-def everything_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Switch the check for pending keys off, to test the types of the keys behind it."""
-    monkeypatch.setattr("mlptrain.pending.PENDING", ())
 
 
 def test_the_defaults() -> None:
@@ -108,7 +101,6 @@ def test_values_that_are_accepted(text: str, key: str, value: object) -> None:
     assert type(read) is type(value)
 
 
-@pytest.mark.usefixtures("everything_built")
 @pytest.mark.parametrize(
     ("text", "key", "value"),
     [
@@ -128,7 +120,7 @@ def test_values_that_are_accepted(text: str, key: str, value: object) -> None:
         ("activation: gelu", "activation", "gelu"),
     ],
 )  # fmt: skip
-def test_pending_keys_have_their_types(text: str, key: str, value: object) -> None:
+def test_keys_have_their_types(text: str, key: str, value: object) -> None:
     config = from_text(text)
     assert getattr(config, key) == value
     assert from_text(dump_yaml(config)) == config
@@ -345,24 +337,6 @@ def test_any_folder_survives_the_round_trip(name: str) -> None:
     assert from_text(dump_yaml(config)) == config
 
 
-def test_pending_keys_are_refused_away_from_their_defaults() -> None:
-    values: dict[str, str] = {
-        "augment": "{shift: 2}", "batch_norm": "true", "dropout": "0.5", "input_dropout": "0.1",
-        "schedule": "cosine", "l1": "1e-3", "l2": "1e-3", "max_norm": "3", "label_smoothing": "0.1",
-        "clip_norm": "1", "ema": "0.9", "early_stopping": "{}", "checkpoint_seconds": "5",
-    }  # fmt: skip
-    for key in PENDING:
-        message = refusal(f"seed: 1\n{key}: {values[key]}")
-        assert message.startswith(f"x.yaml:2: {key}: not available in this version yet; leave it at "), key
-    assert from_text(dump_yaml(Config())) == Config()  # at their defaults they may stand there
-
-
-def test_pending_entries_are_easy_to_strike_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlptrain.pending.PENDING", ("l1",))
-    assert from_text("checkpoint_seconds: 5").checkpoint_seconds == 5
-    assert refusal("l1: 0.1") == "x.yaml:1: l1: not available in this version yet; leave it at 0.0"
-
-
 @pytest.mark.parametrize(
     ("schedule", "message"),
     [
@@ -493,7 +467,6 @@ seed: 0
 """
 
 
-@pytest.mark.usefixtures("everything_built")
 def test_mutated_configs_raise_nothing_else() -> None:
     pick = random.Random(3)
     lines = FULL.splitlines()
@@ -502,7 +475,7 @@ def test_mutated_configs_raise_nothing_else() -> None:
         "&a ", "name", "full", "official", "[[1]]", "{a: 1}", "1.5", "😀", "\x00", "\u2028",
     ]  # fmt: skip
     accepted, messages = 0, set()
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(2500):
         mutated = [line for line in lines if pick.random() > 0.5]
         for _ in range(pick.randrange(4)):
@@ -515,7 +488,7 @@ def test_mutated_configs_raise_nothing_else() -> None:
             accepted += 1
         except ConfigError as error:
             messages.add(str(error))
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
     assert accepted > 100
     assert len(messages) > 500
     for message in messages:
@@ -565,7 +538,7 @@ def test_wrong_types_everywhere_have_plain_words() -> None:
     ids=range(7),
 )
 def test_refusing_a_vast_config_takes_less_than_a_second(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     message = refusal(text)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert len(message) < 1000

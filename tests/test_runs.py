@@ -11,9 +11,9 @@ import pytest
 
 from mlptrain.config import load_config
 from mlptrain.errors import DataError, UsageError
+from mlptrain.history import COLUMNS
 from mlptrain.reports import EpochReport
 from mlptrain.runs import (
-    COLUMNS,
     RunFolder,
     check_claimable,
     claim,
@@ -141,7 +141,7 @@ def test_a_dotted_name_is_a_name(tmp_path):
 def test_an_existing_run_is_kept(tmp_path):
     begun(tmp_path / "a").append(report())
     for attempt in (lambda: claim(tmp_path, "a"), lambda: check_claimable(tmp_path, "a", overwrite=False)):
-        with pytest.raises(UsageError, match="exists already; choose another --run, or replace it with --overwrite"):
+        with pytest.raises(UsageError, match="exists already; go on with it by --resume, replace it by"):
             attempt()
     assert (tmp_path / "a" / "history.csv").read_text().count("\n") == 2
     check_claimable(tmp_path, "b", overwrite=False)
@@ -260,7 +260,7 @@ def test_a_row_on_a_disk_that_is_full(tmp_path, room):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, limits[1]))
     try:
-        with pytest.raises(DataError, match=r"history.csv: cannot be written: .*; free space"):
+        with pytest.raises(DataError, match=r"history.csv: cannot be written: .*; see to it, then go on with --resume"):
             folder.append(report())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -224,16 +224,16 @@ NINES = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'x'] * 9)}]\n"
     ids=range(11),
 )
 def test_bombs_are_refused_at_once(either_loader: str, text: str, words: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     message = refusal(lambda: parse_yaml(text, "x.yaml"))
     assert words in message
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_the_alias_bomb_takes_milliseconds() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     refusal(lambda: parse_yaml(NINES, "x.yaml"))
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
 
 
 @pytest.mark.parametrize(
@@ -253,9 +253,9 @@ def test_the_alias_bomb_takes_milliseconds() -> None:
     ids=range(10),
 )
 def test_large_texts_within_the_bounds_take_less_than_a_second(either_loader: str, text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     parse_yaml(text, "x.yaml")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_fifty_levels_are_read(either_loader: str) -> None:

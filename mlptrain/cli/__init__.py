@@ -13,10 +13,10 @@ import typer
 import mlptrain
 from mlptrain.cli import backprop, config, download, evaluate, lrfind, sweep, train
 from mlptrain.errors import MlptrainError
-from mlptrain.signals import Interrupted
+from mlptrain.signals import as_exceptions
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell reports a program that a closed pipe ended
-INTERRUPTED = 130  # 128 + SIGINT
+INTERRUPTED = 130  # 128 + SIGINT, where nothing more is known
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,7 +46,7 @@ class _Ended(Exception):
 
 
 def _guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """The command with Ctrl-C and a closed pipe as exit codes of ours."""
+    """The command with signals and a closed pipe as exit codes of ours."""
 
     @wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -54,10 +54,8 @@ def _guarded(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except BrokenPipeError as error:
             raise _Ended(CLOSED_PIPE) from error
-        except Interrupted as error:
-            raise _Ended(error.exit_code, str(error)) from error
         except KeyboardInterrupt as error:
-            raise _Ended(INTERRUPTED, str(error) or "interrupted") from error
+            raise _Ended(getattr(error, "exit_code", INTERRUPTED), str(error) or "interrupted") from error
 
     return guarded
 
@@ -75,7 +73,8 @@ app.command("backprop", context_settings={"ignore_unknown_options": True})(_guar
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; only a bug leaves a traceback."""
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="mlptrain")
+        with as_exceptions():
+            app(args=None if arguments is None else list(arguments), prog_name="mlptrain")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except MlptrainError as error:

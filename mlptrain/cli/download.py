@@ -42,7 +42,7 @@ def download(
     infos = _chosen(dataset)
     _refuse_contradictions(mirror=mirror, source=source, check=check, force=force)
 
-    from mlptrain.datasets.dataset import default_data_dir
+    from mlptrain.api import default_data_dir
     from mlptrain.datasets.download import check_mirror, copy_from, fetch, mirrors_of
     from mlptrain.datasets.inventory import check_dataset
     from mlptrain.errors import DataError

@@ -20,6 +20,10 @@ def train(
         str | None, typer.Option("--run", help="Name of the run folder; default: CONFIG-NNN.", metavar="NAME")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing --run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with --run from its checkpoint; start it where there is none.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Resume although config, data or versions changed.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check config and data, train nothing.")] = False,
     min_accuracy: MinAccuracy = None,
     time_limit: Annotated[
@@ -49,13 +53,14 @@ def train(
     from mlptrain.errors import AccuracyError
     from mlptrain.reporting.reporter import make_reporter, show
     from mlptrain.runs import check_claimable
+    from mlptrain.signals import Interrupted
 
     human = sys.stderr if json_output else sys.stdout
     reporter = make_reporter(human, quiet=quiet, no_color=no_color, log_every=log_every)
     model = None if start is None else api.load_model(start, runs_dir=runs_dir)
     if dry_run:
         if run is not None:
-            check_claimable(runs_dir, run, overwrite=overwrite)
+            check_claimable(runs_dir, run, overwrite=overwrite, resume=resume)
         job = api.prepare(config, data_dir=data_dir, start=model)
         show(reporter, job.describe(run or f"{config_file.stem}-NNN"))
         return
@@ -67,10 +72,16 @@ def train(
             runs_dir=runs_dir,
             data_dir=data_dir,
             overwrite=overwrite,
+            resume=resume,
+            force=force,
             time_limit=time_limit,
             start=model,
             on_report=partial(show, reporter),
         )
+    except Interrupted as error:
+        if threads is None or "--resume" not in str(error):
+            raise
+        raise Interrupted(error.signal, f"{error} --threads {threads}") from None
     finally:
         reporter.close()
     if not quiet:

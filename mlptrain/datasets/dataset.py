@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass
@@ -73,11 +72,6 @@ class DatasetArrays(NamedTuple):
     images: np.ndarray
     labels: np.ndarray
     train_count: int
-
-
-def default_data_dir() -> Path:
-    """The data folder where none is named: ``MLPTRAIN_DATA_DIR``, else ``data``."""
-    return Path(os.environ.get("MLPTRAIN_DATA_DIR") or "data")
 
 
 def load_dataset(name: str, data_dir: Path) -> Dataset:

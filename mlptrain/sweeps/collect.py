@@ -9,8 +9,8 @@ from typing import Any
 
 from mlptrain.config import Config, plain_values
 from mlptrain.errors import UsageError
-from mlptrain.runs import CONFIG, METRICS, claim_next, load_run_config, run_path
-from mlptrain.sweeps.folder import BEST, SWEEP, TRIALS, SweepFolder, load_metrics
+from mlptrain.runs import CONFIG, METRICS, claim_next, load_metrics, load_run_config, run_path
+from mlptrain.sweeps.folder import BEST, SWEEP, TRIALS, SweepFolder
 from mlptrain.sweeps.importance import importances
 from mlptrain.sweeps.journal import JOURNAL, read_journal
 from mlptrain.sweeps.leaderboard import FAILED, FINISHED, Result, rank, write_leaderboard

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mlptrain.errors import DataError, UsageError
 from mlptrain.files import reason, temporary_beside, write_text_atomic
-from mlptrain.runs import HISTORY, METRICS, RunFolder, load_run_config
+from mlptrain.history import read_history
+from mlptrain.runs import HISTORY, METRICS, RunFolder, load_metrics, load_run_config
 from mlptrain.sweeps.executors import State, Trained
 from mlptrain.sweeps.journal import JOURNAL
 from mlptrain.sweeps.leaderboard import LEADERBOARD, Result
@@ -74,27 +74,14 @@ class SweepFolder:
             It cannot be written.
         """
         folder = RunFolder(self.trial(trial.number))
-        before = self._earlier_rows(folder.path, trained)
         _make(folder.path)
+        first = trained.history[0].epoch if trained.history else 1
+        earlier = read_history(folder.path / HISTORY)[: first - 1] if first > 1 else ()
         with suppress(FileNotFoundError):
             (folder.path / METRICS).unlink()
-        folder.begin(trial.config)
-        if before:
-            with (folder.path / HISTORY).open("a") as stream:
-                stream.writelines(before)
-        for report in trained.history:
-            folder.append(report)
+        folder.begin(trial.config, (*earlier, *trained.history))
         if trained.model is not None:
-            folder.finish(trained.model, {**trained.metrics, "run": str(folder.path)})
-
-    def _earlier_rows(self, path: Path, trained: Trained) -> list[str]:
-        """The rows of the epochs before those of this task."""
-        first = trained.history[0].epoch if trained.history else 1
-        try:
-            rows = (path / HISTORY).read_text().splitlines(keepends=True)[1:]
-        except OSError:
-            return []
-        return rows[: first - 1]
+            folder.finish(trained.model, {"run": str(folder.path), **trained.metrics})
 
     def store_state(self, trial: int, state: State) -> None:
         """Keep what a paused trial goes on from."""
@@ -171,27 +158,6 @@ class SweepFolder:
             names = (path for path in (self.path / TRIALS).iterdir() if path.name.isdecimal())
             found |= {int(path.name): str(path) for path in names if (path / METRICS).is_file()}
         return found
-
-
-def load_metrics(path: Path) -> dict[str, Any]:
-    """``metrics.json`` of a run folder.
-
-    Raises
-    ------
-    DataError
-        Missing or damaged.
-    """
-    try:
-        metrics = json.loads((path / METRICS).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path / METRICS}: no such file; the run has not ended (or diverged)") from error
-    except OSError as error:
-        raise DataError(f"{path / METRICS}: cannot be read: {reason(error)}") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path / METRICS}: is not JSON ({error}); train the run again") from error
-    if not isinstance(metrics, dict):
-        raise DataError(f"{path / METRICS}: holds no figures by name; train the run again")
-    return metrics
 
 
 def _make(path: Path) -> None:

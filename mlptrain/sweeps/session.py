@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mlptrain.config import Config, plain_values
-from mlptrain.datasets.dataset import default_data_dir
 from mlptrain.errors import DataError, UsageError
 from mlptrain.files import reason
+from mlptrain.job import default_data_dir
 from mlptrain.lock import locked
 from mlptrain.runs import claim_next, run_path
 from mlptrain.signals import Interrupted, Signals

@@ -10,8 +10,10 @@ from pathlib import Path
 from mlptrain.datasets.dataset import Dataset, load_dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.evaluation import figures_together
+from mlptrain.job import Job
 from mlptrain.members import Outcome
-from mlptrain.metrics import metrics_of, saved_model
+from mlptrain.metrics import metrics_of, run_end
+from mlptrain.model import model_of
 from mlptrain.reports import EpochReport
 from mlptrain.stack import architecture_of
 from mlptrain.sweeps.executors import State, Task, Trained
@@ -84,7 +86,8 @@ def _measured(
             message = outcome.diverged or "training diverged: the test loss is not a finite number"
             results.append(Trained("diverged", {"seconds": round(outcome.seconds, 4)}, history, None, message))
             continue
-        metrics = metrics_of(outcome, test, config, dataset, split, None)
-        model, state = saved_model(config, outcome.weights, dataset), states.get(member)
+        job, state = Job(config, dataset, split, None), states.get(member)
+        metrics = metrics_of(job, run_end(outcome, *test))
+        model = model_of(job.architecture, outcome.weights, dataset.class_names, job.saved_config)
         results.append(Trained("finished" if state is None else "paused", metrics, history, model, None, state))
     return tuple(results)

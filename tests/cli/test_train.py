@@ -187,7 +187,7 @@ def test_ctrl_c_is_exit_130_without_a_traceback(tiny, tmp_path):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "interrupted in epoch" in error and "runs/a keeps the history" in error and "Traceback" not in error
+    assert "interrupted in epoch" in error and "Traceback" not in error
     with (tmp_path / "runs/a/history.csv").open() as stream:
         assert len(list(csv.DictReader(stream))) >= 3
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlptrain.datasets.dataset import default_data_dir
+from mlptrain.job import default_data_dir
 from mlptrain.sweeps.driver import Driver
 from mlptrain.sweeps.executors import Done, Event, Task
 from mlptrain.sweeps.folder import SweepFolder
