@@ -324,9 +324,8 @@ def problem_with(key: str, value: Any) -> str:
     try:
         Config.model_validate(values)
     except ValidationError as error:
-        # Refusals are about keys that do not go together, but for those of keys with a validator of their own.
-        own, every = key in ("dataset", "split"), error.errors(include_url=False)
-        alone = (item for item in every if own or item["type"] != "refused")
+        # The refusals without a place are about keys that do not go together.
+        alone = (item for item in error.errors(include_url=False) if item["type"] != "refused" or item["loc"])
         for place, words in problems(alone, values, _MODELS, _EXPECTED, _MAPPINGS):
             if not words:
                 return unknown(key if key.startswith(f"{place}.") else place, _MODELS)

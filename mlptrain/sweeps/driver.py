@@ -14,12 +14,13 @@ from mlptrain.sweeps.folder import SweepFolder
 from mlptrain.sweeps.importance import importances
 from mlptrain.sweeps.journal import Journal, read_journal
 from mlptrain.sweeps.leaderboard import FAILED, HALVED, Leaderboard, Result, rank, write_leaderboard
+from mlptrain.sweeps.methods import waves
 from mlptrain.sweeps.planning import Planner
 from mlptrain.sweeps.record import Plan, PlannedStack, Record, plan_event, recall, result_event
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import Trial
-from mlptrain.sweeps.waves import PAUSED, Wave, waves
+from mlptrain.sweeps.waves import PAUSED, Wave
 
 ATTEMPTS = 5
 """How often a stack is tried whose worker ends, before its trials count as failed."""

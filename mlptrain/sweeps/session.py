@@ -19,6 +19,7 @@ from mlptrain.sweeps.driver import Driver
 from mlptrain.sweeps.executors import Executor
 from mlptrain.sweeps.folder import SWEEP, SweepFolder
 from mlptrain.sweeps.leaderboard import Leaderboard, Result
+from mlptrain.sweeps.methods import waves
 from mlptrain.sweeps.planning import Planner
 from mlptrain.sweeps.processes import Processes
 from mlptrain.sweeps.reports import SweepEnd, SweepReport
@@ -26,7 +27,6 @@ from mlptrain.sweeps.shell import check_listable
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import Trial, trials_of
-from mlptrain.sweeps.waves import waves
 from mlptrain.threads import available_cores
 
 KEEP = ("best", "all", "none")

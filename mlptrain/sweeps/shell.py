@@ -9,9 +9,9 @@ from typing import Any
 
 from mlptrain.config import Config
 from mlptrain.errors import UsageError
+from mlptrain.sweeps.methods import points_of
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import Trial, short, trials_of
-from mlptrain.sweeps.waves import points_of
 
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./\[\]-]+")
 
