@@ -23,13 +23,17 @@ MEMORY = 256 * 1024**2
 SLACK = 0.03
 """A narrower stack is as good as one that is faster by less than this: less is lost with it, and more run at a time."""
 
-# Seconds on one core, fitted to what benchmarks/stack_size.py measures; only their proportions matter.
-_CALLS = 25e-6  # of a step, whatever its width: calls and views
-_IMAGE = 0.5e-6  # gathered as a float
-_MOVED_IMAGE = 7e-6  # the same, augmented
-_PRODUCT = 12.5e-12  # a multiply-add at full speed, in float32
-_FILL = 20  # rows at which the first product reaches half its speed
-_NEAR, _FAR = 1 / 100e9, 1 / 30e9  # a byte of parameters from the shared cache, and from memory
+# Seconds on one core of an EPYC (1 MB and 32 MB of cache) beside other work; only their proportions matter. Against ten
+# cases of benchmarks/stack_size.py, 15 units to 512-512 and sgd to adam, the width chosen by them costs 0 to 11 % more
+# than the best of 1, 2, 4, ..., 64 (3 % in the middle), by which neighbouring widths differ by chance there.
+_CALLS = 50e-6  # of a step, whatever its width: calls and views
+_IMAGE = 0.8e-6  # gathered as a float
+_MOVED_IMAGE = 8e-6  # the same, augmented
+_PRODUCT = 26e-12  # a multiply-add at full speed, in float32
+_FILL = 8  # rows at which the first product reaches half its speed
+_ENTRY = 2e-9  # an activation, forward and backward
+_NEAR = 1 / 50e9  # a byte of parameters beyond the core's cache
+_FAR = 1 / 20e9  # what it costs more beyond the shared one
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,9 @@ class Machine:
 def step_seconds(config: Config, architecture: Architecture, batch: int, members: int, machine: Machine) -> float:
     """What a step of a stack costs each of its members on one core, by a model of its parts.
 
-    A member's share of what every step costs once; its multiply-adds, faster the more rows the first product has; and
-    the bytes of parameters that do not stay in the core's cache, dearer those beyond its share of the shared one.
+    A member's share of what every step costs once; its multiply-adds, faster the more rows the first product has; its
+    activations; and the bytes of parameters that do not stay in the core's cache, dearer those beyond its share of the
+    shared one.
     """
     layers, size = architecture.layers, 8 if config.dtype == "float64" else 4
     weights = sum(inputs * out for inputs, out in pairwise(layers))
@@ -65,6 +70,7 @@ def step_seconds(config: Config, architecture: Architecture, batch: int, members
     return (
         (_CALLS + image * batch) / members
         + _PRODUCT * size / 4 * products * (1 + _FILL / (layers[1] * members))
+        + _ENTRY * size / 4 * batch * sum(layers[1:])
         + (5 + 3 * states) * weights * size * beyond
     )
 
