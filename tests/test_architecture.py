@@ -18,7 +18,7 @@ HOME = Path(mlptrain.__file__).parent
 
 ROWS = (
     "errors reports",
-    "files lock signals threads memory streams",
+    "files lock signals threads memory caches streams",
     "values yamlfile overrides config complaints sharing",
     "datasets",
     "engine",
@@ -34,7 +34,7 @@ ROWS = (
 """Modules and packages below mlptrain, the most basic first. The package itself stands above them all: it only
 holds the version, and imports what it offers when it is asked for it."""
 
-WITHOUT_NUMPY = ("errors", "reports", "files", "lock", "signals", "threads", "memory", *ROWS[2].split())
+WITHOUT_NUMPY = ("errors", "reports", "files", "lock", "signals", "threads", "memory", "caches", *ROWS[2].split())
 
 LIBRARIES = {
     "numpy": {
