@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from contextlib import suppress
@@ -50,7 +51,11 @@ class Cluster:
             variables = dict.fromkeys(VARIABLES, str(threads))
             with dask.config.set({"distributed.nanny.pre-spawn-environ": variables}):
                 self._local = LocalCluster(
-                    n_workers=workers or 1, threads_per_worker=1, processes=True, dashboard_address=None
+                    n_workers=workers or 1,
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address=None,
+                    silence_logs=logging.ERROR,  # a worker that is ended in the middle of a stack is no news
                 )
         try:
             self._client: Any = Client(self._local or scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
