@@ -83,7 +83,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def unusable(path: Path, why: str) -> DataError:
     """The error for a checkpoint from which nothing can be continued."""
-    return DataError(f"{path}: not a usable checkpoint: {why.splitlines()[0]}\nremove it to train from the beginning")
+    reason = why.splitlines()[0] if why else "it does not fit"
+    return DataError(f"{path}: not a usable checkpoint: {reason}\ntrain from the beginning with --overwrite")
 
 
 def _parsed(path: Path, arrays: Mapping[str, np.ndarray], key: str, kind: type) -> Any:

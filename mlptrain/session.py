@@ -61,7 +61,7 @@ def _restored(path: Path, trainer: Trainer, origin: Mapping[str, Any], force: bo
         raise unusable(path, "it does not say where in training it was written")
     try:
         trainer.restore([dict(checkpoint.state)])
-        if step >= trainer.steps:
+        if step > trainer.steps:
             raise ValueError(f"it was written after step {step} of an epoch that has {trainer.steps}")
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         if changed:

@@ -178,6 +178,7 @@ class Trainer:
     def _train_epoch(self, deadline: float) -> Iterator[Progress | Outcome]:
         """What is left of a pass over the training images, a chunk of batches at a time, until the deadline."""
         epoch, mark = self.epoch + 1, time.perf_counter()
+        move_to(self._order, self._order_of_epoch)  # a run that was cut off within the epoch has drawn from it
         chunks = self.batches.epoch(
             self._order, lambda number: stream(self._seed, "augment", epoch, number), first=self.step
         )

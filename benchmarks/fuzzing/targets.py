@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.fuzzing.mutate import Mutator, gzipped, raw, zipped
+from mlptrain.checkpoint import load_checkpoint
 from mlptrain.config import Config, config_from, dump_yaml, load_config, warnings
 from mlptrain.datasets.idx import read_idx
 from mlptrain.errors import MlptrainError
 from mlptrain.expression import parse
 from mlptrain.graph import backpropagate
+from mlptrain.history import read_history
 from mlptrain.model import load_model_file
 from mlptrain.npz import read_npz
 from mlptrain.yamlfile import parse_yaml
@@ -61,6 +63,15 @@ def _model(data: bytes, path: Path) -> None:
     assert probabilities.shape == (2, len(model.class_names))
 
 
+def _checkpoint(data: bytes, path: Path) -> None:
+    checkpoint = load_checkpoint(path)
+    assert [report.epoch for report in checkpoint.history] == list(range(1, len(checkpoint.history) + 1))
+
+
+def _history(data: bytes, path: Path) -> None:
+    read_history(path)
+
+
 def _backprop(data: bytes, path: Path) -> None:
     expression, *rest = data.decode("utf-8", "surrogateescape").split("\n")
     graph = parse(expression)
@@ -77,6 +88,8 @@ TARGETS = {
     "idx": Target(_idx, gzipped),
     "npz": Target(_npz, zipped, (b"'descr': ", b"'<f8'", b"'|O'", b"'<U9999999'", b"'shape': (", b"1L, ")),
     "model": Target(_model, zipped, (b"'<f4'", b"'<U8'", b"()", b"(0,)", b"softmax", b"sigmoid", b"nan")),
+    "checkpoint": Target(_checkpoint, zipped, (b"[", b"{", b"null", b'"epoch": ', b"NaN", b"Infinity", b"1e999")),
+    "history": Target(_history, words=(b"1,0.5,0.5,,,0.1,1.0\n", b"inf", b"nan", b"1e999", b",")),
     "backprop": Target(_backprop, words=(b"max(", b"exp(", b"log(", b"sigmoid(", b"**", b"lambda ", b"x", b"1e999")),
 }
 """By name; each has its seeds in ``tests/corpus/NAME/``."""

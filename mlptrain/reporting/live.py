@@ -17,6 +17,7 @@ from mlptrain.reporting.plain import (
     keras_number,
     keras_pace,
     printable,
+    resumed_note,
     start_phrases,
     stopped_note,
 )
@@ -139,7 +140,12 @@ class LiveReporter:
         self._say(images)
         self._say(network, style="dim")
         self._say(["* best so far"], style="dim")
+        note = resumed_note(start)
+        if note:
+            self._say([note], style="yellow")
         self._console.line()
+        for epoch in start.history:
+            self.epoch(epoch)
 
     def progress(self, progress: Progress) -> None:
         """Redraw the line of the current epoch, where that is due."""

@@ -52,6 +52,14 @@ def start_phrases(start: RunStart) -> tuple[list[str], list[str]]:
     return images, network
 
 
+def resumed_note(start: RunStart) -> str | None:
+    """Where a run goes on, in words; None where it begins."""
+    if not start.resumed:
+        return None
+    within = f" after step {start.step:,}" if start.step else ""
+    return f"resumed in epoch {len(start.history) + 1}{within}"
+
+
 def stopped_note(end: RunEnd) -> str | None:
     """Why training ended early, in words; None where it did not."""
     if end.stopped is None:
@@ -69,7 +77,8 @@ class PlainReporter:
 
     def start(self, start: RunStart) -> None:
         """Write what is being trained."""
-        self._write(*(", ".join(phrases) for phrases in start_phrases(start)))
+        note = resumed_note(start)
+        self._write(*(", ".join(phrases) for phrases in start_phrases(start)), *([note] if note else []))
 
     def progress(self, progress: Progress) -> None:
         """Nothing: a line that cannot be redrawn shows finished epochs only."""

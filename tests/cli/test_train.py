@@ -3,10 +3,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -176,20 +178,82 @@ def test_a_closed_pipe_ends_it_quietly(tiny, tmp_path):
     assert (process.wait(timeout=30), error) == (141, b"")
 
 
-def test_ctrl_c_is_exit_130_without_a_traceback(tiny, tmp_path):
+def started(folder: Path, *arguments: object) -> subprocess.Popen[str]:
+    """A run in a process of its own that has finished its third epoch."""
     process = subprocess.Popen(
-        command("train", tiny, "epochs=100000", "--run", "a"),
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        command("train", *arguments), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     while not process.stdout.readline().startswith("Epoch 3/"):
         pass
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "interrupted in epoch" in error and "Traceback" not in error
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_says_in_one_line_how_to_go_on(tiny, tmp_path, number, code):
+    process = started(tmp_path, tiny, "epochs=100000", "--run", "a", "--threads", "1")
+    process.send_signal(getattr(signal, number))
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert re.fullmatch(
+        r"mlptrain: interrupted in epoch \d+; go on with: "
+        r"mlptrain train runs/a/config.yaml --run a --resume --threads 1\n",
+        error,
+    )
     with (tmp_path / "runs/a/history.csv").open() as stream:
         assert len(list(csv.DictReader(stream))) >= 3
+    assert sorted(path.name for path in (tmp_path / "runs/a").iterdir()) == [
+        "checkpoint.npz", "config.yaml", "history.csv",
+    ]  # fmt: skip
+
+
+def test_a_second_run_into_the_folder_is_refused(tiny, tmp_path, mlptrain, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # in both processes
+    process = started(tmp_path, tiny, "epochs=100000", "--run", "a")
+    try:
+        for option in ("--resume", "--overwrite"):
+            result = mlptrain("train", tiny, "epochs=100000", "--run", "a", option)
+            assert result.code == 2 and f"runs/a: in use by process {process.pid}" in result.err
+    finally:
+        process.kill()
+        process.communicate()
+    result = mlptrain("train", tiny, "epochs=100000", "--run", "a", "--resume", "--time-limit", "0")
+    assert result.code == 0, result.err
+
+
+def test_resume(mlptrain, tiny, tmp_path):
+    started_anew = mlptrain("train", tiny, "--run", "a", "--resume", "--time-limit", "0")
+    assert started_anew.code == 0 and (tmp_path / "runs/a/checkpoint.npz").is_file()
+    changed = mlptrain("train", tiny, "learning_rate=0.1", "--run", "a", "--resume")
+    assert (changed.code, changed.err.count("\n")) == (2, 2) and "learning_rate was 0.5 and is 0.1" in changed.err
+    gone_on = mlptrain("train", tiny, "--run", "a", "--resume")
+    assert gone_on.code == 0 and "resumed in epoch 1 after step 1\n" in gone_on.out
+    whole = mlptrain("train", tiny, "--run", "whole", "--json")
+    complete = mlptrain("train", tiny, "--run", "a", "--resume", "--json")
+    assert complete.code == 0 and "Epoch" not in complete.err
+    figures = [json.loads(result.out) for result in (whole, complete)]
+    assert [figure["test_loss"] for figure in figures] == [figures[0]["test_loss"]] * 2
+    assert (tmp_path / "runs/a/model.npz").read_bytes() == (tmp_path / "runs/whole/model.npz").read_bytes()
+    assert mlptrain("train", tiny, "--resume").code == 2
+    assert mlptrain("train", tiny, "--run", "a", "--resume", "--overwrite").code == 2
+
+
+def test_a_damaged_checkpoint_is_exit_3(mlptrain, tiny, tmp_path):
+    mlptrain("train", tiny, "--run", "a", "--time-limit", "0")
+    (tmp_path / "runs/a/checkpoint.npz").write_bytes(b"no archive")
+    result = mlptrain("train", tiny, "--run", "a", "--resume")
+    assert result.code == 3 and "not a usable checkpoint" in result.err and "--overwrite" in result.err
+    assert mlptrain("train", tiny, "--run", "a", "--overwrite").code == 0
+    assert not (tmp_path / "runs/a/checkpoint.npz").exists()
+
+
+def test_a_signal_while_nothing_is_trained_yet(mlptrain, tiny, monkeypatch):
+    def terminated(*arguments, **options):
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("mlptrain.api.prepare", terminated)
+    result = mlptrain("train", tiny)
+    assert (result.code, result.err) == (143, "mlptrain: interrupted by SIGTERM\n")
 
 
 @pytest.mark.mnist

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 
 import pytest
@@ -67,6 +68,21 @@ def test_the_whole_screen() -> None:
         "best epoch 1 (val_loss 0.5584), 3 epochs in 23.4s, 41,862 images/s",
         "",
     ]
+
+
+def test_a_run_that_goes_on_shows_its_epochs_so_far() -> None:
+    with made.terminal(80, 24) as terminal:
+        reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
+        before = (made.epoch(1, 3, val_loss=0.5), made.epoch(2, 3, val_loss=0.25))
+        reporter.start(replace(made.start(3), resumed=True, history=before, step=7))
+        reporter.epoch(made.epoch(3, 3, val_loss=0.375))
+        reporter.end(made.end(3, best_epoch=2))
+        reporter.close()
+    lines = terminal.screen()
+    assert lines[3] == "resumed in epoch 3 after step 7"
+    assert [line.split()[0] for line in lines[6:9]] == ["1", "2", "3"]
+    assert ["0.5000*" in lines[6], "0.2500*" in lines[7], "0.3750 " in lines[8]] == [True] * 3
+    assert "best epoch 2 (val_loss 0.2500)" in lines[-2]
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (80, 10), (40, 10), (20, 10), (200, 50)])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -31,6 +32,13 @@ def test_golden_lines() -> None:
         "766/766 - 1s - 1ms/step - loss: 0.2567 - accuracy: 0.9234 - val_loss: 0.1843 - val_accuracy: 0.9456",
         "test - loss: 0.2281 - accuracy: 0.9350",
     ]
+
+
+def test_a_run_that_goes_on_says_where() -> None:
+    for step, words in ((120, "resumed in epoch 2 after step 120"), (0, "resumed in epoch 2")):
+        stream = io.StringIO()
+        PlainReporter(stream).start(replace(made.start(), resumed=True, history=(made.epoch(1),), step=step))
+        assert stream.getvalue().splitlines()[2:] == [words]
 
 
 def test_val_fields_are_left_out_without_validation() -> None:
