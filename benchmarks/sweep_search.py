@@ -108,7 +108,8 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        base = f"dataset: {given.dataset}\nepochs: {given.epochs}\nactivation: relu\ninit: glorot_uniform\noptimizer: momentum\n"
+        base = f"dataset: {given.dataset}\nepochs: {given.epochs}\n"
+        base += "activation: relu\ninit: glorot_uniform\noptimizer: momentum\n"
         (folder / "base.yaml").write_text(base)
         (folder / "sweep.yaml").write_text(SWEEP.format(points=given.points))
         load_dataset(given.dataset)  # unpacked once, for both
