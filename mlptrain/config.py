@@ -324,7 +324,6 @@ def problem_with(key: str, value: Any) -> str:
     try:
         Config.model_validate(values)
     except ValidationError as error:
-        # The refusals without a place are about keys that do not go together.
         alone = (item for item in error.errors(include_url=False) if item["type"] != "refused" or item["loc"])
         for place, words in problems(alone, values, _MODELS, _EXPECTED, _MAPPINGS):
             if not words:
