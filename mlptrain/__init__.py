@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlptrain.api import evaluate, load_dataset, load_model, predict, train
     from mlptrain.config import load_config
     from mlptrain.export.run import export_run
+    from mlptrain.sweeps.session import sweep
 
 __all__ = [
     "__version__",
@@ -26,6 +27,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "predict",
+    "sweep",
     "train",
 ]
 
@@ -36,6 +38,7 @@ _HOMES = {
     "load_dataset": "mlptrain.api",
     "load_model": "mlptrain.api",
     "predict": "mlptrain.api",
+    "sweep": "mlptrain.sweeps.session",
     "train": "mlptrain.api",
 }
 

@@ -19,10 +19,11 @@ from mlptrain.datasets.split import Split, make_split
 from mlptrain.errors import DivergedError, UsageError
 from mlptrain.evaluation import Evaluation, evaluate_models, figures_together
 from mlptrain.history import read_history
-from mlptrain.job import Job, load_dataset, prepare, versions
+from mlptrain.job import Job, load_dataset, prepare
 from mlptrain.job import default_data_dir as default_data_dir  # offered here too
 from mlptrain.lock import locked
 from mlptrain.members import Outcome
+from mlptrain.metrics import metrics_of, run_end
 from mlptrain.model import Model, load_model_file, model_of
 from mlptrain.prediction import Prediction, predict_pictures
 from mlptrain.reports import EpochReport, Report, RunEnd
@@ -40,7 +41,6 @@ from mlptrain.runs import (
     run_path,
 )
 from mlptrain.session import TIME_LIMIT, begin, drive
-from mlptrain.threads import configured_threads
 from mlptrain.trainer import Trainer
 
 PARTS = ("train", "validation", "test", "all")
@@ -138,9 +138,9 @@ def _tested(job: Job, outcome: Outcome) -> tuple[Model, dict[str, Any], RunEnd]:
     )
     if not math.isfinite(losses[0]):
         raise DivergedError("training diverged: the test loss is not a finite number\ntry a smaller learning_rate")
-    end = _run_end(outcome, float(losses[0]), float(accuracies[0]))
+    end = run_end(outcome, float(losses[0]), float(accuracies[0]))
     model = model_of(job.architecture, outcome.weights, job.dataset.class_names, job.saved_config)
-    return model, _metrics(job, end), end
+    return model, metrics_of(job, end), end
 
 
 def _complete(folder: RunFolder, config: Config, on_report: Callable[[Report], object]) -> TrainResult:
@@ -180,51 +180,6 @@ def _diverged(message: str, folder: RunFolder | None, epoch: int) -> DivergedErr
         return DivergedError(message)
     folder.append_diverged(epoch)
     return DivergedError(f"{message}\n{folder.path} keeps the history: mlptrain diagnose {folder.path}")
-
-
-def _run_end(outcome: Outcome, test_loss: float, test_accuracy: float) -> RunEnd:
-    rate = outcome.samples / outcome.seconds if outcome.seconds > 0 else None
-    return RunEnd(
-        outcome.epochs,
-        outcome.best_epoch,
-        outcome.loss,
-        outcome.accuracy,
-        outcome.val_loss,
-        outcome.val_accuracy,
-        test_loss,
-        test_accuracy,
-        outcome.seconds,
-        rate,
-        outcome.stopped,
-    )
-
-
-def _metrics(job: Job, end: RunEnd) -> dict[str, Any]:
-    """The content of ``metrics.json`` but for the folder; numbers that are not finite become null."""
-    figures = {
-        key: getattr(end, key)
-        for key in (
-            "epochs",
-            "best_epoch",
-            "loss",
-            "accuracy",
-            "val_loss",
-            "val_accuracy",
-            "test_loss",
-            "test_accuracy",
-        )
-    }
-    return {
-        **{key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in figures.items()},
-        "parameters": job.architecture.parameters,
-        "seconds": round(end.seconds, 4),
-        "samples_per_second": None if end.samples_per_second is None else round(end.samples_per_second),
-        "stopped": end.stopped,
-        "versions": versions(),
-        "threads": configured_threads(),
-        "data_fingerprint": job.dataset.fingerprint,
-        "split_fingerprint": job.split.fingerprint,
-    }
 
 
 def load_model(run: str | Path, *, runs_dir: str | Path = "runs") -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
 from mlptrain.values import flow, shown, shown_key
@@ -50,11 +50,11 @@ def refusal(problem: str, key: str = "") -> PydanticCustomError:
 
 
 def problems(
-    error: ValidationError, values: dict[str, Any], models: Models, sentences: Sentences, mappings: Sentences
+    errors: Iterable[Any], values: dict[str, Any], models: Models, sentences: Sentences, mappings: Sentences
 ) -> Iterator[Problem]:
-    """Pydantic's errors, one for each key; ``mappings`` are the sentences for keys that hold keys."""
+    """Pydantic's ``errors``, one for each key; ``mappings`` are the sentences for keys that hold keys."""
     seen = set()
-    for item in error.errors(include_url=False):
+    for item in errors:
         key, words = _problem(item, values, models, sentences, mappings)
         if key not in seen:
             seen.add(key)
@@ -98,25 +98,26 @@ def report(found: Iterable[Problem], document: Document, models: Models) -> str:
     ordered = sorted(found, key=order)
     rows = []
     for key, words in ordered[:2]:
-        text = f"{shown_key(key)}: {words}" if words else _unknown(key, models)
+        text = f"{shown_key(key)}: {words}" if words else unknown(key, models)
         rows.append(f"{document.where(key)}: {text}")
     if len(ordered) > 2:
         rows.append(f"(and {len(ordered) - 2} more)")
     return "\n".join(rows)
 
 
-def _unknown(key: str, models: Models) -> str:
+def unknown(key: str, models: Models) -> str:
+    """What to say about a key that none of the models has, with the nearest one that there is."""
     outer, _, last = key.rpartition(".")
     dot = "." if outer else ""
     names = list(models[outer].model_fields)
     elsewhere = [f"{other}.{last}" for other, model in models.items() if other and last in model.model_fields]
-    if not outer and last in _ALIASES:
+    if not outer and _ALIASES.get(last) in names:
         hint = f"; did you mean {_ALIASES[last]!r}?"
     elif near := _nearest(last, names):
         hint = f"; did you mean '{outer}{dot}{near}'?"
     elif elsewhere:
         hint = f"; did you mean {enumerate_words([repr(name) for name in elsewhere], 'or')}?"
-    elif outer:
+    elif outer or len(names) < 12:
         hint = f"; the keys there are {enumerate_words(names, 'and')}"
     else:
         hint = "; see `mlptrain config` for all keys"

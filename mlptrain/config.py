@@ -17,10 +17,10 @@ from pydantic import (
     model_validator,
 )
 
-from mlptrain.complaints import Models, enumerate_words, hint, problems, refusal, report
+from mlptrain.complaints import Models, enumerate_words, hint, problems, refusal, report, unknown
 from mlptrain.errors import ConfigError
 from mlptrain.overrides import merge, parse_overrides
-from mlptrain.values import UNPRINTABLE, flow, shown
+from mlptrain.values import UNPRINTABLE, flow, put, shown
 from mlptrain.yamlfile import Document, read_yaml
 
 DATASETS = ("sample", "mnist", "fashion-mnist", "kmnist")
@@ -78,7 +78,7 @@ USED_BY: dict[str, tuple[str, ...]] = {
 """The optimizers that use a key; all of them use the keys that are not here."""
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """``1e1`` is the whole number 10; YAML has no other way to write it short."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -86,8 +86,8 @@ def _whole(value: Any) -> Any:
 def _wholes(value: Any) -> Any:
     """A bare number stands for a list of it; lists become tuples, so that a config is hashable."""
     if isinstance(value, (list, tuple)):
-        return tuple(_whole(item) for item in value)
-    return (_whole(value),) if isinstance(value, (int, float)) else value
+        return tuple(whole(item) for item in value)
+    return (whole(value),) if isinstance(value, (int, float)) else value
 
 
 def _tuple(value: Any) -> Any:
@@ -105,9 +105,9 @@ Flag = Annotated[bool, _STRICT]
 Positive = Annotated[float, _FINITE, Field(gt=0)]
 NotNegative = Annotated[float, _FINITE, Field(ge=0)]
 Fraction = Annotated[float, _FINITE, Field(ge=0, lt=1)]
-Count = Annotated[int, _STRICT, Field(ge=0, le=MAX_WHOLE), BeforeValidator(_whole)]
-PositiveCount = Annotated[int, _STRICT, Field(ge=1, le=MAX_WHOLE), BeforeValidator(_whole)]
-Seed = Annotated[int, _STRICT, Field(ge=0, lt=2**63), BeforeValidator(_whole)]
+Count = Annotated[int, _STRICT, Field(ge=0, le=MAX_WHOLE), BeforeValidator(whole)]
+PositiveCount = Annotated[int, _STRICT, Field(ge=1, le=MAX_WHOLE), BeforeValidator(whole)]
+Seed = Annotated[int, _STRICT, Field(ge=0, lt=2**63), BeforeValidator(whole)]
 Units = Annotated[int, _STRICT, Field(ge=1, le=1_000_000)]
 Split = tuple[Positive, Positive, Positive] | Literal["official", "official-60k"]
 Rates = Fraction | Annotated[tuple[Fraction, ...], Field(max_length=100)]
@@ -312,9 +312,25 @@ def config_from(document: Document) -> Config:
     try:
         config = Config.model_validate(document.values)
     except ValidationError as error:
-        found = problems(error, document.values, _MODELS, _EXPECTED, _MAPPINGS)
+        found = problems(error.errors(include_url=False), document.values, _MODELS, _EXPECTED, _MAPPINGS)
         raise ConfigError(report(found, document, _MODELS)) from None
     return config
+
+
+def problem_with(key: str, value: Any) -> str:
+    """What is wrong with the value of one dotted key, whatever the other keys hold; nothing where it may stand."""
+    values: dict[str, Any] = {}
+    put(values, key, value)
+    try:
+        Config.model_validate(values)
+    except ValidationError as error:
+        alone = (item for item in error.errors(include_url=False) if item["type"] != "refused" or item["loc"])
+        for place, words in problems(alone, values, _MODELS, _EXPECTED, _MAPPINGS):
+            if not words:
+                return unknown(key if key.startswith(f"{place}.") else place, _MODELS)
+            if place == key or place.startswith(f"{key}.") or place in _EXPECTED:
+                return words
+    return ""
 
 
 def plain_values(config: Config) -> dict[str, Any]:

@@ -5,7 +5,8 @@
     │   └── ConfigError 2   a config file or an override
     ├── DataError       3   data, model or run files: missing, damaged, unwritable, not downloadable
     ├── DivergedError   4   training ran into non-finite numbers
-    └── AccuracyError   5   --min-accuracy was not met
+    ├── AccuracyError   5   --min-accuracy was not met
+    └── TrialsError     6   some trials of a sweep failed
 
 Whatever is not in this tree is a bug and shows its traceback (exit 1).
 """
@@ -47,3 +48,9 @@ class AccuracyError(MlptrainError):
     """The accuracy that ``--min-accuracy`` demands was not reached."""
 
     exit_code = 5
+
+
+class TrialsError(MlptrainError):
+    """Some trials of a sweep diverged or could not be trained."""
+
+    exit_code = 6

@@ -25,11 +25,11 @@ ROWS = (
     "graph expression",
     "batching npz model handwriting prediction evaluation stack patience members footprint trainer lrfind inspection "
     "profiling",
-    "sweeps",
     "history learning",
     "runs checkpoint saver",
     "export",
-    "session job",
+    "session job metrics",
+    "sweeps",
     "reporting",
     "api",
     "cli __main__",
@@ -63,13 +63,17 @@ LIBRARIES = {
             "inspection",
             "export",
             "profiling",
+            "sweeps",
             "reporting",
             "api",
         )
     },
+    "distributed": {"sweeps"},
+    "dask": {"sweeps"},
     "onnx": {"export"},
+    "optuna": {"sweeps"},
     "PIL": {"handwriting"},
-    "pydantic": {"config", "complaints"},
+    "pydantic": {"config", "complaints", "sweeps"},
     "pydantic_core": {"config", "complaints"},
     "requests": {"datasets"},
     "rich": {"reporting"},
@@ -79,7 +83,14 @@ LIBRARIES = {
     "yaml": {"yamlfile"},
 }
 """Where each library is at home; what is not here is not a dependency."""
-OPTIONAL = {"matplotlib": "matplotlib", "onnx": "onnx", "PIL": "pillow"}
+OPTIONAL = {
+    "dask": "distributed",
+    "distributed": "distributed",
+    "matplotlib": "matplotlib",
+    "onnx": "onnx",
+    "optuna": "optuna",
+    "PIL": "pillow",
+}
 """Libraries that an extra brings, and the packages that hold them."""
 
 

@@ -9,9 +9,12 @@ import pytest
 import mlptrain
 from mlptrain.config import load_config, warnings
 from mlptrain.errors import DivergedError
+from mlptrain.sweeps.methods import waves
+from mlptrain.sweeps.sweepfile import read_sweep
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-ALL = sorted(CONFIGS.rglob("*.yaml"))
+SWEEPS = sorted((CONFIGS / "sweeps").glob("*.yaml"))
+ALL = sorted(set(CONFIGS.rglob("*.yaml")) - set(SWEEPS))
 LABORATORIES = [path for path in ALL if path.parent.name.startswith("lab")]
 
 
@@ -43,3 +46,11 @@ def test_the_guides_name_every_laboratory():
         guide = (CONFIGS / folder / "README.md").read_text()
         for path in (CONFIGS / folder).glob("*.yaml"):
             assert f"`{path.stem}" in guide or f"`{path.stem.split('_')[0]}_*`" in guide, path.stem
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=name)
+def test_the_sweeps_are_valid_and_say_what_they_are_for(path):
+    wave = next(waves(read_sweep(path)))
+    assert len(wave.trials) > 10
+    assert path.read_text().startswith("# ") and f"mlptrain sweep configs/sweeps/{path.name}" in path.read_text()
+    assert all(warnings(trial.config) == [] for trial in wave.trials)

@@ -11,7 +11,20 @@ from typing import ParamSpec, TypeVar
 import typer
 
 import mlptrain
-from mlptrain.cli import backprop, config, diagnose, download, evaluate, export, lrfind, plot, predict, report, train
+from mlptrain.cli import (
+    backprop,
+    config,
+    diagnose,
+    download,
+    evaluate,
+    export,
+    lrfind,
+    plot,
+    predict,
+    report,
+    sweep,
+    train,
+)
 from mlptrain.errors import MlptrainError
 from mlptrain.signals import as_exceptions
 
@@ -63,6 +76,7 @@ def _guarded(command: Callable[P, R]) -> Callable[P, R]:
 app.command("download")(_guarded(download.download))
 app.command("train")(_guarded(train.train))
 app.command("eval")(_guarded(evaluate.evaluate))
+app.command("sweep")(_guarded(sweep.sweep))
 app.command("plot")(_guarded(plot.plot))
 app.command("report")(_guarded(report.report))
 app.command("diagnose")(_guarded(diagnose.diagnose))

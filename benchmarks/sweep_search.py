@@ -1,0 +1,126 @@
+"""A random search here and by scikit-learn, on the same points: how long it takes, and whether they agree.
+
+    MLPTRAIN_DATA_DIR=data python -m benchmarks.sweep_search              64 points, 5 epochs, full MNIST
+    python -m benchmarks.sweep_search --dataset sample --points 6         a try in a minute
+
+Varied are rate, hidden size, batch size and momentum. Here it is ``mlptrain sweep`` end to end, with its start, its
+journal and its test of every model; there ``RandomizedSearchCV(n_jobs=2)`` over ``MLPClassifier`` with the same points,
+one split (the same training and validation images) and no refit. Both draw their own initial weights and orders, so
+accuracies differ point by point as seeds do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from mlptrain.datasets.split import make_split
+from mlptrain.job import load_dataset
+from mlptrain.sweeps.shell import all_trials
+from mlptrain.sweeps.sweepfile import read_sweep
+
+SWEEP = """base: base.yaml
+method: random
+metric: {{name: val_accuracy, goal: maximize}}
+run_cap: {points}
+seed: 1
+parameters:
+  hidden: {{values: [15, 30, 64]}}
+  batch_size: {{values: [32, 64, 128]}}
+  learning_rate: {{distribution: log_uniform_values, min: 0.01, max: 0.3}}
+  momentum: {{min: 0.0, max: 0.9}}
+"""
+
+
+def ours(folder: Path) -> tuple[float, list[float]]:
+    """Seconds of the whole command, and the validation accuracy of each point."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "mlptrain", "sweep", "sweep.yaml", "--run", "s", "-q", "--workers", "2"]
+    subprocess.run(command, cwd=folder, check=True)
+    seconds = time.perf_counter() - began
+    with (folder / "runs/s/leaderboard.csv").open(newline="") as stream:
+        rows = sorted(csv.DictReader(stream), key=lambda row: int(row["trial"]))
+    return seconds, [float(row["val_accuracy"]) for row in rows]
+
+
+def theirs(folder: Path) -> tuple[float, list[float]]:
+    """The same by scikit-learn; loading the data is left out."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.model_selection import PredefinedSplit, RandomizedSearchCV
+    from sklearn.neural_network import MLPClassifier
+
+    trials = list(all_trials(read_sweep(folder / "sweep.yaml")))
+    config = trials[0].config
+    dataset = load_dataset(config.dataset)
+    split = make_split(dataset, config.split, seed=config.split_seed)
+    both = np.concatenate([split.train, split.validation])
+    x, y = dataset.images[both].astype(np.float32) / 255, dataset.labels[both]
+    fold = np.concatenate([np.full(len(split.train), -1), np.zeros(len(split.validation), int)])
+    points: list[dict[str, list[Any]]] = [
+        {
+            "hidden_layer_sizes": [t.config.hidden],
+            "batch_size": [t.config.batch_size],
+            "learning_rate_init": [t.config.learning_rate],
+            "momentum": [t.config.momentum],
+        }
+        for t in trials
+    ]
+    network = MLPClassifier(
+        solver="sgd", activation="relu", alpha=0.0, max_iter=config.epochs, nesterovs_momentum=False, tol=0.0
+    )
+    accuracies = []
+    began = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        # Each point is a distribution of one value, so that the points are those of the sweep.
+        search = RandomizedSearchCV(
+            network, points, n_iter=len(points), cv=PredefinedSplit(fold), refit=False, n_jobs=2, random_state=0
+        )
+        search.fit(x, y)
+    seconds = time.perf_counter() - began
+    scores = {
+        json.dumps(point, sort_keys=True): score
+        for point, score in zip(search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True)
+    }
+    for point in points:
+        accuracies.append(float(scores[json.dumps({key: value[0] for key, value in point.items()}, sort_keys=True)]))
+    return seconds, accuracies
+
+
+def main() -> None:
+    """Run both, one after the other, and compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--dataset", default="mnist")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        base = f"dataset: {given.dataset}\nepochs: {given.epochs}\n"
+        base += "activation: relu\ninit: glorot_uniform\noptimizer: momentum\n"
+        (folder / "base.yaml").write_text(base)
+        (folder / "sweep.yaml").write_text(SWEEP.format(points=given.points))
+        load_dataset(given.dataset)  # unpacked once, for both
+        seconds, accuracies = ours(folder)
+        slow, others = theirs(folder)
+    differences = [ours - other for ours, other in zip(accuracies, others, strict=True)]
+    for number, (one, other) in enumerate(zip(accuracies, others, strict=True)):
+        print(f"{number:3d}  mlptrain {one:.4f}  scikit-learn {other:.4f}  {one - other:+.4f}")
+    print(f"mlptrain {seconds:.1f} s, scikit-learn {slow:.1f} s: {slow / seconds:.1f} times faster")
+    print(f"difference: mean {fmean(differences):+.4f}, largest {max(map(abs, differences)):.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from mlptrain.sweeps.leaderboard import read_leaderboard
+
+
+@pytest.fixture
+def grid(tiny):
+    """A config and a space of four trials."""
+    return [tiny, "learning_rate=0.1,0.5", "hidden=[3],[4]", "epochs=1"]
+
+
+def board(path: Path) -> list[tuple[str, str, str]]:
+    return [(row["trial"], row["hidden"], row["learning_rate"]) for row in read_leaderboard(path / "leaderboard.csv")]
+
+
+def test_a_sweep_is_shown_ranked_and_kept(mlptrain, grid, tmp_path):
+    result = mlptrain("sweep", *grid)
+    assert result.code == 0 and result.err == ""
+    lines = result.out.splitlines()
+    assert lines[0].startswith("runs/tiny-001: 4 trials of ") and "grid over learning_rate, hidden" in lines[1]
+    assert sum(line.startswith("[") for line in lines) == 4 and any("[4/4]" in line for line in lines)
+    assert any(line.split()[:3] == ["rank", "trial", "val_accuracy"] for line in lines)
+    assert any("which parameters mattered" in line for line in lines)
+    assert lines[-1] == "runs/tiny-001"
+    assert mlptrain("eval", "runs/tiny-001/best").code == 0
+    assert "\x1b" not in result.out
+
+
+def test_json_print_and_quiet(mlptrain, grid):
+    result = mlptrain("sweep", *grid, "-q", "--json")
+    summary = json.loads(result.out)
+    assert result.err == "" and list(summary) == ["sweep", "trials", "failed", "best"]
+    assert summary["trials"] == 4 and summary["failed"] == 0 and summary["best"]["run"] == "runs/tiny-001/best"
+    assert summary["best"]["config"]["batch_seed"] == 0
+    printed = mlptrain("sweep", *grid, "-q", "--print", "best.learning_rate", "--run", "again")
+    assert float(printed.out) == summary["best"]["config"]["learning_rate"] and printed.err == ""
+    printed = mlptrain("sweep", *grid, "-q", "--print", "best.hidden", "--run", "again", "--resume")
+    assert json.loads(printed.out) == summary["best"]["config"]["hidden"]
+    assert mlptrain("sweep", *grid, "-q", "--print", "best.nothing", "--run", "again", "--resume").code == 2
+
+
+def test_an_existing_sweep_is_resumed_or_refused(mlptrain, grid):
+    assert mlptrain("sweep", *grid, "-q", "--run", "a").code == 0
+    refused = mlptrain("sweep", *grid, "-q", "--run", "a")
+    assert refused.code == 2 and "--resume" in refused.err
+    assert mlptrain("sweep", *grid, "-q", "--run", "a", "--resume").code == 0
+    changed = mlptrain("sweep", *grid[:-1], "epochs=2", "-q", "--run", "a", "--resume")
+    assert changed.code == 2 and "parameters.epochs was {value: 1} and is {value: 2}" in changed.err
+
+
+def test_failed_trials_are_exit_6_and_the_object_is_printed(mlptrain, tmp_path):
+    (tmp_path / "linear.yaml").write_text(
+        "hidden: []\noutput: linear\nloss: mse\nsubset: 100\nepochs: 1\nbatch_size: 20\n"
+    )
+    result = mlptrain("sweep", "linear.yaml", "learning_rate=0.001,1e30", "-q", "--json")
+    assert result.code == 6 and json.loads(result.out)["failed"] == 1
+    assert "1 of 2 trials failed: 0001 (diverged)" in result.err and result.err.count("\n") <= 3
+
+
+def test_the_commands_of_a_list_need_no_quotes_and_give_the_same_trials(mlptrain, grid, tmp_path):
+    grid[0] = Path("tiny.yaml")
+    lines = mlptrain("sweep", *grid, "early_stopping.patience=3", "--list", "--run", "L").out.splitlines()
+    assert len(lines) == 4 and not list(tmp_path.glob("runs/*"))
+    for line in lines:
+        assert shlex.split(line) == line.split() and not set(line) & set("'\"{} $&;".replace(" ", ""))
+        assert mlptrain(*line.split()[1:], "-q").code == 0
+    swept = mlptrain("sweep", *grid, "early_stopping.patience=3", "--run", "S", "--keep", "all", "-q")
+    assert swept.code == 0
+    for trial in range(4):
+        folders = [tmp_path / f"runs/{name}/trials/{trial:04d}" for name in "LS"]
+        assert folders[0].joinpath("config.yaml").read_text() == folders[1].joinpath("config.yaml").read_text()
+    collected = mlptrain("sweep", "--collect", "runs/L")
+    assert collected.code == 0 and (tmp_path / "runs/L/best/model.npz").is_file()
+    assert sorted(row["learning_rate"] for row in read_leaderboard(tmp_path / "runs/L/leaderboard.csv")) == sorted(
+        row["learning_rate"] for row in read_leaderboard(tmp_path / "runs/S/leaderboard.csv")
+    )
+
+
+def test_a_path_that_needs_quotes_is_refused(mlptrain, tiny, tmp_path):
+    (tmp_path / "a b.yaml").write_text(tiny.read_text())
+    result = mlptrain("sweep", "a b.yaml", "learning_rate=0.1,0.2", "--list")
+    assert result.code == 2 and "quoted" in result.err and result.out == ""
+
+
+def test_an_index_trains_one_trial_as_its_line_would(mlptrain, grid, tmp_path):
+    assert mlptrain("sweep", *grid, "--index", 2, "-q").code == 0
+    text = (tmp_path / "runs/tiny/trials/0002/config.yaml").read_text()
+    assert "learning_rate: 0.5" in text and "hidden: [3]" in text
+    assert mlptrain("sweep", *grid, "--index", 4).code == 2
+
+
+def test_shards_are_sweeps_of_their_own_and_collect_to_the_whole(mlptrain, grid, tmp_path):
+    for shard in ("1/2", "2/2"):
+        assert mlptrain("sweep", *grid, "--shard", shard, "-q").code == 0
+    assert [path.name for path in sorted((tmp_path / "runs/tiny").iterdir())] == ["shard-1-of-2", "shard-2-of-2"]
+    collected = mlptrain("sweep", "--collect", "runs/tiny/shard-1-of-2", "runs/tiny/shard-2-of-2", "-q", "--json")
+    assert collected.code == 0 and json.loads(collected.out)["trials"] == 4
+    assert mlptrain("sweep", *grid, "--run", "whole", "-q").code == 0
+    assert board(tmp_path / "runs/tiny") == board(tmp_path / "runs/whole")
+    one = mlptrain("sweep", "--collect", "runs/tiny/shard-1-of-2", "--run", "part")
+    assert one.code == 0 and "not there yet: 2 trials, 0001, 0003" in one.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "SWEEP is missing"),
+        (["tiny.yaml", "epochs=1,2", "--shard", "3/2"], "I/N with I from 1 to N"),
+        (["tiny.yaml", "epochs=1,2", "--shard", "x"], "I/N with I from 1 to N"),
+        (["tiny.yaml", "epochs=1,2", "--shard", "1/2", "--list"], "give one of them"),
+        (["tiny.yaml", "epochs=1,2", "--keep", "some"], "best, all, none"),
+        (["tiny.yaml", "epochs=1,2", "--executor", "ray"], "processes, dask"),
+        (["tiny.yaml", "epochs=1,2", "--scheduler", "tcp://x:1"], "give --executor dask as well"),
+        (["tiny.yaml", "epochs=1,2", "--print", "worst"], "must be sweep, trials, failed or best.KEY"),
+        (["tiny.yaml", "epochs=1,2", "method=halving", "--list"], "decides by results"),
+        (["--collect", "nowhere"], "name the folders to collect"),
+        (["--collect", "."], "no run in"),
+    ],
+)
+def test_wrong_usage(mlptrain, tiny, tmp_path, arguments, words):
+    result = mlptrain("sweep", *arguments)
+    assert result.code == 2 and words in result.err, result.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_missing_data_leaves_no_folder(mlptrain, tiny, tmp_path):
+    result = mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "dataset=mnist")
+    assert result.code == 3 and "mnist" in result.err and not (tmp_path / "runs").exists()
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """A sweep of many long trials in a process of its own, with something under way."""
+    command = [sys.executable, "-m", "mlptrain", "sweep", "tiny.yaml", "learning_rate=0.1,0.2", "--run", "s", "-q"]
+    process = subprocess.Popen([*command, *arguments], cwd=folder, stderr=subprocess.PIPE)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None and not workers(process.pid):
+        time.sleep(0.02)
+    return process
+
+
+def workers(pid: int) -> list[int]:
+    """The worker processes of a sweep: its children but for the resource tracker of multiprocessing."""
+    found = []
+    with suppress(OSError):  # one that has just ended
+        for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes():
+                found.append(int(one))
+    return found
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_signals_leave_a_sweep_to_resume_no_workers_and_no_second_writer(mlptrain, tiny, tmp_path, number, code):
+    process = start(tmp_path, "epochs=1000000")
+    busy = workers(process.pid)
+    locked = mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "epochs=1000000", "--run", "s", "--resume")
+    assert locked.code == 2 and "in use by process" in locked.err
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == code and busy
+    end = time.monotonic() + 10
+    while not all(map(gone, busy)) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert all(map(gone, busy)), "a worker outlived the sweep"
+    if code > 0:
+        assert b"interrupted with 0 of 2 trials done" in errors and b"--resume --run s" in errors

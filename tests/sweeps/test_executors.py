@@ -1,0 +1,171 @@
+"""One set of tests for both executors: processes of this machine, and a real Dask cluster of two workers over TCP."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+from mlptrain.errors import UsageError
+from mlptrain.sweeps.executors import Advanced, Broken, Done, Lost, Task
+from mlptrain.sweeps.processes import Processes
+from mlptrain.sweeps.worker import run_task
+from tests.made import config
+
+
+def task(stack: int, **values) -> Task:
+    values = {"hidden": (4,), "subset": 120, "epochs": 2, "batch_size": 20, **values}
+    return Task(stack, tuple(config(**values, seed=seed, batch_seed=0) for seed in range(2)), "no-data", 1)
+
+
+LONG = {"subset": 3000, "epochs": 100_000, "batch_size": 10}
+
+
+@pytest.fixture(scope="module")
+def dask_scheduler():
+    """The address of a cluster of two workers that talk over TCP."""
+    distributed = pytest.importorskip("distributed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
+        yield cluster.scheduler_address
+        cluster.close()
+
+
+@pytest.fixture(scope="module")
+def processes():
+    executor = Processes(2)
+    yield executor
+    executor.close()
+
+
+@pytest.fixture(params=["processes", "dask"])
+def executor(request):
+    if request.param == "processes":
+        yield request.getfixturevalue("processes")
+        return
+    address = request.getfixturevalue("dask_scheduler")
+    assert address.startswith("tcp://")
+    from mlptrain.sweeps.cluster import Cluster
+
+    made = Cluster(address, None, 1)
+    yield made
+    made.close()
+    made.close()
+
+
+def pids(executor) -> list[int]:
+    if isinstance(executor, Processes):
+        return executor.pids
+    return list(executor._client.run(os.getpid).values())
+
+
+def until(executor, count: int, seconds: float = 60) -> list:
+    """Events but for progress, until there are ``count``."""
+    found: list = []
+    end = time.monotonic() + seconds
+    while len(found) < count and time.monotonic() < end:
+        found += [event for event in executor.events(0.2) if not isinstance(event, Advanced)]
+    return found
+
+
+def test_stacks_are_trained_as_they_would_be_here(executor):
+    tasks = [task(1), task(2, hidden=(3, 3))]
+    for one in tasks:
+        executor.submit(one)
+    done = {event.stack: event for event in until(executor, 2)}
+    for one in tasks:
+        here, there = run_task(one), done[one.stack]
+        assert isinstance(here, Done) and isinstance(there, Done)
+        for a, b in zip(here.members, there.members, strict=True):
+            assert b.status == "finished" and b.metrics["threads"] == 1
+            assert b.metrics["val_loss"] == pytest.approx(a.metrics["val_loss"], rel=1e-4)
+            assert a.model is not None and b.model is not None
+            np.testing.assert_allclose(a.model.weights[0], b.model.weights[0], rtol=1e-3, atol=1e-4)
+            assert [report.epoch for report in b.history] == [1, 2]
+
+
+def test_a_task_that_cannot_be_trained_comes_back_with_its_words(executor):
+    executor.submit(task(3, dataset="mnist"))
+    (event,) = until(executor, 1)
+    assert isinstance(event, Broken) and event.stack == 3 and "mnist" in event.message
+
+
+def test_there_is_nothing_to_wait_for_when_nothing_runs(executor):
+    began = time.monotonic()
+    assert list(executor.events(0.05)) == []
+    assert time.monotonic() - began < 10
+    assert executor.workers == 2
+
+
+def test_a_killed_worker_costs_at_most_its_stack(executor):
+    """The other stack goes on; the lost one is reported, or trained again by the cluster itself."""
+    executor.submit(task(4, **LONG))
+    executor.submit(task(5, **LONG))
+    time.sleep(0.5)
+    before = pids(executor)
+    os.kill(before[0], signal.SIGKILL)
+    if isinstance(executor, Processes):
+        (event,) = until(executor, 1)
+        assert isinstance(event, Lost) and "SIGKILL" in event.reason
+        assert len(executor.pids) == 1
+        executor.submit(task(event.stack))
+        (again,) = until(executor, 1)
+        assert isinstance(again, Done) and again.stack == event.stack
+        executor.close()  # the other one would go on for hours
+    else:
+        assert until(executor, 1, 1.0) == [], "the scheduler gives the stack to the other worker"
+
+
+def test_processes_tell_how_far_they_are(processes):
+    processes.submit(task(6))
+    found, end = [], time.monotonic() + 60
+    while not any(not isinstance(event, Advanced) for event in found) and time.monotonic() < end:
+        found += processes.events(0.2)
+    assert sum(event.epochs for event in found if isinstance(event, Advanced)) == 2  # the last epoch comes as Done
+
+
+def test_closing_ends_workers_in_the_middle_of_a_stack():
+    executor = Processes(1)
+    executor.submit(task(1, **LONG))
+    time.sleep(0.3)
+    (pid,) = executor.pids
+    executor.close()
+    executor.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert executor.pids == []
+
+
+def test_another_number_of_threads_takes_another_worker():
+    executor = Processes(1)
+    try:
+        for threads in (1, 2):
+            one = task(threads)
+            executor.submit(Task(one.stack, one.configs, one.data_dir, threads))
+            (event,) = until(executor, 1)
+            assert isinstance(event, Done)
+            assert event.members[0].metrics["threads"] == threads
+    finally:
+        executor.close()
+
+
+def test_a_scheduler_that_is_not_there(monkeypatch):
+    pytest.importorskip("distributed")
+    from mlptrain.sweeps import cluster
+
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)
+    with pytest.raises(UsageError, match=r"no Dask scheduler answers there"):
+        cluster.Cluster("tcp://127.0.0.1:9", None, 1)
+
+
+def test_without_dask_it_says_what_to_install(monkeypatch):
+    from mlptrain.sweeps import cluster
+
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'mlptrain\[dask\]'"):
+        cluster.check_installed()
