@@ -211,6 +211,8 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> _Problem:
     rows = _LINE_BREAK.split(text.rstrip())
     at = error.problem_mark or error.context_mark
     line = min(at.line + 1 if at else 1, len(rows))
+    if "nesting depth" in (error.problem or ""):  # libyaml looks ahead, and meets a bound of its own before ours
+        return _Problem(line, f"nested more than {MAX_DEPTH} levels deep")
     words = f"not valid YAML: {error.problem or 'cannot be read'}"
     if error.context and error.context_mark and error.context_mark.line + 1 < line:
         words += f" ({error.context} that begins on line {error.context_mark.line + 1})"

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -335,6 +336,8 @@ def test_no_more_file_descriptors(tmp_path):
 
     def exhaust(report):
         if isinstance(report, EpochReport) and report.epoch == 2:
+            while not load_checkpoint(tmp_path / "a" / "checkpoint.npz").history:  # its thread takes a moment
+                time.sleep(0.01)
             resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
 
     try:

@@ -244,7 +244,7 @@ def test_ctrl_c(tmp_path: Path, server: FaultServer) -> None:
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert errors == "mlptrain: interrupted\n" and output == ""
+    assert errors == "mlptrain: interrupted by SIGINT\n" and output == ""
     assert not (tmp_path / "data").exists()
 
 

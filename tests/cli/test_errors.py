@@ -100,7 +100,6 @@ WRONG = {
     "override without =": (override("learning_rate"), 2, ["'learning_rate'", "="]),
     "unknown activation": (override("activation=rleu"), 2, ["activation", "did you mean 'relu'?"]),
     "unsound pairing": (override("output=sigmoid"), 2, ["cross_entropy needs softmax"]),
-    "not yet there": (override("checkpoint_seconds=5"), 2, ["checkpoint_seconds", "not available", "60.0"]),
     "sum of parts": (override("split=[0.7,0.2,0.2]"), 2, ["split", "sum 1"]),
     "official without test file": (override("split=official"), 2, ["official", "[0.7, 0.2, 0.1]"]),
     "impossible split": (own_folder(lambda data: None), 2, ["20", "split"]),
