@@ -41,6 +41,7 @@ def main() -> None:
     ]
     if options.quick:
         header.append("A quick run: few images and repeats, so its figures are rough.")
+    options.output.mkdir(parents=True, exist_ok=True)
     sections: list[Section] = []
     began = time.perf_counter()
     for part in [part for part in PARTS if part in options.only]:

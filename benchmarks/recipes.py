@@ -46,9 +46,9 @@ RECIPES = (
     Recipe("network3", "784-100-10 sigmoid softmax, Nielsen's network3.py", "97.80 (best of 3)"),
     Recipe("theano", "784-500-10 tanh, Theano's tutorial", "98.35, in 97 min on an i7"),
     Recipe("keras", "784-512-512-10 relu, dropout, Keras's example", "98.40"),
-    Recipe("srivastava", "dropout and max-norm, Srivastava et al., Goodfellow et al.", "98.75 to 98.95"),
+    Recipe("srivastava", "dropout and max-norm, Srivastava et al., Goodfellow et al.", "98.75 to 98.95", 3),
     Recipe("simard", "784-800-10, elastic, Simard et al.", "99.30"),
-    Recipe("ciresan", "784-1024-512-10, 60 epochs", "(99.48 elsewhere)"),
+    Recipe("ciresan", "784-1024-512-10, 60 epochs", "(99.48 elsewhere)", 3),
     Recipe("ciresan", "the same, 200 epochs", "99.65 with nine times the weights, Ciresan et al.", 3, 200),
     Recipe("fast98", "as fast as possible to 98.0 %", "(98.8 in 79 s, a NumPy script elsewhere)"),
 )
