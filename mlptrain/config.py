@@ -327,7 +327,7 @@ def problem_with(key: str, value: Any) -> str:
         alone = (item for item in error.errors(include_url=False) if item["type"] != "refused" or item["loc"])
         for place, words in problems(alone, values, _MODELS, _EXPECTED, _MAPPINGS):
             if not words:
-                return unknown(key if key.startswith(f"{place}.") else place, _MODELS)
+                return unknown(place, _MODELS)
             if place == key or place.startswith(f"{key}.") or place in _EXPECTED:
                 return words
     return ""

@@ -27,6 +27,7 @@ from mlptrain.config import (
     dump_yaml,
     load_config,
     plain_values,
+    problem_with,
     schema,
     warnings,
 )
@@ -542,3 +543,16 @@ def test_refusing_a_vast_config_takes_less_than_a_second(text: str) -> None:
     message = refusal(text)
     assert time.process_time() - start < 1
     assert len(message) < 1000
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("schedule.parameterf.name", "unknown key 'schedule.parameterf'"),
+        ("le.arning_rate", "unknown key 'le'"),
+        ("early_stoping.patience", "unknown key 'early_stoping'; did you mean 'early_stopping'?"),
+        ("schedule.warmupp", "unknown key 'schedule.warmupp'; did you mean 'schedule.warmup'?"),
+    ],
+)
+def test_a_key_below_a_key_that_nothing_has_is_unknown(key, words):
+    assert problem_with(key, 1).startswith(words)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import random
+import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 
 MAX_LENGTH = 1 << 20
@@ -154,3 +156,37 @@ def _members(data: bytes) -> list[tuple[str, bytes]]:
             return [(member.filename, archive.read(member)) for member in archive.infolist()]
     except zipfile.BadZipFile:
         return []
+
+
+def pictured(rng: random.Random, seeds: Sequence[bytes], words: Sequence[bytes]) -> bytes:
+    """Damage within a whole PNG, within a whole gzip file, or as `raw`, by what the seed is."""
+    seed = rng.choice(seeds)
+    if seed[:4] == b"\x89PNG" and rng.random() < 0.7:
+        return _png(rng, seed, words)
+    return gzipped(rng, [seed], words) if seed[:2] == b"\x1f\x8b" else raw(rng, [seed], words)
+
+
+def _png(rng: random.Random, seed: bytes, words: Sequence[bytes]) -> bytes:
+    """Chunks changed, left out, doubled or renamed, with their checksums made anew."""
+    chunks, at = [], 8
+    while at < len(seed):
+        (length,) = struct.unpack_from(">I", seed, at)
+        chunks.append((seed[at + 4 : at + 8], seed[at + 8 : at + 8 + length]))
+        at += length + 12
+    whole = set(chunks)
+    for _ in range(rng.randrange(1, 4)):
+        place = rng.randrange(len(chunks))
+        kind, content = chunks[place]
+        match rng.randrange(5):
+            case 0 if len(chunks) > 1:
+                del chunks[place]
+            case 1:
+                chunks.insert(place, rng.choice(chunks))
+            case 2:
+                chunks[place] = rng.choice(chunks)[0], content
+            case 3 if kind == b"IDAT" and chunks[place] in whole:
+                chunks[place] = kind, zlib.compress(raw(rng, [zlib.decompress(content)], words))
+            case _:
+                chunks[place] = kind, raw(rng, [content], words)
+    framed = (struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in chunks)
+    return seed[:8] + b"".join(framed)

@@ -61,7 +61,7 @@ def collect(arguments: Sequence[str], *, run: str | None = None, runs_dir: Path 
         runs += list(_runs(folder))
         for sweep in _sweeps(folder):
             spec = _same(spec, sweep)
-            record = recall(sweep / JOURNAL, [*read_journal(sweep / JOURNAL)], again=False)
+            record = recall(sweep / JOURNAL, read_journal(sweep / JOURNAL), spec, again=False)
             results |= record.results
             places |= {trial: sweep / TRIALS / f"{trial:04d}" for trial in record.results}
     given = _given(runs, spec)

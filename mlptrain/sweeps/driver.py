@@ -59,7 +59,7 @@ class Driver:
         self._make_executor = executor
         self._executor: Executor | None = None
         self.shard, self.fail_fast = shard, fail_fast
-        self.record: Record = recall(folder.journal, read_journal(folder.journal))
+        self.record: Record = recall(folder.journal, read_journal(folder.journal), spec)
         if self.record.digest not in (None, spec.digest):
             raise DataError(f"{folder.journal}: is the journal of another sweep; choose another --run")
         self._wave = 0
@@ -185,7 +185,13 @@ class Driver:
     def _plan(self, wave: Wave, journal: Journal) -> Plan:
         """The plan of this wave: the journal's, or a new one that goes there before anything is trained."""
         if self._wave < len(self.record.plans):
-            return self.record.plans[self._wave]
+            plan = self.record.plans[self._wave]
+            if not plan.holds(trial.number for trial in wave.trials):
+                raise DataError(
+                    f"{self.folder.journal}: the plan of wave {self._wave} has other trials than this sweep gives it; "
+                    "the file was edited or damaged\nrestore it, or start again under another --run"
+                )
+            return plan
         workers = self._started_executor().workers
         plan = self.planner.plan(wave.trials, workers, self.record.stacks)
         journal.append(plan_event(self._wave, plan, self.spec.digest))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,7 +87,7 @@ def read_journal(path: Path) -> list[Event]:
     events = []
     for number, line in enumerate(lines[:-1], start=1):  # behind the last newline is nothing, or a torn line
         try:
-            event = json.loads(line)
+            event = _event(line)
         except (ValueError, RecursionError):
             event = None
         if not isinstance(event, dict) or not isinstance(event.get("event"), str):
@@ -96,3 +97,24 @@ def read_journal(path: Path) -> list[Event]:
             )
         events.append(event)
     return events
+
+
+def _event(line: bytes) -> Any:
+    """A line's value, of numbers that 64 bits hold and text that can be written again; anything else is no event's."""
+    event = json.loads(line, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
+    if b"\\u" in line:
+        json.dumps(event, ensure_ascii=False).encode()  # halves of characters
+    return event
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not finite")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > 19:
+        raise ValueError(f"{text} is too large")
+    return int(text)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mlptrain.errors import DataError
 from mlptrain.sweeps.journal import Event
-from mlptrain.sweeps.leaderboard import FAILED, Result
+from mlptrain.sweeps.leaderboard import DIVERGED, FAILED, FIGURES, FINISHED, HALVED, Result
+from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import Trial
 from mlptrain.sweeps.waves import PAUSED
+from mlptrain.values import shown
 
 VERSION = 1
 
@@ -31,6 +33,11 @@ class Plan:
 
     stacks: tuple[PlannedStack, ...]
     workers: int
+
+    def holds(self, trials: Iterable[int]) -> bool:
+        """Whether each of these trials, and no other, is in one of its stacks, which all have their own number."""
+        planned = sorted(trial for stack in self.stacks for trial in stack.trials)
+        return planned == sorted(trials) and len({stack.number for stack in self.stacks}) == len(self.stacks)
 
 
 @dataclass
@@ -81,8 +88,8 @@ def result_event(result: Result, wave: int) -> Event:
     return {"event": "trial", **common, "status": result.status, **figures}
 
 
-def recall(path: Path, events: Iterable[Event], *, again: bool = True) -> Record:
-    """What the events of a journal say.
+def recall(path: Path, events: Iterable[Event], spec: Spec, *, again: bool = True) -> Record:
+    """What the events of the journal of a sweep say.
 
     Failures that another try may mend (a worker that was lost, data that was missing; not a divergence) are left
     out, so that they are tried ``again``, unless a later wave already builds on them.
@@ -90,7 +97,7 @@ def recall(path: Path, events: Iterable[Event], *, again: bool = True) -> Record
     Raises
     ------
     DataError
-        An event lacks what it should hold.
+        An event lacks what it should hold, or is of another sweep.
     """
     record = Record()
     failed: dict[int, Result] = {}
@@ -99,41 +106,81 @@ def recall(path: Path, events: Iterable[Event], *, again: bool = True) -> Record
             match event["event"]:
                 case "plan":
                     if event["version"] != VERSION:
-                        raise DataError(f"{path}: version {event['version']}; expected {VERSION}: use what wrote it")
-                    record.digest = record.digest or str(event["sweep"])
+                        found = shown(event["version"])
+                        raise DataError(f"{path}: version {found}; expected {VERSION}: use what wrote it")
+                    digest = _typed(event, "sweep", str)
+                    record.digest = record.digest or digest
                     record.plans.append(_plan(event))
                     record.results |= failed
                     failed.clear()
                 case "start":
-                    record.started.add(int(event["stack"]))
+                    record.started.add(_count(event, "stack"))
                 case "rung":
-                    result = _result(event, PAUSED)
-                    record.rungs[result.trial, int(event["wave"])] = result
+                    result = _result(event, PAUSED, spec)
+                    record.rungs[result.trial, _count(event, "wave")] = result
                 case "trial":
-                    result = _result(event, str(event["status"]))
+                    result = _result(event, _status(event), spec)
                     (failed if result.status == FAILED else record.results)[result.trial] = result
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}:{number}: the event lacks what it should hold ({error!r})") from error
+            raise DataError(f"{path}:{number}: the event lacks what it should hold ({_words(error)})") from error
     if not again:
         record.results |= failed
     return record
 
 
+def _words(error: Exception) -> str:
+    return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+
+
 def _plan(event: Event) -> Plan:
     stacks = (
-        PlannedStack(int(stack["stack"]), tuple(map(int, stack["trials"])), int(stack["threads"]))
-        for stack in event["stacks"]
+        PlannedStack(_count(s, "stack"), tuple(_items(s, "trials", int)), _count(s, "threads"))
+        for s in _items(event, "stacks", dict)
     )
-    return Plan(tuple(stacks), int(event["workers"]))
+    return Plan(tuple(stacks), _count(event, "workers", least=1))
 
 
-def _result(event: Mapping[str, Any], status: str) -> Result:
-    return Result(
-        int(event["trial"]),
-        int(event["point"]),
-        str(event["key"]),
-        dict(event["values"]),
-        status,
-        dict(event["metrics"]),
-        event["message"],
-    )
+def _result(event: Event, status: str, spec: Spec) -> Result:
+    trial, point = _count(event, "trial"), _count(event, "point")
+    values: dict[str, Any] = _typed(event, "values", dict)
+    if point != trial // spec.repeat:
+        raise ValueError(f"trial {trial} is of point {trial // spec.repeat}, not {point}")
+    if sorted(values) != sorted(spec.space.varied):
+        raise ValueError(f"the sweep varies {', '.join(spec.space.varied)}, and the values are {shown(values)}")
+    message = _typed(event, "message", str, type(None))
+    return Result(trial, point, _typed(event, "key", str), values, status, _metrics(event), message)
+
+
+def _metrics(event: Event) -> dict[str, Any]:
+    """The figures of a trial, of which those that the leaderboard works with are numbers or absent."""
+    metrics: dict[str, Any] = _typed(event, "metrics", dict)
+    for name in ("epochs", "seconds", *FIGURES):
+        if name in metrics:
+            _typed(metrics, name, int, float, type(None))
+    return metrics
+
+
+def _typed(event: Mapping[str, Any], key: str, *kinds: type) -> Any:
+    value = event[key]
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise TypeError(f"{key} is {shown(value)}")
+    return value
+
+
+def _count(event: Mapping[str, Any], key: str, least: int = 0) -> int:
+    number: int = _typed(event, key, int)
+    if number < least:
+        raise ValueError(f"{key} is {shown(number)}")
+    return number
+
+
+def _items(event: Mapping[str, Any], key: str, kind: type) -> Iterator[Any]:
+    for item in _typed(event, key, list):
+        yield _typed({f"an item of {key}": item}, f"an item of {key}", kind)
+
+
+def _status(event: Event) -> str:
+    status: str = _typed(event, "status", str)
+    if status not in (FINISHED, HALVED, DIVERGED, FAILED):
+        raise ValueError(f"status is {shown(status)}")
+    return status
