@@ -64,3 +64,11 @@ def test_several_runs_are_averaged(mlptrain, tiny, trained):
     mlptrain("train", tiny, "--run", "c", "split_seed=1")
     refused = mlptrain("eval", "a", "c")
     assert refused.code == 2 and "different splits" in refused.err
+
+
+def test_the_worst_mistakes_and_the_least_accuracy(mlptrain, trained):
+    figures = json.loads(mlptrain("eval", "a", "--json", "-q", "--mistakes", 3, "--threads", 1).out)
+    worst = figures["mistakes"]
+    assert len(worst) == 3 and set(worst[0]) == {"index", "truth", "guess", "confidence"}
+    assert all(row["truth"] != row["guess"] for row in worst)
+    assert [row["confidence"] for row in worst] == sorted((row["confidence"] for row in worst), reverse=True)

@@ -58,6 +58,19 @@ def test_a_prediction_beside_its_bars():
     ]
 
 
+def test_several_predictions_have_a_blank_line_between_them():
+    target = console()
+    render_predictions([FOUND, FOUND], ["0", "1"], target)
+    lines = written(target)
+    assert lines[3] == "" and lines[:3] == lines[4:]
+
+
+def test_a_row_of_numbers_is_no_drawing():
+    target = console()
+    render_predictions([replace(FOUND, seen=IMAGE[:1])], ["0", "1"], target)
+    assert [line.rstrip() for line in written(target)[1:]] == ["0  0.250 ██████", "1  0.750 ██████████████████"]
+
+
 def test_many_predictions_have_a_line_each():
     target = console()
     render_predictions([FOUND] * (DRAWN + 1), ["0", "1"], target)

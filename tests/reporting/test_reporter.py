@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlptrain.reporting.plain import PlainReporter
-from mlptrain.reporting.reporter import make_console, make_reporter
+from mlptrain.reporting.reporter import QuietReporter, make_console, make_reporter, show
 from tests.reporting import made
 
 RUN = """
@@ -75,3 +75,27 @@ def test_a_closed_pipe_is_the_callers_to_handle() -> None:
 
     with pytest.raises(BrokenPipeError):
         make_console(Closed()).print("x")
+
+
+def test_each_report_is_shown_by_the_method_of_its_kind() -> None:
+    shown: list[str] = []
+
+    class Noting(QuietReporter):
+        def __getattribute__(self, name: str) -> object:
+            return lambda report: shown.append(f"{name} {type(report).__name__}")
+
+    for report in (made.start(2), made.progress(1, 2), made.epoch(1, 2), made.end(2)):
+        show(Noting(), report)
+    assert shown == ["start RunStart", "progress Progress", "epoch EpochReport", "end RunEnd"]
+
+
+def test_a_closed_stream_is_no_terminal() -> None:
+    stream = io.StringIO()
+    stream.close()
+    assert isinstance(make_reporter(stream, quiet=False, no_color=False), PlainReporter)
+    assert isinstance(make_reporter(stream, quiet=True, no_color=False), QuietReporter)
+
+
+def test_the_window_cannot_be_resized() -> None:
+    with pytest.raises(AttributeError, match="the size that it has"):
+        make_console(io.StringIO()).size = (10, 10)
