@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,8 @@ def grid(tiny):
     return [tiny, "learning_rate=0.1,0.5", "hidden=[3],[4]", "epochs=1"]
 
 
-def board(path: Path) -> list[tuple[str, str, str]]:
-    return [(row["trial"], row["hidden"], row["learning_rate"]) for row in read_leaderboard(path / "leaderboard.csv")]
+def board(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    return [(line.trial, dict(line.values)) for line in read_leaderboard(path / "leaderboard.csv").lines]
 
 
 def test_a_sweep_is_shown_ranked_and_kept(mlptrain, grid, tmp_path):
@@ -82,9 +83,7 @@ def test_the_commands_of_a_list_need_no_quotes_and_give_the_same_trials(mlptrain
         assert folders[0].joinpath("config.yaml").read_text() == folders[1].joinpath("config.yaml").read_text()
     collected = mlptrain("sweep", "--collect", "runs/L")
     assert collected.code == 0 and (tmp_path / "runs/L/best/model.npz").is_file()
-    assert sorted(row["learning_rate"] for row in read_leaderboard(tmp_path / "runs/L/leaderboard.csv")) == sorted(
-        row["learning_rate"] for row in read_leaderboard(tmp_path / "runs/S/leaderboard.csv")
-    )
+    assert sorted(board(tmp_path / "runs/L"), key=repr) == sorted(board(tmp_path / "runs/S"), key=repr)
 
 
 def test_a_path_that_needs_quotes_is_refused(mlptrain, tiny, tmp_path):
@@ -137,6 +136,12 @@ def test_wrong_usage(mlptrain, tiny, tmp_path, arguments, words):
 def test_missing_data_leaves_no_folder(mlptrain, tiny, tmp_path):
     result = mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "dataset=mnist")
     assert result.code == 3 and "mnist" in result.err and not (tmp_path / "runs").exists()
+
+
+def test_tpe_without_optuna_is_exit_2_with_what_to_install(mlptrain, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("mlptrain.extras.find_spec", lambda name: None)
+    result = mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "method=tpe", "run_cap=2")
+    assert result.code == 2 and "pip install 'mlptrain[optuna]'" in result.err and not (tmp_path / "runs").exists()
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
