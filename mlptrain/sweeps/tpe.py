@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
-from mlptrain.errors import UsageError
 from mlptrain.extras import need
 from mlptrain.sweeps import samplers
 from mlptrain.sweeps.leaderboard import DIVERGED, Result
