@@ -48,7 +48,10 @@ def test_what_cannot_be_read_or_written(tmp_path, monkeypatch):
     ("event", "words"),
     [
         ({"event": "plan", "version": 9}, "version 9; expected 1"),
-        ({"event": "plan", "version": 1, "sweep": "s", "workers": 1}, r":1: the event lacks what it should hold.*stacks"),
+        (
+            {"event": "plan", "version": 1, "sweep": "s", "workers": 1},
+            r":1: the event lacks what it should hold.*stacks",
+        ),
         ({"event": "start", "stack": "x"}, ":1: the event lacks"),
         ({"event": "trial", "status": "finished"}, ":1: the event lacks"),
     ],
