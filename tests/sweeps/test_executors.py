@@ -6,6 +6,7 @@ import os
 import signal
 import time
 import warnings
+from concurrent.futures import CancelledError, Future
 
 import numpy as np
 import pytest
@@ -166,6 +167,46 @@ def test_another_number_of_threads_takes_another_worker():
             assert event.members[0].metrics["threads"] == threads
     finally:
         executor.close()
+
+
+def test_a_cluster_made_for_a_sweep_ends_with_it():
+    pytest.importorskip("distributed")
+    from mlptrain.sweeps.cluster import Cluster
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = Cluster(None, 1, 1)
+        (pid,) = pids(made)
+        made.submit(task(1))
+        (event,) = until(made, 1)
+        made.close()
+    assert isinstance(event, Done) and event.members[0].metrics["threads"] == 1
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_what_the_cluster_itself_reports(dask_scheduler):
+    """A worker that was lost too often can be tried again; one without mlptrain cannot."""
+    from distributed import KilledWorker
+
+    from mlptrain.sweeps.cluster import Cluster
+
+    made = Cluster(dask_scheduler, None, 1)
+    try:
+        for error, kind, words in (
+            (KilledWorker("task", None, 3), Lost, "KilledWorker"),
+            (CancelledError(), Lost, "CancelledError"),
+            (ImportError("no mlptrain"), Broken, "ImportError: no mlptrain"),
+        ):
+            future: Future = Future()
+            future.set_exception(error)
+            event = made._event(future, 8)
+            assert isinstance(event, kind) and event.stack == 8
+            assert words in (event.reason if isinstance(event, Lost) else event.message)
+        made.submit(task(9, **LONG))
+    finally:
+        made.close()
+    free(dask_scheduler)
 
 
 def test_a_scheduler_that_is_not_there(monkeypatch):

@@ -39,7 +39,7 @@ def test_what_cannot_be_read_or_written(tmp_path, monkeypatch):
         Journal(tmp_path)
     journal = Journal(tmp_path / "journal.jsonl")
     monkeypatch.setattr(os, "write", lambda descriptor, data: len(data) - 1)  # as a full disk does
-    with pytest.raises(DataError, match="no space left.*free space, then go on with --resume"):
+    with pytest.raises(DataError, match=r"no space left.*free space, then go on with --resume"):
         journal.append({"event": "a"})
     journal.close()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
 import mlptrain
 from mlptrain.errors import DataError, UsageError
 from mlptrain.sweeps import session
-from mlptrain.sweeps.reports import SweepEnd, SweepStart
+from mlptrain.sweeps.reports import SweepEnd, SweepStart, TrialEnd
 from tests.sweeps.made import Inline, spec
 
 SPACE = "parameters: {learning_rate: {values: [0.1, 0.5]}, hidden: {values: [[3], [4]]}}\n"
@@ -128,3 +131,17 @@ def test_dask_makes_its_cluster_when_the_first_stack_is_there(tmp_path, monkeypa
     session.sweep(sweep, run="a", executor="dask", workers=2)
     session.sweep(sweep, run="b", executor="dask", scheduler="tcp://127.0.0.1:8786")
     assert made == [(None, 2, 1), ("tcp://127.0.0.1:8786", None, 1)]
+
+
+def test_a_signal_ends_it_with_what_is_done_and_how_to_go_on(tmp_path):
+    sweep = spec(tmp_path, SPACE)
+
+    def interrupt(report):
+        if isinstance(report, TrialEnd):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        session.sweep(sweep, run="s", workers=1, on_report=interrupt)
+    words = str(caught.value.args[-1] if caught.value.args else caught.value)
+    assert "of 4 trials done; runs/s keeps them" in words and "go on with --resume --run s" in words
+    assert session.sweep(sweep, run="s", resume=True).trials == 4

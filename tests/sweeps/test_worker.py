@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from multiprocessing import Pipe
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,11 @@ def task(**values) -> Task:
 
 @pytest.mark.parametrize(
     ("error", "words"),
-    [(MemoryError(), "not enough memory for the stack; use --no-stack"), (KeyError("x"), "KeyError: 'x'")],
+    [
+        (MemoryError(), "not enough memory for the stack; use --no-stack"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (DataError("no data"), "no data"),
+    ],
 )
 def test_what_goes_wrong_comes_back_as_words(monkeypatch, error, words):
     def fail(task, on_epochs):
@@ -79,3 +84,17 @@ def test_a_worker_whose_answer_nobody_hears_ends(quiet_process, monkeypatch):
 )
 def test_how_a_worker_ended(code, words):
     assert words in processes._reason(code)
+
+
+def test_a_worker_ends_when_its_parent_has(monkeypatch):
+    ended = []
+    monkeypatch.setattr(processes.os, "_exit", ended.append)
+    monkeypatch.setattr(processes.multiprocessing, "parent_process", lambda: None)
+    processes._end_with_parent()
+    assert ended == []
+    ours, theirs = Pipe()
+    monkeypatch.setattr(processes.multiprocessing, "parent_process", lambda: SimpleNamespace(sentinel=theirs))
+    ours.close()
+    processes._end_with_parent()
+    theirs.close()
+    assert ended == [1]
