@@ -76,10 +76,13 @@ def sweep(
         return
     if not given or "=" in given[0]:
         raise UsageError("SWEEP is missing: name a sweep file, or a config and spaces such as learning_rate=0.1,0.3,1")
+    from mlptrain.sweeps.spec import warnings
     from mlptrain.sweeps.sweepfile import read_sweep
 
     source = Path(given[0])
     spec = read_sweep(source, given[1:])
+    for warning in warnings(spec):
+        typer.echo(f"mlptrain: warning: {warning}", err=True)
     if list_commands:
         _list(spec, run or source.stem, runs_dir, data_dir, threads)
         return

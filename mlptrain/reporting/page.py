@@ -13,7 +13,8 @@ from mlptrain.files import reason
 from mlptrain.reporting.album import Picture, run_pictures, sweep_pictures
 from mlptrain.reporting.inline import inline_svg
 from mlptrain.reporting.runview import RunView, view_run
-from mlptrain.reporting.sweepview import SWEEP, SweepView
+from mlptrain.reporting.sweepview import SweepView
+from mlptrain.sweeps.folder import SWEEP
 from mlptrain.values import flow
 
 ROWS = 20

@@ -6,7 +6,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Protocol, TextIO
 
-from rich.console import Console, Group
+from rich.console import Console, Group, OverflowMethod
 from rich.live import Live
 from rich.text import Text
 
@@ -110,11 +110,12 @@ class LiveSweep:
         self._began = perf_counter()
         self._due = 0.0
         self._headed = False
+        self._bar: str = "━─"
+        self._overflow: OverflowMethod = "ellipsis"
         try:
-            "━─".encode(console.encoding)
-            self._bar = "━─"
+            "━─…".encode(console.encoding)
         except UnicodeEncodeError:
-            self._bar = "=."
+            self._bar, self._overflow = "=.", "crop"
 
     def show(self, report: SweepReport) -> None:
         """Show one report."""
@@ -148,10 +149,10 @@ class LiveSweep:
         for line in flow([printable(phrase, self._console.encoding) for phrase in phrases], self._console.width):
             self._above(line, style)
 
-    def _above(self, line: str, style: str = "") -> None:
-        """A permanent line."""
+    def _above(self, line: str, style: str = "", *, wrap: bool = False) -> None:
+        """A permanent line, which ends at the edge of the window unless it is to ``wrap``."""
         text = printable(line, self._console.encoding)
-        self._console.print(Text(text, style, no_wrap=True, overflow="ellipsis"))
+        self._console.print(Text(text, style), no_wrap=not wrap, overflow="fold" if wrap else self._overflow)
 
     def _trial(self, report: TrialEnd) -> None:
         self._board = report.board
@@ -172,13 +173,14 @@ class LiveSweep:
         lines = []
         room = min(LEADERS, self._console.height - 6)
         if self._board is not None and room > 0:
-            best = table.leaderboard_lines(self._board, width, room)
+            encoding = self._console.encoding
+            best = [printable(line, encoding) for line in table.leaderboard_lines(self._board, width, room)]
             lines = [Text(""), Text(f"best of {counted(len(self._board.rows), 'row')} so far", "dim")]
             lines += [Text(best[0], "bold"), *map(Text, best[1:])]
         lines.append(self._progress(width))
         live = self._started()
         for line in lines:
-            line.no_wrap, line.overflow = True, "ellipsis"
+            line.no_wrap, line.overflow = True, self._overflow
         live.update(Group(*lines), refresh=True)
 
     def _progress(self, width: int) -> Text:
@@ -205,4 +207,4 @@ class LiveSweep:
         width = min(WIDEST, self._console.width - 1)
         self._console.line()
         for number, line in enumerate(final_lines(end, width, self._bar[0])):
-            self._above(line, "bold" if number == 0 else "bold green" if number == 1 else "")
+            self._above(line, "bold" if number == 0 else "bold green" if number == 1 else "", wrap=True)

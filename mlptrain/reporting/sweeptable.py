@@ -146,7 +146,8 @@ def end_lines(end: SweepEnd) -> list[str]:
     lines.append(f"all trials: {end.folder}/leaderboard.csv{more}")
     if end.best is not None:
         lines.append(f"the best one: {end.best}")
-    lines.append(f"finished in {duration(end.seconds)}")
+    took = duration(end.seconds)
+    lines.append(f"training took {took}, summed over the trials" if end.collected else f"finished in {took}")
     return lines
 
 

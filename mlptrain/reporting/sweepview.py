@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mlptrain.errors import ConfigError, DataError
-from mlptrain.files import reason
-from mlptrain.yamlfile import parse_value, read_yaml
-
-LEADERBOARD, SWEEP, BEST = "leaderboard.csv", "sweep.yaml", "best"
-_BEFORE, _AFTER = ("rank", "trial", "run"), "status"
-_FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy", "seconds")
+from mlptrain.errors import DataError
+from mlptrain.sweeps.folder import BEST, SWEEP
+from mlptrain.sweeps.leaderboard import LEADERBOARD, Line, read_leaderboard
+from mlptrain.yamlfile import read_yaml
 
 
 @dataclass(frozen=True)
-class TrialRow:
-    """A row of the leaderboard: the varied values, the figures, and ``score``, the sweep's metric (nan: none)."""
+class TrialRow(Line):
+    """A line of the leaderboard with its ``score``, the sweep's metric (nan: none)."""
 
-    rank: int | None
-    trial: str
-    values: Mapping[str, Any]
-    figures: Mapping[str, float]
-    status: str
     score: float
 
 
@@ -69,39 +58,16 @@ def view_sweep(path: Path) -> SweepView:
     """
     metric, goal = _metric(path / SWEEP)
     board = path / LEADERBOARD
-    try:
-        with board.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.reader(stream))
-    except (OSError, UnicodeDecodeError) as error:
-        why = reason(error) if isinstance(error, OSError) else "not text"
-        raise DataError(f"{board}: cannot be read: {why}; run the sweep again") from error
-    head = rows[0] if rows else []
-    if tuple(head[:3]) != _BEFORE or _AFTER not in head or metric not in head[head.index(_AFTER) :]:
-        raise DataError(f"{board}:1: expected rank,trial,run, the varied keys, status and figures with {metric}")
-    keys, figures = tuple(head[3 : head.index(_AFTER)]), head[head.index(_AFTER) :]
-    trials = []
-    for number, cells in enumerate(rows[1:], start=2):
-        try:
-            if len(cells) != len(head):
-                raise ValueError
-            varied, rest = cells[3 : 3 + len(keys)], cells[3 + len(keys) :]
-            trials.append(
-                _trial(
-                    cells[0],
-                    cells[1],
-                    dict(zip(keys, varied, strict=True)),
-                    dict(zip(figures, rest, strict=True)),
-                    metric,
-                )
-            )
-        except (ValueError, ConfigError):
-            raise DataError(f"{board}:{number}: {','.join(cells)[:60]!r}; expected the columns of line 1") from None
+    table = read_leaderboard(board)
+    if metric not in table.figures:
+        raise DataError(f"{board}:1: expected a column {metric} after status; the sweep is ranked by it")
+    trials = [TrialRow(**vars(line), score=line.figures.get(metric, math.nan)) for line in table.lines]
     ranked = [trial for trial in trials if trial.rank is not None and math.isfinite(trial.score)]
     if not ranked:
         raise DataError(f"{board}: no trial with a {metric}; nothing to draw")
     ranked.sort(key=lambda trial: trial.rank or 0)
     lost = tuple(trial for trial in trials if trial not in ranked)
-    return SweepView(path, keys, metric, goal, tuple(ranked), lost)
+    return SweepView(path, table.keys, metric, goal, tuple(ranked), lost)
 
 
 def _metric(path: Path) -> tuple[str, str]:
@@ -110,10 +76,3 @@ def _metric(path: Path) -> tuple[str, str]:
     if not isinstance(metric, dict):
         return "val_accuracy", "maximize"
     return str(metric.get("name", "val_accuracy")), str(metric.get("goal", "maximize"))
-
-
-def _trial(rank: str, name: str, values: Mapping[str, str], rest: Mapping[str, str], metric: str) -> TrialRow:
-    """A row from its cells; a key may have the name of a figure (``loss``), so the two are kept apart."""
-    figures = {key: float(rest[key]) for key in _FIGURES if rest.get(key)}
-    parsed = {key: parse_value(text) if text else None for key, text in values.items()}
-    return TrialRow(int(rank) if rank else None, name, parsed, figures, rest[_AFTER], figures.get(metric, math.nan))

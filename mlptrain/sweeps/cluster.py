@@ -29,6 +29,24 @@ def check_installed() -> None:
         raise UsageError("--executor dask needs Dask; install it with: pip install 'mlptrain[dask]'")
 
 
+def train(task: Task) -> Done | Broken:
+    """Train a stack on a worker of the cluster; after each epoch it ends where nobody waits for it any more.
+
+    Dask does not end what a worker is at: a sweep that was interrupted would keep a running cluster busy.
+    """
+    from distributed import get_worker
+
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def check(epochs: int) -> None:
+        known = worker.state.tasks.get(key)
+        if known is None or known.state == "cancelled":
+            raise CancelledError
+
+    return run_task(task, check)
+
+
 class Cluster:
     """Trains stacks on the workers of a Dask cluster, through its ``concurrent.futures`` interface.
 
@@ -74,7 +92,7 @@ class Cluster:
 
     def submit(self, task: Task) -> None:
         """Train a stack on whichever worker the scheduler chooses."""
-        self._futures[self._pool.submit(run_task, task)] = task.stack
+        self._futures[self._pool.submit(train, task)] = task.stack
 
     def events(self, seconds: float) -> Sequence[Event]:
         """The stacks that have ended, waiting for one at most ``seconds``."""

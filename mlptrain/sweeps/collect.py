@@ -210,7 +210,7 @@ def _ranked(
         if not result.failed and result.metrics.get(metric.name) is not None
     ]
     seconds = sum(row.seconds for row in board.rows)
-    end = SweepEnd(str(target), board, best, failed, importances(keys, figures), seconds)
+    end = SweepEnd(str(target), board, best, failed, importances(keys, figures), seconds, collected=True)
     summary = None
     if board.best is not None:
         result = results[board.best.best_trial]

@@ -11,10 +11,11 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from mlptrain.errors import DataError
+from mlptrain.errors import ConfigError, DataError
 from mlptrain.files import reason, write_text_atomic
 from mlptrain.sweeps.spec import Metric
 from mlptrain.sweeps.trials import short
+from mlptrain.yamlfile import parse_value
 
 LEADERBOARD = "leaderboard.csv"
 FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
@@ -167,8 +168,32 @@ def _cell(value: float | None) -> str:
     return "" if value is None else repr(value)
 
 
-def read_leaderboard(path: Path) -> list[dict[str, str]]:
-    """The rows of a ``leaderboard.csv``, each cell as text under its column.
+@dataclass(frozen=True)
+class Line:
+    """A line of a ``leaderboard.csv``; ``figures`` are the numbers in the columns after ``status`` that are not empty.
+
+    A key may have the name of a figure (``loss``), so the two are kept apart.
+    """
+
+    rank: int | None
+    trial: str
+    run: str
+    values: Mapping[str, Any]
+    status: str
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A ``leaderboard.csv``: its varied keys, the columns after ``status``, and its lines."""
+
+    keys: tuple[str, ...]
+    figures: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+
+def read_leaderboard(path: Path) -> Table:
+    """Read a ``leaderboard.csv``.
 
     Raises
     ------
@@ -177,14 +202,31 @@ def read_leaderboard(path: Path) -> list[dict[str, str]]:
     """
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream)
-            rows = [dict(row) for row in reader]
-            names = reader.fieldnames or []
+            rows = list(csv.reader(stream))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; finish the sweep, or --collect its runs") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         why = reason(error) if isinstance(error, OSError) else "not a CSV file"
-        raise DataError(f"{path}: cannot be read: {why}") from error
-    if not {"rank", "trial", "run", "status", "seconds"} <= set(names):
-        raise DataError(f"{path}: is no leaderboard of a sweep (its first line names other columns)")
-    return rows
+        raise DataError(f"{path}: cannot be read: {why}; run the sweep again, or --collect its runs") from error
+    head = rows[0] if rows else []
+    if head[:3] != ["rank", "trial", "run"] or "status" not in head:
+        raise DataError(f"{path}:1: expected rank,trial,run, the varied keys, status and figures")
+    at = head.index("status")
+    keys, figures = tuple(head[3:at]), tuple(head[at + 1 :])
+    lines = []
+    for number, cells in enumerate(rows[1:], start=2):
+        try:
+            if len(cells) != len(head):
+                raise ValueError
+            lines.append(_line(keys, figures, cells))
+        except (ValueError, ConfigError):
+            raise DataError(f"{path}:{number}: {','.join(cells)[:60]!r}; expected the columns of line 1") from None
+    return Table(keys, figures, tuple(lines))
+
+
+def _line(keys: Sequence[str], figures: Sequence[str], cells: Sequence[str]) -> Line:
+    """The cells of a line, told apart by their position."""
+    (rank, trial, run), (status, *numbers) = cells[:3], cells[3 + len(keys) :]
+    values = {key: parse_value(cell) if cell else None for key, cell in zip(keys, cells[3:], strict=False)}
+    known = {name: float(cell) for name, cell in zip(figures, numbers, strict=True) if cell}
+    return Line(int(rank) if rank else None, trial, run, values, status, known)

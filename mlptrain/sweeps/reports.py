@@ -60,7 +60,10 @@ class Retry:
 
 @dataclass(frozen=True)
 class SweepEnd:
-    """The result: ``importances`` by key from 0 to 1, None where too few trials say anything about it."""
+    """The result: ``importances`` by key from 0 to 1, None where too few trials say anything about it.
+
+    ``seconds`` are those of the clock; of a sweep that was ``collected`` the sum of its trials'.
+    """
 
     folder: str
     board: Leaderboard
@@ -68,6 +71,7 @@ class SweepEnd:
     failed: tuple[Result, ...]
     importances: dict[str, float] | None
     seconds: float
+    collected: bool = False
 
 
 SweepReport = SweepStart | WaveStart | Advance | TrialEnd | Retry | SweepEnd

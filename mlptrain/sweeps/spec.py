@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlptrain.config import Config, config_from, dump_yaml, plain_values
+from mlptrain.complaints import enumerate_words
+from mlptrain.config import USED_BY, Config, config_from, dump_yaml, plain_values
 from mlptrain.sweeps.space import Choice, Parameter, Space
 from mlptrain.values import flow
 from mlptrain.yamlfile import Document
@@ -102,6 +103,20 @@ class Spec:
         """A name for all of `facts`, and for the order of the parameters."""
         text = json.dumps([self.facts(), list(self.space.parameters)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def warnings(spec: Spec) -> list[str]:
+    """One warning for each key, varied or at a non-default value, that no optimizer of the sweep uses."""
+    base, parameters = spec.base_config, spec.space.parameters
+    varied = parameters.get("optimizer")
+    optimizers = varied.values if isinstance(varied, Choice) else (base.optimizer,)
+    return [
+        f"{key} has no effect with the optimizer {enumerate_words(optimizers, 'and')}; "
+        f"it is used by {enumerate_words(users, 'and')}"
+        for key, users in USED_BY.items()
+        if not set(users) & set(optimizers)
+        and (key in parameters or getattr(base, key) != Config.model_fields[key].default)
+    ]
 
 
 def plain_parameter(parameter: Parameter) -> dict[str, Any]:

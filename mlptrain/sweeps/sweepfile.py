@@ -14,7 +14,7 @@ from mlptrain.config import PositiveCount, Seed, config_from, whole
 from mlptrain.errors import ConfigError
 from mlptrain.overrides import Overrides, merge
 from mlptrain.sweeps.parameters import check_values, is_space, parameters, spaces
-from mlptrain.sweeps.space import Space
+from mlptrain.sweeps.space import Choice, Space
 from mlptrain.sweeps.spec import METRICS, Halving, Metric, Spec
 from mlptrain.values import put, shown
 from mlptrain.yamlfile import Document, read_yaml
@@ -209,12 +209,15 @@ def _values(space: Space, key: str) -> Iterator[Any]:
 
 def _fit(model: _SweepFile, space: Space, splits: set[Any], metric: Metric) -> Iterator[Problem]:
     """What the method and the metric cannot do with this space."""
+    listed = model.method == "grid" or (model.method == "halving" and model.run_cap is None)
     for key, parameter in space.parameters.items():
-        listed = model.method == "grid" or (model.method == "halving" and model.run_cap is None)
         if parameter.count is None and listed:
             remedy = "give values, whole bounds or a step q" + (
                 ", or use method: random with run_cap" if model.method == "grid" else ", or a run_cap to draw so many"
             )
             yield f"parameters.{key}", f"is continuous, and a grid over it has no end; {remedy}"
+        if isinstance(parameter, Choice) and parameter.weights is not None and (listed or model.method == "tpe"):
+            why = "tries every value once" if listed else "learns from results which values to draw"
+            yield f"parameters.{key}.probabilities", f"has no effect: this method {why}; leave it out"
     if metric.name.startswith("val_") and "official-60k" in splits:
         yield "metric", f"{metric.name} needs validation images, and split: official-60k has none; use official"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
-from mlptrain.errors import UsageError
-from mlptrain.sweeps.leaderboard import Result
+from mlptrain.extras import need
+from mlptrain.sweeps import samplers
+from mlptrain.sweeps.leaderboard import DIVERGED, Result
 from mlptrain.sweeps.samplers import Point, fingerprint
 from mlptrain.sweeps.space import Choice, Parameter
 from mlptrain.sweeps.spec import Spec
@@ -19,92 +21,112 @@ BATCH = 8
 """Points that are asked for at a time, so that some of them can be trained in one stack; the suggestions do not
 depend on how many workers there are."""
 
-TRIES = 100
-"""Suggestions in a row that were tried before, after which the space counts as exhausted."""
+TRIES = 25
+"""Suggestions in a row that were tried before, after which the rest of a finite space is taken in random order."""
+
+LIMIT = 200
+"""As many after which a sweep ends early: its ranges hold no more numbers of so few digits."""
+
+PROBED = 64
+"""Random points that are held against the config's rules before anything is trained."""
 
 
 def tpe(spec: Spec) -> Waves:
-    """The waves of a sweep by TPE: the same suggestions for the same seed and results.
+    """The waves of a sweep by TPE: the same suggestions for the same seed and results, no point twice.
 
     Raises
     ------
     UsageError
         Optuna is not installed.
+    ConfigError
+        The values of a point do not go together.
     """
+    need("optuna", "optuna", "method: tpe")
+    for point in samplers.random(spec.space, spec.seed, PROBED):
+        next(trials_of(spec, 0, point))
     study = _study(spec)
-    distributions = {key: _distribution(key, parameter) for key, parameter in spec.space.parameters.items()}
-    seen: dict[str, int] = {}
-    figures: dict[int, float | None] = {}
-    while len(seen) < (spec.run_cap or 0):
-        batch: list[tuple[Any, list[Trial]]] = []
-        misses = 0
-        while len(batch) < BATCH and len(seen) < (spec.run_cap or 0) and misses < TRIES:
-            asked = study.ask(distributions)
-            point = _point(spec, asked.params)
-            name = fingerprint(point)
-            if name in seen:  # tell what is known of it and ask again
-                _tell(study, asked, figures.get(seen[name]))
-                misses += 1
-                continue
-            misses = 0
-            seen[name] = len(seen)
-            batch.append((asked, list(trials_of(spec, seen[name], point))))
+    seen: set[str] = set()
+    for start in range(0, spec.points or 0, BATCH):
+        count = min(BATCH, (spec.points or 0) - start)
+        batch: list[tuple[Any, Sequence[Trial]]] = []
+        for asked, point in _asked(study, spec, seen, count):
+            batch.append((asked, tuple(trials_of(spec, start + len(batch), point))))
         if not batch:
             return
         results = yield Wave(tuple(trial for _, trials in batch for trial in trials))
         for asked, trials in batch:
-            figure = _figure(spec, trials, results)
-            figures[trials[0].point] = figure
-            _tell(study, asked, figure)
+            _tell(study, spec, asked, [results[trial.number] for trial in trials])
+        if len(batch) < count:
+            return
 
 
 def _study(spec: Spec) -> Any:
-    try:
-        import optuna
-    except ImportError:
-        raise UsageError("method: tpe needs Optuna; install it with: pip install 'mlptrain[optuna]'") from None
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():  # constant_liar is marked experimental
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = optuna.samplers.TPESampler(seed=spec.seed, constant_liar=True)
-    direction = optuna.study.StudyDirection.MAXIMIZE if spec.metric.sign > 0 else optuna.study.StudyDirection.MINIMIZE
-    return optuna.create_study(direction=direction, sampler=sampler)
+    return optuna.create_study(direction="maximize" if spec.metric.sign > 0 else "minimize", sampler=sampler)
 
 
-def _distribution(key: str, parameter: Parameter) -> Any:
+def _asked(study: Any, spec: Spec, seen: set[str], count: int) -> Iterator[tuple[Any, Point]]:
+    """Suggestions and their points, none of them seen before; where Optuna has no new ones, what is left."""
+    from optuna.trial import TrialState
+
+    space = spec.space
+    distributions = {key: _distribution(parameter) for key, parameter in space.parameters.items()}
+    misses = 0
+    while count and misses < LIMIT:
+        if misses == TRIES and space.size is not None:
+            every = samplers.random(space, spec.seed, space.size)
+            left = next(point for point in every if fingerprint(point) not in seen)
+            study.enqueue_trial({key: _number(space.parameters[key], value) for key, value in left.items()})
+        asked = study.ask(distributions)
+        point = {key: _value(parameter, asked.params[key]) for key, parameter in space.parameters.items()}
+        name = fingerprint(point)
+        if name in seen:
+            study.tell(asked, state=TrialState.FAIL)  # which Optuna leaves out of account
+            misses += 1
+            continue
+        seen.add(name)
+        misses, count = 0, count - 1
+        yield asked, point
+
+
+def _distribution(parameter: Parameter) -> Any:
+    """A parameter for Optuna: values by their index, as it takes no lists; steps up to the last that fits."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    if isinstance(parameter, Choice):  # by index: Optuna takes no lists
-        return CategoricalDistribution(range(len(parameter.values)))
-    if parameter.log and parameter.step is not None:
-        raise UsageError(f"{key}: Optuna has no steps q on a logarithmic range; leave q out, or use method: random")
+    if isinstance(parameter, Choice):
+        return CategoricalDistribution(tuple(range(len(parameter.values))))
+    if parameter.log and parameter.step is not None:  # which Optuna has not: it suggests any number, we the nearest
+        return FloatDistribution(parameter.low, parameter.high, log=True)
+    top = parameter.high if parameter.count is None else parameter.at(parameter.count - 1)
     if parameter.whole:
-        step = 1 if parameter.step is None else int(parameter.step)
-        return IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log, step=step)
-    top = parameter.high if parameter.step is None else parameter.at((parameter.count or 1) - 1)
+        return IntDistribution(int(parameter.low), int(top), log=parameter.log, step=int(parameter.step or 1))
     return FloatDistribution(parameter.low, top, log=parameter.log, step=parameter.step)
 
 
-def _point(spec: Spec, suggested: Mapping[str, Any]) -> Point:
-    """The point behind Optuna's numbers, continuous ones rounded as those of a random search are."""
-    point = {}
-    for key, parameter in spec.space.parameters.items():
-        value = suggested[key]
-        point[key] = parameter.at(value) if isinstance(parameter, Choice) else parameter.nearest(value)
-    return point
+def _value(parameter: Parameter, suggested: Any) -> Any:
+    """The value behind Optuna's number, a continuous one rounded as in a random search."""
+    return parameter.at(suggested) if isinstance(parameter, Choice) else parameter.nearest(suggested)
 
 
-def _figure(spec: Spec, trials: list[Trial], results: Mapping[int, Result]) -> float | None:
-    """The mean metric of a point's finished trials, or None."""
-    known = [results[trial.number] for trial in trials if trial.number in results]
-    figures = [float(result.metrics[spec.metric.name]) for result in known if not result.failed]
-    return fmean(figures) if figures else None
+def _number(parameter: Parameter, value: Any) -> Any:
+    """Optuna's number for a value."""
+    return parameter.values.index(value) if isinstance(parameter, Choice) else value
 
 
-def _tell(study: Any, asked: Any, figure: float | None) -> None:
+def _tell(study: Any, spec: Spec, asked: Any, results: Sequence[Result]) -> None:
+    """Tell the mean of a point's finished trials; one that diverged counts as the worst, other failures not at all."""
     from optuna.trial import TrialState
 
-    if figure is None:
-        study.tell(asked, state=TrialState.FAIL)
+    figures = [result.metrics.get(spec.metric.name) for result in results if not result.failed]
+    known = [float(figure) for figure in figures if figure is not None and math.isfinite(figure)]
+    if known:
+        study.tell(asked, fmean(known))
+    elif any(result.status == DIVERGED for result in results):
+        study.tell(asked, state=TrialState.PRUNED)
     else:
-        study.tell(asked, figure)
+        study.tell(asked, state=TrialState.FAIL)

@@ -8,9 +8,11 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mlptrain.reporting.sweepview import view_sweep
 from mlptrain.sweeps.leaderboard import read_leaderboard
 
 
@@ -20,8 +22,8 @@ def grid(tiny):
     return [tiny, "learning_rate=0.1,0.5", "hidden=[3],[4]", "epochs=1"]
 
 
-def board(path: Path) -> list[tuple[str, str, str]]:
-    return [(row["trial"], row["hidden"], row["learning_rate"]) for row in read_leaderboard(path / "leaderboard.csv")]
+def board(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    return [(line.trial, dict(line.values)) for line in read_leaderboard(path / "leaderboard.csv").lines]
 
 
 def test_a_sweep_is_shown_ranked_and_kept(mlptrain, grid, tmp_path):
@@ -82,9 +84,7 @@ def test_the_commands_of_a_list_need_no_quotes_and_give_the_same_trials(mlptrain
         assert folders[0].joinpath("config.yaml").read_text() == folders[1].joinpath("config.yaml").read_text()
     collected = mlptrain("sweep", "--collect", "runs/L")
     assert collected.code == 0 and (tmp_path / "runs/L/best/model.npz").is_file()
-    assert sorted(row["learning_rate"] for row in read_leaderboard(tmp_path / "runs/L/leaderboard.csv")) == sorted(
-        row["learning_rate"] for row in read_leaderboard(tmp_path / "runs/S/leaderboard.csv")
-    )
+    assert sorted(board(tmp_path / "runs/L"), key=repr) == sorted(board(tmp_path / "runs/S"), key=repr)
 
 
 def test_a_path_that_needs_quotes_is_refused(mlptrain, tiny, tmp_path):
@@ -98,6 +98,45 @@ def test_an_index_trains_one_trial_as_its_line_would(mlptrain, grid, tmp_path):
     text = (tmp_path / "runs/tiny/trials/0002/config.yaml").read_text()
     assert "learning_rate: 0.5" in text and "hidden: [3]" in text
     assert mlptrain("sweep", *grid, "--index", 4).code == 2
+
+
+def test_an_index_is_shown_as_a_run_and_needs_a_method_that_knows_its_trials(mlptrain, grid, tmp_path):
+    result = mlptrain("sweep", *grid, "--index", 0, "--run", "job")
+    assert result.code == 0 and result.out.splitlines()[-1] == "runs/job/trials/0000" and "epoch" in result.out.lower()
+    refused = mlptrain("sweep", *grid, "method=halving", "--index", 0)
+    assert refused.code == 2 and "--index: method halving decides by results" in refused.err
+
+
+def test_fail_fast_ends_with_the_first_failure(mlptrain, tmp_path):
+    (tmp_path / "linear.yaml").write_text(
+        "hidden: []\noutput: linear\nloss: mse\nsubset: 100\nepochs: 1\nbatch_size: 20\n"
+    )
+    options = ("--fail-fast", "--no-stack", "--workers", 1, "-q", "--json")
+    result = mlptrain("sweep", "linear.yaml", "learning_rate=1e30,0.001,0.002", *options)
+    assert result.code == 6 and "1 of 1 trials failed: 0000 (diverged)" in result.err
+    assert json.loads(result.out)["best"] is None
+
+
+def test_keys_that_no_optimizer_uses_bring_one_warning_each(mlptrain, tiny):
+    result = mlptrain("sweep", tiny, "momentum=0.5,0.9", "rho=0.8", "optimizer=sgd,adam", "--list")
+    assert result.code == 0 and len(result.out.splitlines()) == 4
+    without = "has no effect with the optimizer sgd and adam; it is used by"
+    assert result.err.splitlines() == [
+        f"mlptrain: warning: momentum {without} momentum and nesterov",
+        f"mlptrain: warning: rho {without} rmsprop and adadelta",
+    ]
+    assert mlptrain("sweep", tiny, "momentum=0.5,0.9", "optimizer=sgd,nesterov", "--list").err == ""
+
+
+def test_a_sweep_whose_loss_was_varied_is_drawn_and_collected(mlptrain, tiny, tmp_path):
+    pytest.importorskip("matplotlib")
+    assert mlptrain("sweep", tiny, "loss=mse,cross_entropy", "epochs=1,2", "--run", "s", "-q").code == 0
+    assert mlptrain("plot", "s", "--only", "parameters").code == 0
+    assert (tmp_path / "runs/s/plots/parameters.png").is_file()
+    view = view_sweep(tmp_path / "runs/s")
+    assert view.keys == ("loss", "epochs") and {row.values["loss"] for row in view.ranked} == {"mse", "cross_entropy"}
+    assert all(row.figures["loss"] > 0 and row.figures["epochs"] == row.values["epochs"] for row in view.ranked)
+    assert mlptrain("sweep", "--collect", "runs/s").out.splitlines()[-1].endswith("summed over the trials")
 
 
 def test_shards_are_sweeps_of_their_own_and_collect_to_the_whole(mlptrain, grid, tmp_path):
@@ -137,6 +176,12 @@ def test_wrong_usage(mlptrain, tiny, tmp_path, arguments, words):
 def test_missing_data_leaves_no_folder(mlptrain, tiny, tmp_path):
     result = mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "dataset=mnist")
     assert result.code == 3 and "mnist" in result.err and not (tmp_path / "runs").exists()
+
+
+def test_tpe_without_optuna_is_exit_2_with_what_to_install(mlptrain, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("mlptrain.extras.find_spec", lambda name: None)
+    result = mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "method=tpe", "run_cap=2")
+    assert result.code == 2 and "pip install 'mlptrain[optuna]'" in result.err and not (tmp_path / "runs").exists()
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:

@@ -48,7 +48,7 @@ def test_where_it_is_looked_for(tmp_path):
         (BOARD + "1,0\n", r"leaderboard.csv:2: '1,0'"),
         (BOARD + "x,0,,0.1,16,[15],mse,finished,8,1,1,1,1,1,1,1\n", "leaderboard.csv:2: 'x,0"),
         (BOARD + ",0,,0.1,16,[15],mse,failed,,,,,,,,1\n", "no trial with a val_accuracy"),
-        (b"\xff\xfe", "not text"),
+        (b"\xff\xfe", "not a CSV file"),
     ],
 )
 def test_what_is_no_leaderboard(tmp_path, content, complaint):

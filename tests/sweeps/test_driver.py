@@ -33,12 +33,12 @@ def test_a_grid_leaves_a_leaderboard_the_best_run_and_a_journal(tmp_path):
     end, reports = drive(sweep, tmp_path / "s")
     assert isinstance(reports[0], SweepStart) and reports[0].trials == 6 and isinstance(reports[1], WaveStart)
     assert [type(report) for report in reports].count(TrialEnd) == 6
-    rows = read_leaderboard(tmp_path / "s/leaderboard.csv")
-    assert [row["rank"] for row in rows] == list("123456") and {row["status"] for row in rows} == {"finished"}
-    figures = [float(row["val_accuracy"]) for row in rows]
+    rows = read_leaderboard(tmp_path / "s/leaderboard.csv").lines
+    assert [row.rank for row in rows] == [1, 2, 3, 4, 5, 6] and {row.status for row in rows} == {"finished"}
+    figures = [row.figures["val_accuracy"] for row in rows]
     assert figures == sorted(figures, reverse=True)
-    assert list(rows[0])[:5] == ["rank", "trial", "run", "learning_rate", "hidden"]
-    assert rows[0]["run"] == end.best == str(tmp_path / "s/best") and rows[1]["run"] == ""
+    assert read_leaderboard(tmp_path / "s/leaderboard.csv").keys == ("learning_rate", "hidden")
+    assert rows[0].run == end.best == str(tmp_path / "s/best") and rows[1].run == ""
     files = sorted(path.name for path in (tmp_path / "s").iterdir())
     assert files == ["base.yaml", "best", "journal.jsonl", "leaderboard.csv", "sweep.yaml"]
     best = json.loads((tmp_path / "s/best/metrics.json").read_text())
@@ -134,12 +134,12 @@ def test_a_diverged_trial_leaves_its_neighbours_alone(tmp_path):
     end, _ = drive(spec(tmp_path, text, base=base), tmp_path / "s")
     assert [(result.trial, result.status) for result in end.failed] == [(1, "diverged")]
     assert "training diverged" in (end.failed[0].message or "")
-    rows = read_leaderboard(tmp_path / "s/leaderboard.csv")
-    assert [row["rank"] for row in rows] == ["1", "2", ""] and rows[2]["val_accuracy"] == ""
+    rows = read_leaderboard(tmp_path / "s/leaderboard.csv").lines
+    assert [row.rank for row in rows] == [1, 2, None] and "val_accuracy" not in rows[2].figures
     drive(spec(tmp_path, text.replace("1e30, ", ""), base=base), tmp_path / "two")
-    alone = read_leaderboard(tmp_path / "two/leaderboard.csv")
+    alone = read_leaderboard(tmp_path / "two/leaderboard.csv").lines
     for row, other in zip(rows, alone, strict=False):
-        assert float(row["val_loss"]) == pytest.approx(float(other["val_loss"]), rel=1e-4)
+        assert row.figures["val_loss"] == pytest.approx(other.figures["val_loss"], rel=1e-4)
 
 
 def test_fail_fast_ends_with_the_first_failure_and_goes_on_without_it(tmp_path):
@@ -199,9 +199,9 @@ def test_a_stack_that_cannot_be_trained_fails_with_its_words(tmp_path):
 def test_the_models_that_are_kept(tmp_path):
     sweep = spec(tmp_path, GRID)
     drive(sweep, tmp_path / "all", keep="all")
-    rows = read_leaderboard(tmp_path / "all/leaderboard.csv")
-    assert all((tmp_path / "all/trials" / f"{int(row['trial']):04d}/model.npz").is_file() for row in rows)
-    assert rows[0]["run"] == str(tmp_path / "all/trials" / f"{int(rows[0]['trial']):04d}")
+    rows = read_leaderboard(tmp_path / "all/leaderboard.csv").lines
+    assert all((tmp_path / "all/trials" / f"{int(row.trial):04d}/model.npz").is_file() for row in rows)
+    assert rows[0].run == str(tmp_path / "all/trials" / f"{int(rows[0].trial):04d}")
     assert (tmp_path / "all/best/model.npz").is_file()
     end, _ = drive(sweep, tmp_path / "none", keep="none")
     assert end.best is None and not (tmp_path / "none/best").exists() and not (tmp_path / "none/trials").exists()
@@ -210,16 +210,16 @@ def test_the_models_that_are_kept(tmp_path):
 def test_repeats_are_ranked_by_their_mean(tmp_path):
     sweep = spec(tmp_path, "repeat: 3\nparameters:\n  learning_rate: {values: [0.1, 0.5]}\n")
     end, _ = drive(sweep, tmp_path / "s", keep="all")
-    rows = read_leaderboard(tmp_path / "s/leaderboard.csv")
-    assert len(rows) == 2 and [row["repeats"] for row in rows] == ["3", "3"]
+    rows = read_leaderboard(tmp_path / "s/leaderboard.csv").lines
+    assert len(rows) == 2 and [row.figures["repeats"] for row in rows] == [3, 3]
     seeds = []
     for trial in range(3):
         metrics = json.loads((tmp_path / f"s/trials/{trial:04d}/metrics.json").read_text())
         seeds.append(metrics["val_accuracy"])
-    row = next(row for row in rows if row["trial"] == "0")
+    row = next(row for row in rows if row.trial == "0")
     mean = sum(seeds) / 3
-    assert float(row["val_accuracy"]) == pytest.approx(mean)
-    assert float(row["val_accuracy_sd"]) == pytest.approx((sum((s - mean) ** 2 for s in seeds) / 2) ** 0.5)
+    assert row.figures["val_accuracy"] == pytest.approx(mean)
+    assert row.figures["val_accuracy_sd"] == pytest.approx((sum((s - mean) ** 2 for s in seeds) / 2) ** 0.5)
     configs = [(tmp_path / f"s/trials/{trial:04d}/config.yaml").read_text() for trial in range(3)]
     assert [f"\nseed: {seed}\n" in text for seed, text in enumerate(configs)] == [True] * 3
     assert all("\nbatch_seed: 0\n" in text for text in configs)
@@ -231,17 +231,17 @@ def test_halving_drops_the_worse_and_lets_survivors_go_on(tmp_path):
     end, reports = drive(sweep, tmp_path / "s", keep="all")
     waves = [(report.trials, report.until) for report in reports if isinstance(report, WaveStart)]
     assert waves == [(9, 1), (3, 3), (1, None)]
-    rows = read_leaderboard(tmp_path / "s/leaderboard.csv")
-    assert [row["epochs"] for row in rows] == ["4", "3", "3"] + ["1"] * 6
-    assert [row["status"] for row in rows] == ["finished"] + ["halved"] * 8
+    rows = read_leaderboard(tmp_path / "s/leaderboard.csv").lines
+    assert [row.figures["epochs"] for row in rows] == [4, 3, 3] + [1] * 6
+    assert [row.status for row in rows] == ["finished"] + ["halved"] * 8
     rungs = {
         event["trial"]: event["metrics"]["val_accuracy"]
         for event in events(tmp_path / "s", "rung")
         if not event["wave"]
     }
-    survivors = {int(row["trial"]) for row in rows[:3]}
+    survivors = {int(row.trial) for row in rows[:3]}
     assert min(rungs[trial] for trial in survivors) >= max(rungs[trial] for trial in set(rungs) - survivors)
-    history = (tmp_path / f"s/trials/{int(rows[0]['trial']):04d}/history.csv").read_text().splitlines()
+    history = (tmp_path / f"s/trials/{int(rows[0].trial):04d}/history.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in history] == ["epoch", "1", "2", "3", "4"]
     assert end.best is not None
 
@@ -279,8 +279,8 @@ def test_a_lost_state_costs_the_stack_its_earlier_epochs(tmp_path):
     for path in (tmp_path / "s/states").iterdir():
         path.unlink()
     drive(sweep, tmp_path / "s")
-    rows, others = (read_leaderboard(tmp_path / name / "leaderboard.csv") for name in ("s", "whole"))
-    assert [row["trial"] for row in rows] == [row["trial"] for row in others]
+    rows, others = (read_leaderboard(tmp_path / name / "leaderboard.csv").lines for name in ("s", "whole"))
+    assert [row.trial for row in rows] == [row.trial for row in others]
 
 
 def test_members_that_ended_in_an_earlier_try_stay_as_they_were(tmp_path):

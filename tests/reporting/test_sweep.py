@@ -1,0 +1,196 @@
+"""The reporter of sweeps: what stands on a terminal in the end, and the lines elsewhere."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+
+import pytest
+
+from mlptrain.reporting import sweep as reporting
+from mlptrain.reporting.sweep import make_sweep_reporter
+from mlptrain.reporting.sweeptable import importance_lines, leaderboard_lines, remaining, start_lines, trial_line
+from mlptrain.sweeps.leaderboard import Result, rank
+from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
+from mlptrain.sweeps.spec import Metric
+from tests.reporting import made
+
+pytest.importorskip("pty")
+
+KEYS = ("learning_rate", "hidden")
+START = SweepStart("runs/s", "mnist.yaml", "random", KEYS, Metric(), 1, 12, 0)
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(reporting, "REDRAW_SECONDS", 0.0)
+
+
+def result(trial: int, status: str = "finished") -> Result:
+    values = {"learning_rate": (trial + 1) / 8, "hidden": [15, 30]}
+    metrics = {"val_accuracy": 0.8 + 0.01 * trial, "test_accuracy": 0.75, "epochs": 3, "seconds": 1.5}
+    if status in ("diverged", "failed"):
+        return Result(trial, trial, "k", values, status, {}, "training diverged")
+    return Result(trial, trial, "k", values, status, metrics)
+
+
+def reports(trials: int = 12, *, failed: int = 3) -> list[SweepReport]:
+    found: list[SweepReport] = [START, WaveStart(trials, 2, 2, 1, None), Advance(0.0, trials)]
+    results = [result(trial, "diverged" if trial == failed else "finished") for trial in range(trials)]
+    for number in range(1, trials + 1):
+        board = rank(KEYS, Metric(), 1, results[:number])
+        found += [TrialEnd(results[number - 1], number, board), Advance(float(number), trials)]
+    lost = tuple(one for one in results if one.failed)
+    found.insert(4, Retry(tuple(range(8)), "a worker was ended by SIGKILL"))
+    return [*found, SweepEnd("runs/s", board, "runs/s/best", lost, {"learning_rate": 0.75, "hidden": 0.0}, 12.0)]
+
+
+def shown(columns: int, rows: int, given: list[SweepReport]) -> tuple[list[str], made.Terminal]:
+    with made.terminal(columns, rows) as terminal:
+        reporter = make_sweep_reporter(terminal.stream, quiet=False, no_color=False)
+        for report in given:
+            reporter.show(report)
+        reporter.close()
+        reporter.close()
+    return terminal.screen(), terminal
+
+
+def test_the_whole_screen() -> None:
+    lines, terminal = shown(80, 24, reports(3, failed=1))
+    assert lines == [
+        "runs/s: 12 trials of mnist.yaml",
+        "random over learning_rate, hidden, the highest val_accuracy is the best",
+        "3 trials in 2 stacks, 2 workers with 1 thread each",
+        "trial val_accuracy    time  parameters (* best so far)",
+        "0000    0.8000*    1.5s  learning_rate=0.125 hidden=[15,30]",
+        "a worker was ended by SIGKILL; trained again: 0000, 0001, 0002, 0003, 0004, 000…",
+        "0001   diverged     0ms  learning_rate=0.25 hidden=[15,30]",
+        "0002    0.8200*    1.5s  learning_rate=0.375 hidden=[15,30]",
+        "",
+        "rank  trial  val_accuracy  test_acc  time  learning_rate   hidden",
+        "   1   0002        0.8200    0.7500  1.5s          0.375  [15,30]",
+        "   2   0000        0.8000    0.7500  1.5s          0.125  [15,30]",
+        "   -   0001      diverged             0ms           0.25  [15,30]",
+        "",
+        "which parameters mattered: share of the variance of val_accuracy that each",
+        "explains alone",
+        "  learning_rate   75% ━━━━━━━━━━━━━━━",
+        "  hidden           0%",
+        "  (adjusted R² of its values' means, many numbers in 4 groups; not in it:",
+        "interactions, failures)",
+        "1 trial failed: 0001 (diverged)",
+        "all trials: runs/s/leaderboard.csv",
+        "the best one: runs/s/best",
+        "finished in 12.0s",
+        "",
+    ]
+    assert terminal.longest <= 80 and terminal.cursor
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (80, 10), (40, 10), (200, 50), (80, 4)])
+def test_every_trial_stands_there_once_whatever_the_window(columns: int, rows: int) -> None:
+    lines, terminal = shown(columns, rows, reports())
+    body = lines[: next(number for number, line in enumerate(lines) if line.startswith("rank"))]
+    numbers = [line[:4] for line in body if re.match(r"\d{4}  ", line)]
+    assert numbers == [f"{number:04d}" for number in range(12)]
+    assert sum(line.startswith("trial val_accuracy") for line in lines) == 1
+    assert not any("so far" in line and "best of" in line for line in lines), "the live part is gone"
+    assert terminal.longest <= columns and terminal.cursor
+
+
+@pytest.mark.parametrize(("rows", "leaders"), [(24, 5), (10, 4), (7, 1), (4, 0)])
+def test_the_live_part_shows_the_best_so_far_and_leaves_room_for_trials(rows: int, leaders: int) -> None:
+    given = reports()[:-1]
+    with made.terminal(80, rows) as terminal:
+        reporter = make_sweep_reporter(terminal.stream, quiet=False, no_color=False)
+        for report in given:
+            reporter.show(report)
+        terminal.stream.flush()
+    lines = terminal.screen()
+    live = lines[next(number for number, line in enumerate(lines) if line.startswith("0011")) + 1 :]
+    assert sum(re.match(r" +\d +00", line) is not None for line in live) == leaders
+    assert live[-1].startswith("12/12 trials ━━━") and len(live) <= rows - 1
+    assert ("best of 12 rows so far" in live) == (leaders > 0)
+    assert not terminal.cursor
+
+
+def test_the_time_that_is_left_comes_from_the_trials_of_this_time() -> None:
+    assert remaining(15.0, 30, 10.0, 50.0) == "ETA 2:30"
+    assert remaining(10.0, 30, 10.0, 50.0) == remaining(11.0, 30, 10.0, 0.5) == ""
+
+
+def test_the_bar_does_without_what_a_terminal_cannot_show() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    reporter = reporting.LiveSweep(reporting.make_console(stream))
+    for report in reports(3):
+        reporter.show(report)
+    stream.flush()
+    text = stream.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
+    assert "learning_rate   75% ===" in text
+
+
+def test_lines_where_there_is_no_terminal() -> None:
+    stream = io.StringIO()
+    reporter = make_sweep_reporter(stream, quiet=False, no_color=False)
+    for report in reports(12):
+        reporter.show(report)
+    reporter.close()
+    lines = stream.getvalue().splitlines()
+    assert "\x1b" not in stream.getvalue() and "best of" not in stream.getvalue()
+    assert [line[:7] for line in lines if line.startswith("[")] == [f"[{number:>2}/12]" for number in range(1, 13)]
+    assert "[ 1/12] 0000    0.8000*    1.5s  learning_rate=0.125 hidden=[15,30]" in lines
+    assert "a worker was ended by SIGKILL; trained again: 0000, 0001, 0002, 0003, 0004, 0005, …" in lines
+    assert lines[-5:] == [
+        "  (adjusted R² of its values' means, many numbers in 4 groups; not in it: interactions, failures)",
+        "1 trial failed: 0003 (diverged)",
+        "all trials: runs/s/leaderboard.csv (2 more rows)",
+        "the best one: runs/s/best",
+        "finished in 12.0s",
+    ]
+
+
+def test_lines_of_a_sweep_of_unknown_length_and_of_one_without_results() -> None:
+    stream = io.StringIO()
+    reporter = make_sweep_reporter(stream, quiet=False, no_color=False)
+    reporter.show(replace(START, trials=None))
+    reporter.show(reports(3)[3])
+    reporter.show(SweepEnd("runs/s", rank((), Metric(), 1, ()), None, (), None, 2.0, collected=True))
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "runs/s: trials as they are sampled of mnist.yaml"
+    assert lines[2].startswith("[1] 0000    0.8000*")
+    assert lines[-2:] == ["all trials: runs/s/leaderboard.csv", "training took 2.0s, summed over the trials"]
+
+
+def test_quiet_shows_nothing() -> None:
+    stream = io.StringIO()
+    reporter = make_sweep_reporter(stream, quiet=True, no_color=False)
+    for report in reports(3):
+        reporter.show(report)
+    reporter.close()
+    assert stream.getvalue() == ""
+
+
+def test_the_phrases_of_a_sweep_that_goes_on_with_repeats() -> None:
+    start = replace(START, repeat=3, done=4, metric=Metric("val_loss", "minimize"), keys=())
+    assert start_lines(start) == [
+        ["runs/s: 12 trials of mnist.yaml", "each point with 3 seeds", "4 of them done before"],
+        ["random over nothing", "the lowest val_loss is the best"],
+    ]
+    few = SweepEnd("runs/s", rank(KEYS, Metric(), 1, [result(0)]), None, (), None, 2.0)
+    assert importance_lines(few, "#") == ["which parameters mattered: too few different results to say (4 at least)"]
+
+
+def test_a_narrow_leaderboard_has_its_parameters_at_the_end_and_repeats_their_deviation() -> None:
+    board = rank(KEYS, Metric(), 2, [replace(result(number), point=0) for number in range(2)])
+    assert "0.8050 ± 0.0071" in leaderboard_lines(board, 100, 5)[1]
+    head, row = leaderboard_lines(board, 56, 5)
+    assert head.endswith("parameters") and "learning_rate=0.125" in row and len(row) == 56 and row.endswith("…")
+    halved = rank(KEYS, Metric(), 1, [result(0), result(1, "halved")])
+    assert "epochs" in leaderboard_lines(halved, 100, 5)[0].split()
+    assert trial_line(result(1, "halved"), "val_accuracy", best=False).endswith("(halved after 3 epochs)")
+    long = replace(result(0), values={"hidden": list(range(100, 130))})
+    assert "…" in leaderboard_lines(rank(("hidden",), Metric(), 1, [long]), 100, 5)[1]
