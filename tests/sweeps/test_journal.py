@@ -7,6 +7,7 @@ import pytest
 from mlptrain.errors import DataError
 from mlptrain.sweeps.journal import Journal, read_journal
 from mlptrain.sweeps.record import recall
+from tests.sweeps.made import spec
 
 
 def test_events_are_read_as_they_were_appended_and_a_torn_line_is_cut_off(tmp_path):
@@ -58,4 +59,4 @@ def test_what_cannot_be_read_or_written(tmp_path, monkeypatch):
 )
 def test_an_event_without_what_it_should_hold(tmp_path, event, words):
     with pytest.raises(DataError, match=words):
-        recall(tmp_path / "journal.jsonl", [event])
+        recall(tmp_path / "journal.jsonl", [event], spec(tmp_path, "parameters:\n  seed: {values: [0, 1]}\n"))
