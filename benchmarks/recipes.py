@@ -122,7 +122,8 @@ def main() -> None:
         complete = [json.loads(path.read_text()) for path in paths if path.exists()]
         if complete:
             results.append((recipe, complete))
-    TABLE.write_text(table(results, arguments.jobs), encoding="utf-8")
+    _, heading, notes = TABLE.read_text(encoding="utf-8").partition("\n## Notes\n")  # written by hand, and kept
+    TABLE.write_text(table(results, arguments.jobs) + heading + notes, encoding="utf-8")
     print(TABLE)
 
 

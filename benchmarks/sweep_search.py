@@ -2,6 +2,7 @@
 
     MLPTRAIN_DATA_DIR=data python -m benchmarks.sweep_search              64 points, 5 epochs, full MNIST
     python -m benchmarks.sweep_search --dataset sample --points 6         a try in a minute
+    ... --hidden '[10, 15, 30]' --batch-size '[10, 20, 32]'               the small networks of the course
 
 Varied are rate, hidden size, batch size and momentum. Here it is ``mlptrain sweep`` end to end, with its start, its
 journal and its test of every model; there ``RandomizedSearchCV(n_jobs=2)`` over ``MLPClassifier`` with the same points,
@@ -35,8 +36,8 @@ metric: {{name: val_accuracy, goal: maximize}}
 run_cap: {points}
 seed: 1
 parameters:
-  hidden: {{values: [15, 30, 64]}}
-  batch_size: {{values: [32, 64, 128]}}
+  hidden: {{values: {hidden}}}
+  batch_size: {{values: {batch_size}}}
   learning_rate: {{distribution: log_uniform_values, min: 0.01, max: 0.3}}
   momentum: {{min: 0.0, max: 0.9}}
 """
@@ -105,13 +106,17 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--hidden", default="[15, 30, 64]", help="sizes to draw from")
+    parser.add_argument("--batch-size", default="[32, 64, 128]", help="sizes to draw from")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = f"dataset: {given.dataset}\nepochs: {given.epochs}\n"
         base += "activation: relu\ninit: glorot_uniform\noptimizer: momentum\n"
         (folder / "base.yaml").write_text(base)
-        (folder / "sweep.yaml").write_text(SWEEP.format(points=given.points))
+        (folder / "sweep.yaml").write_text(
+            SWEEP.format(points=given.points, hidden=given.hidden, batch_size=given.batch_size)
+        )
         load_dataset(given.dataset)  # unpacked once, for both
         seconds, accuracies = ours(folder)
         slow, others = theirs(folder)
