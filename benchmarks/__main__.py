@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import epochs, processes
 from benchmarks.picture import draw
-from benchmarks.report import Section, machine
+from benchmarks.report import Section, machine, write_page
 from mlptrain.threads import available_cores
 
 PARTS = ("networks", "stacks", "whole", "options", "growth", "startup")
@@ -65,7 +65,7 @@ def main() -> None:
         sections.append(section)
         print(f"{section.markdown()}\n({part}: {time.perf_counter() - began:.0f} s so far)\n", flush=True)
         text = "\n\n".join(header) + "\n\n" + "\n".join(section.markdown() for section in sections)
-        (options.output / "RESULTS.md").write_text(text, encoding="utf-8")
+        write_page(options.output / "RESULTS.md", text)
 
 
 if __name__ == "__main__":

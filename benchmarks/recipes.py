@@ -20,6 +20,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import write_page
+
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "benchmarks" / "RECIPES.md"
 
@@ -122,8 +124,9 @@ def main() -> None:
         complete = [json.loads(path.read_text()) for path in paths if path.exists()]
         if complete:
             results.append((recipe, complete))
-    _, heading, notes = TABLE.read_text(encoding="utf-8").partition("\n## Notes\n")  # written by hand, and kept
-    TABLE.write_text(table(results, arguments.jobs) + heading + notes, encoding="utf-8")
+    if not results:
+        parser.exit(1, "no run is complete; name recipes to run, or none for all\n")
+    write_page(TABLE, table(results, arguments.jobs))
     print(TABLE)
 
 

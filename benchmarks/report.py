@@ -29,6 +29,13 @@ class Section:
         return f"## {self.title}\n\n" + "\n\n".join(self.notes) + f"\n\n{table}{below}"
 
 
+def write_page(path: Path, text: str) -> None:
+    """Write a page of results; the notes at the end of the one that stands there, written by hand, are kept."""
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    _, heading, notes = old.partition("\n## Notes\n")
+    path.write_text(text + heading + notes, encoding="utf-8")
+
+
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
     """The median of the ratios of neighbours, so that a machine that slows down slows both."""
     return statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
