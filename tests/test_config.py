@@ -34,6 +34,7 @@ from mlptrain.config import (
 from mlptrain.errors import ConfigError
 from mlptrain.values import put
 from mlptrain.yamlfile import Document, parse_yaml
+from tests.made import processor_seconds
 
 
 def from_text(text: str) -> Config:
@@ -489,7 +490,7 @@ def test_mutated_configs_raise_nothing_else() -> None:
             accepted += 1
         except ConfigError as error:
             messages.add(str(error))
-    assert time.process_time() - start < 3
+    assert time.process_time() - start < processor_seconds(3)
     assert accepted > 100
     assert len(messages) > 500
     for message in messages:
@@ -541,7 +542,7 @@ def test_wrong_types_everywhere_have_plain_words() -> None:
 def test_refusing_a_vast_config_takes_less_than_a_second(text: str) -> None:
     start = time.process_time()
     message = refusal(text)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < processor_seconds(1)
     assert len(message) < 1000
 
 

@@ -16,6 +16,7 @@ from mlptrain import yamlfile
 from mlptrain.errors import ConfigError
 from mlptrain.values import flow, put, shown
 from mlptrain.yamlfile import Document, parse_value, parse_yaml, read_yaml
+from tests.made import processor_seconds
 
 
 @pytest.fixture(params=["C", "Python"])
@@ -227,13 +228,13 @@ def test_bombs_are_refused_at_once(either_loader: str, text: str, words: str) ->
     start = time.process_time()
     message = refusal(lambda: parse_yaml(text, "x.yaml"))
     assert words in message
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < processor_seconds(1)
 
 
 def test_the_alias_bomb_takes_milliseconds() -> None:
     start = time.process_time()
     refusal(lambda: parse_yaml(NINES, "x.yaml"))
-    assert time.process_time() - start < 0.1
+    assert time.process_time() - start < processor_seconds(0.1)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,7 @@ def test_the_alias_bomb_takes_milliseconds() -> None:
 def test_large_texts_within_the_bounds_take_less_than_a_second(either_loader: str, text: str) -> None:
     start = time.process_time()
     parse_yaml(text, "x.yaml")
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < processor_seconds(1)
 
 
 def test_fifty_levels_are_read(either_loader: str) -> None:
