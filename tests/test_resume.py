@@ -336,7 +336,8 @@ def test_no_more_file_descriptors(tmp_path):
 
     def exhaust(report):
         if isinstance(report, EpochReport) and report.epoch == 2:
-            while not load_checkpoint(tmp_path / "a" / "checkpoint.npz").history:  # its thread takes a moment
+            path = tmp_path / "a" / "checkpoint.npz"
+            while not (path.exists() and load_checkpoint(path).history):  # its thread takes a moment
                 time.sleep(0.01)
             resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlptrain.config import Config
-from mlptrain.errors import DataError
-from mlptrain.files import reason
 from mlptrain.history import read_history
 from mlptrain.learning import LearningCurves, curves_of
 from mlptrain.model import Model
 from mlptrain.reporting.diagnosis import Diagnosis, diagnose
-from mlptrain.runs import CONFIG, HISTORY, METRICS, MODEL, load_run_config, load_run_model
+from mlptrain.runs import CONFIG, HISTORY, METRICS, MODEL, load_metrics, load_run_config, load_run_model
 
 
 @dataclass(frozen=True)
@@ -48,18 +45,4 @@ def view_run(path: Path) -> RunView:
     """
     config, history = load_run_config(path), curves_of(read_history(path / HISTORY))
     model = load_run_model(path) if (path / MODEL).is_file() else None
-    return RunView(path, config, history, _metrics(path / METRICS), model)
-
-
-def _metrics(path: Path) -> dict[str, Any]:
-    try:
-        metrics = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
-    except (ValueError, RecursionError):
-        raise DataError(f"{path}: not JSON; expected the figures that mlptrain train writes") from None
-    if not isinstance(metrics, dict):
-        raise DataError(f"{path}: not a mapping of figures; expected what mlptrain train writes")
-    return metrics
+    return RunView(path, config, history, load_metrics(path) if (path / METRICS).exists() else {}, model)

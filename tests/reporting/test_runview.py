@@ -26,7 +26,7 @@ def test_a_run_that_has_not_ended(tmp_path):
 def test_metrics_that_are_none(tmp_path, content):
     path = run(tmp_path, "a")
     (path / "metrics.json").write_text(content)
-    with pytest.raises(DataError, match=r"metrics\.json: not "):
+    with pytest.raises(DataError, match=r"metrics\.json: damaged, not the figures"):
         view_run(path)
     (path / "metrics.json").unlink()
     (path / "metrics.json").mkdir()
