@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import copy
 import importlib.abc
 import importlib.machinery
@@ -133,6 +134,9 @@ def survives(module: str, tree: ast.Module | None, limit: float) -> bool:
     import numpy  # noqa: F401  (once, not in every child)
     import pytest
 
+    with contextlib.suppress(ImportError):
+        import torch  # noqa: F401  (likewise)
+
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -143,7 +147,8 @@ def survives(module: str, tree: ast.Module | None, limit: float) -> bool:
             sys.meta_path.insert(0, _Finder(f"mlptrain.engine.{module}", ENGINE / f"{module}.py", tree))
         own = TESTS / f"test_{module}.py"
         files = [*([own] if own.exists() else []), *(path for path in sorted(TESTS.glob("test_*.py")) if path != own)]
-        options = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--no-cov", f"--rootdir={ROOT}"]
+        # Without addopts: workers of their own would import the module as it is.
+        options = ["-o", "addopts=", "-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", f"--rootdir={ROOT}"]
         code = 1
         try:
             code = int(pytest.main([*options, *map(str, files)]))

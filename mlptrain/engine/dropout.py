@@ -36,7 +36,7 @@ class Dropout:
         """A fresh mask (K, units, batch); the array is reused by the next call."""
         members, units, batch = self._shape
         for row, rng in self._drawn:
-            row[:] = rng.integers(0, 2**64 - 1, self._draws, np.uint64, endpoint=True).view(np.uint16)
+            row[:] = rng.bit_generator.random_raw(self._draws).view(np.uint16)
         numbers = self._numbers[:, : units * batch].reshape(members, units, batch)
         np.less_equal(numbers, self._below, out=self.mask)
         self.mask *= self._scale

@@ -35,6 +35,13 @@ def test_kept_units_are_scaled_exactly():
     assert make([0.1], dtype="float32").draw().max() == np.float32(65_536 / (65_536 - 6554))
 
 
+def test_each_random_word_decides_for_four_units_in_turn():
+    words = np.random.default_rng([0, 0]).integers(0, 2**64 - 1, 125_000, np.uint64, endpoint=True)
+    numbers = words.view(np.uint16).reshape(1, 1000, 500)
+    assert (numbers == 49_152).any() and (numbers == 49_151).any(), "the border itself is among them"
+    np.testing.assert_array_equal(make([0.25], (1000, 500)).draw() > 0, numbers < 49_152)
+
+
 def test_networks_of_a_stack_have_rates_of_their_own():
     rates = [0.0, 0.3, 0.8]
     mask = make(rates).draw()
