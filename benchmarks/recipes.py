@@ -1,8 +1,8 @@
 """Run the recipes of configs/ over several seeds and write what they reach: ``python -m benchmarks.recipes``.
 
 Each run is a whole ``mlptrain train`` process, kept in ``runs/recipes/NAME-SEED``; a run that is complete there is
-not run again, so the script may be ended and started anew. The figures are of the final epoch on the official
-test file. Nothing is chosen by them: a recipe is settled on validation images first.
+not run again, so the script may be ended and started anew; the table's other rows are kept. The figures are of the
+final epoch on the official test file. Nothing is chosen by them: a recipe is settled on validation images first.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import write_page
+from benchmarks.report import processor, version, write_page
 
 ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / "runs" / "recipes"
 TABLE = ROOT / "benchmarks" / "RECIPES.md"
 
 
@@ -58,7 +60,7 @@ RECIPES = (
 
 def run(recipe: Recipe, seed: int, threads: int | None) -> dict[str, Any]:
     """The metrics of one run, from its folder where it is complete."""
-    folder = ROOT / "runs" / "recipes" / f"{recipe.name}-{seed}"
+    folder = RUNS / f"{recipe.name}-{seed}"
     metrics = folder / "metrics.json"
     if not metrics.exists():
         command = [sys.executable, "-m", "mlptrain", "train", f"configs/{recipe.config}.yaml", f"seed={seed}", "-q"]
@@ -71,38 +73,55 @@ def run(recipe: Recipe, seed: int, threads: int | None) -> dict[str, Any]:
     return result
 
 
-def row(recipe: Recipe, runs: list[dict[str, Any]]) -> str:
-    """A row of the table: mean, standard deviation and every figure in percent, and the median of the times."""
-    figures = [100 * metrics["test_accuracy"] for metrics in runs]
+def heading(recipe: Recipe) -> str:
+    """How the recipe's row begins."""
+    return f"| [{recipe.config}](../configs/{recipe.config}.yaml) | {recipe.answers} |"
+
+
+def row(recipe: Recipe, runs: Sequence[Path]) -> str:
+    """A row of the table: mean, standard deviation and every figure in percent, the median of the times, the date."""
+    metrics = [json.loads(path.read_text(encoding="utf-8")) for path in runs]
+    figures = [100 * each["test_accuracy"] for each in metrics]
     spread = f" ± {statistics.stdev(figures):.2f}" if len(figures) > 1 else ""
-    seconds = statistics.median(metrics["seconds"] for metrics in runs)
-    each = ", ".join(f"{figure:.2f}" for figure in figures)
+    seconds = statistics.median(each["seconds"] for each in metrics)
+    last = date.fromtimestamp(max(path.stat().st_mtime for path in runs))
     return (
-        f"| [{recipe.config}](../configs/{recipe.config}.yaml) | {recipe.answers} | {recipe.published} "
-        f"| **{statistics.mean(figures):.2f}**{spread} | {each} | {seconds:.0f} s | {runs[0]['threads']} |"
+        f"{heading(recipe)} {recipe.published} | **{statistics.mean(figures):.2f}**{spread} "
+        f"| {', '.join(f'{figure:.2f}' for figure in figures)} | {seconds:.0f} s | {metrics[0]['threads']} | {last} |"
     )
 
 
-def table(results: list[tuple[Recipe, list[dict[str, Any]]]], jobs: int) -> str:
-    """The Markdown page."""
-    versions = results[0][1][0]["versions"]
+def table(old: str) -> str:
+    """The Markdown page: a row for each recipe of which every seed is here, or else the one of the ``old`` page."""
+    kept = {
+        heading(recipe): line for recipe in RECIPES for line in old.splitlines() if line.startswith(heading(recipe))
+    }
+    rows = []
+    for recipe in RECIPES:
+        paths = [RUNS / f"{recipe.name}-{seed}" / "metrics.json" for seed in range(recipe.seeds)]
+        complete = [path for path in paths if path.exists()]
+        there = kept.get(heading(recipe))
+        if complete and (there is None or len(complete) == recipe.seeds):
+            rows.append(row(recipe, complete))
+        elif there is not None:
+            rows.append(there)
     head = [
         "# What the recipes reach",
         "",
-        f"Written by `python -m benchmarks.recipes --jobs {jobs}` on {date.today()}: {platform.machine()}, "
-        f"{os.cpu_count()} cores, {jobs} runs at a time, Python {versions['python']}, NumPy {versions['numpy']}.",
+        f"Written by `python -m benchmarks.recipes`: {processor()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}, NumPy {version('numpy')}.",
         "",
         "Test accuracy in percent on the official test file, final epoch, seeds 0, 1, …; the time is that of training",
         "alone (median), on so many BLAS threads.",
         "",
-        "| config | answers | published | mean ± sd | each seed | time | threads |",
-        "|---|---|---|---|---|---|---|",
+        "| config | answers | published | mean ± sd | each seed | time | threads | run on |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    return "\n".join([*head, *(row(recipe, runs) for recipe, runs in results)]) + "\n"
+    return "\n".join([*head, *rows]) + "\n"
 
 
 def main() -> None:
-    """Run what is asked for, then write the table of all that is complete."""
+    """Run what is asked for, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="recipes to run (default: all): " + ", ".join(r.name for r in RECIPES))
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
@@ -118,15 +137,7 @@ def main() -> None:
         ]
         for future in pending:
             future.result()
-    results = []
-    for recipe in RECIPES:
-        paths = [ROOT / "runs" / "recipes" / f"{recipe.name}-{seed}" / "metrics.json" for seed in range(recipe.seeds)]
-        complete = [json.loads(path.read_text()) for path in paths if path.exists()]
-        if complete:
-            results.append((recipe, complete))
-    if not results:
-        parser.exit(1, "no run is complete; name recipes to run, or none for all\n")
-    write_page(TABLE, table(results, arguments.jobs))
+    write_page(TABLE, table(TABLE.read_text(encoding="utf-8") if TABLE.exists() else ""))
     print(TABLE)
 
 
