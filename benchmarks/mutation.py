@@ -87,9 +87,9 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
 
 def mutants(tree: ast.Module) -> Iterator[tuple[int, str, str, ast.Module]]:
     """Every mutant of a module: line, what stood there, what stands there, and the whole tree."""
-    annotations = {id(inner) for node in ast.walk(tree) for inner in _typing(node)}
+    left_out = {id(inner) for node in ast.walk(tree) for inner in _left_out(node)}
     for number, node in enumerate(ast.walk(tree)):
-        if id(node) in annotations:
+        if id(node) in left_out:
             continue
         for other in changed(node):
             whole = copy.deepcopy(tree)
@@ -98,8 +98,10 @@ def mutants(tree: ast.Module) -> Iterator[tuple[int, str, str, ast.Module]]:
             yield node.lineno, ast.unparse(node), ast.unparse(other), ast.fix_missing_locations(whole)  # type: ignore[attr-defined]
 
 
-def _typing(node: ast.AST) -> Iterator[ast.AST]:
-    """What is below an annotation, which nothing evaluates."""
+def _left_out(node: ast.AST) -> Iterator[ast.AST]:
+    """What is below an annotation, which nothing evaluates; and ``strict`` of zip, which never comes to bear."""
+    if isinstance(node, ast.keyword) and node.arg == "strict":
+        yield from ast.walk(node)
     for name in ("annotation", "returns"):
         if (below := getattr(node, name, None)) is not None:
             yield from ast.walk(below)

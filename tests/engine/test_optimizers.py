@@ -325,6 +325,33 @@ def test_a_stack_of_one_number_each_and_of_equal_numbers_agree(name):
     np.testing.assert_allclose(flat.parameters.flat, broadcast.parameters.flat, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_networks_of_a_stack_have_rates_of_their_own(name):
+    rates = RATES.get(name, 0.3) * np.array([0.5, 2.0])
+    stack = make(2)
+    train(stack, name, rates=rates, same_rates=False)
+    for member, rate in enumerate(rates):
+        solo = make()
+        solo.restore([make(2).state(member)])
+        train(solo, name, rates=np.array([rate]))
+        for ours, alone in zip(stack.parameters.arrays, solo.parameters.arrays, strict=True):
+            np.testing.assert_allclose(ours[member], alone[0], rtol=0, atol=1e-12)
+
+
+def test_equal_numbers_are_one_number_over_flat_pieces():
+    """Which spares a stack the passes over each of its arrays."""
+    equal = Optimizer("adam", make(2), hyperparameters(2))
+    assert len(equal._blocks) == 2
+    assert len(Optimizer("adam", make(2), hyperparameters(2), same_rates=False)._blocks) == 6
+    assert len(Optimizer("sgd", make(2), {}, same_rates=False)._blocks) == 2, "its rate rides on the delta"
+    assert len(Optimizer("sgd", make(2), {}, only(2, l2=0.1), same_rates=False)._blocks) == 6
+
+
+def test_numbers_of_0_and_from_1_on_are_taken_as_they_are():
+    assert trace(made("momentum", {"momentum": 0.0}), [1, -2]) == trace(made("sgd", {}), [1, -2])
+    assert trace(made("adagrad", {"epsilon": 1.5}), [1])[0][0] == 1 - 0.1 / 2.5
+
+
 def test_a_resting_network_does_not_disturb_its_neighbours_when_clipped():
     """A rate that has decayed to 0 leaves no gradient to take a norm of."""
     stack, solo = make(2), make(1)
