@@ -175,6 +175,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long")
     parser.add_argument("--sample", type=int, help="try so many of each module's mutants, drawn at random")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lines", type=int, nargs="+", help="only mutants of these lines")
     arguments = parser.parse_args()
     began = time.monotonic()
     if not survives("network", None, 600):
@@ -183,6 +184,8 @@ def main() -> int:
     tried = killed = 0
     for name in names if "all" in arguments.modules else arguments.modules:
         found = list(mutants(ast.parse((ENGINE / f"{name}.py").read_text(encoding="utf-8"))))
+        if arguments.lines:
+            found = [mutant for mutant in found if mutant[0] in arguments.lines]
         random.Random(arguments.seed).shuffle(found)
         here = killed_here = 0
         for line, before, after, tree in found[: arguments.sample]:

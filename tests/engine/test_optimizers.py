@@ -260,30 +260,31 @@ def test_nothing_is_allocated_anew(name):
     assert len(optimizer.states) == optimizer.rule.states
 
 
-@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize(("order", "same"), [((0,), True), ((0, 1), True), ((0, 1), False)])
 @pytest.mark.parametrize("name", NAMES)
-def test_restored_it_goes_on_as_the_one_it_was_taken_from(name, same):
-    """Of a stack with one rate or one each, in the other order, from a new optimizer."""
+def test_restored_it_goes_on_as_the_one_it_was_taken_from(name, order, same):
+    """Of one network, or of a stack with one rate or one each: in the other order, from a new optimizer."""
+    back, count = order[::-1], len(order)
 
     def stack(members: Sequence[int]) -> Optimizer:
-        values = {key: value * (1 if same else np.array([1, 0.99])) for key, value in hyperparameters(2).items()}
-        return Optimizer(name, make(2), {key: value[list(members)] for key, value in values.items()})
+        values = {key: value * (1 if same else np.array([1, 0.99])) for key, value in hyperparameters(count).items()}
+        return Optimizer(name, make(count), {key: value[list(members)] for key, value in values.items()})
 
-    def steps(optimizer: Optimizer, members: Sequence[int], count: int, seed: int) -> None:
+    def steps(optimizer: Optimizer, members: Sequence[int], number: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        for _ in range(count):
+        for _ in range(number):
             for array in optimizer.gradients.arrays:
-                array[:] = rng.normal(size=(2, *array.shape[1:]))[list(members)]
-            optimizer.update(np.full(2, 0.1))
+                array[:] = rng.normal(size=(count, *array.shape[1:]))[list(members)]
+            optimizer.update(np.full(count, 0.1))
 
-    first, second = stack((0, 1)), stack((1, 0))
-    steps(first, (0, 1), 3, 0)
-    states = [first.state(member) for member in (1, 0)]
-    networks = [first.network.state(member) for member in (1, 0)]
-    steps(first, (0, 1), 2, 1)
+    first, second = stack(order), stack(back)
+    steps(first, order, 3, 0)
+    states = [first.state(member) for member in back]
+    networks = [first.network.state(member) for member in back]
+    steps(first, order, 2, 1)
     second.restore(states)
     second.network.restore(networks)
-    steps(second, (1, 0), 2, 1)
+    steps(second, back, 2, 1)
     assert second.steps == first.steps == 5
     for after, resumed in zip(first.network.parameters.arrays, second.network.parameters.arrays, strict=True):
         np.testing.assert_array_equal(after, resumed[::-1])
