@@ -99,9 +99,13 @@ def mutants(tree: ast.Module) -> Iterator[tuple[int, str, str, ast.Module]]:
 
 
 def _left_out(node: ast.AST) -> Iterator[ast.AST]:
-    """What is below an annotation, which nothing evaluates; and ``strict`` of zip, which never comes to bear."""
+    """What is below an annotation, which nothing evaluates; and what changes nothing: ``strict`` of zip, which never
+    comes to bear, and how negative the −1 of a reshape is.
+    """
     if isinstance(node, ast.keyword) and node.arg == "strict":
         yield from ast.walk(node)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
+        yield from (size.operand for size in node.args if isinstance(size, ast.UnaryOp))
     for name in ("annotation", "returns"):
         if (below := getattr(node, name, None)) is not None:
             yield from ast.walk(below)
