@@ -113,6 +113,13 @@ def test_smoothed_targets_that_differ_from_network_to_network():
     assert relative_error(analytic_gradient(network, x, smoothed), numerical_gradient(network, x, smoothed)) < 1e-6
 
 
+def test_targets_of_one_network_may_have_its_axis():
+    network = make_network((4,), "elu", "softmax", "cross_entropy")
+    x, y = examples()
+    with_axis, without = analytic_gradient(network, x, y[np.newaxis]), analytic_gradient(network, x, y)
+    np.testing.assert_array_equal(with_axis.flat, without.flat)
+
+
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])
 @pytest.mark.parametrize("hidden", HIDDEN, ids=str)
 def test_a_stack_has_the_gradients_of_its_members(hidden, batch_norm):
