@@ -47,6 +47,43 @@ def test_the_number_of_parameters():
     assert Architecture((784, 30, 10), "sigmoid", "softmax", "cross_entropy", batch_norm=True).parameters == 23_890
 
 
+def random_network(members: int, batch_norm: bool) -> Network:
+    """Every parameter and running statistic is another number."""
+    network = Network(Architecture((4, 3, 5, 2), "relu", "softmax", "cross_entropy", batch_norm), members, "float64")
+    rng = np.random.default_rng(0)
+    network.parameters.flat[:] = rng.normal(size=network.parameters.flat.size)
+    network.statistics.flat[:] = rng.random(network.statistics.flat.size)
+    return network
+
+
+def test_a_members_entries_are_its_weights_and_biases():
+    network = random_network(3, batch_norm=False)
+    weights, biases = network.weights_of(network.entries(1))
+    for ours, theirs in zip((weights, biases), network.member(1), strict=True):
+        assert len(ours) == 3
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(one, other)
+    other = random_network(2, batch_norm=False)
+    other.parameters.flat[:] = 0
+    other.assign(1, weights, biases)
+    np.testing.assert_array_equal(other.entries(1), network.entries(1))
+    assert not other.entries(0).any()
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_a_restored_network_is_the_one_it_was_taken_from(batch_norm):
+    network = random_network(3, batch_norm)
+    other = Network(network.architecture, 2, "float64")
+    other.restore([network.state(2), network.state(0)])
+    pairs = zip(
+        other.parameters.arrays + other.statistics.arrays,
+        network.parameters.arrays + network.statistics.arrays,
+        strict=True,
+    )
+    for ours, theirs in pairs:
+        np.testing.assert_array_equal(ours, theirs[[2, 0]])
+
+
 def test_a_worked_forward_pass():
     # One hidden unit: z = 1·2 + 2·(−1) + 0.5 = 0.5, relu 0.5; outputs 0.5·4 + 1 = 3 and 0.5·(−2) = −1.
     network = Network(Architecture((2, 1, 2), "relu", "linear", "mse"), dtype="float64")
