@@ -111,8 +111,7 @@ def elu(z: np.ndarray, scratch: np.ndarray) -> None:
 
 
 def elu_backward(delta: np.ndarray, a: np.ndarray, scratch: np.ndarray) -> None:
-    """1 where z > 0, else exp(z) = a + 1: together min(a, 0) + 1."""
-    np.minimum(a, 0, out=scratch)
+    """1 where z > 0, else exp(z) = a + 1: together min(a, 0) + 1, of which the former is still in ``scratch``."""
     scratch += 1
     delta *= scratch
 

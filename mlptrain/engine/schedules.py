@@ -48,13 +48,13 @@ def one_cycle(step: int, steps: int) -> float:
     """From 1/25 up to 1 in the first 30 % of the steps, then down to 1/250,000, along cosines.
 
     Smith & Topin 2018, with the numbers of PyTorch's OneCycleLR: its peak falls on step 0.3 T − 1, its end on
-    the last step, T − 1.
+    the last step, T − 1. No whole T puts the peak at 0 or at the end.
     """
     peak, last = RISE * steps - 1, steps - 1
     if step <= peak:
-        low, high, share = START, 1.0, step / peak if peak > 0 else 1.0
+        low, high, share = START, 1.0, step / peak
     else:
-        low, high, share = 1.0, END, min((step - peak) / (last - peak), 1.0) if last > peak else 1.0
+        low, high, share = 1.0, END, min((step - peak) / (last - peak), 1.0)
     return high + (low - high) * 0.5 * (1 + math.cos(math.pi * share))
 
 

@@ -107,6 +107,17 @@ def test_plateau_by_hand():
     assert followed([1, 2, 2, 2, 2], factor=0.1, patience=3)[-2:] == pytest.approx([0.1, 0.1])
 
 
+def test_a_restored_plateau_waits_on():
+    first, second = Plateau(0.5, 2), Plateau(0.5, 2)
+    for loss in (0.9, 1.0, 1.0, 1.0):
+        first.epoch(loss)
+    second.restore(first.state())
+    assert second.state() == first.state() == {"best": 0.9, "waited": 1, "value": 0.5}
+    for plateau in (first, second):
+        plateau.epoch(0.9)
+    assert first(0, 1) == second(0, 1) == 0.25
+
+
 def test_plateau_with_warm_up():
     schedule, plateau = make_schedule("plateau", {"factor": 0.5, "patience": 1}, 0.4)
     assert plateau is not None
