@@ -113,6 +113,22 @@ def test_worked_in_blocks_it_gives_the_same_bytes(monkeypatch):
     np.testing.assert_array_equal(averaged(), whole)
 
 
+def test_equal_decays_are_one_number_over_flat_pieces():
+    """As an optimizer's equal numbers are: the first layer's weights are not passed over by themselves."""
+    equal, unequal = Average(make(2), np.array([0.9, 0.9])), Average(make(2), np.array([0.9, 0.5]))
+    assert len(equal._blocks) == 2 < len(unequal._blocks)
+
+
+def test_a_restored_average_of_one_network():
+    first = Average(make(1), np.array([0.9]))
+    first.network.parameters.flat += 1
+    first.update()
+    second = Average(make(1), np.array([0.9]))
+    second.restore([first.state(0)])
+    assert second.steps == 1
+    np.testing.assert_array_equal(second.parameters.flat, first.parameters.flat)
+
+
 def test_a_restored_average_goes_on_as_the_one_it_was_taken_from():
     network = make(members=2, batch_norm=True)
     first = Average(network, np.array([0.9, 0.5]))
