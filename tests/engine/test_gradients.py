@@ -11,7 +11,7 @@ from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.backprop import TrainingPass
 from mlptrain.engine.gradcheck import analytic_gradient, numerical_gradient, relative_error
 from mlptrain.engine.losses import PAIRINGS
-from mlptrain.engine.network import Architecture, Network
+from mlptrain.engine.network import Architecture, Network, Parameters
 
 HIDDEN = [(), (4,), (4, 3), (4, 3, 3)]
 
@@ -154,3 +154,14 @@ def test_central_differences_notice_a_wrong_gradient(array):
     wrong = analytic.flat if array == 5 else analytic.arrays[array]
     wrong *= 1.0001
     assert relative_error(analytic, numerical_gradient(network, x, y)) > 1e-6
+
+
+def test_the_relative_error_by_hand():
+    """The largest over the arrays of ‖a − n‖ / (‖a‖ + ‖n‖), where an array counts for 1/1000 of the whole at least."""
+    architecture = Architecture((2, 1), "tanh", "linear", "mse")
+    analytic, numerical = (Parameters(architecture, 1, np.dtype("float64")) for _ in range(2))
+    assert relative_error(analytic, numerical) == 0
+    analytic.flat[:], numerical.flat[:] = [3, 4, 1e-3], [3, 0, -1e-3]  # weights, bias: norms 5 and 3, 1e-3 twice
+    assert relative_error(analytic, numerical) == pytest.approx(4 / 8)
+    numerical.flat[:2] = [3, 4]
+    assert relative_error(analytic, numerical) == pytest.approx(2e-3 / (1e-3 * 10), rel=1e-3)
