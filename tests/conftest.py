@@ -25,3 +25,9 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if plugin is not None and not whole:
         plugin.options.cov_fail_under = 0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """After the shuffle the longest test comes first, so that no worker waits for another to end it."""
+    items.sort(key=lambda item: item.name != "test_the_tour")
