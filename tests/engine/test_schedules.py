@@ -201,4 +201,4 @@ def test_one_cycle_by_hand():
     assert schedule(0, 11) == pytest.approx(1 / 25)
     assert schedule(2, 11) == pytest.approx(1 + (1 / 25 - 1) * (1 + math.cos(math.pi * 2 / 2.3)) / 2)
     assert schedule(6, 11) == pytest.approx(4e-6 + (1 - 4e-6) * (1 + math.cos(math.pi * 3.7 / 7.7)) / 2)
-    assert schedule(10, 11) == pytest.approx(4e-6)
+    assert schedule(10, 11) == schedule(20, 11) == pytest.approx(4e-6)
