@@ -133,14 +133,20 @@ def test_the_bar_does_without_what_a_terminal_cannot_show() -> None:
     assert "learning_rate   75% ===" in text
 
 
-def test_lines_where_there_is_no_terminal() -> None:
+def printed(trials: int, *, quiet: bool) -> str:
+    """What a sweep prints where there is no terminal."""
     stream = io.StringIO()
-    reporter = make_sweep_reporter(stream, quiet=False, no_color=False)
-    for report in reports(12):
+    reporter = make_sweep_reporter(stream, quiet=quiet, no_color=False)
+    for report in reports(trials):
         reporter.show(report)
     reporter.close()
-    lines = stream.getvalue().splitlines()
-    assert "\x1b" not in stream.getvalue() and "best of" not in stream.getvalue()
+    return stream.getvalue()
+
+
+def test_lines_where_there_is_no_terminal() -> None:
+    text = printed(12, quiet=False)
+    lines = text.splitlines()
+    assert "\x1b" not in text and "best of" not in text
     assert [line[:7] for line in lines if line.startswith("[")] == [f"[{number:>2}/12]" for number in range(1, 13)]
     assert "[ 1/12] 0000    0.8000*    1.5s  learning_rate=0.125 hidden=[15,30]" in lines
     assert "a worker was ended by SIGKILL; trained again: 0000, 0001, 0002, 0003, 0004, 0005, …" in lines
@@ -166,12 +172,7 @@ def test_lines_of_a_sweep_of_unknown_length_and_of_one_without_results() -> None
 
 
 def test_quiet_shows_nothing() -> None:
-    stream = io.StringIO()
-    reporter = make_sweep_reporter(stream, quiet=True, no_color=False)
-    for report in reports(3):
-        reporter.show(report)
-    reporter.close()
-    assert stream.getvalue() == ""
+    assert printed(3, quiet=True) == ""
 
 
 def test_the_phrases_of_a_sweep_that_goes_on_with_repeats() -> None:
