@@ -7,6 +7,7 @@ import numpy as np
 from mlptrain.batching import batch_size_of
 from mlptrain.config import Config
 from mlptrain.datasets.batches import CHUNK
+from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.network import Architecture
 from mlptrain.engine.optimizers import OPTIMIZERS
 from mlptrain.errors import ConfigError
@@ -17,17 +18,19 @@ from mlptrain.memory import available_memory, format_bytes
 def memory_needed(config: Config, architecture: Architecture, images: int, members: int = 1) -> int:
     """Bytes that training ``members`` networks of a config side by side takes.
 
-    Counted are the parameters with gradients, optimiser state, averages and the copies that are saved (twice in a
-    stack, which may have to make a smaller one of itself), the arrays a layer of a batch's activations, those of
-    each evaluation (validation and test), and every one's chunk of images.
+    Counted are the parameters with gradients, optimiser state, averages and the copies that are saved (of a single
+    network two checkpoints, one being written and one that waits; a stack may have to make a smaller one of itself),
+    the arrays a layer of a batch's activations, those of each evaluation (validation and test), and every one's
+    chunk of images.
     """
     size, batch = np.dtype(config.dtype).itemsize, batch_size_of(config, images)
-    copies = 3 + OPTIMIZERS[config.optimizer].states
-    copies += config.batch_norm + 2 * (config.ema is not None) + (config.early_stopping is not None)
-    copies *= 1 + (members > 1)
+    averaged, patient = config.ema is not None, config.early_stopping is not None
+    state = 1 + OPTIMIZERS[config.optimizer].states + averaged + patient
+    copies = state + 2 + config.batch_norm + averaged
+    copies = copies + 2 * state if members == 1 else 2 * copies
     pixels, classes = architecture.layers[0], architecture.layers[-1]
     units, image = sum(architecture.layers[1:]), pixels + size * (pixels + 2 * classes * members)
-    arrays = 3 + (config.activation in ("gelu", "silu")) + config.batch_norm + 3 * (config.dropout != 0.0)
+    arrays = 3 + (not ACTIVATIONS[config.activation].from_output) + config.batch_norm + 3 * (config.dropout != 0.0)
     needed = members * size * (copies * architecture.parameters + (arrays * batch + 4 * EVALUATION_BATCH) * units)
     needed += image * (max(CHUNK, batch) * (1 + (config.augment is not None)) + 2 * CHUNK)
     needed += 3 * members * size * batch * pixels * (config.input_dropout > 0)

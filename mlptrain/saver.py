@@ -16,7 +16,8 @@ PARTING = 1.0  # seconds that a write under way is given when the run is ended a
 class Saver:
     """Writes the newest of the checkpoints that it is given to ``path``; those it had no time for are skipped.
 
-    Each is a copy that nobody changes any more. A write that failed raises its error at the next call.
+    Each is a copy that nobody changes any more; there are two at most. A write that failed raises its error at the
+    next call.
     """
 
     def __init__(self, path: Path, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -61,8 +62,8 @@ class Saver:
         """Whether so much time has passed since the last checkpoint that another should be handed over."""
         return self._clock() - self._last >= self._seconds
 
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Hand over a checkpoint to be written soon.
+    def save(self, snapshot: Callable[[], Checkpoint]) -> None:
+        """Have the checkpoint that ``snapshot`` makes written soon; one that still waits is let go before.
 
         Raises
         ------
@@ -71,6 +72,9 @@ class Saver:
         """
         with self._changed:
             self._raise()
+            self._waiting = None
+        checkpoint = snapshot()
+        with self._changed:
             self._waiting = checkpoint
             self._last = self._clock()
             self._changed.notify_all()
@@ -106,5 +110,6 @@ class Saver:
             except Exception as caught:  # raised where training is, a bug as well
                 error = caught
             with self._changed:
+                checkpoint = None  # as large as the network with its optimiser's state, and of no use any more
                 self._writing, self._error = False, error or self._error
                 self._changed.notify_all()

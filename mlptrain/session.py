@@ -27,8 +27,9 @@ def begin(
 ) -> Checkpoint:
     """Where training starts: with ``resume`` at the folder's checkpoint, if there is one, else at the beginning.
 
-    The trainer is put there, and the folder's config and history are made those of that place. ``force`` goes on
-    although the origin is not that of the checkpoint.
+    The trainer is put there, and the folder's config and history are made those of that place; what is returned has
+    no more of the state than ``epoch`` and ``step``. ``force`` goes on although the origin is not that of the
+    checkpoint.
 
     Raises
     ------
@@ -37,7 +38,7 @@ def begin(
     UsageError
         The origin differs, or the checkpoint does not fit the network that the config asks for now.
     """
-    start = Checkpoint(origin, trainer.state())
+    start = Checkpoint(origin, {"epoch": 0, "step": 0})
     if folder is not None:
         remove_leftovers(folder.path)
         if resume and (folder.path / CHECKPOINT).exists():
@@ -70,7 +71,7 @@ def _restored(path: Path, trainer: Trainer, origin: Mapping[str, Any], force: bo
     forced = checkpoint.forced
     if changed:
         forced = (*forced, {"epoch": epoch, "step": step, "changed": changed})
-    return replace(checkpoint, origin=origin, forced=forced)
+    return replace(checkpoint, origin=origin, state={"epoch": epoch, "step": step}, forced=forced)
 
 
 def drive(
@@ -115,10 +116,10 @@ def drive(
                     if folder is not None:
                         folder.append(report)
                 if saver is not None and (isinstance(report, EpochReport) or saver.due):
-                    saver.save(snapshot())
+                    saver.save(snapshot)
                 on_report(report)
             if saver is not None and (outcome is None or outcome.stopped == TIME_LIMIT):
-                saver.save(snapshot())
+                saver.save(snapshot)
                 saver.flush()
             elif saver is not None and outcome is not None and outcome.diverged is None:
                 saver.drop()

@@ -36,7 +36,7 @@ def disk(monkeypatch):
 
 
 def at(epoch):
-    return Checkpoint({}, {"epoch": epoch})
+    return lambda: Checkpoint({}, {"epoch": epoch})
 
 
 def test_what_is_handed_over_is_written(tmp_path, disk):
@@ -126,4 +126,4 @@ def test_an_interruption_does_not_wait_for_a_slow_disk(tmp_path, disk, monkeypat
 def test_the_file_is_a_checkpoint(tmp_path):
     with Saver(tmp_path / "c.npz", 60) as saver:
         saver.save(at(7))
-    assert load_checkpoint(tmp_path / "c.npz") == at(7)
+    assert load_checkpoint(tmp_path / "c.npz") == at(7)()

@@ -131,13 +131,13 @@ def selu(z: np.ndarray, scratch: np.ndarray) -> None:
     z += scratch
 
 
-def selu_backward(delta: np.ndarray, a: np.ndarray, scratch: np.ndarray) -> None:
-    """λ where z > 0, else λ α exp(z) = a + λ α."""
-    np.greater(a, 0, out=scratch)
-    scratch *= SELU_SCALE * (1 - SELU_ALPHA)
-    scratch += SELU_SCALE * SELU_ALPHA
-    scratch += np.minimum(a, 0)
-    delta *= scratch
+def selu_backward(delta: np.ndarray, z: np.ndarray, scratch: np.ndarray) -> None:
+    """λ where z > 0, else λ α exp(z), of which λ α (exp(z) − 1) is still in ``scratch`` (0 where z > 0)."""
+    np.greater(z, 0, out=z)
+    z *= SELU_SCALE * (1 - SELU_ALPHA)
+    z += SELU_SCALE * SELU_ALPHA
+    z += scratch
+    delta *= z
 
 
 def softplus(z: np.ndarray, scratch: np.ndarray) -> None:
@@ -217,7 +217,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu": Activation(relu, relu_backward),
     "leaky_relu": Activation(leaky_relu, leaky_relu_backward),
     "elu": Activation(elu, elu_backward),
-    "selu": Activation(selu, selu_backward),
+    "selu": Activation(selu, selu_backward, from_output=False),
     "gelu": Activation(gelu, gelu_backward, from_output=False),
     "silu": Activation(silu, silu_backward, from_output=False),
     "softplus": Activation(softplus, softplus_backward),
