@@ -23,6 +23,10 @@ from benchmarks.work import Case, load
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
+SETTLE = 0.2
+"""Seconds before an epoch. Threads without work go on asking for it for a while (those of OpenBLAS 30 ms), on a core
+that the next contestant needs."""
+
 
 class Entry(NamedTuple):
     """A contestant on so many threads."""
@@ -70,7 +74,7 @@ class Worker:
         self.first: float | None = None
 
     def epoch(self) -> float:
-        """Train an epoch and return its seconds.
+        """Train an epoch and return its seconds; whoever trained before has put its threads to sleep by then.
 
         Raises
         ------
@@ -78,6 +82,7 @@ class Worker:
             The worker has failed; with the end of what it said.
         """
         assert self.process.stdin is not None and self.process.stdout is not None
+        time.sleep(SETTLE)
         try:
             self.process.stdin.write("epoch\n")
             self.process.stdin.flush()

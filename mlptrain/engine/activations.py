@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 # An array of no dimensions spares an operation the conversion of a Python number: 0.35 of its 0.8 µs at batch 10.
-ONE = np.ones((), np.float32)
+ZERO, ONE = np.zeros((), np.float32), np.ones((), np.float32)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def relu(z: np.ndarray, scratch: np.ndarray) -> None:
     A third less time for both ways than with ``np.maximum(z, 0)`` and a comparison afterwards (512 × 128: 28 µs
     instead of 45).
     """
-    np.greater(z, 0, out=scratch)
+    np.greater(z, ZERO, out=scratch)
     z *= scratch
 
 

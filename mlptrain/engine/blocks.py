@@ -21,20 +21,21 @@ class Block(NamedTuple):
     is_weight: bool
 
 
-def blocks(tensors: Sequence[Parameters], *, uniform: bool) -> list[Block]:
+def blocks(tensors: Sequence[Parameters], *, uniform: bool, apart: bool = False) -> list[Block]:
     """The pieces of ``tensors`` (parameters, their gradients, their state, all of one shape).
 
-    Where all K networks take the same numbers (``uniform``) these are runs of the flat arrays; else the arrays
-    ``(K, ...)`` of each layer, with which numbers ``(K, 1, 1)`` broadcast.
+    Where all K networks take the same numbers (``uniform``) these are runs of the flat arrays, of which none holds
+    weights and others together where they are to be kept ``apart``; else the arrays ``(K, ...)`` of each layer, with
+    which numbers ``(K, 1, 1)`` broadcast.
     """
     if not uniform:
         depth = len(tensors[0].weights)
         layers = zip(*(tensor.arrays for tensor in tensors), strict=True)
         return [Block(tuple(arrays), index < depth) for index, arrays in enumerate(layers)]
     size, weights = tensors[0].flat.size, tensors[0].weight_entries
-    starts = [*range(0, weights, BLOCK), *range(weights, size, BLOCK)]
+    starts = [*range(0, weights, BLOCK), *range(weights, size, BLOCK)] if apart else range(0, size, BLOCK)
     ends = [*starts[1:], size]
     return [
-        Block(tuple(tensor.flat[start:end] for tensor in tensors), start < weights)
+        Block(tuple(tensor.flat[start:end] for tensor in tensors), end <= weights)
         for start, end in zip(starts, ends, strict=True)
     ]

@@ -258,7 +258,7 @@ class Optimizer:
         self._uniform &= same_rates or not self._reads_rate
         self._numbers: dict[str, Any] = {key: self._number(value) for key, value in values.items()}
         tensors = [network.parameters, self.gradients, *self.states]
-        self._blocks = blocks(tensors, uniform=self._uniform)
+        self._blocks = blocks(tensors, uniform=self._uniform, apart=self._penalized or self.rule.decoupled)
         largest = max(block.arrays[0].size for block in self._blocks)
         buffer = np.empty(largest, network.dtype)
         self._scratch = [buffer[: block.arrays[0].size].reshape(block.arrays[0].shape) for block in self._blocks]

@@ -240,13 +240,25 @@ def test_a_network_worked_in_blocks_gives_the_same_bytes(monkeypatch, name, size
 @pytest.mark.parametrize("size", [1, 7, 65_536])
 def test_blocks_cover_every_entry_once_and_tell_weights_apart(monkeypatch, size):
     monkeypatch.setattr(blocks, "BLOCK", size)
-    for uniform in (True, False):
+    for options in ({"uniform": True, "apart": True}, {"uniform": False}):
         network = make(2, batch_norm=True)
         network.parameters.flat[:] = 0
-        for (array,), is_weight in blocks.blocks([network.parameters], uniform=uniform):
+        for (array,), is_weight in blocks.blocks([network.parameters], **options):
             array += 2 if is_weight else 1
         assert (network.parameters.flat[: network.parameters.weight_entries] == 2).all()
         assert (network.parameters.flat[network.parameters.weight_entries :] == 1).all()
+
+
+@pytest.mark.parametrize("size", [1, 7, 65_536])
+def test_blocks_of_any_entries_cover_each_once_and_are_as_few_as_can_be(monkeypatch, size):
+    monkeypatch.setattr(blocks, "BLOCK", size)
+    flat = make(2, batch_norm=True).parameters
+    flat.flat[:] = 0
+    pieces = blocks.blocks([flat], uniform=True)
+    for (array,), is_weight in pieces:
+        array += 1
+        assert not is_weight or array.size == size
+    assert (flat.flat == 1).all() and len(pieces) == -(-flat.flat.size // size)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -341,10 +353,11 @@ def test_networks_of_a_stack_have_rates_of_their_own(name):
 
 def test_equal_numbers_are_one_number_over_flat_pieces():
     """Which spares a stack the passes over each of its arrays."""
-    equal = Optimizer("adam", make(2), hyperparameters(2))
-    assert len(equal._blocks) == 2
+    assert len(Optimizer("adam", make(2), hyperparameters(2))._blocks) == 1
+    assert len(Optimizer("adamw", make(2), hyperparameters(2))._blocks) == 2, "weights apart, for only they decay"
+    assert len(Optimizer("adam", make(2), hyperparameters(2), only(2, l2=[0.1, 0.1]))._blocks) == 2
     assert len(Optimizer("adam", make(2), hyperparameters(2), same_rates=False)._blocks) == 6
-    assert len(Optimizer("sgd", make(2), {}, same_rates=False)._blocks) == 2, "its rate rides on the delta"
+    assert len(Optimizer("sgd", make(2), {}, same_rates=False)._blocks) == 1, "its rate rides on the delta"
     assert len(Optimizer("sgd", make(2), {}, only(2, l2=0.1), same_rates=False)._blocks) == 6
 
 
