@@ -102,7 +102,8 @@ def networks(setting: Setting) -> tuple[Section, dict[str, Times]]:
             "Seconds an epoch of mlptrain, with its loss and accuracy; its share of the speed of the products alone; "
             "and how many times as long each peer takes. In brackets the threads, of 1 and all, on which it is faster. "
             "JAX's compiling and the peers' first epochs are not counted: they stand in brackets after the ratio.",
-            f"Median of {setting.repeats}, contestants in turn, ratios pair by pair. PyTorch keeps the same figures as "
+            f"Median of {setting.repeats}, contestants in turn, each after a fifth of a second of epochs that are not "
+            "counted, ratios pair by pair. PyTorch keeps the same figures as "
             "mlptrain; bare, none. The large networks train on a part of the images.",
         ],
         ("network", "batch", "images", "mlptrain s", "products alone s", "share", *(f"{peer} ×" for peer in PEERS)),
@@ -210,7 +211,7 @@ def options(setting: Setting) -> Section:
         workers = [next(iter(field.workers.values())) for field in fields]
         for worker in workers:
             worker.epoch()
-        measured = [[worker.epoch() for worker in workers] for _ in range(setting.repeats)]
+        measured = [[worker.epoch(settled=True) for worker in workers] for _ in range(setting.repeats)]
         for index, (text, _) in enumerate(variants):
             values = [row[index] for row in measured]
             base = [row[0] for row in measured]

@@ -1,7 +1,7 @@
 """Contestants in processes of their own, so that each has its threads, and none the idle threads of another.
 
-A worker makes its contestant ready and says so; then it trains an epoch for every line that it gets, and answers
-with the seconds. While it is not asked it sleeps.
+A worker makes its contestant ready; then it trains an epoch for every line that it gets, and answers with the seconds.
+Where the line says ``settled`` others that are not counted go before. While it is not asked it sleeps.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from benchmarks.work import Case, load
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 SETTLE = 0.2
-"""Seconds before an epoch. Threads without work go on asking for it for a while (those of OpenBLAS 30 ms), on a core
-that the next contestant needs."""
+"""Seconds of whole epochs, not counted, before one that is. By then the caches hold what the contestant needs, and the
+threads of whoever trained before are asleep (those of OpenBLAS go on asking for work for 30 ms)."""
 
 
 class Entry(NamedTuple):
@@ -73,8 +73,8 @@ class Worker:
         )
         self.first: float | None = None
 
-    def epoch(self) -> float:
-        """Train an epoch and return its seconds; whoever trained before has put its threads to sleep by then.
+    def epoch(self, *, settled: bool = False) -> float:
+        """Train an epoch and return its seconds; with ``settled`` after `SETTLE` seconds and more of others.
 
         Raises
         ------
@@ -82,9 +82,8 @@ class Worker:
             The worker has failed; with the end of what it said.
         """
         assert self.process.stdin is not None and self.process.stdout is not None
-        time.sleep(SETTLE)
         try:
-            self.process.stdin.write("epoch\n")
+            self.process.stdin.write("settled\n" if settled else "epoch\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             pass
@@ -129,7 +128,7 @@ class Field:
         seconds: dict[Entry, list[float]] = {entry: [] for entry in self.workers}
         for _ in range(repeats):
             for entry, worker in self.workers.items():
-                seconds[entry].append(worker.epoch())
+                seconds[entry].append(worker.epoch(settled=True))
         return seconds
 
 
@@ -146,7 +145,10 @@ def main(name: str, case_text: str, data_dir: str) -> None:
     epoch = CONTESTANTS[name](case, load(case.images, Path(data_dir) if data_dir else None))
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries that print do not disturb the answers
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        settled = time.perf_counter() + SETTLE
+        while line.strip() == "settled" and time.perf_counter() < settled:
+            epoch()
         began = time.perf_counter()
         epoch()
         print(time.perf_counter() - began, file=answers, flush=True)
