@@ -7,6 +7,7 @@ from mlptrain.datasets.augment import Augmentation
 from mlptrain.datasets.batches import Batches
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
+from mlptrain.engine.arrays import aligned
 
 
 def batch_size_of(config: Config, images: int) -> int:
@@ -28,4 +29,5 @@ def augmentation_of(config: Config) -> Augmentation | None:
 def training_batches(config: Config, dataset: Dataset, split: Split) -> Batches:
     """The training part in batches of the config's size and type, augmented as it says."""
     size = batch_size_of(config, len(split.train))
-    return Batches(dataset, split.train, size, dataset.classes, config.dtype, augmentation_of(config))
+    augmentation = augmentation_of(config)
+    return Batches(dataset, split.train, size, dataset.classes, config.dtype, augmentation, empty=aligned)

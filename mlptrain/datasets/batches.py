@@ -15,6 +15,8 @@ from mlptrain.datasets.dataset import Dataset
 # stays in a shared third-level cache until the products have used it.
 CHUNK = 2048
 
+Empty = Callable[[tuple[int, ...], np.dtype], np.ndarray]
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -39,9 +41,9 @@ def _items(images: np.ndarray) -> np.ndarray:
 class _Buffers:
     """Where one chunk is made."""
 
-    def __init__(self, rows: int, pixels: int, classes: int, dtype: np.dtype) -> None:
+    def __init__(self, rows: int, pixels: int, classes: int, dtype: np.dtype, empty: Empty) -> None:
         self.bytes = np.empty((rows, pixels), np.uint8)
-        self.x = np.empty((rows, pixels), dtype)
+        self.x = empty((rows, pixels), dtype)
         self.y = np.empty(rows * classes, dtype)
 
 
@@ -61,7 +63,9 @@ class Batches:
         classes: int,
         dtype: str | np.dtype,
         augmentation: Augmentation | None = None,
+        empty: Empty = np.empty,
     ) -> None:
+        """``empty`` makes the array, of a shape and a type, that a chunk's images lie in."""
         self.dataset = dataset
         self.indices = indices
         self.batch_size = min(batch_size, len(indices))
@@ -72,7 +76,8 @@ class Batches:
         if augmentation is not None:
             self.augmenter = Augmenter(dataset.shape, augmentation, dtype)
         pixels = dataset.images.shape[1]
-        self._buffers = [_Buffers(self.rows, pixels, classes, self.dtype) for _ in range(2 if augmentation else 1)]
+        count = 2 if augmentation else 1
+        self._buffers = [_Buffers(self.rows, pixels, classes, self.dtype, empty) for _ in range(count)]
         self._digits = np.arange(classes, dtype=np.uint8)[:, np.newaxis]
 
     def __len__(self) -> int:

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from mlptrain.engine.activations import ACTIVATIONS
+from mlptrain.engine.arrays import aligned
 from mlptrain.engine.initializers import layer_initializers
 from mlptrain.engine.losses import outputs
 from mlptrain.engine.normalization import fold
@@ -54,7 +55,8 @@ class Parameters:
         shapes += [(members, out, 1) for out in layers[1:-1] if architecture.batch_norm]
         ends = np.cumsum([np.prod(shape) for shape in shapes])
         depth = len(layers) - 1
-        self.flat = np.zeros(ends[-1], dtype)
+        self.flat = aligned((ends[-1],), dtype)
+        self.flat[:] = 0
         self.weight_entries = int(ends[depth - 1])
         views = [part.reshape(shape) for part, shape in zip(np.split(self.flat, ends[:-1]), shapes, strict=True)]
         self.weights, self.biases, self.gains = views[:depth], views[depth : 2 * depth], views[2 * depth :]
