@@ -14,7 +14,7 @@ from mlptrain.datasets.incoming import Incoming
 from mlptrain.datasets.inventory import PIECE, FileState, check_dataset
 from mlptrain.datasets.leftovers import remove_leftovers
 from mlptrain.datasets.registry import DatasetInfo, RemoteFile
-from mlptrain.datasets.transfer import Failure, Limits, Mirror, Session, transfer
+from mlptrain.datasets.transfer import Failure, Limits, Mirror, transfer
 from mlptrain.errors import DataError, UsageError
 from mlptrain.files import reason
 
@@ -104,12 +104,11 @@ def fetch(
     """
     plan = _plan(info, data_dir, force)
     states = []
-    with Session() as session:
-        for state in plan:
-            if not state.good:
-                state = _fetch_file(session, state, mirrors, limits or Limits(), sleep, on_event)
-            on_event(state)
-            states.append(state)
+    for state in plan:
+        if not state.good:
+            state = _fetch_file(state, mirrors, limits or Limits(), sleep, on_event)
+        on_event(state)
+        states.append(state)
     return tuple(states)
 
 
@@ -152,7 +151,6 @@ def _plan(info: DatasetInfo, data_dir: Path, force: bool) -> list[FileState]:
 
 
 def _fetch_file(
-    session: Session,
     state: FileState,
     mirrors: Sequence[Mirror],
     limits: Limits,
@@ -169,7 +167,6 @@ def _fetch_file(
             on_event(Arriving(dataset, file, incoming.received, file.size))
             try:
                 transfer(
-                    session,
                     mirror,
                     file,
                     incoming,

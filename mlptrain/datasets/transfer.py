@@ -67,8 +67,12 @@ class Failure(Exception):
         self.then = then
 
 
-class Session(requests.Session):
-    """A session that leaves redirects to `_answer`; requests would read their bodies, however long."""
+class _Session(requests.Session):
+    """A session of one request, which leaves redirects to `_followed`; requests would read their bodies, however long.
+
+    Of one, because a server that closes the connection as it was asked to, but does not say so in its answer, has
+    requests keep it for the next request, which is lost where that comes before the end of the connection.
+    """
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None, whatever the answer."""
@@ -76,7 +80,6 @@ class Session(requests.Session):
 
 
 def transfer(
-    session: Session,
     mirror: Mirror,
     file: RemoteFile,
     incoming: Incoming,
@@ -96,7 +99,7 @@ def transfer(
         They cannot be written.
     """
     try:
-        with closing(_answer(session, mirror, file.name, incoming.received, limits)) as response:
+        with closing(_answer(mirror, file.name, incoming.received, limits)) as response:
             total = _accepted(response, file, incoming, limits)
             most = limits.most_bytes if total is None else total
             incoming.parts += 1
@@ -119,23 +122,24 @@ def transfer(
         raise Failure(fault, then)
 
 
-def _answer(session: Session, mirror: Mirror, name: str, start: int, limits: Limits) -> requests.Response:
+def _answer(mirror: Mirror, name: str, start: int, limits: Limits) -> requests.Response:
     """The answer to the question for ``name`` from byte ``start`` on, after redirects."""
     headers = HEADERS | ({"Range": f"bytes={start}-"} if start else {})
     *others, last = mirror.addresses
     for address in others:
-        response = _followed(session, address + name, headers, limits)
+        response = _followed(address + name, headers, limits)
         if response.status_code != HTTPStatus.NOT_FOUND:
             return response
         response.close()
-    return _followed(session, last + name, headers, limits)
+    return _followed(last + name, headers, limits)
 
 
-def _followed(session: Session, url: str, headers: dict[str, str], limits: Limits) -> requests.Response:
+def _followed(url: str, headers: dict[str, str], limits: Limits) -> requests.Response:
     timeout = (limits.connect_seconds, limits.read_seconds)
     for _ in range(REDIRECTS + 1):
-        response = session.get(url, headers=headers, stream=True, timeout=timeout, allow_redirects=False)
-        target = requests.Session.get_redirect_target(session, response)
+        with _Session() as session:
+            response = session.get(url, headers=headers, stream=True, timeout=timeout, allow_redirects=False)
+            target = requests.Session.get_redirect_target(session, response)
         if target is None:
             return response
         response.close()

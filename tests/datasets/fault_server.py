@@ -257,6 +257,16 @@ def until_closed(handler: Handler, body: bytes) -> None:
     handler.wfile.write(body)
 
 
+def lingering(answered: Answer) -> Answer:
+    """The connection stays for a moment afterwards, and ends without an answer to what may be asked on it then."""
+
+    def answer(handler: Handler, body: bytes) -> None:
+        answered(handler, body)
+        time.sleep(0.2)
+
+    return answer
+
+
 def status(code: int) -> Answer:
     """This status, without a body."""
 

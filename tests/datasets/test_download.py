@@ -44,6 +44,7 @@ from tests.datasets.fault_server import (
     endless,
     fault_server,
     html,
+    lingering,
     other,
     placed,
     redirect,
@@ -216,6 +217,14 @@ def test_faults_that_pass(tmp_path: Path, server: FaultServer, name: str) -> Non
     assert server.ranges(IMAGES) == ranges
     assert len(failures(events)) == len([answer for answer in script if answer is not whole])
     assert why in failures(events)[-1]
+
+
+def test_a_connection_is_not_used_again(tmp_path: Path, server: FaultServer) -> None:
+    """The server closes it after its answer, as it is asked to, a moment after the next file is asked for."""
+    for name in CONTENTS:
+        server.plan(name, lingering(redirect(f"{server.url}again/{{file}}", b"")), lingering(whole))
+    assert failures(get(tmp_path, server.url)) == []
+    assert [file for file, _ in server.asked] == [name for name in CONTENTS for _ in range(2)]
 
 
 @pytest.mark.parametrize("name", PASSING)
