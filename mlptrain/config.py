@@ -363,13 +363,18 @@ def _or_short(full: dict[str, Any], short: dict[str, Any], default: Any) -> dict
     return {**shared, "default": default, "anyOf": [short, full]}
 
 
+def unused(what: str, optimizers: Sequence[str], users: Sequence[str]) -> str:
+    """The warning that these optimizers do not read ``what``, and that ``users`` do."""
+    chosen, others = enumerate_words(optimizers, "and"), enumerate_words(users, "and")
+    return f"{what} has no effect with the optimizer {chosen}; it is used by {others}"
+
+
 def warnings(config: Config) -> list[str]:
     """One warning for each key at a non-default value that the optimizer does not use."""
     return [
-        f"{key}: {flow(getattr(config, key))} has no effect with the optimizer {config.optimizer}; "
-        f"it is used by {enumerate_words(optimizers, 'and')}"
-        for key, optimizers in USED_BY.items()
-        if config.optimizer not in optimizers and getattr(config, key) != Config.model_fields[key].default
+        unused(f"{key}: {flow(getattr(config, key))}", (config.optimizer,), users)
+        for key, users in USED_BY.items()
+        if config.optimizer not in users and getattr(config, key) != Config.model_fields[key].default
     ]
 
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlptrain.complaints import enumerate_words
-from mlptrain.config import USED_BY, Config, config_from, dump_yaml, plain_values
+from mlptrain.config import USED_BY, Config, config_from, dump_yaml, plain_values, unused
 from mlptrain.sweeps.space import Choice, Parameter, Space
 from mlptrain.values import flow
 from mlptrain.yamlfile import Document
@@ -111,8 +110,7 @@ def warnings(spec: Spec) -> list[str]:
     varied = parameters.get("optimizer")
     optimizers = varied.values if isinstance(varied, Choice) else (base.optimizer,)
     return [
-        f"{key} has no effect with the optimizer {enumerate_words(optimizers, 'and')}; "
-        f"it is used by {enumerate_words(users, 'and')}"
+        unused(key, optimizers, users)
         for key, users in USED_BY.items()
         if not set(users) & set(optimizers)
         and (key in parameters or getattr(base, key) != Config.model_fields[key].default)
