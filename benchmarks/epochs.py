@@ -21,7 +21,7 @@ from benchmarks.contestants import (
 )
 from benchmarks.report import Section, ratio, seconds
 from benchmarks.work import CASES, Case
-from benchmarks.worker import Entry, Field, installed
+from benchmarks.worker import SETTLE, Entry, Field, installed
 
 QUICK = 6_400
 """Images of an epoch with ``--quick``: whole batches again."""
@@ -102,9 +102,9 @@ def networks(setting: Setting) -> tuple[Section, dict[str, Times]]:
             "Seconds an epoch of mlptrain, with its loss and accuracy; its share of the speed of the products alone; "
             "and how many times as long each peer takes. In brackets the threads, of 1 and all, on which it is faster. "
             "JAX's compiling and the peers' first epochs are not counted: they stand in brackets after the ratio.",
-            f"Median of {setting.repeats}, contestants in turn, each after a fifth of a second of epochs that are not "
-            "counted, ratios pair by pair. PyTorch keeps the same figures as "
-            "mlptrain; bare, none. The large networks train on a part of the images.",
+            f"Median of {setting.repeats}, contestants in turn, each after {SETTLE} s of epochs that are not counted, "
+            "ratios pair by pair. PyTorch keeps the same figures as mlptrain; bare, none. The large networks train on "
+            "a part of the images.",
         ],
         ("network", "batch", "images", "mlptrain s", "products alone s", "share", *(f"{peer} ×" for peer in PEERS)),
         left_out=absent(PEERS),

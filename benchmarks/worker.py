@@ -147,7 +147,7 @@ def main(name: str, case_text: str, data_dir: str) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries that print do not disturb the answers
     for line in sys.stdin:
         settled = time.perf_counter() + SETTLE
-        while line.strip() == "settled" and time.perf_counter() < settled:
+        while line == "settled\n" and time.perf_counter() < settled:
             epoch()
         began = time.perf_counter()
         epoch()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -347,23 +347,7 @@ def dump_yaml(config: Config) -> str:
     return "".join(f"{headings.get(key, '')}{key}: {flow(value)}\n" for key, value in plain_values(config).items())
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of a config file, for editors and other programs."""
-    result = Config.model_json_schema()
-    keys = result["properties"]
-    keys["hidden"] = _or_short(keys["hidden"], keys["hidden"]["items"], [30])
-    keys["schedule"] = _or_short(keys["schedule"], {"enum": list(get_args(ScheduleName))}, "constant")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **result}
-
-
-def _or_short(full: dict[str, Any], short: dict[str, Any], default: Any) -> dict[str, Any]:
-    """The schema of a key that may also be written in a short form."""
-    shared: dict[str, Any] = {name: full.pop(name) for name in ("description", "title") if name in full}
-    full.pop("default")
-    return {**shared, "default": default, "anyOf": [short, full]}
-
-
-def unused(what: str, optimizers: Sequence[str], users: Sequence[str]) -> str:
+def no_effect(what: str, optimizers: Sequence[str], users: Sequence[str]) -> str:
     """The warning that these optimizers do not read ``what``, and that ``users`` do."""
     chosen, others = enumerate_words(optimizers, "and"), enumerate_words(users, "and")
     return f"{what} has no effect with the optimizer {chosen}; it is used by {others}"
@@ -372,7 +356,7 @@ def unused(what: str, optimizers: Sequence[str], users: Sequence[str]) -> str:
 def warnings(config: Config) -> list[str]:
     """One warning for each key at a non-default value that the optimizer does not use."""
     return [
-        unused(f"{key}: {flow(getattr(config, key))}", (config.optimizer,), users)
+        no_effect(f"{key}: {flow(getattr(config, key))}", (config.optimizer,), users)
         for key, users in USED_BY.items()
         if config.optimizer not in users and getattr(config, key) != Config.model_fields[key].default
     ]

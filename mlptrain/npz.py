@@ -75,7 +75,7 @@ def read_npz(path: Path, limit: int) -> dict[str, np.ndarray]:
         raise DataError(f"{path}: no such file") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {reason(error)}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
         raise DataError(f"{path}: damaged, or not a NumPy archive ({error}); train or copy it again") from error
 
 

@@ -84,7 +84,7 @@ class Profiler:
 
     def _watch_pass(self, made: TrainingPass) -> None:
         made.product = self._timed("products", made.product)
-        made.first_product = self._timed("products", made.first_product)
+        made.flat_product = self._timed("products", made.flat_product)
         made.apply = self._timed("activations", made.apply)
         made.apply_backward = self._timed("activations", made.apply_backward)
         made.output_delta = self._timed("activations", made.output_delta)

@@ -19,7 +19,7 @@ HOME = Path(mlptrain.__file__).parent
 ROWS = (
     "errors reports extras",
     "files lock signals threads memory caches streams",
-    "values yamlfile overrides config complaints sharing",
+    "values yamlfile overrides config schema complaints sharing",
     "datasets",
     "engine",
     "graph expression",

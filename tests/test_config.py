@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import pickle
 import random
@@ -28,7 +27,6 @@ from mlptrain.config import (
     load_config,
     plain_values,
     problem_with,
-    schema,
     warnings,
 )
 from mlptrain.errors import ConfigError
@@ -417,23 +415,6 @@ def test_random_numbers_survive_the_round_trip() -> None:
             batch_size=pick.choice(["full", 7]),
         )
         assert from_text(dump_yaml(config)) == config
-
-
-def test_the_json_schema() -> None:
-    result = json.loads(json.dumps(schema()))
-    assert result["additionalProperties"] is False
-    properties = result["properties"]
-    assert list(properties) == list(Config.model_fields)
-    assert all(entry["description"] for entry in properties.values())
-    assert properties["learning_rate"]["exclusiveMinimum"] == 0
-    assert properties["learning_rate"]["type"] == "number"
-    assert {"minimum": 1, "maximum": 1_000_000, "type": "integer"} in properties["hidden"]["anyOf"]
-    assert properties["hidden"]["default"] == [30]
-    assert "cosine" in properties["schedule"]["anyOf"][0]["enum"]
-    assert properties["schedule"]["default"] == "constant"
-    assert {"Augment", "Elastic", "Schedule", "EarlyStopping"} == set(result["$defs"])
-    defaults = {key: entry["default"] for key, entry in properties.items()}
-    assert defaults == json.loads(json.dumps(plain_values(Config())))
 
 
 def test_numpy_is_not_imported() -> None:

@@ -37,6 +37,24 @@ def test_the_phases_make_up_the_whole(values):
     assert all(seconds > 0 for phase, seconds in profile.phases.items() if phase != "the rest")
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_product_of_a_pass_is_timed(monkeypatch, count):
+    """W·x, its gradient and the bias gradients; of the layer above W·a, its gradient, and back."""
+    configs = [
+        config(hidden=[5], batch_size=8, loss="mse", output="sigmoid", seed=k, batch_seed=0) for k in range(count)
+    ]
+    trainer, profiler, calls = Trainer(configs, dataset(60), split(44)), Profiler(), []
+    monkeypatch.setattr(
+        profiler, "_timed", lambda phase, function: lambda *a, **k: (calls.append(phase), function(*a, **k))[1]
+    )
+    made = trainer.stack._pass(8)
+    profiler._watch_pass(made)
+    x, y, logits = np.zeros((8, 6), np.float32), np.zeros((3, 8), np.float32), np.zeros((count, 3, 8), np.float32)
+    made.forward(x, logits)
+    made.backward(x, y, logits, 1.0)
+    assert calls.count("products") == 6
+
+
 def test_operations_are_those_of_the_products():
     # 6-5-3 on 44 images, two epochs: forward 30 + 15 products an image, back 30 + 15 to the weights, 15 to the units.
     expected = 2 * 2 * 44 * (30 + 15 + 30 + 15 + 15)

@@ -330,15 +330,21 @@ def test_a_folder_that_is_deleted_under_the_run(tmp_path):
         mlptrain.train(small(), run="a", runs_dir=tmp_path, on_report=delete)
 
 
+def wait_for_first_epoch(folder):
+    """Until the checkpoint of an epoch is there: its thread takes a moment."""
+    path, until = folder / "checkpoint.npz", time.monotonic() + 30
+    while not (path.exists() and load_checkpoint(path).history):
+        assert time.monotonic() < until, "no checkpoint"
+        time.sleep(0.01)
+
+
 def test_no_more_file_descriptors(tmp_path):
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     def exhaust(report):
         if isinstance(report, EpochReport) and report.epoch == 2:
-            path = tmp_path / "a" / "checkpoint.npz"
-            while not (path.exists() and load_checkpoint(path).history):  # its thread takes a moment
-                time.sleep(0.01)
+            wait_for_first_epoch(tmp_path / "a")
             resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
 
     try:
@@ -370,8 +376,7 @@ def test_a_full_disk_leaves_a_run_that_can_go_on(tmp_path):
             def full(report):
                 if isinstance(report, Progress) and report.epoch == 2:
                     # One under way would fail, free what it had taken, and leave room for the model.
-                    while not (path := runs / "a" / "checkpoint.npz").exists() or not load_checkpoint(path).history:
-                        time.sleep(0.01)
+                    wait_for_first_epoch(runs / "a")
                     fill(filler)
 
             with pytest.raises(DataError, match=r"a/\S+: cannot be written: no space left on device"):

@@ -18,9 +18,10 @@ def config(
 ) -> None:
     """Show the fully resolved config, defaults included; without a CONFIG, the defaults."""
     from mlptrain import config as configs
+    from mlptrain.schema import config_schema
 
     if schema:
-        print(json.dumps(configs.schema(), indent=2))
+        print(json.dumps(config_schema(), indent=2))
         return
     given = list(arguments or ())
     path = Path(given.pop(0)) if given and "=" not in given[0] else None

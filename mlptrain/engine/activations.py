@@ -3,7 +3,7 @@
 Arrays are ``(K, units, batch)``. ``apply`` turns the weighted inputs z into the activations a in place;
 ``backward`` multiplies ``delta`` (the gradient with respect to a) by the derivative at z, in place, which
 leaves the gradient with respect to z. Where the derivative is a function of a it is taken from there, so that
-nothing else is stored; the others get a copy of z instead, which they may overwrite. ``scratch`` has the shape
+nothing else is stored; the others get a copy of z instead. Either may be overwritten. ``scratch`` has the shape
 of z; ``backward`` finds in it what ``apply`` left there.
 """
 
@@ -131,13 +131,13 @@ def selu(z: np.ndarray, scratch: np.ndarray) -> None:
     z += scratch
 
 
-def selu_backward(delta: np.ndarray, z: np.ndarray, scratch: np.ndarray) -> None:
+def selu_backward(delta: np.ndarray, a: np.ndarray, scratch: np.ndarray) -> None:
     """λ where z > 0, else λ α exp(z), of which λ α (exp(z) − 1) is still in ``scratch`` (0 where z > 0)."""
-    np.greater(z, 0, out=z)
-    z *= SELU_SCALE * (1 - SELU_ALPHA)
-    z += SELU_SCALE * SELU_ALPHA
-    z += scratch
-    delta *= z
+    np.greater(a, 0, out=a)
+    a *= SELU_SCALE * (1 - SELU_ALPHA)
+    a += SELU_SCALE * SELU_ALPHA
+    a += scratch
+    delta *= a
 
 
 def softplus(z: np.ndarray, scratch: np.ndarray) -> None:
@@ -217,7 +217,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu": Activation(relu, relu_backward),
     "leaky_relu": Activation(leaky_relu, leaky_relu_backward),
     "elu": Activation(elu, elu_backward),
-    "selu": Activation(selu, selu_backward, from_output=False),
+    "selu": Activation(selu, selu_backward),
     "gelu": Activation(gelu, gelu_backward, from_output=False),
     "silu": Activation(silu, silu_backward, from_output=False),
     "softplus": Activation(softplus, softplus_backward),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlptrain.config import USED_BY, Config, config_from, dump_yaml, plain_values, unused
+from mlptrain.config import USED_BY, Config, config_from, dump_yaml, no_effect, plain_values
 from mlptrain.sweeps.space import Choice, Parameter, Space
 from mlptrain.values import flow
 from mlptrain.yamlfile import Document
@@ -110,7 +110,7 @@ def warnings(spec: Spec) -> list[str]:
     varied = parameters.get("optimizer")
     optimizers = varied.values if isinstance(varied, Choice) else (base.optimizer,)
     return [
-        unused(key, optimizers, users)
+        no_effect(key, optimizers, users)
         for key, users in USED_BY.items()
         if not set(users) & set(optimizers)
         and (key in parameters or getattr(base, key) != Config.model_fields[key].default)
