@@ -17,6 +17,7 @@ import numpy as np
 
 from mlptrain.errors import DataError
 from mlptrain.files import reason, write_atomic
+from mlptrain.values import shown_key
 
 MAX_MEMBERS = 1_000
 MAX_HEADER = 4_096
@@ -97,8 +98,8 @@ class _File(io.BufferedReader):
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> np.ndarray:
     """One array, after its header has been held against the member's real length."""
     if member.compress_type != zipfile.ZIP_STORED:
-        raise DataError(f"{path}: {member.filename} is compressed; expected arrays as mlptrain stores them")
-    return parse_npy(archive.read(member), member.filename)
+        raise DataError(f"{path}: {shown_key(member.filename)} is compressed; expected arrays as mlptrain stores them")
+    return parse_npy(archive.read(member), shown_key(member.filename))
 
 
 def parse_npy(content: bytes, name: str) -> np.ndarray:

@@ -130,6 +130,13 @@ def test_compressed_members_are_not_read(tmp_path):
     assert "is compressed" in refused(path)
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_the_name_of_a_member_does_not_reach_the_terminal_as_it_is(tmp_path, compression):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", compression) as file:
+        file.writestr("a\x1b[2J\x08\n.npy", bytes(100))
+    assert refused(tmp_path / "a.npz").isprintable()
+
+
 def test_a_bomb_is_not_inflated(tmp_path):
     path = archive(tmp_path / "a.npz", npy("|u1", (10**8,), bytes(10**8)), compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 200_000
