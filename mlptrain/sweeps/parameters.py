@@ -123,7 +123,7 @@ def _parameter(document: Document, at: str, key: str, space: dict[str, Any]) -> 
 
     kind = space.get("distribution")
     if kind is not None and kind not in DISTRIBUTIONS:
-        if kind in _OTHERWISE:
+        if isinstance(kind, str) and kind in _OTHERWISE:
             why = "in W&B its bounds are exponents, min and max here are the values themselves"
             raise wrong(f"distribution {kind} is not read: {why}; use {_OTHERWISE[kind]}", "distribution")
         known = f"must be one of {', '.join(DISTRIBUTIONS)} (got {shown(kind)}){hint(kind, DISTRIBUTIONS)}"

@@ -132,6 +132,8 @@ def test_the_command_line_replaces_spaces_and_keys_of_the_sweep(tmp_path):
         ("parameters:\n  l2: {min: 0, max: 1.0, distribution: log_uniform_values}", 5, "min must be above 0"),
         ("parameters:\n  l2: {min: -3, max: 0, distribution: log_uniform}", 5, "use log_uniform_values"),
         ("parameters:\n  l2: {min: 0, max: 1, distribution: normal}", 5, "distribution must be one of uniform"),
+        ("parameters:\n  l2: {min: 0, max: 1, distribution.normal}", 5, "distribution must be one of uniform"),
+        ("parameters:\n  l2: {min: 0, max: 1, distribution: [uniform]}", 5, "(got ['uniform'])"),
         ("parameters:\n  l2: {min: 0.5, max: 1, distribution: int_uniform}", 5, "needs whole numbers"),
         ("parameters:\n  l2: {min: 0.5, max: 1, distribution: q_uniform}", 5, "needs q"),
         ("parameters:\n  l2: {values: [1], distribution: uniform}", 5, "does not go with values"),
