@@ -13,7 +13,7 @@ from mlptrain.datasets.dataset import Dataset
 from mlptrain.engine.losses import PAIRINGS, outputs
 from mlptrain.engine.network import Architecture, ForwardPass, Network, Weights
 from mlptrain.errors import DataError, UsageError
-from mlptrain.model import Model
+from mlptrain.model import Model, require_finite
 
 # Images evaluated at once: the hidden activations of a few hundred units stay in a core's second-level cache.
 BATCH = 512
@@ -161,7 +161,8 @@ def evaluate_models(
     Raises
     ------
     DataError
-        The images are of another size than a model takes, or have classes that it does not know.
+        The images are of another size than a model takes, or have classes that it does not know; or what it computes
+        of them is not finite.
     """
     if not models:
         raise UsageError("no model to evaluate; give at least one")
@@ -177,10 +178,10 @@ def evaluate_models(
     targets = np.equal(labels, np.arange(classes)[:, np.newaxis]).astype(np.float64)
     if len(models) == 1:
         architecture, logits = models[0].architecture, Evaluator(models[0].network(), dataset, indices).logits()[0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = require_finite(outputs(architecture.output, logits))
         losses, hits = losses_and_hits(architecture.loss, architecture.output, logits, targets, labels)
-        guesses, loss = logits.argmax(axis=0), float(losses.mean(dtype=np.float64))
-        with np.errstate(over="ignore"):
-            mean = outputs(architecture.output, logits)
+        guesses, loss = logits.argmax(axis=0), float(require_finite(losses).mean(dtype=np.float64))
     else:
         mean = _mean_outputs(models, dataset, indices)
         guesses = mean.argmax(axis=0)
@@ -243,8 +244,8 @@ def _mean_outputs(models: Sequence[Model], dataset: Dataset, indices: np.ndarray
     total = np.zeros((models[0].architecture.layers[-1], len(indices)))
     for model in models:
         logits = Evaluator(model.network(), dataset, indices).logits()[0]
-        with np.errstate(over="ignore"):
-            total += outputs(model.architecture.output, logits)
+        with np.errstate(over="ignore", invalid="ignore"):
+            total += require_finite(outputs(model.architecture.output, logits))
     return total / len(models)
 
 
@@ -261,4 +262,5 @@ def _loss_of_outputs(models: Sequence[Model], a: np.ndarray, y: np.ndarray) -> f
             -(y * np.log(np.maximum(a, floor)) + (1 - y) * np.log(np.maximum(1 - a, floor))).sum(axis=0)
         ),
     }
-    return float(values[losses.pop()]().mean())
+    with np.errstate(over="ignore"):
+        return float(require_finite(values[losses.pop()]()).mean())

@@ -10,7 +10,7 @@ from mlptrain.datasets.dataset import Dataset
 from mlptrain.engine.losses import outputs
 from mlptrain.engine.network import ForwardPass
 from mlptrain.evaluation import BATCH
-from mlptrain.model import Model
+from mlptrain.model import Model, require_finite
 
 BINS = 10
 
@@ -42,7 +42,13 @@ class Inspection:
 
 
 def inspect(model: Model, dataset: Dataset, indices: np.ndarray) -> Inspection:
-    """Run a model over some images of a dataset, ``BATCH`` at a time, and keep what its units did."""
+    """Run a model over some images of a dataset, ``BATCH`` at a time, and keep what its units did.
+
+    Raises
+    ------
+    DataError
+        What it computes is not finite.
+    """
     network, classes, labels = model.network(), model.architecture.layers[-1], dataset.labels[indices]
     probabilities = np.empty((len(indices), classes))
     sums = [np.zeros((units, classes)) for units in model.architecture.layers[1:-1]]
@@ -50,9 +56,9 @@ def inspect(model: Model, dataset: Dataset, indices: np.ndarray) -> Inspection:
         rows = indices[start : start + BATCH]
         x = np.ascontiguousarray(dataset.images[rows], network.dtype) / network.dtype.type(255)
         forward, logits = ForwardPass(network, len(rows)), np.empty((1, classes, len(rows)), network.dtype)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             forward.forward(x, logits)
-            probabilities[start : start + BATCH] = outputs(model.architecture.output, logits)[0].T
+            probabilities[start : start + BATCH] = require_finite(outputs(model.architecture.output, logits)[0].T)
         one_hot = np.equal(dataset.labels[rows][:, np.newaxis], np.arange(classes)).astype(np.float64)
         for total, a in zip(sums, forward.activations, strict=True):
             total += a[0] @ one_hot

@@ -40,18 +40,37 @@ class Model:
         return network
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Output activations (n, classes) for ``images`` (n, ...): bytes, or floats in [0, 1]."""
+        """Output activations (n, classes) for ``images`` (n, ...): bytes, or floats in [0, 1].
+
+        Raises
+        ------
+        DataError
+            They are not finite.
+        """
         pixels = np.asarray(images)
         rows = pixels.reshape(len(pixels), -1).astype(self.weights[0].dtype)
         if pixels.dtype == np.uint8:
             rows /= 255
-        with np.errstate(over="ignore"):
-            return np.ascontiguousarray(predict(self.network(), rows)[0].T)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return require_finite(np.ascontiguousarray(predict(self.network(), rows)[0].T))
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """The most probable class index (n,) of each image."""
         labels: np.ndarray = self.probabilities(images).argmax(axis=1)
         return labels
+
+
+def require_finite(outputs: np.ndarray) -> np.ndarray:
+    """What a model computed, as it is: finite weights of a strange file can be so large that their sums are not.
+
+    Raises
+    ------
+    DataError
+        A number in it is not finite.
+    """
+    if not np.isfinite(outputs).all():
+        raise DataError("the model computes numbers that are not finite: its weights are too large; use another model")
+    return outputs
 
 
 def model_of(

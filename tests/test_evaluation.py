@@ -174,6 +174,16 @@ def test_extreme_inputs_bring_no_warning(output):
         evaluate_models([always(*logits, **functions)] * 2, dataset(2, 1, 2), np.arange(2), "all")
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_not_finite_has_no_figures(count):
+    overflowing = always(1e200, 0, output="linear", loss="mse")  # the output is finite, its square is not
+    with pytest.raises(DataError, match="not finite: its weights are too large"):
+        evaluate_models([overflowing] * count, dataset(2, 1, 2), np.arange(2), "all")
+    infinite = model([[[1e308] * 2] * 2], [[1e308] * 2])  # softmax of two infinities
+    with pytest.raises(DataError, match="not finite: its weights are too large"):
+        evaluate_models([infinite] * count, dataset(2, 2, 2), np.arange(2), "all")
+
+
 def test_images_of_another_size_are_refused():
     with pytest.raises(DataError, match=r"made: images of 1 x 8 pixels; this model takes 6 numbers"):
         evaluate_models([random_model(6, 3)], dataset(5, pixels=8), np.arange(5), "all")

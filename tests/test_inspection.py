@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mlptrain.errors import DataError
 from mlptrain.inspection import calibrate, favourites, inspect, most_influential
 from tests.made import dataset, model, random_model
 
@@ -25,6 +26,11 @@ def test_outputs_and_mean_activations(activation):
         assert np.allclose(excitation, expected)
     assert (found.guesses == network.predict(data.images[indices])).all()
     assert np.allclose(found.confidence, found.probabilities.max(axis=1))
+
+
+def test_what_is_not_finite_is_not_inspected():
+    with pytest.raises(DataError, match="not finite: its weights are too large"):
+        inspect(model([[[1e308] * 6] * 3] * 1, [[1e308] * 3]), dataset(), np.arange(10))
 
 
 def test_a_class_that_is_not_there_excites_nothing():

@@ -107,6 +107,19 @@ def test_probabilities_by_hand():
     assert made.predict(np.array([[255, 0], [0, 255]], np.uint8)).tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "relu", "selu", "gelu", "silu", "softplus", "linear"])
+def test_finite_weights_whose_sums_are_not(activation):
+    made = model(
+        [np.full((3, 2), -1e308), np.full((3, 3), 1e308), np.full((2, 3), 1e308)],
+        [[0] * 3, [1e308] * 3, [0] * 2],
+        activation=activation,
+        output="linear",
+        loss="mse",
+    )
+    with pytest.raises(DataError, match="not finite: its weights are too large"):
+        made.predict(np.array([[255, 255]], np.uint8))
+
+
 def test_the_images_given_stay_as_they_are():
     floats = BYTES / 255
     random_model(*LAYERS).probabilities(floats)
