@@ -9,11 +9,12 @@ import io
 import stat
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
 
@@ -23,14 +24,29 @@ from mlptrain.extras import need
 from mlptrain.files import reason
 from mlptrain.npz import parse_npy
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 STANDARD_INPUT = "-"
 MAX_BYTES = 2**28
 MAX_PIXELS = 64_000_000
+MAX_DECODED = 128_000_000  # bytes: the image in its decoder, and a grey byte a pixel
 LEAST_DECODED = 1280  # pixels that the sides of a JPEG file keep, of which the decoder reduces larger ones
 
 _PNG, _JPEG, _NPY, _GZIP, _IDX = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x93NUMPY", b"\x1f\x8b", b"\0\0\x08"
 _EXPECTED = "expected a PNG or JPEG image, an .npy array, or an IDX file of images"
 _PIECE = 2**20
+_BAND = 2**20  # pixels that are made grey at a time
+_UPRIGHT: dict[object, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: partial(np.rot90, k=2),
+    4: np.flipud,
+    5: np.transpose,
+    6: partial(np.rot90, k=-1),
+    7: lambda grey: np.rot90(grey, 2).T,
+    8: np.rot90,
+}
+"""By the orientation that a camera notes (Exif 2.3, tag 274): what turns its picture upright."""
 _FOREIGN = (
     (0, b"GIF8", "a GIF image"),
     (0, b"BM", "a BMP image"),
@@ -126,18 +142,22 @@ def _check_bytes(count: int, name: str) -> None:
 def _decoded(stream: BinaryIO, name: str, *, png: bool) -> np.ndarray:
     """The grey bytes (height, width) of a PNG or JPEG file, turned as its camera says."""
     need("PIL", "images", f"{name}: reading PNG and JPEG")
-    from PIL import Image, ImageOps
+    from PIL import ExifTags
     from PIL.JpegImagePlugin import JpegImageFile
     from PIL.PngImagePlugin import PngImageFile
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image: Image.Image = PngImageFile(stream) if png else JpegImageFile(stream)
+            image = PngImageFile(stream) if png else JpegImageFile(stream)
             _check_pixels(image.size, name)
+            if "progressive" in image.info:  # its decoder holds two bytes for each colour of a pixel, however drafted
+                _check_pixels(image.size, name, 2 * len(image.getbands()))
             image.draft("L", (LEAST_DECODED, LEAST_DECODED))  # only JPEG files have it
-            turned = ImageOps.exif_transpose(image)
-            return _grey(turned)
+            _check_pixels(image.size, name, 1 if image.mode in ("1", "L", "P") else 4)
+            grey: np.ndarray = _grey(image)
+            upright = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
+            return upright(grey) if upright else grey
     except DataError:
         raise
     except Exception as error:  # decoders meet hostile bytes with errors of every type
@@ -146,30 +166,42 @@ def _decoded(stream: BinaryIO, name: str, *, png: bool) -> np.ndarray:
         raise DataError(f"{name}: damaged or cut short ({words[:100]})\nexpected a whole {kind} file") from error
 
 
-def _check_pixels(size: tuple[int, int], name: str) -> None:
+def _check_pixels(size: tuple[int, int], name: str, decoded: int = 1) -> None:
+    """Refuse an image of too many pixels, each of which takes ``decoded`` bytes in its decoder."""
     width, height = size
-    if width * height > MAX_PIXELS:
+    most = min(MAX_PIXELS, MAX_DECODED // (decoded + 1))
+    if width * height > most:
+        kind, other = (f" of {decoded} bytes", ", or a grey one") if decoded > 1 else ("", "")
         raise DataError(
-            f"{name}: {width} x {height} pixels\nexpected at most {MAX_PIXELS // 10**6} million: give a smaller image"
+            f"{name}: {width} x {height} pixels{kind}\n"
+            f"expected at most {most // 10**6} million{' such' if kind else ''}: give a smaller image{other}"
         )
 
 
-def _grey(image: object) -> np.ndarray:
-    """An image of Pillow as grey bytes (height, width); what is transparent is paper."""
+def _grey(image: Image.Image) -> np.ndarray:
+    """An image of Pillow as grey bytes (height, width), a band of rows at a time; what is transparent is paper."""
+    width, height = image.size
+    grey, rows = np.empty((height, width), np.uint8), max(1, _BAND // width)
+    see_through = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
+    for paper in (255, 0) if see_through else (255,):  # white strokes on nothing need black behind them
+        for top in range(0, height, rows):
+            band = image.crop((0, top, width, min(top + rows, height)))
+            grey[top : top + rows] = _grey_band(band, paper if see_through else None)
+        if grey.min() != grey.max():
+            break
+    return grey
+
+
+def _grey_band(band: Image.Image, paper: int | None) -> np.ndarray:
+    """Grey bytes of some rows, on ``paper`` of this brightness where they are transparent."""
     from PIL import Image
 
-    assert isinstance(image, Image.Image)
-    if image.mode.startswith("I") or image.mode == "F":  # 16 bits a pixel
-        return np.clip(np.asarray(image, np.float32) / 257, 0, 255).astype(np.uint8)
-    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-        pixels = image.convert("RGBA")
-        for paper in (255, 0):  # white strokes on nothing need black behind them
-            sheet = Image.new("RGBA", pixels.size, (paper, paper, paper, 255))
-            grey = np.asarray(Image.alpha_composite(sheet, pixels).convert("L"))
-            if grey.min() != grey.max():
-                break
-        return grey
-    return np.asarray(image.convert("L"))
+    if band.mode.startswith("I") or band.mode == "F":  # 16 bits a pixel
+        return np.clip(np.asarray(band, np.float32) / 257, 0, 255).astype(np.uint8)
+    if paper is not None:
+        sheet = Image.new("RGBA", band.size, (paper, paper, paper, 255))
+        band = Image.alpha_composite(sheet, band.convert("RGBA"))
+    return np.asarray(band.convert("L"))
 
 
 def _array(stream: BinaryIO, name: str) -> np.ndarray:

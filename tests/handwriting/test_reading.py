@@ -4,10 +4,13 @@ import gzip
 import io
 import os
 import struct
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from mlptrain.handwriting.reading import read_pictures
 from tests.made import processor_seconds
 
 Image = pytest.importorskip("PIL.Image")
+ImageOps = pytest.importorskip("PIL.ImageOps")
 
 GREY = np.arange(0, 240, 2, np.uint8).reshape(10, 12)
 
@@ -33,16 +37,15 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width: int, height: int, *chunks: bytes) -> bytes:
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + b"".join(chunks)
-    )
+def png(width: int, height: int, *chunks: bytes, colours: int = 0) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(chunks)
 
 
-def jpeg(width: int, height: int) -> bytes:
+def jpeg(width: int, height: int, *, mode: str = "L", progressive: bool = False) -> bytes:
     """A small file whose frame header declares any size."""
-    content = bytearray(encoded(Image.fromarray(GREY), "JPEG"))
-    place = content.index(b"\xff\xc0") + 5
+    content = bytearray(encoded(Image.fromarray(GREY).convert(mode), "JPEG", progressive=progressive))
+    place = content.index(b"\xff\xc2" if progressive else b"\xff\xc0") + 5
     content[place : place + 4] = struct.pack(">HH", height, width)
     return bytes(content)
 
@@ -86,11 +89,39 @@ def test_large_jpeg_is_reduced_by_its_decoder(read):
     assert max(found.pixels.shape) <= 3000
 
 
-def test_a_camera_held_on_its_side(read):
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_camera_held_in_any_way(read, orientation):
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees clockwise to look at it
-    found = read(encoded(Image.fromarray(GREY), "PNG", exif=exif))
-    np.testing.assert_array_equal(found.pixels[0], np.rot90(GREY, -1))
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(GREY), "PNG", exif=exif)
+    with Image.open(io.BytesIO(content)) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(read(content).pixels[0], upright)
+    if orientation == 6:  # turn by 90 degrees clockwise to look at it
+        np.testing.assert_array_equal(upright, np.rot90(GREY, -1))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
+def test_it_is_made_grey_in_bands(read, monkeypatch, mode):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8)).convert(mode)
+    whole = read(encoded(image)).pixels
+    monkeypatch.setattr(reading, "_BAND", 100)
+    np.testing.assert_array_equal(read(encoded(image)).pixels, whole)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc")
+@pytest.mark.parametrize(("mode", "height"), [("L", 12_799), ("LA", 5_119)])
+def test_the_largest_pictures_take_no_more_than_200_megabytes(tmp_path, mode, height):
+    Image.new(mode, (5000, height)).save(tmp_path / "large.png", compress_level=1)
+    code = """if True:
+        import sys
+        from mlptrain.handwriting.reading import read_pictures
+        print(read_pictures(sys.argv[1]).pixels.shape)
+        print(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
+    """
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "large.png")], capture_output=True, check=True)
+    shape, peak = done.stdout.decode().splitlines()
+    assert shape == f"(1, {height}, 5000)" and int(peak) * 1024 < 200_000_000
 
 
 @pytest.mark.parametrize("ink", [0, 255])
@@ -157,6 +188,12 @@ HOSTILE = {
     "webp": (b"RIFF1234WEBPVP8 ", ["WebP"]),
     "npz": (b"PK\x03\x04" + bytes(50), [".npz"]),
     "png of 50,000 x 50,000": (png(50_000, 50_000, chunk(b"IDAT", b"x" * 100)), ["50000 x 50000", "64 million"]),
+    "png of 9,000 x 3,000 colours": (
+        png(9000, 3000, chunk(b"IDAT", b""), colours=2),
+        ["9000 x 3000 pixels of 4 bytes", "25 million such"],
+    ),
+    "long jpeg of 4 inks": (jpeg(1000, 26_000, mode="CMYK"), ["pixels of 4 bytes", "or a grey one"]),
+    "progressive jpeg": (jpeg(6000, 4000, mode="RGB", progressive=True), ["pixels of 6 bytes", "18 million such"]),
     "png of no width": (png(0, 5, chunk(b"IEND", b"")), ["damaged"]),
     "jpeg of 60,000 x 60,000": (jpeg(60_000, 60_000), ["60000 x 60000"]),
     "bomb": (BOMB, ["20000 x 20000"]),
