@@ -328,7 +328,8 @@ def problem_with(key: str, value: Any) -> str:
         for place, words in problems(alone, values, _MODELS, _EXPECTED, _MAPPINGS):
             if not words:
                 return unknown(place, _MODELS)
-            if place == key or place.startswith(f"{key}.") or place in _EXPECTED:
+            inside = place.startswith(f"{key}.") or (key.startswith(f"{place}.") and place not in _MODELS)
+            if place == key or inside or place in _EXPECTED:
                 return words
     return ""
 

@@ -124,6 +124,8 @@ def test_the_command_line_replaces_spaces_and_keys_of_the_sweep(tmp_path):
             "one number for each of the 1 values",
         ),
         ("parameters:\n  epochs: {values: [1, 2], probabilities: [1, 2]}", 5, "have the sum 1 (got 3)"),
+        ("parameters:\n  schedule: {name.x: {value: cosine}}", 5, "schedule.name.x: must be one of constant"),
+        ("parameters:\n  early_stopping.patience.x: {value: 3}", 5, "must be a whole number (got {x: 3})"),
         ("parameters:\n  epochs: {min: 1}", 5, "max is missing"),
         ("parameters:\n  epochs: {min: 1, max: x}", 5, "max must be a number"),
         ("parameters:\n  epochs: {min: 3, max: 3}", 5, "min must be below max"),
