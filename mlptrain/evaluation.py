@@ -177,11 +177,11 @@ def evaluate_models(
     loss: float | None
     targets = np.equal(labels, np.arange(classes)[:, np.newaxis]).astype(np.float64)
     if len(models) == 1:
-        architecture, logits = models[0].architecture, Evaluator(models[0].network(), dataset, indices).logits()[0]
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = require_finite(outputs(architecture.output, logits))
+        architecture, logits = models[0].architecture, _finite_logits(models[0], dataset, indices)
         losses, hits = losses_and_hits(architecture.loss, architecture.output, logits, targets, labels)
         guesses, loss = logits.argmax(axis=0), float(require_finite(losses).mean(dtype=np.float64))
+        with np.errstate(over="ignore"):
+            mean = outputs(architecture.output, logits)
     else:
         mean = _mean_outputs(models, dataset, indices)
         guesses = mean.argmax(axis=0)
@@ -243,10 +243,15 @@ def _mean_outputs(models: Sequence[Model], dataset: Dataset, indices: np.ndarray
     """Output activations (classes, n), averaged over the models in float64."""
     total = np.zeros((models[0].architecture.layers[-1], len(indices)))
     for model in models:
-        logits = Evaluator(model.network(), dataset, indices).logits()[0]
-        with np.errstate(over="ignore", invalid="ignore"):
-            total += require_finite(outputs(model.architecture.output, logits))
+        logits = _finite_logits(model, dataset, indices)
+        with np.errstate(over="ignore"):
+            total += outputs(model.architecture.output, logits)
     return total / len(models)
+
+
+def _finite_logits(model: Model, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
+    """The model's weighted inputs of the output units (classes, n)."""
+    return require_finite(Evaluator(model.network(), dataset, indices).logits()[0])
 
 
 def _loss_of_outputs(models: Sequence[Model], a: np.ndarray, y: np.ndarray) -> float | None:

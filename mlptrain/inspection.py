@@ -58,7 +58,7 @@ def inspect(model: Model, dataset: Dataset, indices: np.ndarray) -> Inspection:
         forward, logits = ForwardPass(network, len(rows)), np.empty((1, classes, len(rows)), network.dtype)
         with np.errstate(over="ignore", invalid="ignore"):
             forward.forward(x, logits)
-            probabilities[start : start + BATCH] = require_finite(outputs(model.architecture.output, logits)[0].T)
+            probabilities[start : start + BATCH] = outputs(model.architecture.output, require_finite(logits))[0].T
         one_hot = np.equal(dataset.labels[rows][:, np.newaxis], np.arange(classes)).astype(np.float64)
         for total, a in zip(sums, forward.activations, strict=True):
             total += a[0] @ one_hot

@@ -60,7 +60,7 @@ class Model:
         return labels
 
 
-def require_finite(outputs: np.ndarray) -> np.ndarray:
+def require_finite(computed: np.ndarray) -> np.ndarray:
     """What a model computed, as it is: finite weights of a strange file can be so large that their sums are not.
 
     Raises
@@ -68,9 +68,9 @@ def require_finite(outputs: np.ndarray) -> np.ndarray:
     DataError
         A number in it is not finite.
     """
-    if not np.isfinite(outputs).all():
+    if not np.isfinite(computed).all():
         raise DataError("the model computes numbers that are not finite: its weights are too large; use another model")
-    return outputs
+    return computed
 
 
 def model_of(

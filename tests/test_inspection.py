@@ -30,7 +30,7 @@ def test_outputs_and_mean_activations(activation):
 
 def test_what_is_not_finite_is_not_inspected():
     with pytest.raises(DataError, match="not finite: its weights are too large"):
-        inspect(model([[[1e308] * 6] * 3] * 1, [[1e308] * 3]), dataset(), np.arange(10))
+        inspect(model([[[1e308] * 6] * 3], [[1e308] * 3]), dataset(), np.arange(10))
 
 
 def test_a_class_that_is_not_there_excites_nothing():
