@@ -97,9 +97,10 @@ class _File(io.BufferedReader):
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> np.ndarray:
     """One array, after its header has been held against the member's real length."""
+    name = shown_key(member.filename)
     if member.compress_type != zipfile.ZIP_STORED:
-        raise DataError(f"{path}: {shown_key(member.filename)} is compressed; expected arrays as mlptrain stores them")
-    return parse_npy(archive.read(member), shown_key(member.filename))
+        raise DataError(f"{path}: {name} is compressed; expected arrays as mlptrain stores them")
+    return parse_npy(archive.read(member), name)
 
 
 def parse_npy(content: bytes, name: str) -> np.ndarray:

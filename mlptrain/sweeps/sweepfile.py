@@ -170,8 +170,8 @@ def _spec(document: Document, folder: Path, base: Document | None = None) -> Spe
 
 def _read_base(path: Path, document: Document) -> Document:
     if not path.exists():
-        name = str(path) if str(path).isprintable() else repr(str(path))
-        raise ConfigError(f"{document.where('base')}: base: there is no file {name}; paths are relative to this file")
+        place = document.where("base")
+        raise ConfigError(f"{place}: base: there is no file {str(path)!r}; paths are relative to this file")
     return read_yaml(path)
 
 

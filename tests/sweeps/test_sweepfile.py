@@ -149,7 +149,7 @@ def test_the_command_line_replaces_spaces_and_keys_of_the_sweep(tmp_path):
         ("method: halving\nearly_terminate: {eta: 1}\nparameters: {epochs: {value: 1}}", 4, "must be at least 2"),
         ("method: bayes\nparameters: {epochs: {value: 1}}", 3, "must be one of grid, random, halving, tpe"),
         ("base: nowhere.yaml\nparameters: {epochs: {value: 1}}", 3, "there is no file"),
-        ('base: "no\\twhere"\nparameters: {epochs: {value: 1}}', 3, "there is no file '"),
+        ('base: "no\\twhere"\nparameters: {epochs: {value: 1}}', 3, "no\\twhere'; paths"),
         ("parameters: {split: {values: [official, official-60k]}}", 3, "needs validation images"),
     ],
 )
