@@ -46,7 +46,7 @@ _UPRIGHT: dict[object, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda grey: np.rot90(grey, 2).T,
     8: np.rot90,
 }
-"""By the orientation that a camera notes (Exif 2.3, tag 274): what turns its picture upright."""
+"""By the orientation that a camera notes (Exif 2.3, tag 274): the view in which its picture is upright, no copy."""
 _FOREIGN = (
     (0, b"GIF8", "a GIF image"),
     (0, b"BM", "a BMP image"),
@@ -183,11 +183,11 @@ def _grey(image: Image.Image) -> np.ndarray:
     width, height = image.size
     grey, rows = np.empty((height, width), np.uint8), max(1, _BAND // width)
     see_through = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
-    for paper in (255, 0) if see_through else (255,):  # white strokes on nothing need black behind them
+    for paper in (255, 0) if see_through else (None,):  # white strokes on nothing need black behind them
         for top in range(0, height, rows):
             band = image.crop((0, top, width, min(top + rows, height)))
-            grey[top : top + rows] = _grey_band(band, paper if see_through else None)
-        if grey.min() != grey.max():
+            grey[top : top + rows] = _grey_band(band, paper)
+        if paper is None or grey.min() != grey.max():
             break
     return grey
 
