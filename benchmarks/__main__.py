@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import epochs, processes
 from benchmarks.picture import draw
 from benchmarks.report import Section, machine, write_page
-from mlptrain.threads import available_cores
+from mlptrain.system.machine import available_cores
 
 PARTS = ("networks", "stacks", "whole", "options", "growth", "startup")
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mlptrain.threads import use_threads
+from mlptrain.system.machine import use_threads
 
 REPEATS = 15
 BATCH, STEPS = 128, 16
@@ -26,8 +26,9 @@ def workloads() -> dict[str, Callable[[], object]]:
     from mlptrain.datasets.augment import Augmentation, Augmenter
     from mlptrain.datasets.dataset import load_dataset
     from mlptrain.engine.backprop import TrainingPass
-    from mlptrain.engine.network import Architecture, Network
+    from mlptrain.engine.network import Network
     from mlptrain.engine.optimizers import Optimizer
+    from mlptrain.engine.parameters import Architecture
 
     data = load_dataset("sample", Path("data"))
     images, labels = data.images[: BATCH * STEPS], data.labels[: BATCH * STEPS]

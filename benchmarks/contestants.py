@@ -23,9 +23,9 @@ def mlptrain_epoch(case: Case, data: Data) -> Epoch:
     """mlptrain's own loop, without a validation part; K members, each with a seed and a rate, are one stack."""
     import numpy as np
 
-    from mlptrain.config import Config
+    from mlptrain.config.config import Config
     from mlptrain.datasets.split import Split
-    from mlptrain.trainer import Trainer
+    from mlptrain.training.trainer import Trainer
 
     none = np.empty(0, np.int64)
     split = Split(np.arange(len(data.x)), none, none, "")

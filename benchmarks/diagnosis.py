@@ -42,15 +42,14 @@ def names(folders: list[str]) -> list[str]:
 
 def case_of(job: tuple[str, int]) -> tuple[str, int, str, str]:
     """Train a config with a seed; the case of its curves and the evidence."""
-    from mlptrain.threads import use_threads
+    from mlptrain.system.machine import use_threads
 
     use_threads(1)
-    from mlptrain import api
-    from mlptrain.config import load_config
+    from mlptrain.config.config import load_config
     from mlptrain.errors import DivergedError
-    from mlptrain.learning import curves_of
-    from mlptrain.reporting.diagnosis import diagnose
-    from mlptrain.reports import EpochReport, Report
+    from mlptrain.runs.diagnosis import curves_of, diagnose
+    from mlptrain.runs.train import train
+    from mlptrain.training.reports import EpochReport, Report
 
     name, seed = job
     config = load_config(CONFIGS / f"{name}.yaml", [f"seed={seed}"])
@@ -61,7 +60,7 @@ def case_of(job: tuple[str, int]) -> tuple[str, int, str, str]:
             reports.append(report)
 
     try:
-        api.train(config, on_report=keep)
+        train(config, on_report=keep)
         curves = curves_of(reports)
     except DivergedError:
         curves = replace(curves_of(reports), diverged=len(reports) + 1)

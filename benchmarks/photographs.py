@@ -93,7 +93,7 @@ def measure(run: str, count: int, seed: int, data_dir: str | None = None) -> tup
     """For ``count`` digits of the run's test part: right as they are, right in a photograph, dark on light."""
     import mlptrain
     from mlptrain.datasets.split import make_split
-    from mlptrain.runs import find_run, load_run_config
+    from mlptrain.runs.finished import find_run, load_run_config
 
     config, model = load_run_config(find_run(run, Path("runs"))), mlptrain.load_model(run)
     data = mlptrain.load_dataset(config.dataset, data_dir=data_dir)

@@ -12,15 +12,15 @@ import argparse
 import random
 from typing import Any
 
-from mlptrain.api import load_dataset
-from mlptrain.config import Config, Schedule
+from mlptrain.config.config import Config, Schedule
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split, make_split
-from mlptrain.evaluation import figures_together
-from mlptrain.members import Outcome
-from mlptrain.stack import architecture_of
-from mlptrain.sweeps.grouping import plan_stacks
-from mlptrain.trainer import Trainer
+from mlptrain.models.evaluation import figures_together
+from mlptrain.runs.job import load_dataset
+from mlptrain.sweeps.planning import plan_stacks
+from mlptrain.training.members import Outcome
+from mlptrain.training.stack import architecture_of
+from mlptrain.training.trainer import Trainer
 
 EPOCHS = 5
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlptrain.config import Config
+    from mlptrain.config.config import Config
 
 CASES: tuple[dict[str, Any], ...] = (
     {"hidden": [15]},
@@ -40,7 +40,7 @@ def member_seconds(config: Config, width: int, repeats: int) -> float:
 
     from mlptrain.datasets.dataset import Dataset
     from mlptrain.datasets.split import Split
-    from mlptrain.trainer import Trainer
+    from mlptrain.training.trainer import Trainer
 
     rng = np.random.default_rng(0)
     assert config.batch_size != "full"
@@ -60,10 +60,10 @@ def member_seconds(config: Config, width: int, repeats: int) -> float:
 
 def rows(repeats: int) -> Iterator[list[str]]:
     """A row a case: measured and modelled microseconds by width, the width chosen, and what it costs over the best."""
-    from mlptrain.caches import processor_caches
-    from mlptrain.config import Config
-    from mlptrain.stack import architecture_of
-    from mlptrain.sweeps.grouping import Machine, step_seconds, width
+    from mlptrain.config.config import Config
+    from mlptrain.sweeps.planning import Machine, step_seconds, width
+    from mlptrain.system.machine import processor_caches
+    from mlptrain.training.stack import architecture_of
 
     machine = Machine(1, processor_caches())
     for case in CASES:
@@ -82,7 +82,7 @@ def rows(repeats: int) -> Iterator[list[str]]:
 
 def main() -> None:
     """Read the options, choose one thread, measure, print."""
-    from mlptrain.threads import use_threads
+    from mlptrain.system.machine import use_threads
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stack_size", description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=9, help="epochs of 32 steps; the median counts (default: 9)")

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from mlptrain.datasets.split import make_split
-from mlptrain.job import load_dataset
+from mlptrain.runs.job import load_dataset
 from mlptrain.sweeps.shell import all_trials
 from mlptrain.sweeps.sweepfile import read_sweep
 

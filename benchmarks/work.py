@@ -64,12 +64,12 @@ def load(count: int, data_dir: Path | None) -> Data:
     """The first images of MNIST where its files are there, else random bytes."""
     import numpy as np
 
-    from mlptrain import api
     from mlptrain.datasets.dataset import Dataset
     from mlptrain.errors import DataError
+    from mlptrain.runs.job import load_dataset
 
     try:
-        dataset = api.load_dataset("mnist", data_dir=data_dir)
+        dataset = load_dataset("mnist", data_dir=data_dir)
     except DataError:
         rng, names = np.random.default_rng(0), tuple("0123456789")
         images, labels = rng.integers(0, 256, (count, 784), np.uint8), rng.integers(0, 10, count, np.uint8)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from mlptrain.api import evaluate, load_dataset, load_model, predict, train
-    from mlptrain.config import load_config
-    from mlptrain.export.run import export_run
-    from mlptrain.sweeps.session import sweep
+    from mlptrain.config.config import load_config
+    from mlptrain.runs.finished import evaluate, export_run, load_model, predict
+    from mlptrain.runs.job import load_dataset
+    from mlptrain.runs.train import train
+    from mlptrain.sweeps.sweep import sweep
 
 __all__ = [
     "__version__",
@@ -32,14 +33,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "evaluate": "mlptrain.api",
-    "export_run": "mlptrain.export.run",
-    "load_config": "mlptrain.config",
-    "load_dataset": "mlptrain.api",
-    "load_model": "mlptrain.api",
-    "predict": "mlptrain.api",
-    "sweep": "mlptrain.sweeps.session",
-    "train": "mlptrain.api",
+    "evaluate": "mlptrain.runs.finished",
+    "export_run": "mlptrain.runs.finished",
+    "load_config": "mlptrain.config.config",
+    "load_dataset": "mlptrain.runs.job",
+    "load_model": "mlptrain.runs.finished",
+    "predict": "mlptrain.runs.finished",
+    "sweep": "mlptrain.sweeps.sweep",
+    "train": "mlptrain.runs.train",
 }
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from mlptrain.config import Config
+from mlptrain.config.config import Config
 from mlptrain.datasets.dataset import Dataset, load_dataset
 from mlptrain.datasets.split import Split
-from mlptrain.engine.network import Architecture, Network
+from mlptrain.engine.network import Network
+from mlptrain.engine.parameters import Architecture
 from mlptrain.errors import DivergedError
-from mlptrain.members import Outcome
-from mlptrain.model import Model
+from mlptrain.models.model import Model
+from mlptrain.training.members import Outcome
 
 
 @cache

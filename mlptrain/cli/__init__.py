@@ -26,7 +26,7 @@ from mlptrain.cli import (
     train,
 )
 from mlptrain.errors import MlptrainError
-from mlptrain.signals import as_exceptions
+from mlptrain.system.signals import as_exceptions
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell reports a program that a closed pipe ended
 INTERRUPTED = 130  # 128 + SIGINT, where nothing more is known

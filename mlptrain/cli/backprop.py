@@ -14,7 +14,7 @@ import typer
 from mlptrain.cli.options import NoColor
 
 if TYPE_CHECKING:
-    from mlptrain.graph import Passes
+    from mlptrain.graph.graph import Passes
 
 
 def backprop(
@@ -33,10 +33,10 @@ def backprop(
 
     Example: mlptrain backprop "(x + y) * z" x=-2 y=5 z=-4
     """
-    from mlptrain.expression import parse
-    from mlptrain.graph import backpropagate
-    from mlptrain.reporting.reporter import make_console
-    from mlptrain.reporting.tree import render_passes
+    from mlptrain.graph.expression import parse
+    from mlptrain.graph.graph import backpropagate
+    from mlptrain.reporting.graph import render_passes
+    from mlptrain.reporting.terminal import make_console
 
     graph = parse(expression)
     passes = backpropagate(graph, _numbers(values or ()))
@@ -48,8 +48,8 @@ def backprop(
 
 def _numbers(arguments: Sequence[str]) -> dict[str, float]:
     """The NAME=VALUE arguments; names in the normal form in which Python reads those of the expression."""
+    from mlptrain.config.values import shown
     from mlptrain.errors import UsageError
-    from mlptrain.values import shown
 
     numbers: dict[str, float] = {}
     for argument in arguments:

@@ -17,8 +17,8 @@ def config(
     json_output: Annotated[bool, typer.Option("--json", help="The config as one JSON object.")] = False,
 ) -> None:
     """Show the fully resolved config, defaults included; without a CONFIG, the defaults."""
-    from mlptrain import config as configs
-    from mlptrain.schema import config_schema
+    from mlptrain.config import config as configs
+    from mlptrain.config.config import config_schema
 
     if schema:
         print(json.dumps(config_schema(), indent=2))

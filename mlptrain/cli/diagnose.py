@@ -20,10 +20,9 @@ def diagnose(
     no_color: NoColor = False,
 ) -> None:
     """Say which kind of learning curve a run has, by which numbers, and what to change."""
-    from mlptrain.reporting.reporter import make_console
-    from mlptrain.reporting.runview import view_run
-    from mlptrain.reporting.verdict import render_diagnosis
-    from mlptrain.runs import find_run
+    from mlptrain.reporting.diagnosis import render_diagnosis
+    from mlptrain.reporting.terminal import make_console
+    from mlptrain.runs.finished import find_run, view_run
 
     view = view_run(find_run(run, runs_dir))
     found = view.diagnosis

@@ -13,8 +13,8 @@ import typer
 from mlptrain.cli.options import DataDir, Json, NoColor, Quiet
 
 if TYPE_CHECKING:
-    from mlptrain.datasets.inventory import FileState
     from mlptrain.datasets.registry import DatasetInfo
+    from mlptrain.datasets.verify import FileState
 
 ALL = "all"
 
@@ -42,11 +42,11 @@ def download(
     infos = _chosen(dataset)
     _refuse_contradictions(mirror=mirror, source=source, check=check, force=force)
 
-    from mlptrain.api import default_data_dir
     from mlptrain.datasets.download import check_mirror, copy_from, fetch, mirrors_of
-    from mlptrain.datasets.inventory import check_dataset
+    from mlptrain.datasets.verify import check_dataset
     from mlptrain.errors import DataError
-    from mlptrain.reporting.transfers import checked_line, make_transfers
+    from mlptrain.reporting.download import checked_line, make_transfers
+    from mlptrain.runs.job import default_data_dir
 
     if mirror is not None:
         check_mirror(mirror)

@@ -31,20 +31,17 @@ def evaluate(
     no_color: NoColor = False,
 ) -> None:
     """Measure a run's model: loss, accuracy, figures a class, what it confuses; several runs: averaged."""
-    from mlptrain.threads import use_threads
+    from mlptrain.system.machine import use_threads
 
     if threads is not None:
         use_threads(threads)
 
-    from mlptrain import api
     from mlptrain.errors import AccuracyError
     from mlptrain.reporting.evaluation import render_evaluation
-    from mlptrain.reporting.reporter import make_console
-    from mlptrain.runs import find_run
+    from mlptrain.reporting.terminal import make_console
+    from mlptrain.runs.finished import evaluate_runs, find_run
 
-    result = api.evaluate_runs(
-        runs, part=split, dataset=dataset, runs_dir=runs_dir, data_dir=data_dir, mistakes=mistakes
-    )
+    result = evaluate_runs(runs, part=split, dataset=dataset, runs_dir=runs_dir, data_dir=data_dir, mistakes=mistakes)
     if not quiet:
         console = make_console(sys.stderr if json_output else sys.stdout, no_color=no_color)
         render_evaluation(result, console, confusion=confusion)

@@ -25,8 +25,8 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write a run's model for other runtimes."""
-    from mlptrain.export.run import export_run
-    from mlptrain.memory import format_bytes
+    from mlptrain.runs.finished import export_run
+    from mlptrain.system.machine import format_bytes
 
     path = export_run(run, format, output=output, runs_dir=runs_dir)
     size = path.stat().st_size

@@ -23,17 +23,17 @@ def lr_find(
     no_color: NoColor = False,
 ) -> None:
     """Raise the learning rate batch by batch, see where the loss turns, and suggest a rate."""
-    from mlptrain.cli.setup import choose_threads, read_config
+    from mlptrain.cli.options import choose_threads, read_config
 
     config = read_config(config_file, overrides)
     choose_threads(config, threads)
 
-    from mlptrain import api
-    from mlptrain.lrfind import range_test
-    from mlptrain.reporting.lrcurve import render_range_test
-    from mlptrain.reporting.reporter import make_console
+    from mlptrain.reporting.lrfind import render_range_test
+    from mlptrain.reporting.terminal import make_console
+    from mlptrain.runs.job import prepare
+    from mlptrain.training.lrfind import range_test
 
-    job = api.prepare(config, data_dir=data_dir)
+    job = prepare(config, data_dir=data_dir)
     result = range_test(job.config, job.dataset, job.split, steps)
     if not quiet:
         render_range_test(result, make_console(sys.stderr if json_output else sys.stdout, no_color=no_color))

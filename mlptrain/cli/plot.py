@@ -34,17 +34,17 @@ def plot(
 
     Of several runs the curves are drawn together, labelled by what differs in their configs.
     """
-    from mlptrain.extras import need
-    from mlptrain.threads import use_threads
+    from mlptrain.system.extras import need
+    from mlptrain.system.machine import use_threads
 
     need("matplotlib", "plots", "plot")
     if threads is not None:
         use_threads(threads)
 
-    from mlptrain import api
     from mlptrain.reporting.gallery import pictures_of, write_pictures
+    from mlptrain.runs.job import default_data_dir
 
-    folder, pictures = pictures_of(runs, runs_dir, data_dir or api.default_data_dir())
+    folder, pictures = pictures_of(runs, runs_dir, data_dir or default_data_dir())
     written, left_out = write_pictures(pictures, folder, output, form, only or [])
     human = sys.stderr if json_output else sys.stdout
     if not quiet:

@@ -30,18 +30,18 @@ def predict(
 ) -> None:
     """Classify pictures of your own handwriting, and show what the network sees of them."""
     from mlptrain.errors import UsageError
-    from mlptrain.threads import use_threads
+    from mlptrain.system.machine import use_threads
 
     if json_output and csv_output:
         raise UsageError("--json and --csv contradict each other: leave one of them out")
     use_threads(threads or 1)  # products for a few images are small
 
-    from mlptrain import api
     from mlptrain.reporting.prediction import render_predictions
-    from mlptrain.reporting.reporter import make_console
+    from mlptrain.reporting.terminal import make_console
+    from mlptrain.runs.finished import load_model, predict
 
-    model = api.load_model(run, runs_dir=runs_dir)
-    predictions = api.predict(model, images)
+    model = load_model(run, runs_dir=runs_dir)
+    predictions = predict(model, images)
     if not quiet:
         console = make_console(sys.stderr if json_output or csv_output else sys.stdout, no_color=no_color)
         render_predictions(predictions, model.class_names, console)

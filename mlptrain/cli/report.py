@@ -24,17 +24,17 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Write one self-contained HTML page: figures, diagnosis, config, environment, and how to run it again."""
-    from mlptrain.extras import need
-    from mlptrain.threads import use_threads
+    from mlptrain.system.extras import need
+    from mlptrain.system.machine import use_threads
 
     need("matplotlib", "plots", "report")
     if threads is not None:
         use_threads(threads)
 
-    from mlptrain import api
-    from mlptrain.reporting.gallery import write_report
+    from mlptrain.reporting.page import write_report
+    from mlptrain.runs.job import default_data_dir
 
-    folder, path = write_report(run, runs_dir, data_dir or api.default_data_dir(), output)
+    folder, path = write_report(run, runs_dir, data_dir or default_data_dir(), output)
     if not quiet:
         print(path, file=sys.stderr if json_output else sys.stdout)
     if json_output:

@@ -12,8 +12,8 @@ import typer
 from mlptrain.cli.options import DataDir, Json, NoColor, Quiet, RunsDir, Threads
 
 if TYPE_CHECKING:
-    from mlptrain.sweeps.session import SweepResult
     from mlptrain.sweeps.spec import Spec
+    from mlptrain.sweeps.sweep import SweepResult
 
 
 def sweep(
@@ -90,12 +90,12 @@ def sweep(
         _train_one(spec, index, run or source.stem, runs_dir, data_dir, threads, quiet=quiet, no_color=no_color)
         return
 
-    from mlptrain.threads import use_threads
+    from mlptrain.system.machine import use_threads
 
     use_threads(1)  # for this process; its workers have their own
 
     from mlptrain.reporting.sweep import make_sweep_reporter
-    from mlptrain.sweeps import session
+    from mlptrain.sweeps import sweep as session
 
     human = sys.stderr if json_output or print_key is not None else sys.stdout
     reporter = make_sweep_reporter(human, quiet=quiet, no_color=no_color)
@@ -155,19 +155,19 @@ def _train_one(
     no_color: bool,
 ) -> None:
     """Train the trial of this number as `mlptrain train` would, in ``trials/NNNN``."""
-    from mlptrain.cli.setup import choose_threads
+    from mlptrain.cli.options import choose_threads
     from mlptrain.sweeps.shell import check_listable, trial_number
 
     check_listable(spec, "--index")
     trial = trial_number(spec, index)
     choose_threads(trial.config, threads)
 
-    from mlptrain import api
-    from mlptrain.reporting.reporter import make_reporter, show
+    from mlptrain.reporting.run import make_reporter, show
+    from mlptrain.runs.train import train as train_run
 
     reporter = make_reporter(sys.stdout, quiet=quiet, no_color=no_color)
     try:
-        result = api.train(
+        result = train_run(
             trial.config,
             run=f"{name}/trials/{trial.name}",
             runs_dir=runs_dir,

@@ -46,34 +46,34 @@ def train(
     no_color: NoColor = False,
 ) -> None:
     """Train one network: validate each epoch, test at the end, keep everything in a run folder."""
-    from mlptrain.cli.setup import choose_threads, read_config
+    from mlptrain.cli.options import choose_threads, read_config
 
     config = read_config(config_file, overrides)
     choose_threads(config, threads)
 
-    from mlptrain import api
     from mlptrain.errors import AccuracyError
-    from mlptrain.learning import curves_of
-    from mlptrain.profiling import Profiler
-    from mlptrain.reporting.diagnosis import diagnose
-    from mlptrain.reporting.profile import render_profile
-    from mlptrain.reporting.reporter import make_reporter, show
-    from mlptrain.reporting.verdict import verdict_line
-    from mlptrain.runs import check_claimable
-    from mlptrain.signals import Interrupted
+    from mlptrain.reporting.diagnosis import verdict_line
+    from mlptrain.reporting.run import make_reporter, render_profile, show
+    from mlptrain.runs.diagnosis import curves_of, diagnose
+    from mlptrain.runs.finished import load_model
+    from mlptrain.runs.folder import check_claimable
+    from mlptrain.runs.job import prepare
+    from mlptrain.runs.train import train as train_run
+    from mlptrain.system.signals import Interrupted
+    from mlptrain.training.profiling import Profiler
 
     human = sys.stderr if json_output else sys.stdout
     reporter = make_reporter(human, quiet=quiet, no_color=no_color, log_every=log_every)
-    model = None if start is None else api.load_model(start, runs_dir=runs_dir)
+    model = None if start is None else load_model(start, runs_dir=runs_dir)
     if dry_run:
         if run is not None:
             check_claimable(runs_dir, run, overwrite=overwrite, resume=resume)
-        job = api.prepare(config, data_dir=data_dir, start=model)
+        job = prepare(config, data_dir=data_dir, start=model)
         show(reporter, job.describe(run or f"{config_file.stem}-NNN"))
         return
     profiler = Profiler() if profile else None
     try:
-        result = api.train(
+        result = train_run(
             config,
             run=run,
             name=config_file.stem,

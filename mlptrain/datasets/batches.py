@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlptrain.config.config import Config
 from mlptrain.datasets.augment import Augmentation, Augmenter
 from mlptrain.datasets.dataset import Dataset
+from mlptrain.datasets.split import Split
+from mlptrain.engine.parameters import aligned
 
 # Images gathered at once. One call for many batches instead of one a batch; as float32 they take 6.4 MB, which
 # stays in a shared third-level cache until the products have used it.
@@ -147,3 +150,26 @@ class Batches:
         y = buffers.y[: rows * self.classes].reshape(steps, self.classes, batch_size)
         np.equal(labels[:, np.newaxis, :], self._digits, out=y)
         return Chunk(x.reshape(steps, batch_size, -1), y, labels)
+
+
+def batch_size_of(config: Config, images: int) -> int:
+    """Examples a step: the config's batch size, or all ``images`` where it is ``full`` or larger."""
+    return images if config.batch_size == "full" else min(config.batch_size, images)
+
+
+def augmentation_of(config: Config) -> Augmentation | None:
+    """The config's augmentation, or None where images stay as they are."""
+    if config.augment is None:
+        return None
+    values = config.augment.model_dump(exclude={"elastic"})
+    elastic = config.augment.elastic
+    if elastic is not None:
+        values |= {"elastic_alpha": elastic.alpha, "elastic_sigma": elastic.sigma}
+    return Augmentation(**values)
+
+
+def training_batches(config: Config, dataset: Dataset, split: Split) -> Batches:
+    """The training part in batches of the config's size and type, augmented as it says."""
+    size = batch_size_of(config, len(split.train))
+    augmentation = augmentation_of(config)
+    return Batches(dataset, split.train, size, dataset.classes, config.dtype, augmentation, empty=aligned)

@@ -20,20 +20,27 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mlptrain.datasets.leftovers import remove_leftovers
 from mlptrain.errors import DataError
-from mlptrain.files import write_atomic
+from mlptrain.system.files import remove_leftovers, write_atomic
 
 FOLDER = ".cache"
+
 KEPT = 4  # entries for folders of the user's own, the latest; a named dataset has one
 
 _FOLDER_NAME = "folder-"
+
 _MAGIC = b"mlptrain"
+
 _VERSION = 1
+
 _CHECKSUM = struct.Struct("<8sI")  # magic, CRC-32 of all that follows these twelve bytes
+
 _FIELDS = struct.Struct("<I4Q32s32s")  # version, images, height, width, train_count, source key, fingerprint
+
 _HEADER_BYTES = 4096  # one page, so that the images begin on one
+
 _GZIP_MAGIC = b"\x1f\x8b"
+
 _PIECE = 2**20
 
 

@@ -15,11 +15,12 @@ from mlptrain.datasets.cache import Decoded, cached, folder_name
 from mlptrain.datasets.idx import idx_shape, read_idx
 from mlptrain.datasets.registry import DATASET_NAMES, DATASETS, SAMPLE, STEMS
 from mlptrain.errors import DataError
-from mlptrain.files import reason
+from mlptrain.system.files import reason
 
 MAX_LABEL = 99
 
 _SAMPLE_FOLDER = Path(__file__).parent / "sample"
+
 _DEFAULT_DATA_DIR = Path("data")
 
 

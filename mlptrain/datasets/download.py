@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mlptrain.datasets.incoming import Incoming
-from mlptrain.datasets.inventory import PIECE, FileState, check_dataset
-from mlptrain.datasets.leftovers import remove_leftovers
 from mlptrain.datasets.registry import DatasetInfo, RemoteFile
-from mlptrain.datasets.transfer import Failure, Limits, Mirror, transfer
+from mlptrain.datasets.transfer import Failure, Incoming, Limits, Mirror, transfer
+from mlptrain.datasets.verify import PIECE, FileState, check_dataset
 from mlptrain.errors import DataError, UsageError
-from mlptrain.files import reason
+from mlptrain.system.files import reason, remove_leftovers
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,7 @@ class TryFailed:
 
 
 Event = Arriving | TryFailed | FileState
+
 OnEvent = Callable[[Event], object]
 
 

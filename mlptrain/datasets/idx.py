@@ -21,11 +21,12 @@ from typing import BinaryIO
 import numpy as np
 
 from mlptrain.errors import DataError
-from mlptrain.files import reason, write_atomic
+from mlptrain.system.files import reason, write_atomic
 
 MAX_BYTES = 2**31
 
 _UNSIGNED_BYTE = 0x08
+
 _TYPES = {
     0x08: "unsigned bytes",
     0x09: "signed bytes",
@@ -34,9 +35,13 @@ _TYPES = {
     0x0D: "32-bit floats",
     0x0E: "64-bit floats",
 }
+
 _GZIP_MAGIC = b"\x1f\x8b"
+
 _DEFLATE_LIMIT = 1032  # no deflate stream inflates to more than 1032 times its length
+
 _PIECE = 2**18
+
 _DAMAGED = "the file is damaged or cut short: fetch or make it again"
 
 _ReadInto = Callable[[memoryview], int]

@@ -10,13 +10,15 @@ from fractions import Fraction
 import numpy as np
 
 from mlptrain.datasets.dataset import Dataset
+from mlptrain.engine.streams import stream
 from mlptrain.errors import ConfigError
-from mlptrain.streams import stream
 
 OFFICIAL = "official"
+
 OFFICIAL_60K = "official-60k"
 
 _PARTS = ("train", "validation", "test")
+
 _TOLERANCE = Fraction(1, 10**9)  # thirds written as floats sum to 1 within this
 
 

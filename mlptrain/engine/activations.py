@@ -118,6 +118,7 @@ def elu_backward(delta: np.ndarray, a: np.ndarray, scratch: np.ndarray) -> None:
 
 # Klambauer et al. 2017, appendix A: the fixed point of mean 0 and variance 1.
 SELU_SCALE = 1.0507009873554805
+
 SELU_ALPHA = 1.6732632423543772
 
 
@@ -174,6 +175,7 @@ def silu_backward(delta: np.ndarray, z: np.ndarray, scratch: np.ndarray) -> None
 
 
 GELU_RATE = 0.7978845608028654  # √(2/π)
+
 GELU_CUBE = 0.044715
 
 

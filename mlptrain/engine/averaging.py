@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mlptrain.engine.blocks import blocks
-from mlptrain.engine.network import Network, Parameters, Statistics
-from mlptrain.engine.state import State, entries_of, put_entries
+from mlptrain.engine.network import Network
+from mlptrain.engine.parameters import Parameters, State, Statistics, blocks, entries_of, put_entries
 
 
 class Average:

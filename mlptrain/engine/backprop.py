@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mlptrain.engine.activations import ACTIVATIONS
-from mlptrain.engine.arrays import aligned
 from mlptrain.engine.dropout import Dropout
 from mlptrain.engine.losses import PAIRINGS
-from mlptrain.engine.network import Network, Parameters
+from mlptrain.engine.network import Network
 from mlptrain.engine.normalization import BatchNorm
+from mlptrain.engine.parameters import Parameters, aligned
 
 
 def lean(array: np.ndarray) -> np.ndarray:

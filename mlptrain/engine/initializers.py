@@ -80,6 +80,7 @@ AUTO = {
     "softplus": "he_normal",
     "selu": "lecun_normal",
 }
+
 AUTO_OUTPUT = "glorot_uniform"
 
 

@@ -4,86 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from mlptrain.engine.activations import ACTIVATIONS
-from mlptrain.engine.arrays import aligned
 from mlptrain.engine.initializers import layer_initializers
 from mlptrain.engine.losses import outputs
 from mlptrain.engine.normalization import fold
-from mlptrain.engine.state import State, entries_of, put_entries
-
-Weights = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]
-"""The weights (out, in) and the biases (out,) of each layer of one network."""
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What K networks have in common: layer sizes from input to output, and the functions between them.
-
-    With ``batch_norm`` the weighted inputs of the hidden layers are normalised before the activation.
-    """
-
-    layers: tuple[int, ...]
-    activation: str
-    output: str
-    loss: str
-    batch_norm: bool = False
-
-    @property
-    def parameters(self) -> int:
-        """Weights, biases and gains of one network."""
-        gains = sum(self.layers[1:-1]) if self.batch_norm else 0
-        return gains + sum(out * (inputs + 1) for inputs, out in pairwise(self.layers))
-
-
-class Parameters:
-    """The parameters of K networks, or their gradients: one flat array, and each as a view of it.
-
-    ``flat`` holds all weights, then all biases, then the gains of batch normalisation; ``weights[l]`` is
-    ``(K, out, in)``, ``biases[l]`` and ``gains[l]`` ``(K, out, 1)``. An update that is the same for every
-    entry is one operation on ``flat``; ``weight_entries`` of them are weights.
-    """
-
-    def __init__(self, architecture: Architecture, members: int, dtype: np.dtype) -> None:
-        layers = architecture.layers
-        shapes = [(members, out, inputs) for inputs, out in pairwise(layers)]
-        shapes += [(members, out, 1) for out in layers[1:]]
-        shapes += [(members, out, 1) for out in layers[1:-1] if architecture.batch_norm]
-        ends = np.cumsum([np.prod(shape) for shape in shapes])
-        depth = len(layers) - 1
-        self.flat = aligned((ends[-1],), dtype)
-        self.flat[:] = 0
-        self.weight_entries = int(ends[depth - 1])
-        views = [part.reshape(shape) for part, shape in zip(np.split(self.flat, ends[:-1]), shapes, strict=True)]
-        self.weights, self.biases, self.gains = views[:depth], views[depth : 2 * depth], views[2 * depth :]
-
-    @property
-    def arrays(self) -> list[np.ndarray]:
-        """Every view, in the order of ``flat``, each with the model axis first."""
-        return self.weights + self.biases + self.gains
-
-
-class Statistics:
-    """The running means and variances of the normalised layers of K networks, as views of one flat array."""
-
-    def __init__(self, architecture: Architecture, members: int, dtype: np.dtype) -> None:
-        shapes = [(members, out, 1) for out in architecture.layers[1:-1] if architecture.batch_norm] * 2
-        ends = np.cumsum([np.prod(shape, dtype=int) for shape in shapes], dtype=int)
-        self.flat = np.zeros(ends[-1] if shapes else 0, dtype)
-        parts = np.split(self.flat, ends[:-1]) if shapes else []
-        views = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
-        self.means, self.variances = views[: len(views) // 2], views[len(views) // 2 :]
-        for variance in self.variances:
-            variance[:] = 1
-
-    @property
-    def arrays(self) -> list[np.ndarray]:
-        """Every view, in the order of ``flat``, each with the model axis first."""
-        return self.means + self.variances
+from mlptrain.engine.parameters import Architecture, Parameters, State, Statistics, Weights, entries_of, put_entries
 
 
 class Network:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 EPSILON = 1e-5
+
 MOMENTUM = 0.1  # share of the newest batch in the running statistics
 
 

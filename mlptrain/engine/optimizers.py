@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from mlptrain.engine.blocks import blocks
-from mlptrain.engine.network import Network, Parameters
-from mlptrain.engine.state import State, entries_of, put_entries
+from mlptrain.engine.network import Network
+from mlptrain.engine.parameters import Parameters, State, blocks, entries_of, put_entries
 
 Arrays = tuple[np.ndarray, ...]
+
 Numbers = Mapping[str, Any]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from mlptrain.engine.state import State
+from mlptrain.engine.parameters import State
 
 Schedule = Callable[[int, int], float]
 
@@ -41,6 +41,7 @@ def cosine(step: int, steps: int) -> float:
 
 
 RISE = 0.3
+
 START, END = 1 / 25, 1e-4 / 25
 
 

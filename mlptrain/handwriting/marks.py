@@ -16,7 +16,9 @@ FAINTEST = 0.04
 """Contrast below which nothing counts as ink."""
 
 _EDGE_SHARE = 0.25  # of an edge of the picture that the frame around it covers, but a digit that touches it does not
+
 _SMALLEST = 0.04  # of the digit's ink, in a mark that may belong to it
+
 _NEAR = 0.3  # of the digit's size: how far away such a mark may lie
 
 

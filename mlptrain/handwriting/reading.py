@@ -20,23 +20,31 @@ import numpy as np
 
 from mlptrain.datasets.idx import read_idx_images
 from mlptrain.errors import DataError
-from mlptrain.extras import need
-from mlptrain.files import reason
-from mlptrain.npz import parse_npy
+from mlptrain.models.npz import parse_npy
+from mlptrain.system.extras import need
+from mlptrain.system.files import reason
 
 if TYPE_CHECKING:
     from PIL import Image
 
 STANDARD_INPUT = "-"
+
 MAX_BYTES = 2**28
+
 MAX_PIXELS = 64_000_000
+
 MAX_DECODED = 128_000_000  # bytes: the image in its decoder, and a grey byte a pixel
+
 LEAST_DECODED = 1280  # pixels that the sides of a JPEG file keep, of which the decoder reduces larger ones
 
 _PNG, _JPEG, _NPY, _GZIP, _IDX = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x93NUMPY", b"\x1f\x8b", b"\0\0\x08"
+
 _EXPECTED = "expected a PNG or JPEG image, an .npy array, or an IDX file of images"
+
 _PIECE = 2**20
+
 _BAND = 2**20  # pixels that are made grey at a time
+
 _UPRIGHT: dict[object, Callable[[np.ndarray], np.ndarray]] = {
     2: np.fliplr,
     3: partial(np.rot90, k=2),
@@ -47,6 +55,7 @@ _UPRIGHT: dict[object, Callable[[np.ndarray], np.ndarray]] = {
     8: np.rot90,
 }
 """By the orientation that a camera notes (Exif 2.3, tag 274): the view in which its picture is upright, no copy."""
+
 _FOREIGN = (
     (0, b"GIF8", "a GIF image"),
     (0, b"BM", "a BMP image"),

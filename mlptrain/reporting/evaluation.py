@@ -14,11 +14,14 @@ from mlptrain.reporting.digit import draw
 from mlptrain.reporting.plain import counted, keras_number, printable
 
 if TYPE_CHECKING:
-    from mlptrain.evaluation import Evaluation, Mistake
+    from mlptrain.models.evaluation import Evaluation, Mistake
 
 PAIRS_SHOWN = 5
+
 _GAP = "   "
+
 _CAPTION = 24
+
 WIDEST_NAME = 18  # leaves room for ten cells of four digits in 80 columns
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
@@ -12,7 +13,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from mlptrain.reporting.curves import render_curves
 from mlptrain.reporting.plain import (
     counted,
     keras_number,
@@ -22,13 +22,19 @@ from mlptrain.reporting.plain import (
     start_phrases,
     stopped_note,
 )
-from mlptrain.reports import EpochReport, Progress, RunEnd, RunStart
+from mlptrain.reporting.terminal import BARS, sparkline
+from mlptrain.training.reports import EpochReport, Progress, RunEnd, RunStart
 
 REDRAW_SECONDS = 0.05
+
 SHORT_EPOCH = 0.5
+
 WIDEST = 100
+
 SHORTEST_BAR = 6
+
 GAP = "  "
+
 BEST = "bold green"
 
 
@@ -47,12 +53,19 @@ class Column:
 
 
 EPOCH = Column("epoch", "epoch", 5)
+
 LOSS = Column("loss", "loss", 9, -1)
+
 ACCURACY = Column("accuracy", "accuracy", 9, 1)
+
 VAL_LOSS = Column("val_loss", "val_loss", 9, -1)
+
 VAL_ACCURACY = Column("val_accuracy", "val_accuracy", 13, 1)
+
 VAL_ACC = Column("val_acc", "val_accuracy", 9, 1)
+
 LEARNING_RATE = Column("learning_rate", "learning_rate", 13)
+
 TIME = Column("time", "seconds", 7)
 
 # The first that fits the window is taken: what matters least goes first.
@@ -303,3 +316,30 @@ class LiveReporter:
             epoch_seconds = self._epoch_seconds / seen if seen else pace * progress.steps
             times.append(f"run {clock(left + epoch_seconds * (progress.epochs - progress.epoch)):<5}")
         return times
+
+
+FEWEST_EPOCHS = 3  # epochs that make a curve
+
+WIDEST_CURVE = 48
+
+_LABEL = 12
+
+_FIELDS = ("loss", "val_loss", "accuracy", "val_accuracy")
+
+
+def render_curves(history: Sequence[EpochReport], console: Console) -> None:
+    """Draw loss and accuracy over the epochs, each from its lowest to its highest, with the first and last figure.
+
+    Nothing is drawn of fewer than `FEWEST_EPOCHS` epochs, or where the console cannot write the bars.
+    """
+    if len(history) < FEWEST_EPOCHS or printable(BARS, console.encoding) != BARS:
+        return
+    lines = []
+    for field in _FIELDS:
+        values = [value for report in history if (value := getattr(report, field)) is not None]
+        if len(values) == len(history):
+            figures = f"{keras_number(values[0])} → {keras_number(values[-1])}"
+            columns = max(1, min(WIDEST_CURVE, console.width - _LABEL - len(figures) - 5))
+            line = Text(f"{field:{_LABEL}}  ").append(sparkline(values, columns), "cyan").append(f"  {figures}")
+            lines.append(line)
+    console.print(Text("\n").join(lines), no_wrap=True, overflow="crop")

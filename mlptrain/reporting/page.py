@@ -1,22 +1,60 @@
-"""One self-contained HTML page about a run or a sweep: no script, and nothing from anywhere else."""
+"""A figure as SVG within an HTML page: its colours follow the page's, and it refers to nothing outside itself."""
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from mlptrain.config import dump_yaml
+from mlptrain.config.config import dump_yaml
+from mlptrain.config.values import flow
 from mlptrain.errors import DataError
-from mlptrain.files import reason
-from mlptrain.reporting.album import Picture, run_pictures, sweep_pictures
-from mlptrain.reporting.inline import inline_svg
-from mlptrain.reporting.runview import RunView, view_run
-from mlptrain.reporting.sweepview import SweepView
+from mlptrain.reporting.gallery import Picture, run_pictures, sweep_pictures
+from mlptrain.reporting.plots.style import GRID, INK, MUTED, PAPER, SERIES, Draw, rendered
+from mlptrain.runs.finished import RunView, find_run, view_run
+from mlptrain.sweeps.finished import SweepView, find_sweep, view_sweep
 from mlptrain.sweeps.folder import SWEEP
-from mlptrain.values import flow
+from mlptrain.system.files import make_folder, reason, write_text_atomic
 
+_COLORS = {
+    INK: "ink",
+    MUTED: "muted",
+    GRID: "grid",
+    PAPER: "paper",
+    **{color: f"s{i}" for i, color in enumerate(SERIES, start=1)},
+}
+
+_DROPPED = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>| xmlns(:\w+)?=\"[^\"]*\"", re.DOTALL)
+
+_STYLE = re.compile(r"<style type=\"text/css\">.*?</style>", re.DOTALL)
+
+_IDS = re.compile(r"(\bid=\"|url\(#|href=\"#)")
+
+_SIZE = re.compile(r" (?:height|width)=\"([\d.]+)pt\"")
+
+SMALLEST = 0.68  # of its own size, to which a figure shrinks in a narrow window; beyond that it scrolls
+
+_FONT = re.compile(r"'DejaVu Sans'")
+
+
+def inline_svg(draw: Draw, name: str, label: str) -> str:
+    """The figure as an ``<svg>`` element; ``name`` sets its ids apart from those of other figures on the page."""
+    text = rendered(draw, "svg", inline=True).decode()
+    text = _STYLE.sub("", _DROPPED.sub("", text))
+    text = _IDS.sub(lambda match: f"{match[1]}{name}-", text)
+    for color, variable in _COLORS.items():
+        text = text.replace(color, f"var(--{variable})")
+    text = _FONT.sub("var(--font)", text)
+    head, body = text[: text.index(">")], text[text.index(">") :]
+    width = float(head.split('width="')[1].split("pt")[0]) * 4 / 3
+    style = f"max-width:{width:.0f}px;min-width:{SMALLEST * width:.0f}px"
+    head = _SIZE.sub("", head).strip().replace("<svg", f'<svg style="{style}" role="img" aria-label="{escape(label)}"')
+    return head + body
+
+
+REPORT = "report.html"
 ROWS = 20
 
 _CSS = """
@@ -195,3 +233,23 @@ def _page(title: str, sections: Sequence[str]) -> str:
         f"<title>{name} · mlptrain</title><style>{_CSS}</style></head>\n"
         f"<body><main><h1>{name}</h1>\n{chr(10).join(sections)}\n</main></body></html>\n"
     )
+
+
+def write_report(name: str, runs_dir: Path, data_dir: Path, output: Path | None) -> tuple[Path, Path]:
+    """Write the page of a run or a sweep, by default into its folder; return that folder and where the page is.
+
+    Raises
+    ------
+    DataError
+        The folder or its data is missing or damaged, or the page cannot be written.
+    """
+    sweep = find_sweep(name, runs_dir)
+    if sweep is not None:
+        page, folder = sweep_page(view_sweep(sweep), data_dir), sweep
+    else:
+        folder = find_run(name, runs_dir)
+        page = run_page(view_run(folder), data_dir)
+    path = folder / REPORT if output is None else output
+    make_folder(path.parent, "choose another --output")
+    write_text_atomic(path, page)
+    return folder, path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from mlptrain.reports import EpochReport, Progress, RunEnd, RunStart
+from mlptrain.training.reports import EpochReport, Progress, RunEnd, RunStart
 
 
 def keras_number(value: float) -> str:

@@ -14,11 +14,14 @@ from mlptrain.reporting.digit import draw
 from mlptrain.reporting.plain import counted, printable
 
 if TYPE_CHECKING:
-    from mlptrain.prediction import Prediction
+    from mlptrain.handwriting.predict import Prediction
 
 DRAWN = 20  # pictures drawn; of more there is a line each
+
 GAP = "  "
+
 _BAR = 24
+
 _WIDEST_NAME = 14
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from mlptrain.errors import UsageError
 from mlptrain.sweeps.executors import Broken, Done, Event, Lost, Task
 from mlptrain.sweeps.worker import run_task
-from mlptrain.threads import VARIABLES
+from mlptrain.system.machine import VARIABLES
 
 CONNECT_SECONDS = 15
 

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlptrain.config import Config, plain_values
+from mlptrain.config.config import Config, plain_values
 from mlptrain.errors import UsageError
-from mlptrain.runs import CONFIG, METRICS, claim_next, load_metrics, load_run_config, run_path
+from mlptrain.runs.finished import load_metrics, load_run_config
+from mlptrain.runs.folder import CONFIG, METRICS, claim_next, run_path
 from mlptrain.sweeps.folder import BEST, SWEEP, TRIALS, SweepFolder
 from mlptrain.sweeps.importance import importances
-from mlptrain.sweeps.journal import JOURNAL, read_journal
-from mlptrain.sweeps.leaderboard import FAILED, FINISHED, Result, rank, write_leaderboard
-from mlptrain.sweeps.record import recall
+from mlptrain.sweeps.journal import JOURNAL, read_journal, recall
+from mlptrain.sweeps.leaderboard import rank, write_leaderboard
 from mlptrain.sweeps.reports import SweepEnd
-from mlptrain.sweeps.session import SweepResult, best_of, trial_of
 from mlptrain.sweeps.shell import all_trials
 from mlptrain.sweeps.spec import Metric, Spec
+from mlptrain.sweeps.sweep import SweepResult, best_of, trial_of
 from mlptrain.sweeps.sweepfile import read_sweep
-from mlptrain.sweeps.trials import Trial, config_key
+from mlptrain.sweeps.trials import FAILED, FINISHED, Result, Trial, config_key
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,13 @@ from mlptrain.errors import DataError
 from mlptrain.sweeps.executors import Advanced, Broken, Done, Executor, Lost, Task, Trained
 from mlptrain.sweeps.folder import SweepFolder
 from mlptrain.sweeps.importance import importances
-from mlptrain.sweeps.journal import Journal, read_journal
-from mlptrain.sweeps.leaderboard import FAILED, HALVED, Leaderboard, Result, rank, write_leaderboard
+from mlptrain.sweeps.journal import Journal, Plan, PlannedStack, Record, plan_event, read_journal, recall, result_event
+from mlptrain.sweeps.leaderboard import Leaderboard, rank, write_leaderboard
 from mlptrain.sweeps.methods import waves
 from mlptrain.sweeps.planning import Planner
-from mlptrain.sweeps.record import Plan, PlannedStack, Record, plan_event, recall, result_event
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
 from mlptrain.sweeps.spec import Spec
-from mlptrain.sweeps.trials import Trial
-from mlptrain.sweeps.waves import PAUSED, Wave
+from mlptrain.sweeps.trials import FAILED, HALVED, PAUSED, Result, Trial, Wave
 
 ATTEMPTS = 5
 """How often a stack is tried whose worker ends, before its trials count as failed."""

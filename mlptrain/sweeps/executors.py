@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlptrain.config import Config
-from mlptrain.reports import EpochReport
+from mlptrain.config.config import Config
+from mlptrain.training.reports import EpochReport
 
 if TYPE_CHECKING:
-    from mlptrain.model import Model
+    from mlptrain.models.model import Model
 
 State = dict[str, Any]
 

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlptrain.errors import DataError, UsageError
-from mlptrain.files import reason, temporary_beside, write_text_atomic
-from mlptrain.history import read_history
-from mlptrain.runs import HISTORY, METRICS, RunFolder, load_metrics, load_run_config
+from mlptrain.runs.finished import load_metrics, load_run_config
+from mlptrain.runs.folder import HISTORY, METRICS, RunFolder
+from mlptrain.runs.history import read_history
 from mlptrain.sweeps.executors import State, Trained
 from mlptrain.sweeps.journal import JOURNAL
-from mlptrain.sweeps.leaderboard import LEADERBOARD, Result
+from mlptrain.sweeps.leaderboard import LEADERBOARD
 from mlptrain.sweeps.spec import Spec, changes
 from mlptrain.sweeps.sweepfile import read_sweep
-from mlptrain.sweeps.trials import Trial, config_key
+from mlptrain.sweeps.trials import Result, Trial, config_key
+from mlptrain.system.files import make_folder, reason, temporary_beside, write_text_atomic
 
 SWEEP, BASE, BEST, TRIALS, STATES = "sweep.yaml", "base.yaml", "best", "trials", "states"
 
@@ -74,7 +75,7 @@ class SweepFolder:
             It cannot be written.
         """
         folder = RunFolder(self.trial(trial.number))
-        _make(folder.path)
+        make_folder(folder.path, "free space, then go on with --resume")
         first = trained.history[0].epoch if trained.history else 1
         earlier = read_history(folder.path / HISTORY)[: first - 1] if first > 1 else ()
         with suppress(FileNotFoundError):
@@ -87,7 +88,7 @@ class SweepFolder:
         """Keep what a paused trial goes on from."""
         from mlptrain.sweeps.states import save_state
 
-        _make(self.path / STATES)
+        make_folder(self.path / STATES, "free space, then go on with --resume")
         save_state(self._state(trial), state)
 
     def load_state(self, trial: int) -> State | None:
@@ -158,13 +159,6 @@ class SweepFolder:
             names = (path for path in (self.path / TRIALS).iterdir() if path.name.isdecimal())
             found |= {int(path.name): str(path) for path in names if (path / METRICS).is_file()}
         return found
-
-
-def _make(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
 
 
 def _unwritable(path: Path, error: OSError) -> DataError:

@@ -6,41 +6,20 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from mlptrain.config.yaml import parse_value
 from mlptrain.errors import ConfigError, DataError
-from mlptrain.files import reason, write_text_atomic
 from mlptrain.sweeps.spec import Metric
-from mlptrain.sweeps.trials import short
-from mlptrain.yamlfile import parse_value
+from mlptrain.sweeps.trials import HALVED, Result, short
+from mlptrain.system.files import reason, write_text_atomic
 
 LEADERBOARD = "leaderboard.csv"
+
 FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
-FINISHED, HALVED, DIVERGED, FAILED = "finished", "halved", "diverged", "failed"
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a trial ended: ``metrics`` as in ``metrics.json``, hardly any where it failed; ``message`` says why it did.
-
-    ``key`` is its config's.
-    """
-
-    trial: int
-    point: int
-    key: str
-    values: Mapping[str, Any]
-    status: str
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    message: str | None = None
-
-    @property
-    def failed(self) -> bool:
-        """Whether it has no figures to be ranked by."""
-        return self.status in (DIVERGED, FAILED)
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,16 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mlptrain.complaints import enumerate_words, hint
-from mlptrain.config import problem_with
+from mlptrain.config.config import problem_with
+from mlptrain.config.messages import enumerate_words, hint
+from mlptrain.config.overrides import parse_overrides
+from mlptrain.config.values import shown, shown_key
+from mlptrain.config.yaml import Document
 from mlptrain.errors import ConfigError
-from mlptrain.overrides import parse_overrides
 from mlptrain.sweeps.space import Choice, Interval, Parameter, Space
-from mlptrain.values import shown, shown_key
-from mlptrain.yamlfile import Document
 
 SPACE_KEYS = ("values", "value", "probabilities", "distribution", "min", "max", "q")
+
 DISTRIBUTIONS = ("uniform", "int_uniform", "q_uniform", "log_uniform_values", "categorical", "constant")
 
 _OTHERWISE = {
@@ -23,6 +24,7 @@ _OTHERWISE = {
     "q_log_uniform": "log_uniform_values with q",
     "q_log_uniform_values": "log_uniform_values with q",
 }
+
 _EXAMPLES = "such as {values: [0.1, 0.3]}, {value: 0.1}, or {min: 0.1, max: 1.0}"
 
 

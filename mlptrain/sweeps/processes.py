@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 
 from mlptrain.sweeps.executors import Advanced, Event, Lost, Task
 from mlptrain.sweeps.worker import run_task
-from mlptrain.threads import VARIABLES
+from mlptrain.system.machine import VARIABLES
 
 GRACE = 2.0
 """Seconds that a worker has to end by itself before it is killed."""

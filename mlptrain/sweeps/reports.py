@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlptrain.sweeps.leaderboard import Leaderboard, Result
+from mlptrain.sweeps.leaderboard import Leaderboard
 from mlptrain.sweeps.spec import Metric
+from mlptrain.sweeps.trials import Result
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mlptrain.config import Config
+from mlptrain.config.config import Config
 from mlptrain.errors import UsageError
 from mlptrain.sweeps.methods import points_of
 from mlptrain.sweeps.spec import Spec

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlptrain.config import USED_BY, Config, config_from, dump_yaml, no_effect, plain_values
+from mlptrain.config.config import USED_BY, Config, config_from, dump_yaml, no_effect, plain_values
+from mlptrain.config.values import flow
+from mlptrain.config.yaml import Document
 from mlptrain.sweeps.space import Choice, Parameter, Space
-from mlptrain.values import flow
-from mlptrain.yamlfile import Document
 
 METRICS = ("val_accuracy", "val_loss", "accuracy", "loss")
 

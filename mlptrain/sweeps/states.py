@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from mlptrain.errors import DataError
-from mlptrain.npz import read_npz, write_npz
+from mlptrain.models.npz import read_npz, write_npz
 from mlptrain.sweeps.executors import State
 
 MAX_BYTES = 4 * 2**30
+
 _SCALARS = "scalars"
 
 

@@ -9,15 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from mlptrain.complaints import Models, Problem, hint, problems, refusal, report
-from mlptrain.config import PositiveCount, Seed, config_from, whole
+from mlptrain.config.config import PositiveCount, Seed, config_from, whole
+from mlptrain.config.messages import Models, Problem, hint, problems, refusal, report
+from mlptrain.config.overrides import Overrides, merge
+from mlptrain.config.values import put, shown
+from mlptrain.config.yaml import Document, read_yaml
 from mlptrain.errors import ConfigError
-from mlptrain.overrides import Overrides, merge
 from mlptrain.sweeps.parameters import check_values, is_space, parameters, spaces
 from mlptrain.sweeps.space import Choice, Space
 from mlptrain.sweeps.spec import METRICS, Halving, Metric, Spec
-from mlptrain.values import put, shown
-from mlptrain.yamlfile import Document, read_yaml
 
 Method = Literal["grid", "random", "halving", "tpe"]
 
@@ -65,14 +65,17 @@ class _SweepFile(BaseModel):
 
 
 _MODELS: Models = {"": _SweepFile, "metric": _Metric, "early_terminate": _EarlyTerminate}
+
 _MAPPINGS = {
     "metric": "must be a mapping such as {name: val_accuracy, goal: maximize}",
     "early_terminate": "must be a mapping such as {min_iter: 2, eta: 3}",
 }
+
 _EXPECTED = {
     "base": "must be the path of a config, relative to this file",
     "parameters": "must hold a key for each config key to vary, such as learning_rate: {values: [0.1, 0.3, 1]}",
 }
+
 _OWN_KEYS = ("method", "metric", "run_cap", "repeat", "early_terminate")
 """Keys of a sweep file that the command line may replace; every other key is one of the config."""
 

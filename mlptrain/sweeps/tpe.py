@@ -8,14 +8,12 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
-from mlptrain.extras import need
 from mlptrain.sweeps import samplers
-from mlptrain.sweeps.leaderboard import DIVERGED, Result
 from mlptrain.sweeps.samplers import Point, fingerprint
 from mlptrain.sweeps.space import Choice, Parameter
 from mlptrain.sweeps.spec import Spec
-from mlptrain.sweeps.trials import Trial, trials_of
-from mlptrain.sweeps.waves import Wave, Waves
+from mlptrain.sweeps.trials import DIVERGED, Result, Trial, Wave, Waves, trials_of
+from mlptrain.system.extras import need
 
 BATCH = 8
 """Points that are asked for at a time, so that some of them can be trained in one stack; the suggestions do not

@@ -4,17 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from mlptrain.config import Config, config_from, plain_values
+from mlptrain.config.config import Config, config_from, plain_values
+from mlptrain.config.overrides import SOURCE as COMMAND_LINE
+from mlptrain.config.overrides import Overrides, merge
+from mlptrain.config.values import flow
 from mlptrain.errors import ConfigError
-from mlptrain.overrides import SOURCE as COMMAND_LINE
-from mlptrain.overrides import Overrides, merge
 from mlptrain.sweeps.samplers import Point
 from mlptrain.sweeps.spec import Spec
-from mlptrain.values import flow
+
+FINISHED, HALVED, DIVERGED, FAILED = "finished", "halved", "diverged", "failed"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a trial ended: ``metrics`` as in ``metrics.json``, hardly any where it failed; ``message`` says why it did.
+
+    ``key`` is its config's.
+    """
+
+    trial: int
+    point: int
+    key: str
+    values: Mapping[str, Any]
+    status: str
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    message: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has no figures to be ranked by."""
+        return self.status in (DIVERGED, FAILED)
 
 
 @dataclass(frozen=True)
@@ -69,3 +92,23 @@ def trials_of(spec: Spec, point: int, values: Point) -> Iterator[Trial]:
 def short(value: Any) -> str:
     """A value as it is typed in a shell, without spaces: ``[15,30]``."""
     return flow(value).replace(", ", ",").replace(": ", ":")
+
+
+PAUSED = "paused"
+"""The status of a trial that has been trained up to its wave's epoch and may go on."""
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Trials to train: to their end, or with ``until`` up to that epoch; ``dropped`` are those that end here.
+
+    A trial that was in an earlier wave goes on from where it was paused.
+    """
+
+    trials: tuple[Trial, ...]
+    until: int | None = None
+    dropped: tuple[Trial, ...] = ()
+
+
+Waves = Generator[Wave, Mapping[int, Result], None]
+"""Yields waves and is sent the results of each, by trial."""

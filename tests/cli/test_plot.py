@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.reporting.figures.made import sweep
+from tests.reporting.plots.made import sweep
 
 PICTURES = ["activations", "calibration", "confusion", "curves", "mistakes", "weights"]
 
@@ -78,7 +78,7 @@ def test_without_a_model_the_curves_are_drawn_and_the_rest_is_explained(mlptrain
 
 @pytest.mark.parametrize("command", ["plot", "report"])
 def test_without_matplotlib_it_says_what_to_install(mlptrain, trained, monkeypatch, command):
-    monkeypatch.setattr("mlptrain.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("mlptrain.system.extras.find_spec", lambda name: None)
     refused = mlptrain(command, "a")
     assert refused.code == 2 and "pip install 'mlptrain[plots]'" in refused.err
 

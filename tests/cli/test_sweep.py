@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mlptrain.reporting.sweepview import view_sweep
+from mlptrain.sweeps.finished import view_sweep
 from mlptrain.sweeps.leaderboard import read_leaderboard
 
 
@@ -179,7 +179,7 @@ def test_missing_data_leaves_no_folder(mlptrain, tiny, tmp_path):
 
 
 def test_tpe_without_optuna_is_exit_2_with_what_to_install(mlptrain, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("mlptrain.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("mlptrain.system.extras.find_spec", lambda name: None)
     result = mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "method=tpe", "run_cap=2")
     assert result.code == 2 and "pip install 'mlptrain[optuna]'" in result.err and not (tmp_path / "runs").exists()
 

@@ -262,7 +262,7 @@ def test_a_signal_while_nothing_is_trained_yet(mlptrain, tiny, monkeypatch):
     def terminated(*arguments, **options):
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr("mlptrain.api.prepare", terminated)
+    monkeypatch.setattr("mlptrain.runs.train.prepare", terminated)
     result = mlptrain("train", tiny)
     assert (result.code, result.err) == (143, "mlptrain: interrupted by SIGTERM\n")
 

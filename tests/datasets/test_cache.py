@@ -13,7 +13,7 @@ import pytest
 from mlptrain.datasets import cache, dataset
 from mlptrain.datasets.dataset import load_dataset
 from mlptrain.datasets.idx import write_idx
-from mlptrain.files import temporary_beside
+from mlptrain.system.files import temporary_beside
 from tests.datasets.test_dataset import IMAGES, LABELS, OFFICIAL, fill
 
 ROOT = Path(__file__).parents[2]
@@ -307,7 +307,7 @@ def test_several_writing_at_once(tmp_path: Path) -> None:
 TRAIN = """
 import sys
 import mlptrain
-from mlptrain.reports import EpochReport
+from mlptrain.training.reports import EpochReport
 def wait_after_an_epoch(report):
     if isinstance(report, EpochReport):
         for line in open("/proc/self/smaps"):

@@ -29,10 +29,10 @@ from mlptrain.datasets.download import (
     fetch,
     mirrors_of,
 )
-from mlptrain.datasets.inventory import FileState, check_dataset
 from mlptrain.datasets.transfer import Limits
+from mlptrain.datasets.verify import FileState, check_dataset
 from mlptrain.errors import DataError, UsageError
-from mlptrain.files import temporary_beside
+from mlptrain.system.files import temporary_beside
 from tests.datasets.fault_server import (
     CONTENTS,
     IMAGES,
@@ -664,7 +664,7 @@ DRIVER = """
 import json, os, random, signal, sys, time
 from pathlib import Path
 from mlptrain.datasets.download import fetch, mirrors_of
-from mlptrain.datasets.inventory import check_dataset
+from mlptrain.datasets.verify import check_dataset
 from tests.datasets.fault_server import dataset
 def run(data_dir, url):
     info = dataset(url)

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlptrain.engine import blocks
+from mlptrain.engine import parameters as blocks
 from mlptrain.engine.averaging import Average
-from mlptrain.engine.network import Architecture, Network
+from mlptrain.engine.network import Network
+from mlptrain.engine.parameters import Architecture
 
 
 def make(members: int = 1, dtype: str = "float64", batch_norm: bool = False) -> Network:

@@ -5,7 +5,8 @@ import pytest
 
 from mlptrain.engine.backprop import TrainingPass
 from mlptrain.engine.dropout import Dropout
-from mlptrain.engine.network import Architecture, ForwardPass, Network, Parameters
+from mlptrain.engine.network import ForwardPass, Network
+from mlptrain.engine.parameters import Architecture, Parameters
 
 
 def make(rates: list[float], shape: tuple[int, int] = (200, 100), seed: int = 0, dtype: str = "float64") -> Dropout:

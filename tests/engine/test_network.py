@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from mlptrain.engine.backprop import TrainingPass
-from mlptrain.engine.network import Architecture, ForwardPass, Network, Parameters, Statistics, predict, refresh
+from mlptrain.engine.network import ForwardPass, Network, predict, refresh
 from mlptrain.engine.optimizers import Optimizer
+from mlptrain.engine.parameters import Architecture, Parameters, Statistics
 
 
 def test_parameters_are_views_of_one_array():

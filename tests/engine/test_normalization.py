@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from mlptrain.engine.backprop import TrainingPass
-from mlptrain.engine.network import Architecture, ForwardPass, Network, Parameters, refresh
+from mlptrain.engine.network import ForwardPass, Network, refresh
 from mlptrain.engine.normalization import EPSILON, BatchNorm, fold
 from mlptrain.engine.optimizers import Optimizer
+from mlptrain.engine.parameters import Architecture, Parameters
 from tests.peers import assert_same, torch_or_skip, twin
 
 

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlptrain.engine import blocks
+from mlptrain.engine import parameters as blocks
 from mlptrain.engine.backprop import TrainingPass
-from mlptrain.engine.network import Architecture, Network
+from mlptrain.engine.network import Network
 from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer, Penalties, no_penalties
+from mlptrain.engine.parameters import Architecture
 from tests.peers import assert_same, others_of, torch_or_skip, twin, weights_of
 
 NAMES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam")

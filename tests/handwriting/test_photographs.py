@@ -9,7 +9,7 @@ import pytest
 
 import mlptrain
 from mlptrain.datasets.split import make_split
-from mlptrain.handwriting.figure import find_digit
+from mlptrain.handwriting.digit import find_digit
 from tests.made import config, sample
 
 Image = pytest.importorskip("PIL.Image")

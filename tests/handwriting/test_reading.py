@@ -252,7 +252,7 @@ def test_places_that_hold_no_picture(tmp_path):
 
 
 def test_without_pillow_arrays_are_read_and_images_name_the_extra(read, monkeypatch):
-    monkeypatch.setattr("mlptrain.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("mlptrain.system.extras.find_spec", lambda name: None)
     assert read(npy(GREY)).pixels.shape == (1, 10, 12)
     for content in (WHOLE, encoded(Image.fromarray(GREY), "JPEG")):
         with pytest.raises(UsageError, match=r"pip install 'mlptrain\[images\]'"):

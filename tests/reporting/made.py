@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from mlptrain.reports import EpochReport, Progress, RunEnd, RunStart
+from mlptrain.training.reports import EpochReport, Progress, RunEnd, RunStart
 
 
 def start(epochs: int = 20, validation: int = 14_000, name: str = "mnist-001") -> RunStart:

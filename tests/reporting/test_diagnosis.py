@@ -1,181 +1,61 @@
-"""The rules of docs/diagnosis.md on synthetic curves; benchmarks/diagnosis.py holds them against trained runs."""
-
 from __future__ import annotations
 
-import math
-import shlex
-from pathlib import Path
+import io
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from mlptrain.config import load_config
-from mlptrain.learning import LearningCurves
-from mlptrain.reporting import diagnosis
-from mlptrain.reporting.diagnosis import CASES, chance_loss, diagnose
-from tests.made import config
-
-CHANCE = math.log(10)
+from mlptrain.reporting.diagnosis import render_diagnosis, verdict_line
+from mlptrain.reporting.terminal import make_console
+from mlptrain.runs.diagnosis import Diagnosis
+from mlptrain.runs.finished import RunView
 
 
-def curves(loss, val_loss=None, accuracy=0.95, val_accuracy=None, diverged=None) -> LearningCurves:
-    """Curves of these losses at constant accuracies; without ``val_loss`` there is no validation."""
-    count = len(loss)
-    validation = () if val_loss is None else tuple(val_loss)
-    val = accuracy - 0.02 if val_accuracy is None else val_accuracy
-    return LearningCurves(
-        tuple(range(1, count + 1)), tuple(loss), (accuracy,) * count, validation, (val,) * len(validation), diverged
-    )
+def rendered(view: RunView, encoding: str = "utf-8") -> list[str]:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, newline="\n", write_through=True)
+    render_diagnosis(view, make_console(stream))
+    return raw.getvalue().decode(encoding).splitlines()
 
 
-def decay(start, end, count, pace=0.5):
-    """From start towards end, the distance times ``pace`` an epoch."""
-    return [end + (start - end) * pace**i for i in range(count)]
+def viewed(tmp_path, *found) -> RunView:
+    """A view of a run of which this was found."""
+    view = SimpleNamespace(path=tmp_path, config_file=f"{tmp_path}/config.yaml", diagnosis=Diagnosis(*found))
+    return cast(RunView, view)
 
 
-def line(start, end, count):
-    return [start + (end - start) * i / (count - 1) for i in range(count)]
+LOW = ("rate_too_low", None, ("the loss fell by 0.1 → 0.09", "and still falls"), ("learning_rate=0.01",))
 
 
-FALLS = decay(1.2, 0.1, 20)
-HEALTHY = curves(FALLS, decay(1.0, 0.25, 20))
-JUMPS = [2.9 + 0.5 * (-1) ** i for i in range(20)]
-TURNS = [*decay(1.0, 0.3, 8), *line(0.31, 0.5, 12)]
-
-SHOWN = {
-    "healthy": (HEALTHY, {}),
-    "divergence": (curves([], diverged=1), {}),
-    "zero_initialisation": (curves(decay(2.3, 1.1, 20), decay(2.3, 1.1, 20), 0.6), {"init": "zeros"}),
-    "initialisation": (curves([*[2.3] * 6, *decay(2.0, 0.4, 14)], None, 0.9), {"hidden": (30, 30)}),
-    "rate_too_high": (curves(JUMPS, JUMPS, 0.3), {"learning_rate": 20}),
-    "rate_too_low": (curves(line(2.4, 1.8, 20), line(2.4, 1.8, 20), 0.6), {"learning_rate": 0.003}),
-    "overfitting": (curves(decay(1.2, 0.01, 20), TURNS, 1.0, 0.93), {}),
-    "underfitting": (curves(decay(2.2, 1.2, 20), decay(2.2, 1.25, 20), 0.5), {"hidden": (2,)}),
-    "not_enough_epochs": (curves(FALLS[:4], FALLS[:4]), {}),
-}
+def test_the_case_its_evidence_and_the_command(tmp_path):
+    view = viewed(tmp_path, *LOW)
+    lines = rendered(view)
+    assert lines[0] == f"{view.path}: {view.diagnosis.title}"
+    assert lines[1:3] == ["  • the loss fell by 0.1 → 0.09", "  • and still falls"]
+    # one line however long the path, to be copied
+    assert lines[3:] == ["try", f"  mlptrain train {view.path}/config.yaml learning_rate=0.01"]
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_each_case_on_its_own_curve(case):
-    history, keys = SHOWN[case]
-    found = diagnose(history, config(**keys))
-    assert found.case == case
-    assert found.evidence and any(character.isdigit() for text in found.evidence for character in text)
-    assert (found.changes == ()) == (case == "healthy")
+def test_a_terminal_without_unicode(tmp_path):
+    lines = rendered(viewed(tmp_path, *LOW), "ascii")
+    assert lines[2] == "  - and still falls" and all(line.isascii() for line in lines)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case != "healthy"])
-def test_the_command_is_one_that_train_takes(case, tmp_path):
-    (tmp_path / "my runs").mkdir()
-    file = tmp_path / "my runs/config.yaml"
-    file.write_text("subset: 300\nepochs: 4\ninit: zeros\n")
-    history, keys = SHOWN[case]
-    command = diagnose(history, config(**keys)).command(str(file))
-    assert command is not None
-    words = shlex.split(command)
-    assert words[:2] == ["mlptrain", "train"]
-    assert load_config(Path(words[2]), words[3:]) != load_config(file)
-
-
-def test_healthy_needs_no_command():
-    assert diagnose(HEALTHY, config()).command("a.yaml") is None
-
-
-@pytest.mark.parametrize("rise, case", [(1.10, "healthy"), (1.25, "overfitting")])
-def test_how_far_validation_must_turn(rise, case):
-    lowest = 0.3
-    val = [*decay(1.0, lowest, 10, 0.3), *line(lowest, rise * lowest, 7), *[rise * lowest] * 3]
-    found = diagnose(curves(decay(1.2, 0.01, 20, 0.7), val, 0.99, 0.94), config())
-    assert found.case == case
-    if case == "overfitting":
-        assert 7 <= (found.epoch or 0) <= 11
-        assert found.title == f"overfitting from epoch {found.epoch} on"
-
-
-def test_a_turn_while_training_stands_still_too_is_not_overfitting():
-    val = [*decay(1.0, 0.3, 8), *line(0.3, 0.5, 12)]
-    assert diagnose(curves(decay(1.2, 0.3, 20, 0.2), val), config()).case == "healthy"
-
-
-def test_training_accuracy_far_ahead_is_overfitting():
-    found = diagnose(curves(FALLS, decay(1.0, 0.5, 20), 1.0, 0.85), config())
-    assert found.case == "overfitting"
-
-
-def test_without_validation_it_says_what_cannot_be_told():
-    found = diagnose(curves(FALLS), config())
-    assert found.case == "healthy" and "no validation" in " ".join(found.evidence)
-    assert diagnose(curves(JUMPS, None, 0.3), config()).case == "rate_too_high"
-    assert diagnose(curves(decay(2.2, 1.2, 20), None, 0.5), config()).case == "underfitting"
-
-
-def test_noise_of_a_low_loss_is_no_oscillation():
-    jumps = [0.05 + 0.02 * (-1) ** i for i in range(20)]
-    assert diagnose(curves(jumps, jumps, 0.99), config()).case == "healthy"
-
-
-def test_a_plateau_above_guessing_is_a_high_rate_unless_the_weights_explain_it():
-    plateau = curves([3.5 + 0.001 * (-1) ** i for i in range(20)], None, 0.1)
-    assert diagnose(plateau, config()).case == "rate_too_high"
-    assert diagnose(plateau, config(init="normal")).case == "initialisation"
-
-
-def test_stuck_saturating_units_are_a_matter_of_the_start():
-    stuck = curves([2.31, *[2.303] * 19], [2.303] * 20, 0.1)
-    assert diagnose(stuck, config(hidden=(30, 30, 30))).case == "initialisation"
-    assert diagnose(stuck, config(hidden=(30,), activation="relu")).case == "underfitting"
-
-
-def test_the_first_rule_that_holds_is_the_answer():
-    rules = [rule.__name__ for rule in diagnosis._RULES]
-    guide = (Path(__file__).parents[2] / "docs/diagnosis.md").read_text()
-    places = [guide.index(f"`{name.strip('_')}`") for name in rules]
-    assert places == sorted(places)
-    for name in ("FEWEST_EPOCHS", "HIGH", "FLAT", "EVEN", "JUMP", "RISES", "TURN", "GAP", "POOR"):
-        value = getattr(diagnosis, name)
-        shown = {"EVEN": "a third", "FEWEST_EPOCHS": "5"}.get(name, f"{value:.0%}")
-        assert shown in guide, name
-
-
-def test_divergence_after_some_epochs():
-    found = diagnose(curves([5.0, 9.0], None, diverged=3), config(init="normal", learning_rate=3.0))
-    assert found.epoch == 3 and found.changes == ("learning_rate=0.3", "init=auto")
-    assert "9 after the last finished one" in " ".join(found.evidence)
+def test_nothing_to_change(tmp_path):
+    assert rendered(viewed(tmp_path, "healthy", None, ("both fall",), ()))[1:] == [
+        "  • both fall",
+        "nothing needs to change",
+    ]
 
 
 @pytest.mark.parametrize(
-    "keys, changes",
+    ("case", "line"),
     [
-        ({"subset": 300}, ("subset=null",)),
-        ({}, ("dropout=0.3", "early_stopping.patience=5")),
-        ({"hidden": ()}, ("l2=0.0005", "early_stopping.patience=5")),
-        ({"dropout": 0.5, "l2": 0.1}, ("early_stopping.patience=3",)),
-        ({"dropout": 0.5, "l2": 0.1, "early_stopping": {}}, ("augment.shift=2",)),
+        ("healthy", "diagnosis: healthy"),
+        ("not_enough_epochs", "diagnosis: not enough epochs to say"),
+        ("overfitting", "diagnosis: overfitting from epoch 3 on; see mlptrain diagnose runs/a"),
     ],
 )
-def test_what_is_not_in_use_yet_is_tried_against_overfitting(keys, changes):
-    assert diagnose(SHOWN["overfitting"][0], config(**keys)).changes == changes
-
-
-@pytest.mark.parametrize("hidden, change", [((), "hidden=[64]"), ((2,), "hidden=[64]"), ((100, 40), "hidden=[200,80]")])
-def test_underfitting_gets_more_units(hidden, change):
-    assert diagnose(SHOWN["underfitting"][0], config(hidden=hidden)).changes == (change,)
-
-
-@pytest.mark.parametrize(
-    "keys, changes",
-    [
-        ({"init": "normal"}, ("init=auto",)),
-        ({"activation": "tanh", "learning_rate": 0.5}, ("activation=relu", "learning_rate=0.1")),
-        ({"activation": "relu"}, ("batch_norm=true",)),
-    ],
-)
-def test_a_flat_start_gets_another_start(keys, changes):
-    found = diagnose(SHOWN["initialisation"][0], config(**{"hidden": (30, 30), **keys}))
-    assert (found.case, found.changes) == ("initialisation", changes)
-
-
-def test_what_guessing_costs():
-    p = 0.1
-    assert chance_loss("cross_entropy", 10) == pytest.approx(CHANCE)
-    assert chance_loss("binary_cross_entropy", 10) == pytest.approx(-10 * (p * math.log(p) + 0.9 * math.log(0.9)))
-    assert chance_loss("mse", 10) == pytest.approx(0.5 * (0.9**2 + 9 * 0.1**2))
+def test_the_line_at_the_end_of_training(case, line):
+    assert verdict_line(Diagnosis(case, 3, (), ()), "runs/a") == line

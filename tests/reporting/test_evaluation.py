@@ -4,9 +4,9 @@ import io
 
 import pytest
 
-from mlptrain.evaluation import Evaluation
+from mlptrain.models.evaluation import Evaluation
 from mlptrain.reporting.evaluation import render_evaluation
-from mlptrain.reporting.reporter import make_console
+from mlptrain.reporting.terminal import make_console
 from tests.reporting import made
 
 FASHION = (

@@ -10,8 +10,8 @@ import pytest
 
 from mlptrain.reporting import live
 from mlptrain.reporting.live import clock, duration, flow, layout, table_number
-from mlptrain.reporting.reporter import make_reporter
-from mlptrain.reports import EpochReport
+from mlptrain.reporting.run import make_reporter
+from mlptrain.training.reports import EpochReport
 from tests.reporting import made
 
 pytest.importorskip("pty")

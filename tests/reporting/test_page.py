@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from mlptrain.reporting.page import run_page, sweep_page
-from mlptrain.reporting.runview import view_run
-from mlptrain.reporting.sweepview import view_sweep
-from tests.reporting.figures.made import run, sweep
+from mlptrain.runs.finished import view_run
+from mlptrain.sweeps.finished import view_sweep
+from tests.reporting.plots.made import run, sweep
 
 NO_DATA = Path("no-data")
 VOID = {"meta"}

@@ -9,11 +9,18 @@ from dataclasses import replace
 import pytest
 
 from mlptrain.reporting import sweep as reporting
-from mlptrain.reporting.sweep import make_sweep_reporter
-from mlptrain.reporting.sweeptable import importance_lines, leaderboard_lines, remaining, start_lines, trial_line
-from mlptrain.sweeps.leaderboard import Result, rank
+from mlptrain.reporting.sweep import (
+    importance_lines,
+    leaderboard_lines,
+    make_sweep_reporter,
+    remaining,
+    start_lines,
+    trial_line,
+)
+from mlptrain.sweeps.leaderboard import rank
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
 from mlptrain.sweeps.spec import Metric
+from mlptrain.sweeps.trials import Result
 from tests.reporting import made
 
 pytest.importorskip("pty")

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlptrain.job import default_data_dir
+from mlptrain.runs.job import default_data_dir
 from mlptrain.sweeps.driver import Driver
 from mlptrain.sweeps.executors import Done, Event, Task
 from mlptrain.sweeps.folder import SweepFolder
-from mlptrain.sweeps.leaderboard import Result
 from mlptrain.sweeps.planning import Planner
 from mlptrain.sweeps.reports import SweepEnd, SweepReport
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.sweepfile import read_sweep
+from mlptrain.sweeps.trials import Result
 from mlptrain.sweeps.worker import run_task
 
 BASE = "hidden: [4]\nsubset: 120\nepochs: 2\nbatch_size: 20\n"

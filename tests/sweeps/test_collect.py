@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 import mlptrain
-from mlptrain.config import load_config
+from mlptrain.config.config import load_config
 from mlptrain.errors import UsageError
 from mlptrain.sweeps.collect import collect, differing, flat
 from mlptrain.sweeps.leaderboard import read_leaderboard

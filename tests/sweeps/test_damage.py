@@ -7,10 +7,9 @@ import random
 
 import pytest
 
-from benchmarks.fuzzing.mutate import raw
 from mlptrain.errors import DataError, MlptrainError
-from mlptrain.sweeps.journal import Journal, read_journal
-from mlptrain.sweeps.record import recall
+from mlptrain.sweeps.journal import Journal, read_journal, recall
+from tests.stress.fuzzing.mutate import raw
 from tests.sweeps.made import Inline, drive, spec
 
 GRID = "repeat: 2\nparameters:\n  learning_rate: {values: [0.1, 0.3]}\n"

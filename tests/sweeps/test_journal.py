@@ -5,8 +5,7 @@ import os
 import pytest
 
 from mlptrain.errors import DataError
-from mlptrain.sweeps.journal import Journal, read_journal
-from mlptrain.sweeps.record import recall
+from mlptrain.sweeps.journal import Journal, read_journal, recall
 from tests.sweeps.made import spec
 
 

@@ -5,8 +5,9 @@ import math
 import pytest
 
 from mlptrain.errors import DataError
-from mlptrain.sweeps.leaderboard import Result, rank, read_leaderboard, write_leaderboard
+from mlptrain.sweeps.leaderboard import rank, read_leaderboard, write_leaderboard
 from mlptrain.sweeps.spec import Metric
+from mlptrain.sweeps.trials import Result
 from tests.sweeps.made import result
 
 

@@ -12,7 +12,7 @@ from mlptrain.errors import ConfigError, UsageError
 from mlptrain.sweeps import samplers, tpe
 from mlptrain.sweeps.methods import waves
 from mlptrain.sweeps.samplers import fingerprint
-from mlptrain.sweeps.waves import Wave
+from mlptrain.sweeps.trials import Wave
 from tests.sweeps.made import Inline, board_text, drive, result, spec
 
 pytest.importorskip("optuna")
@@ -147,7 +147,7 @@ def test_probabilities_are_refused(tmp_path):
 
 
 def test_without_optuna_it_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr("mlptrain.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("mlptrain.system.extras.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"method: tpe needs the optuna extra.*\n.*pip install 'mlptrain\[optuna\]'"):
         next(waves(spec(tmp_path, text(20, RATE))))
 

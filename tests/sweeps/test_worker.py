@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mlptrain.errors import DataError
-from mlptrain.sweeps import processes, stacks
+from mlptrain.sweeps import processes
+from mlptrain.sweeps import worker as stacks
 from mlptrain.sweeps.executors import Advanced, Broken, Done, Task
 from mlptrain.sweeps.states import load_state, save_state
 from mlptrain.sweeps.worker import run_task

@@ -1,6 +1,0 @@
-"""Mutation fuzzing of everything that reads a stranger's file or text.
-
-    python -m benchmarks.fuzzing --minutes 10 npz
-
-`mutate` makes inputs from a seed corpus, `targets` reads them as the program does, and `__main__` runs the loop.
-"""

@@ -1,0 +1,1 @@
+"""The configuration: YAML and KEY=VALUE arguments to one validated, frozen model."""

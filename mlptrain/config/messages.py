@@ -1,0 +1,151 @@
+"""What is wrong with a document, in words for the person who wrote it: at most three lines, with the place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import PydanticCustomError
+
+from mlptrain.config.values import flow, shown, shown_key
+from mlptrain.config.yaml import Document
+
+Models = Mapping[str, type[BaseModel]]
+"""The models of a document by the dotted key under which they stand; the whole document under ''."""
+
+Sentences = Mapping[str, str]
+"""By dotted key, one sentence for whatever is wrong with a value that may take several shapes."""
+
+_WORDS = {
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "literal_error": "must be one of {choices}",
+    "missing": "is missing; must be one of {choices}",
+}
+"""Pydantic's error types that can occur, in plain words."""
+
+_ALIASES = {
+    "lr": "learning_rate",
+    "eta": "learning_rate",
+    "weight_decay": "decay",
+    "layers": "hidden",
+    "batch": "batch_size",
+}
+
+Problem = tuple[str, str]
+"""A dotted key and what is wrong with it; an empty second part means that the key is unknown."""
+
+
+def refusal(problem: str, key: str = "") -> PydanticCustomError:
+    """The error for a validator to raise: what is wrong, and with which key where it is not its own."""
+    return PydanticCustomError("refused", "{problem}", {"problem": problem, "key": key})
+
+
+def problems(
+    errors: Iterable[Any], values: dict[str, Any], models: Models, sentences: Sentences, mappings: Sentences
+) -> Iterator[Problem]:
+    """Pydantic's ``errors``, one for each key; ``mappings`` are the sentences for keys that hold keys."""
+    seen = set()
+    for item in errors:
+        key, words = _problem(item, values, models, sentences, mappings)
+        if key not in seen:
+            seen.add(key)
+            yield key, words
+
+
+def _problem(item: Any, values: dict[str, Any], models: Models, sentences: Sentences, mappings: Sentences) -> Problem:
+    kind, context, location = item["type"], item.get("ctx", {}), item["loc"]
+    key = ".".join(str(part) for part in location)
+    if kind == "refused":
+        return context["key"] or key, context["problem"]
+    if kind == "extra_forbidden":
+        return key, ""
+    if location[0] in sentences:
+        return location[0], f"{sentences[location[0]]} (got {shown(values[location[0]])})"
+    value, choices = item["input"], _choices(key, models)
+    if kind in ("model_type", "model_attributes_type"):
+        words = mappings[key]
+    else:
+        limits = {name: _limit(limit) for name, limit in context.items()}
+        words = _WORDS.get(kind, "is not allowed here").format(**limits, choices=", ".join(choices))
+    if kind == "missing":
+        return key, words
+    if key == "schedule.name" and not isinstance(values["schedule"], dict):
+        key = "schedule"
+    return key, f"{words} (got {shown(value)}){hint(value, choices)}"
+
+
+def _limit(value: Any) -> str:
+    """A bound as people write it: 1 rather than 1.0."""
+    return flow(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def report(found: Iterable[Problem], document: Document, models: Models) -> str:
+    """The first two problems in the order of the file, those of the command line last."""
+
+    def order(problem: Problem) -> tuple[bool, int]:
+        _, line = document.place(problem[0])
+        return line is None, line or 0
+
+    ordered = sorted(found, key=order)
+    rows = []
+    for key, words in ordered[:2]:
+        text = f"{shown_key(key)}: {words}" if words else unknown(key, models)
+        rows.append(f"{document.where(key)}: {text}")
+    if len(ordered) > 2:
+        rows.append(f"(and {len(ordered) - 2} more)")
+    return "\n".join(rows)
+
+
+def unknown(key: str, models: Models) -> str:
+    """What to say about a key that none of the models has, with the nearest one that there is."""
+    outer, _, last = key.rpartition(".")
+    dot = "." if outer else ""
+    names = list(models[outer].model_fields)
+    elsewhere = [f"{other}.{last}" for other, model in models.items() if other and last in model.model_fields]
+    if not outer and _ALIASES.get(last) in names:
+        hint = f"; did you mean {_ALIASES[last]!r}?"
+    elif near := _nearest(last, names):
+        hint = f"; did you mean '{outer}{dot}{near}'?"
+    elif elsewhere:
+        hint = f"; did you mean {enumerate_words([repr(name) for name in elsewhere], 'or')}?"
+    elif outer or len(names) < 12:
+        hint = f"; the keys there are {enumerate_words(names, 'and')}"
+    else:
+        hint = "; see `mlptrain config` for all keys"
+    return f"unknown key {shown(key)}{hint}"
+
+
+def hint(given: object, choices: Sequence[str]) -> str:
+    """``; did you mean 'x'?`` for the choice nearest to what was given, or nothing."""
+    near = _nearest(given, choices)
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def _nearest(given: object, choices: Sequence[str]) -> str | None:
+    if not isinstance(given, str):
+        return None
+    from difflib import get_close_matches  # imported late: only errors need it
+
+    found = get_close_matches(given[:100].lower(), choices, n=1)
+    return found[0] if found else None
+
+
+def _choices(key: str, models: Models) -> list[str]:
+    """The allowed words of a dotted key, if it has such."""
+    outer, _, name = key.rpartition(".")
+    allowed = get_args(models[outer].model_fields[name].annotation)
+    return [choice for choice in allowed if isinstance(choice, str)]
+
+
+def enumerate_words(words: Sequence[str], last: str) -> str:
+    """``a, b and c``, with ``last`` before the last word."""
+    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

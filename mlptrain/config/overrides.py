@@ -1,0 +1,93 @@
+"""``KEY=VALUE`` arguments: their grammar, and how they change a document."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlptrain.config.values import UNPRINTABLE, put, shown, shown_key
+from mlptrain.config.yaml import MAX_KEY, Document, parse_value
+from mlptrain.errors import ConfigError
+
+SOURCE = "command line"
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Values from the command line under their dotted keys, as given: ``{"schedule.warmup": 0.1}``."""
+
+    values: dict[str, Any]
+    source: str = SOURCE
+
+
+def parse_overrides(arguments: Sequence[str]) -> Overrides:
+    """Parse ``KEY=VALUE`` arguments; the order in which they stand has no meaning.
+
+    Raises
+    ------
+    ConfigError
+        An argument is malformed, or a key is given twice.
+    """
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        key, value = _parse(argument)
+        if key in values:
+            raise ConfigError(f"{SOURCE}: duplicate key {shown(key)}; give it once")
+        values[key] = value
+    for key in values:
+        _check_parents(key, values)
+    return Overrides(values)
+
+
+def merge(document: Document, overrides: Overrides) -> Document:
+    """A new document in which the values of ``overrides`` stand in place of those of ``document``.
+
+    A value replaces the former one as a whole. A dotted key sets one nested value: parents that are
+    missing or null become mappings, and a name such as ``schedule: cosine`` becomes ``{name: cosine}``.
+
+    Raises
+    ------
+    ConfigError
+        A parent of a dotted key holds a number, a boolean or a list.
+    """
+    values = copy.deepcopy(document.values)
+    lines = dict(document.lines)
+    for key in sorted(overrides.values, key=lambda key: key.count(".")):
+        try:
+            put(values, key, copy.deepcopy(overrides.values[key]))
+        except ConfigError as error:
+            raise ConfigError(f"{overrides.source}: {error}") from None
+        lines = {k: line for k, line in lines.items() if k != key and not k.startswith(f"{key}.")}
+    outer = {key.rsplit(".", n)[0] for key in overrides.values for n in range(1, key.count(".") + 1)}
+    places = document.overridden | overrides.values.keys() | (outer - lines.keys())
+    return Document(document.source, values, lines, places)
+
+
+def _parse(argument: str) -> tuple[str, Any]:
+    key, equals, text = argument.partition("=")
+    key = key.strip()
+    if not equals or not all(key.split(".")) or UNPRINTABLE.search(key) or len(key) > MAX_KEY:
+        raise ConfigError(f"{SOURCE}: {shown(argument)} is not KEY=VALUE; write it like learning_rate=0.1")
+    if not text.strip():
+        raise ConfigError(f"{SOURCE}: {shown(argument)} has no value; write null where nothing is meant")
+    try:
+        return key, parse_value(text)
+    except ConfigError as error:
+        raise ConfigError(f"{SOURCE}: {shown_key(key)}: {error}") from None
+
+
+def _check_parents(key: str, values: dict[str, Any]) -> None:
+    """Refuse ``a={b: 1} a.b=2`` and ``a=cosine a.name=step``, which give one key twice."""
+    parts = key.split(".")
+    for end in range(1, len(parts)):
+        outer = values.get(".".join(parts[:end]))
+        inner: Any = {"name": outer} if isinstance(outer, str) else outer
+        for part in parts[end:]:
+            inner = inner.get(part, _ABSENT) if isinstance(inner, dict) else _ABSENT
+        if inner is not _ABSENT:
+            raise ConfigError(f"{SOURCE}: duplicate key {shown(key)}; give it once")
+
+
+_ABSENT = object()

@@ -1,1 +1,0 @@
-"""A run's model in the formats of other runtimes."""

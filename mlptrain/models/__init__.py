@@ -1,0 +1,1 @@
+"""Trained models: files, evaluation, inspection and export."""

@@ -1,0 +1,145 @@
+"""A model as ONNX: dense layers and the functions between them, in operators that every runtime since 2019 has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlptrain import __version__
+from mlptrain.engine.activations import GELU_CUBE, GELU_RATE, LEAK, SELU_ALPHA, SELU_SCALE
+from mlptrain.errors import UsageError
+from mlptrain.models.formats import About
+from mlptrain.models.model import Model
+from mlptrain.system.extras import need
+from mlptrain.system.files import write_atomic
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+OPSET, IR_VERSION = 11, 6
+
+INPUT, OUTPUT = "pixels", "probabilities"
+
+LARGEST = 500_000_000  # parameters; a file of this kind holds at most 2 GB
+
+# A function of the tensor named first, as nodes that end in the one named second: (operator, inputs, output,
+# attributes). Names that begin with = are numbers; the others are tensors of this layer.
+Step = tuple[str, tuple[str, ...], str, dict[str, float]]
+
+
+def _single(operator: str, **attributes: float) -> Callable[[str, str], list[Step]]:
+    return lambda z, a: [(operator, (z,), a, attributes)]
+
+
+def _silu(z: str, a: str) -> list[Step]:
+    return [("Sigmoid", (z,), f"{a}_gate", {}), ("Mul", (z, f"{a}_gate"), a, {})]
+
+
+def _gelu(z: str, a: str) -> list[Step]:
+    """z σ(2u) with u = √(2/π) (z + 0.044715 z³), which is ½ z (1 + tanh u)."""
+    return [
+        ("Mul", (z, z), f"{a}_square", {}),
+        ("Mul", (f"{a}_square", f"={2 * GELU_RATE * GELU_CUBE}"), f"{a}_cubic", {}),
+        ("Add", (f"{a}_cubic", f"={2 * GELU_RATE}"), f"{a}_slope", {}),
+        ("Mul", (f"{a}_slope", z), f"{a}_twice", {}),
+        ("Sigmoid", (f"{a}_twice",), f"{a}_gate", {}),
+        ("Mul", (z, f"{a}_gate"), a, {}),
+    ]
+
+
+FUNCTIONS: dict[str, Callable[[str, str], list[Step]]] = {
+    "sigmoid": _single("Sigmoid"),
+    "tanh": _single("Tanh"),
+    "relu": _single("Relu"),
+    "leaky_relu": _single("LeakyRelu", alpha=LEAK),
+    "elu": _single("Elu", alpha=1.0),
+    "selu": _single("Selu", alpha=SELU_ALPHA, gamma=SELU_SCALE),
+    "gelu": _gelu,
+    "silu": _silu,
+    "softplus": _single("Softplus"),
+    "linear": _single("Identity"),
+    "softmax": _single("Softmax", axis=1),
+}
+
+
+def write_onnx(path: Path, model: Model, facts: About) -> None:
+    """Write ``model`` as ONNX, checked: ``pixels`` float32 (N, inputs) in [0, 1] to ``probabilities`` (N, classes).
+
+    Parameters of float64 models are rounded to float32.
+
+    Raises
+    ------
+    UsageError
+        The library is not installed, or the model is larger than such a file may be.
+    DataError
+        The file cannot be written.
+    """
+    need("onnx", "onnx", "writing ONNX")
+    if model.architecture.parameters > LARGEST:
+        raise UsageError(
+            f"a model of {model.architecture.parameters:,} parameters; ONNX files hold at most {LARGEST:,}\n"
+            "export it with --format npz"
+        )
+    import onnx
+
+    proto = onnx_model(model, facts)
+    onnx.checker.check_model(proto, full_check=True)
+    write_atomic(path, lambda stream: stream.write(proto.SerializeToString(deterministic=True)))
+
+
+def onnx_model(model: Model, facts: About) -> ModelProto:
+    """The model as a protocol buffer of ONNX."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    sizes = model.architecture.layers
+    nodes, constants = [], {}
+    tensor = INPUT
+    for layer, (weights, biases) in enumerate(zip(model.weights, model.biases, strict=True), start=1):
+        last = layer == len(model.weights)
+        constants[f"W{layer}"], constants[f"b{layer}"] = weights, biases
+        nodes.append(
+            helper.make_node("Gemm", [tensor, f"W{layer}", f"b{layer}"], [f"z{layer}"], f"layer{layer}", transB=1)
+        )
+        tensor = OUTPUT if last else f"a{layer}"
+        name = model.architecture.output if last else model.architecture.activation
+        nodes += _nodes(FUNCTIONS[name](f"z{layer}", tensor), constants)
+    graph = helper.make_graph(
+        nodes,
+        "mlptrain",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", sizes[0]])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", sizes[-1]])],
+        [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in constants.items()],
+    )
+    proto = helper.make_model(
+        graph,
+        producer_name="mlptrain",
+        producer_version=__version__,
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+    )
+    helper.set_model_props(proto, dict(_properties(facts)))
+    return proto
+
+
+def _nodes(steps: list[Step], constants: dict[str, np.ndarray]) -> Iterator[NodeProto]:
+    from onnx import helper
+
+    for operator, inputs, output, attributes in steps:
+        for name in inputs:
+            if name.startswith("="):
+                constants[name] = np.array(float(name[1:]))
+        node = helper.make_node(operator, list(inputs), [output], f"{operator.lower()}_{output}")
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        yield node
+
+
+def _properties(facts: About) -> Iterator[tuple[str, str]]:
+    """The facts as text, which is all that ONNX keeps; lists as JSON."""
+    for key, value in asdict(facts).items():
+        if value is not None:
+            yield key, value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,193 @@
+"""A sweep: its metric against each parameter, parallel coordinates, and the rate × batch heat map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from mlptrain.config.values import flow
+from mlptrain.reporting.plots.style import (
+    HEAT,
+    INK,
+    MUTED,
+    PAPER,
+    SERIES,
+    framed_heat,
+    ink_on,
+    new_figure,
+    plain_numbers,
+    shortened,
+)
+from mlptrain.sweeps.finished import SweepView
+
+WIDE = 20  # largest over smallest value from which an axis is logarithmic
+
+FEW = 6  # different values up to which a parameter's axis has a place for each
+
+RATE_BINS = 6
+
+
+def draw_parameters(sweep: SweepView, *, narrow: bool = False) -> Figure:
+    """The metric over each parameter that was varied, a point a trial; a star is the best."""
+    columns = 1 if narrow else 2 if len(sweep.keys) == 4 else min(3, len(sweep.keys))
+    rows = -(-len(sweep.keys) // columns)
+    figure = new_figure(max(4.5, 3.8 * columns), 3.1 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    scores = [trial.score for trial in sweep.ranked]
+    for axes, key in zip(panels, sweep.keys, strict=False):
+        places, lost = _place(axes, sweep, key)
+        axes.scatter(places, scores, s=26, color=SERIES[0], alpha=0.75, edgecolor=PAPER, linewidth=0.5)
+        axes.scatter(places[:1], scores[:1], s=150, marker="*", color=SERIES[1], edgecolor=INK, linewidth=0.6, zorder=3)
+        if lost:  # an empty line in this transform would leave the layout no room
+            floor = axes.get_xaxis_transform()
+            axes.plot(
+                lost, [0.02] * len(lost), linestyle="none", marker="x", color=MUTED, transform=floor, clip_on=False
+            )
+        axes.set_xlabel(key)
+    for index in range(0, len(sweep.keys), columns):
+        panels[index].set_ylabel(sweep.metric)
+    for axes in panels[len(sweep.keys) :]:
+        axes.remove()
+    return figure
+
+
+def _place(axes: Axes, sweep: SweepView, key: str) -> tuple[list[float], list[float]]:
+    """Where ranked and lost trials stand on the axis of a parameter: its number, or the place of its value."""
+    ranked = [trial.values[key] for trial in sweep.ranked]
+    lost = [trial.values[key] for trial in sweep.lost]
+    numbers = [value for value in ranked + lost if _number(value)]
+    if len(numbers) == len(ranked + lost) and len(set(numbers)) > FEW:
+        if min(numbers) > 0 and max(numbers) / min(numbers) >= WIDE:
+            axes.set_xscale("log")
+            plain_numbers(axes.xaxis)
+        return [float(value) for value in ranked], [float(value) for value in lost]
+    kinds = distinct(ranked + lost)
+    labels = [shortened(flow(kind), 14) for kind in kinds]
+    axes.set_xticks(range(len(kinds)), labels, rotation=30 if max(map(len, labels)) > 6 else 0, ha="center")
+    axes.set_xlim(-0.5, len(kinds) - 0.5)
+    axes.grid(False, axis="x")
+    # Beside one another rather than on top of one another, the same in every drawing.
+    aside = [0.36 * (index * 0.618 % 1) - 0.18 if index else 0.0 for index in range(len(ranked))]
+    places = [kinds.index(value) + shift for value, shift in zip(ranked, aside, strict=True)]
+    return places, [float(kinds.index(value)) for value in lost]
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def distinct(values: Sequence[Any]) -> list[Any]:
+    """The different values in order: numbers by size, lists by their numbers, the rest by their text."""
+    found: list[Any] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+
+    def order(value: Any) -> tuple[int, Any]:
+        if _number(value):
+            return 0, value
+        if isinstance(value, list) and all(map(_number, value)):
+            return 1, value
+        return 2, flow(value)
+
+    return sorted(found, key=order)
+
+
+def draw_parallel(sweep: SweepView, *, narrow: bool = False) -> Figure:
+    """A line a trial through its value of each parameter to its metric; bright lines are good, the best is thick."""
+    keys = [*sweep.keys, sweep.metric]
+    figure = new_figure(max(4.8, (1.2 if narrow else 1.7) * len(keys) + 1.2), 4.2)
+    axes = figure.subplots()
+    scores = [trial.score for trial in sweep.ranked]
+    low, high = min(scores), max(scores)
+    sign = 1 if sweep.goal == "maximize" else -1
+    norm = Normalize(min(sign * low, sign * high), max(sign * low, sign * high))
+    columns = [_axis([trial.values[key] for trial in sweep.ranked]) for key in sweep.keys]
+    columns.append(_axis(scores))
+    colors = matplotlib.colormaps[HEAT]
+    for index in reversed(range(len(scores))):
+        line = [column[0][index] for column in columns]
+        color = colors(norm(sign * scores[index]))
+        axes.plot(line, color=color, linewidth=3.4 if index == 0 else 1.5, alpha=1 if index == 0 else 0.8)
+    best = [column[0][0] for column in columns]
+    axes.plot(best, linestyle="none", marker="*", markersize=13, color=SERIES[1], markeredgecolor=INK, zorder=4)
+    for place, (_, ticks) in enumerate(columns):
+        axes.axvline(place, color=MUTED, linewidth=1)
+        for height, label in ticks:
+            axes.text(place + 0.03, height, label, fontsize=8, va="center",
+                      bbox={"facecolor": PAPER, "alpha": 0.75, "linewidth": 0, "pad": 1})  # fmt: skip
+    axes.set_xticks(range(len(keys)), [shortened(key, 18) for key in keys])
+    axes.set_yticks([])
+    axes.grid(False)
+    axes.set_xlim(-0.1, len(keys) - 0.6)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    mappable = ScalarMappable(Normalize(low, high), HEAT if sign == 1 else f"{HEAT}_r")
+    figure.colorbar(mappable, ax=axes, label=sweep.metric, shrink=0.8).outline.set_visible(False)
+    return figure
+
+
+def _axis(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]]]:
+    """Heights in [0, 1] of the values of one axis, and its labels."""
+    if all(map(_number, values)) and len(set(values)) > FEW:
+        wide = min(values) > 0 and max(values) / min(values) >= WIDE
+        scaled = [math.log(value) if wide else float(value) for value in values]
+        low, high = min(scaled), max(scaled)
+        shown = [low + (high - low) * step / 4 for step in range(5)]
+        ticks = [(step / 4, f"{math.exp(at) if wide else at:.3g}") for step, at in enumerate(shown)]
+        return [(value - low) / (high - low) for value in scaled], ticks
+    kinds = distinct(values)
+    heights = {index: index / (len(kinds) - 1) if len(kinds) > 1 else 0.5 for index in range(len(kinds))}
+    ticks = [(heights[index], shortened(flow(kind), 14)) for index, kind in enumerate(kinds)]
+    return [heights[kinds.index(value)] for value in values], ticks
+
+
+def draw_rate_by_batch(sweep: SweepView, *, narrow: bool = False) -> Figure:
+    """The best metric of the trials at each learning rate (in bins where there are many) and batch size."""
+    rates = [float(trial.values["learning_rate"]) for trial in sweep.ranked]
+    batches = [trial.values["batch_size"] for trial in sweep.ranked]
+    edges, names = _rate_bins(rates)
+    sizes = distinct(batches)
+    best = np.full((len(sizes), len(names)), np.nan)
+    counts = np.zeros(best.shape, int)
+    better = np.fmax if sweep.goal == "maximize" else np.fmin
+    for rate, batch, trial in zip(rates, batches, sweep.ranked, strict=True):
+        cell = sizes.index(batch), int(np.clip(np.searchsorted(edges, rate, "right") - 1, 0, len(names) - 1))
+        best[cell] = better(best[cell], trial.score)
+        counts[cell] += 1
+    figure = new_figure(1.9 + (0.75 if narrow else 0.95) * len(names), 1.5 + 0.55 * len(sizes))
+    axes = figure.subplots()
+    low, high = float(np.nanmin(best)), float(np.nanmax(best))
+    good = sweep.goal == "maximize"
+    image = axes.imshow(best, cmap=HEAT if good else f"{HEAT}_r", vmin=low, vmax=max(high, low + 1e-9), aspect="auto")
+    for (row, column), value in np.ndenumerate(best):
+        if not math.isnan(value):
+            fraction = (value - low) / max(high - low, 1e-9)
+            count = f"\n{counts[row, column]} trials" if counts[row, column] > 1 else ""
+            color = ink_on(fraction if good else 1 - fraction)
+            axes.text(column, row, f"{value:.3g}{count}", ha="center", va="center", color=color, fontsize=8)
+    axes.set_xticks(range(len(names)), names, rotation=20 if len(names) > 4 else 0, fontsize=8)
+    axes.set_yticks(range(len(sizes)), [str(size) for size in sizes])
+    axes.set_xlabel("learning_rate")
+    axes.set_ylabel("batch_size")
+    framed_heat(axes)
+    figure.colorbar(image, ax=axes, label=f"best {sweep.metric}", shrink=0.8).outline.set_visible(False)
+    return figure
+
+
+def _rate_bins(rates: Sequence[float]) -> tuple[np.ndarray, list[str]]:
+    """Edges and names: a bin a rate where they are few, else bins of equal width in the logarithm."""
+    different = sorted(set(rates))
+    if len(different) <= RATE_BINS + 2:
+        return np.array(different), [f"{rate:.3g}" for rate in different]
+    edges = np.geomspace(different[0], different[-1], RATE_BINS + 1)
+    return edges[:-1], [f"{low:.2g} to {high:.2g}" for low, high in pairwise(edges)]

@@ -1,0 +1,81 @@
+"""What hidden units look for: first-layer weights as images, and how strongly each class excites each unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mlptrain.models.inspection import favourites
+from mlptrain.reporting.plots.images import draw_images
+from mlptrain.reporting.plots.style import HEAT, framed_heat, new_figure, shortened
+
+
+def draw_weights(
+    weights: np.ndarray,
+    shape: tuple[int, int],
+    units: np.ndarray,
+    excitation: np.ndarray,
+    names: Sequence[str],
+    *,
+    narrow: bool = False,
+) -> Figure:
+    """The incoming weights (out, in) of first-layer ``units`` as images, each on a scale of its own around 0.
+
+    The caption is the unit and the two classes with the highest mean activation in ``excitation`` (out, classes).
+    """
+    chosen = weights[units].astype(np.float64)
+    scaled = chosen / np.maximum(np.abs(chosen).max(axis=1, keepdims=True), 1e-300)
+    best = favourites(excitation[units])
+    captions = [
+        f"#{unit}: {', '.join(shortened(names[label], 6) for label in pair)}"
+        for unit, pair in zip(units, best, strict=True)
+    ]
+    return draw_images(scaled.reshape(-1, *shape), captions, 5 if narrow else 10, HEAT, limits=(-1, 1))
+
+
+def draw_class_weights(
+    weights: np.ndarray, shape: tuple[int, int], names: Sequence[str], *, narrow: bool = False
+) -> Figure:
+    """The weights (classes, in) of a network without hidden layers as images, each on a scale of its own around 0."""
+    scaled = weights / np.maximum(np.abs(weights).max(axis=1, keepdims=True), 1e-300)
+    captions = [shortened(name, 12) for name in names]
+    return draw_images(scaled.reshape(-1, *shape), captions, 4 if narrow else 5, HEAT, limits=(-1, 1))
+
+
+def draw_excitation(
+    layers: Sequence[np.ndarray],
+    units: Sequence[np.ndarray],
+    names: Sequence[str],
+    counts: Sequence[int],
+    *,
+    narrow: bool = False,
+) -> Figure:
+    """Mean activations (units, classes) of each hidden layer, a row a unit, in the order of the class liked best.
+
+    ``units`` are the numbers of the rows and ``counts`` how many units each layer has.
+    """
+    columns = 1 if narrow else min(3, len(layers))
+    rows = -(-len(layers) // columns)
+    longest = max(len(layer) for layer in layers)
+    figure = new_figure(max(4.6, 3.4 * columns), rows * min(9.0, 1.6 + 0.17 * longest))
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    labels = [shortened(name, 8) for name in names]
+    rotate = 0 if max(map(len, labels)) <= 3 else 60
+    for index, (axes, layer, numbers) in enumerate(zip(panels, layers, units, strict=False)):
+        order = np.lexsort((-np.nan_to_num(layer).max(axis=1), favourites(layer, 1)[:, 0]))
+        image = axes.imshow(layer[order], cmap=HEAT, aspect="auto")
+        axes.set_xticks(range(len(labels)), labels, rotation=rotate)
+        axes.set_yticks(range(len(order)), [str(numbers[i]) for i in order], fontsize=7)
+        shown = (
+            f"{len(numbers)} of {counts[index]:,} units" if len(numbers) < counts[index] else f"{len(numbers)} units"
+        )
+        axes.set_title(f"hidden layer {index + 1}: {shown}")
+        axes.set_xlabel("class of the image")
+        axes.set_ylabel("unit")
+        framed_heat(axes)
+        figure.colorbar(image, ax=axes, shrink=0.6, label="mean activation").outline.set_visible(False)
+    for axes in panels[len(layers) :]:
+        axes.remove()
+    return figure

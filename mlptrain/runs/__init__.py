@@ -1,0 +1,1 @@
+"""One run on disk: its folder, checkpoints, training, reading and diagnosis."""

@@ -1,0 +1,176 @@
+"""The run folder: claimed once, its files written whole, found again by name."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from mlptrain.config.config import Config, dump_yaml
+from mlptrain.errors import DataError, UsageError
+from mlptrain.models.model import Model, save_model
+from mlptrain.runs.history import COLUMNS, HEADING, row_of
+from mlptrain.system.files import make_folder, reason, write_text_atomic
+from mlptrain.system.lock import locked
+from mlptrain.training.reports import EpochReport
+
+CONFIG, HISTORY, METRICS, MODEL, CHECKPOINT = (
+    "config.yaml",
+    "history.csv",
+    "metrics.json",
+    "model.npz",
+    "checkpoint.npz",
+)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder and how its files are written."""
+
+    path: Path
+
+    def begin(self, config: Config, history: Iterable[EpochReport] = ()) -> None:
+        """Write the resolved config, and a history of the epochs finished so far."""
+        write_text_atomic(self.path / CONFIG, dump_yaml(config))
+        write_text_atomic(self.path / HISTORY, HEADING + "".join(map(row_of, history)))
+
+    def append(self, report: EpochReport) -> None:
+        """Add an epoch's row to the history, in one write.
+
+        Raises
+        ------
+        DataError
+            The row cannot be written.
+        """
+        self._append(row_of(report))
+
+    def append_diverged(self, epoch: int) -> None:
+        """Add the row of the epoch in which training diverged: it has no figures.
+
+        Raises
+        ------
+        DataError
+            The row cannot be written.
+        """
+        self._append(f"{epoch}{',' * (len(COLUMNS) - 1)}\n")
+
+    def _append(self, row: str) -> None:
+        path = self.path / HISTORY
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+            try:
+                if os.write(descriptor, row.encode()) < len(row):  # a full disk takes a part without an error
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be written: {reason(error)}; see to it, then go on with --resume"
+            ) from error
+
+    def finish(self, model: Model, metrics: Mapping[str, Any], *, complete: bool = True) -> None:
+        """Write the model, then the metrics; a run that is ``complete`` needs no checkpoint any more."""
+        save_model(self.path / MODEL, model)
+        write_text_atomic(self.path / METRICS, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+        if complete:
+            _unlink(self.path / CHECKPOINT)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run has its result and nothing to be continued from."""
+        return (self.path / METRICS).is_file() and not (self.path / CHECKPOINT).exists()
+
+
+def claim_next(runs_dir: Path, stem: str) -> RunFolder:
+    """Make the folder ``stem-NNN`` with the next free number; of two processes each gets its own."""
+    run_path(runs_dir, f"{stem}-001")  # refuses what leads out
+    make_folder(runs_dir, "choose another folder with --runs-dir")
+    pattern = re.compile(re.escape(stem) + r"-(\d{3,})")
+    taken = [int(match[1]) for entry in runs_dir.iterdir() if (match := pattern.fullmatch(entry.name))]
+    number = max(taken, default=0) + 1
+    while True:
+        path = runs_dir / f"{stem}-{number:03d}"
+        try:
+            path.mkdir()
+            return RunFolder(path)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+
+def claim(runs_dir: Path, name: str, *, overwrite: bool = False, resume: bool = False) -> RunFolder:
+    """Make the folder of a run named by the user, or take an existing run's: emptied, or as it is with ``resume``.
+
+    Raises
+    ------
+    UsageError
+        The name leads out of ``runs_dir``, or the run exists and is not to be overwritten, or in use.
+    DataError
+        The folder cannot be made.
+    """
+    path = run_path(runs_dir, name)
+    make_folder(path.parent, "choose another folder with --runs-dir")
+    try:
+        path.mkdir()
+    except FileExistsError:
+        _check_replaceable(path, overwrite or resume)
+        if not resume:
+            with locked(path):
+                _clear(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return RunFolder(path)
+
+
+def run_path(runs_dir: Path, name: str) -> Path:
+    """Where a run of this name lies; names may hold folders (``sweep/trials/0001``) but not lead out."""
+    parts = PurePath(name).parts
+    if not parts or PurePath(name).is_absolute() or ".." in parts:
+        raise UsageError(f"--run {name!r}: expected a name, or names with / between them, within {runs_dir}")
+    return runs_dir / name
+
+
+def check_claimable(runs_dir: Path, name: str, *, overwrite: bool, resume: bool = False) -> None:
+    """Raise now what ``claim`` would raise for an existing run, before time is spent on loading data."""
+    path = run_path(runs_dir, name)
+    try:
+        exists = path.exists()
+    except OSError as error:  # a name that is too long, for one
+        raise _unwritable(path, error) from error
+    if exists:
+        _check_replaceable(path, overwrite or resume)
+
+
+def _check_replaceable(path: Path, allowed: bool) -> None:
+    if not allowed:
+        raise UsageError(
+            f"{path}: this run exists already; go on with it by --resume, replace it by --overwrite, or choose "
+            "another --run"
+        )
+    # Hidden files are the lock's, and unfinished ones of a process that was killed before it had written the config.
+    visible = path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())
+    if not path.is_dir() or (visible and not (path / CONFIG).is_file()):
+        raise UsageError(f"{path}: not a run folder (no {CONFIG} in it), so it is left alone")
+
+
+def _clear(path: Path) -> None:
+    """Remove the files of the run that is replaced; whatever else lies there stays."""
+    for name in (METRICS, MODEL, CHECKPOINT, HISTORY, CONFIG):
+        _unlink(path / name)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be written: {reason(error)}; choose another folder with --runs-dir")

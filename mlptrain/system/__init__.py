@@ -1,0 +1,1 @@
+"""Files, locks, signals and the machine's resources; knows nothing of training."""

@@ -1,0 +1,1 @@
+"""Training in memory: the loop, stacks of networks, reports."""

@@ -1,0 +1,54 @@
+"""How much memory training takes, and whether there is as much."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlptrain.config.config import Config
+from mlptrain.datasets.batches import CHUNK, batch_size_of
+from mlptrain.engine.activations import ACTIVATIONS
+from mlptrain.engine.optimizers import OPTIMIZERS
+from mlptrain.engine.parameters import Architecture
+from mlptrain.errors import ConfigError
+from mlptrain.models.evaluation import BATCH as EVALUATION_BATCH
+from mlptrain.system.machine import available_memory, format_bytes
+
+
+def memory_needed(config: Config, architecture: Architecture, images: int, members: int = 1) -> int:
+    """Bytes that training ``members`` networks of a config side by side takes.
+
+    Counted are the parameters with gradients, optimiser state, averages and the copies that are saved (of a single
+    network two checkpoints, one being written and one that waits; a stack may have to make a smaller one of itself),
+    the arrays a layer of a batch's activations, those of each evaluation (validation and test), and every one's
+    chunk of images.
+    """
+    size, batch = np.dtype(config.dtype).itemsize, batch_size_of(config, images)
+    averaged, patient = config.ema is not None, config.early_stopping is not None
+    state = 1 + OPTIMIZERS[config.optimizer].states + averaged + patient
+    copies = state + 2 + config.batch_norm + averaged
+    copies = copies + 2 * state if members == 1 else 2 * copies
+    pixels, classes = architecture.layers[0], architecture.layers[-1]
+    units, image = sum(architecture.layers[1:]), pixels + size * (pixels + 2 * classes * members)
+    arrays = 3 + (not ACTIVATIONS[config.activation].from_output) + config.batch_norm + 3 * (config.dropout != 0.0)
+    needed = members * size * (copies * architecture.parameters + (arrays * batch + 4 * EVALUATION_BATCH) * units)
+    needed += image * (max(CHUNK, batch) * (1 + (config.augment is not None)) + 2 * CHUNK)
+    needed += 3 * members * size * batch * pixels * (config.input_dropout > 0)
+    return needed
+
+
+def check_memory(config: Config, architecture: Architecture, images: int, members: int = 1) -> None:
+    """Refuse, before anything is allocated, networks that would not fit in the memory available.
+
+    Raises
+    ------
+    ConfigError
+        With the memory that training would take and what is available.
+    """
+    needed, available = memory_needed(config, architecture, images, members), available_memory()
+    if available is not None and needed > available:
+        together = f", {members} networks at a time," if members > 1 else ""
+        raise ConfigError(
+            f"hidden {list(config.hidden)} with batch_size {config.batch_size}{together} takes "
+            f"{format_bytes(needed)} of memory; {format_bytes(available)} are available\n"
+            "make the hidden layers or the batch smaller"
+        )

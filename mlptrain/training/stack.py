@@ -1,0 +1,224 @@
+"""Which configs may train side by side in one stack."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mlptrain.config.config import Config, batch_seed_of
+from mlptrain.engine.averaging import Average
+from mlptrain.engine.backprop import TrainingPass
+from mlptrain.engine.dropout import Dropout
+from mlptrain.engine.network import Network, refresh
+from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer, Penalties
+from mlptrain.engine.parameters import Architecture, Parameters, State, Statistics, Weights, part, under
+from mlptrain.engine.schedules import make_schedule
+from mlptrain.engine.streams import move_to, position, stream
+
+_SHARED = (
+    *("dataset", "split", "split_seed", "subset", "augment", "hidden", "activation", "output", "init", "batch_norm"),
+    *("loss", "optimizer", "batch_size", "dtype"),
+)
+
+
+def stack_key(config: Config) -> Hashable:
+    """What configs must agree in to train in one stack: their data and batches, shape, functions and update rule.
+
+    Where one dropped pixels or averaged its weights and another did not, one stack could hold them too, but all would
+    pay for it.
+    """
+    values = [getattr(config, key) for key in _SHARED]
+    return (*values, batch_seed_of(config), config.input_dropout > 0, config.ema is not None)
+
+
+def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
+    """The config's layer sizes and functions for images of ``inputs`` pixels in ``classes`` classes."""
+    layers = (inputs, *config.hidden, classes)
+    return Architecture(layers, config.activation, config.output, config.loss, config.batch_norm)
+
+
+def _each(configs: Sequence[Config], key: str, absent: float = 0.0) -> np.ndarray:
+    """A key's numbers, one a network (K,); ``absent`` where it is null."""
+    values = [getattr(config, key) for config in configs]
+    return np.array([absent if value is None else value for value in values], np.float64)
+
+
+def _dropout_rates(configs: Sequence[Config], layer: int) -> np.ndarray:
+    """The dropout rates of a hidden layer, one a network (K,)."""
+    rates = [config.dropout[layer] if isinstance(config.dropout, tuple) else config.dropout for config in configs]
+    return np.array(rates, np.float64)
+
+
+class Stack:
+    """Networks of one architecture, each with its config's seed, rate, schedule, penalties and dropout.
+
+    The configs must agree in layers, functions, optimizer, dtype and batch size; whatever is a number a network
+    may differ. ``steps`` is the number of updates of the whole run: one for all, or one a network.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[Config],
+        inputs: int,
+        classes: int,
+        steps: int | Sequence[int],
+        start: Weights | None = None,
+    ) -> None:
+        """``start`` gives all networks initial weights and biases in place of those of their seeds."""
+        first = configs[0]
+        self.configs = configs
+        self.network = Network(architecture_of(first, inputs, classes), len(configs), first.dtype)
+        self.network.initialize(first.init, [stream(config.seed, "init") for config in configs])
+        if start is not None:
+            for member in range(len(configs)):
+                self.network.assign(member, *start)
+        self.total_steps = np.broadcast_to(steps, len(configs)).tolist()
+        self.step_count = 0
+        schedules = [make_schedule(*_schedule_options(config)) for config in configs]
+        self.schedules = [schedule for schedule, _ in schedules]
+        self.plateaus = [plateau for _, plateau in schedules]
+        self.base_rates = _each(configs, "learning_rate")
+        self.last_rates = self.base_rates
+        self._constant = all(config.schedule.name == "constant" and not config.schedule.warmup for config in configs)
+        penalties = Penalties(
+            _each(configs, "l1"),
+            _each(configs, "l2"),
+            _each(configs, "clip_norm", math.inf),
+            _each(configs, "max_norm", math.inf),
+        )
+        triples = zip(configs, self.total_steps, strict=True)
+        same = len({(config.learning_rate, config.schedule, steps) for config, steps in triples}) == 1
+        same &= len(configs) == 1 or first.schedule.name != "plateau"
+        hyperparameters = {key: _each(configs, key) for key in OPTIMIZERS[first.optimizer].hyperparameters}
+        self.optimizer = Optimizer(first.optimizer, self.network, hyperparameters, penalties, same_rates=same)
+        decays = _each(configs, "ema")
+        self.average = Average(self.network, decays) if decays.any() else None
+        self.plain = self.network.plain()
+        if self.average is not None and self.plain is self.network:
+            self.plain = Network(self.network.architecture, len(configs), first.dtype)
+        self.refresh()
+        self._smoothing = _each(configs, "label_smoothing").astype(self.network.dtype)
+        self._generators = [stream(config.seed, "dropout") for config in configs]
+        self._passes: dict[int, TrainingPass] = {}
+        self._scales: dict[int, Any] = {}
+
+    def _pass(self, batch_size: int) -> TrainingPass:
+        """The pass for batches of this size, made when first needed."""
+        if batch_size not in self._passes:
+            members, layers = self.network.members, self.network.architecture.layers
+
+            def dropout(rates: np.ndarray, shape: tuple[int, int, int]) -> Dropout | None:
+                return Dropout(rates, self._generators, shape, self.network.dtype) if rates.any() else None
+
+            self._passes[batch_size] = TrainingPass(
+                self.network,
+                batch_size,
+                self.optimizer.gradients,
+                [
+                    dropout(_dropout_rates(self.configs, layer), (members, units, batch_size))
+                    for layer, units in enumerate(layers[1:-1])
+                ],
+                dropout(_each(self.configs, "input_dropout"), (members, batch_size, layers[0])),
+            )
+        return self._passes[batch_size]
+
+    def targets(self, y: np.ndarray) -> np.ndarray:
+        """One-hot targets (..., classes, batch) as the networks are to meet them, smoothed where that is asked for.
+
+        y′ = (1 − s) y + s / classes (Szegedy et al. 2016); with s that differs, (..., K, classes, batch).
+        """
+        smoothing = self._smoothing
+        if not smoothing.any():
+            return y
+        if (smoothing == smoothing[0]).all():
+            smoothed: np.ndarray = y * (1 - smoothing[0]) + smoothing[0] / y.shape[-2]
+            return smoothed
+        share = smoothing.reshape(-1, 1, 1)
+        each: np.ndarray = y[..., np.newaxis, :, :] * (1 - share) + share / y.shape[-2]
+        return each
+
+    def rates(self) -> np.ndarray:
+        """The learning rates of the next step (K,)."""
+        if self._constant:
+            return self.base_rates
+        pairs = zip(self.schedules, self.total_steps, strict=True)
+        rates: np.ndarray = self.base_rates * np.array([schedule(self.step_count, steps) for schedule, steps in pairs])
+        return rates
+
+    def step(self, x: np.ndarray, y: np.ndarray, logits: np.ndarray, rates: np.ndarray | None = None) -> None:
+        """Train on one batch: ``x`` (batch, pixels), targets ``y``; leaves the weighted inputs in ``logits``.
+
+        ``rates`` (K,) are used in place of the schedules' where they are given.
+        """
+        rates = self.rates() if rates is None else rates
+        batch_size = len(x)
+        work = self._passes.get(batch_size) or self._pass(batch_size)
+        if rates is not self.base_rates:
+            scale = self.optimizer.delta_scale(rates, batch_size)
+        elif (scale := self._scales.get(batch_size)) is None:
+            scale = self._scales[batch_size] = self.optimizer.delta_scale(rates, batch_size)
+        work.forward(x, logits)
+        work.backward(x, y, logits, scale)
+        self.optimizer.update(rates)
+        if self.average is not None:
+            self.average.update()
+        self.step_count += 1
+        self.last_rates = rates
+
+    def refresh(self) -> None:
+        """Bring ``plain``, the networks that are evaluated and saved, up to date with training."""
+        source: Network | Average = self.average or self.network
+        if source is not self.plain:
+            parameters: Parameters = source.parameters
+            statistics: Statistics = source.statistics
+            refresh(self.plain, parameters, statistics)
+
+    def epoch_ended(self, losses: Sequence[float | None]) -> None:
+        """Tell the schedules that follow it the validation loss of each network."""
+        for plateau, loss in zip(self.plateaus, losses, strict=True):
+            if plateau is not None and loss is not None:
+                plateau.epoch(loss)
+
+    def state(self, member: int) -> State:
+        """All that the next step of one network depends on besides its config and the batch."""
+        plateau = self.plateaus[member]
+        return {
+            "steps": self.step_count,
+            "rate": float(self.last_rates[member]),
+            "dropout": position(self._generators[member]),
+            **under("network", self.network.state(member)),
+            **under("optimizer", self.optimizer.state(member)),
+            **under("average", {} if self.average is None else self.average.state(member)),
+            **under("plateau", {} if plateau is None else plateau.state()),
+        }
+
+    def restore(self, states: Sequence[State]) -> None:
+        """Continue from the state of each network, all after the same number of steps."""
+        self.step_count = states[0]["steps"]
+        self.last_rates = np.array([state["rate"] for state in states])
+        self.network.restore([part("network", state) for state in states])
+        self.optimizer.restore([part("optimizer", state) for state in states])
+        if self.average is not None:
+            self.average.restore([part("average", state) for state in states])
+        for state, plateau, generator in zip(states, self.plateaus, self._generators, strict=True):
+            move_to(generator, state["dropout"])
+            if plateau is not None:
+                plateau.restore(part("plateau", state))
+        self.refresh()
+
+    def keep(self, members: Sequence[int]) -> Stack:
+        """A stack of some of the networks, which go on as they would have in this one."""
+        inputs, *_, classes = self.network.architecture.layers
+        configs = [self.configs[member] for member in members]
+        kept = Stack(configs, inputs, classes, [self.total_steps[member] for member in members])
+        kept.restore([self.state(member) for member in members])
+        return kept
+
+
+def _schedule_options(config: Config) -> tuple[str, dict[str, float], float]:
+    schedule = config.schedule
+    options = schedule.model_dump(exclude_none=True, exclude={"name", "warmup"})
+    return schedule.name, options, schedule.warmup

@@ -1,0 +1,559 @@
+"""The config: defaults, types, messages, pairings and the round trip through YAML."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import random
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mlptrain.config.config import (
+    OUTPUTS,
+    Augment,
+    Config,
+    EarlyStopping,
+    Elastic,
+    Schedule,
+    config_from,
+    config_schema,
+    dump_yaml,
+    load_config,
+    plain_values,
+    problem_with,
+    warnings,
+)
+from mlptrain.config.values import put
+from mlptrain.config.yaml import Document, parse_yaml
+from mlptrain.errors import ConfigError
+from tests.made import processor_seconds
+
+
+def from_text(text: str) -> Config:
+    return config_from(parse_yaml(text, "x.yaml"))
+
+
+def refusal(text: str = "", *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        from_text(text) if text else load_config(None, overrides)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_the_defaults() -> None:
+    config = load_config(None)
+    assert plain_values(config) == {
+        "dataset": "sample", "split": [0.7, 0.2, 0.1], "subset": None, "augment": None,
+        "hidden": [30], "activation": "sigmoid", "output": "auto", "init": "auto", "batch_norm": False,
+        "dropout": 0.0, "input_dropout": 0.0,
+        "loss": "cross_entropy", "optimizer": "sgd", "learning_rate": 0.5, "batch_size": 64, "epochs": 20,
+        "momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7, "decay": 0.01, "rho": 0.9,
+        "schedule": "constant", "l1": 0.0, "l2": 0.0, "max_norm": None, "label_smoothing": 0.0,
+        "clip_norm": None, "ema": None, "early_stopping": None,
+        "seed": 0, "batch_seed": None, "split_seed": 0, "dtype": "float32", "checkpoint_seconds": 60.0,
+    }  # fmt: skip
+    assert config.hidden == (30,)
+    assert config == Config() == from_text("")
+
+
+def test_a_config_is_frozen_hashable_and_travels() -> None:
+    config = load_config(None, ["hidden=[15,30]"])
+    assert hash(config) == hash(load_config(None, ["hidden=[15,30]"]))
+    assert len({config, Config(), from_text("hidden: [15, 30]")}) == 2
+    assert pickle.loads(pickle.dumps(config)) == config
+    with pytest.raises(ValidationError):
+        config.epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("hidden: 30", "hidden", (30,)),
+        ("hidden: 1e1", "hidden", (10,)),
+        ("hidden: [1e1, 5]", "hidden", (10, 5)),
+        ("hidden: []", "hidden", ()),
+        ("epochs: 1e1", "epochs", 10),
+        ("epochs: 0", "epochs", 0),
+        ("learning_rate: 1e-3", "learning_rate", 0.001),
+        ("learning_rate: 1", "learning_rate", 1.0),
+        ("batch_size: full", "batch_size", "full"),
+        ("batch_size: 1e2", "batch_size", 100),
+        ("split: official", "split", "official"),
+        ("split: official-60k", "split", "official-60k"),
+        ("split: [0.3333333, 0.3333333, 0.3333334]", "split", (0.3333333, 0.3333333, 0.3333334)),
+        ("subset: 10", "subset", 10),
+        ("momentum: 0", "momentum", 0.0),
+        ("seed: 9223372036854775807", "seed", 2**63 - 1),
+        ("batch_seed: 3", "batch_seed", 3),
+        ("dtype: float64", "dtype", "float64"),
+        ("dataset: kmnist", "dataset", "kmnist"),
+    ],
+)
+def test_values_that_are_accepted(text: str, key: str, value: object) -> None:
+    read = getattr(from_text(text), key)
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("batch_norm: true", "batch_norm", True),
+        ("dropout: 0.5", "dropout", 0.5),
+        ("hidden: [9, 8]\ndropout: [0.2, 0]", "dropout", (0.2, 0.0)),
+        ("schedule: cosine", "schedule", Schedule(name="cosine")),
+        ("schedule: cosine\nschedule.warmup: 0.1", "schedule", Schedule(name="cosine", warmup=0.1)),
+        ("schedule: {name: step, every: 9, gamma: 1}", "schedule", Schedule(name="step", every=9, gamma=1)),
+        ("early_stopping: {}", "early_stopping", EarlyStopping()),
+        ("early_stopping.patience: 3", "early_stopping", EarlyStopping(patience=3)),
+        ("augment: {shift: 2, elastic: {alpha: 30}}", "augment", Augment(shift=2, elastic=Elastic(alpha=30))),
+        ("ema: 0.999", "ema", 0.999),
+        ("max_norm: 3", "max_norm", 3.0),
+        ("checkpoint_seconds: 0", "checkpoint_seconds", 0.0),
+        ("optimizer: nadam", "optimizer", "nadam"),
+        ("activation: gelu", "activation", "gelu"),
+    ],
+)  # fmt: skip
+def test_keys_have_their_types(text: str, key: str, value: object) -> None:
+    config = from_text(text)
+    assert getattr(config, key) == value
+    assert from_text(dump_yaml(config)) == config
+    assert hash(config) == hash(from_text(text))
+
+
+SHAPES = {
+    "hidden": "hidden: must be at most 100 whole numbers from 1 to 1000000, such as 30, [128, 64] or []",
+    "split": "split: must be three numbers above 0 such as [0.7, 0.2, 0.1], or official, or official-60k",
+    "batch_size": "batch_size: must be a whole number from 1 to 1000000000, or full",
+    "dropout": "dropout: must be a number from 0 to below 1, or a list of one for each hidden layer",
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("learning_rate=-1", "learning_rate: must be greater than 0 (got -1)"),
+        ("learning_rate=0", "learning_rate: must be greater than 0 (got 0)"),
+        ("learning_rate=.inf", "learning_rate: must be a finite number (got .inf)"),
+        ("learning_rate=.nan", "learning_rate: must be a finite number (got .nan)"),
+        ("learning_rate=1e999", "learning_rate: must be a finite number (got .inf)"),
+        ("learning_rate=true", "learning_rate: must be a number (got true)"),
+        ("learning_rate=null", "learning_rate: must be a number (got null)"),
+        ("learning_rate='0.1'", "learning_rate: must be a number (got '0.1')"),
+        ("learning_rate=[1]", "learning_rate: must be a number (got [1])"),
+        ("epochs=-1", "epochs: must be at least 0 (got -1)"),
+        ("epochs=1.5", "epochs: must be a whole number (got 1.5)"),
+        ("epochs=true", "epochs: must be a whole number (got true)"),
+        ("epochs=1e10", "epochs: must be at most 1000000000 (got 10000000000)"),
+        ("epochs=.inf", "epochs: must be a whole number (got .inf)"),
+        ("subset=0", "subset: must be at least 1 (got 0)"),
+        ("momentum=1", "momentum: must be less than 1 (got 1)"),
+        ("seed=-1", "seed: must be at least 0 (got -1)"),
+        ("seed=9223372036854775808", "seed: must be less than 9223372036854775808 (got 9223372036854775808)"),
+        ("batch_norm=yes", "batch_norm: must be true or false (got 'yes')"),
+        ("batch_norm=1", "batch_norm: must be true or false (got 1)"),
+        ("dataset=3", "dataset: must be text (got 3)"),
+        ("ema=1", "ema: must be less than 1 (got 1)"),
+        ("hidden=0", f"{SHAPES['hidden']} (got 0)"),
+        ("hidden=[30, x]", f"{SHAPES['hidden']} (got [30, 'x'])"),
+        ("hidden=[true]", f"{SHAPES['hidden']} (got [true])"),
+        ("hidden=true", f"{SHAPES['hidden']} (got true)"),
+        ("hidden=1.5", f"{SHAPES['hidden']} (got 1.5)"),
+        ("hidden=null", f"{SHAPES['hidden']} (got null)"),
+        ("hidden=[[30]]", f"{SHAPES['hidden']} (got [[30]])"),
+        ("hidden={a: 1}", f"{SHAPES['hidden']} (got {{a: 1}})"),
+        ("batch_size=0", f"{SHAPES['batch_size']} (got 0)"),
+        ("batch_size=half", f"{SHAPES['batch_size']} (got 'half')"),
+        ("batch_size=true", f"{SHAPES['batch_size']} (got true)"),
+        ("split=[0.5,0.5]", f"{SHAPES['split']} (got [0.5, 0.5])"),
+        ("split=[1.1,0.1,-0.2]", f"{SHAPES['split']} (got [1.1, 0.1, -0.2])"),
+        ("split=[0.8,0.2,0]", f"{SHAPES['split']} (got [0.8, 0.2, 0])"),
+        ("split=offical", f"{SHAPES['split']} (got 'offical')"),
+        ("split=[0.5,0.5,0.5]", "split: the three parts must have the sum 1 (got [0.5, 0.5, 0.5], sum 1.5)"),
+        ("dropout=1", f"{SHAPES['dropout']} (got 1)"),
+        ("dropout=[x]", f"{SHAPES['dropout']} (got ['x'])"),
+        ("dropout=[0.1, 0.2]", "dropout: must be one number, or one for each hidden layer (got 2 for 1)"),
+        (
+            "loss=mean_squared",
+            "loss: must be one of cross_entropy, binary_cross_entropy, mse (got 'mean_squared')",
+        ),
+        ("dtype=Float32", "dtype: must be one of float32, float64 (got 'Float32'); did you mean 'float32'?"),
+        (
+            "schedule=cosin",
+            "schedule: must be one of constant, step, exponential, cosine, one_cycle, plateau (got 'cosin'); "
+            "did you mean 'cosine'?",
+        ),
+        (
+            "schedule.warmup=0.1",
+            "schedule.name: is missing; must be one of constant, step, exponential, cosine, one_cycle, plateau",
+        ),
+        ("schedule=3", "schedule: must be a name or a mapping such as {name: cosine, warmup: 0.1} (got 3)"),
+        (
+            "early_stopping=true",
+            "early_stopping: must be null or a mapping such as {monitor: val_loss, patience: 5} (got true)",
+        ),
+        ("early_stopping.patience=-1", "early_stopping.patience: must be at least 0 (got -1)"),
+        (
+            "early_stopping.monitor=val_los",
+            "early_stopping.monitor: must be one of loss, accuracy, val_loss, val_accuracy (got 'val_los'); "
+            "did you mean 'val_loss'?",
+        ),
+        ("augment=5", "augment: must be null or a mapping such as {shift: 2, rotate: 15} (got 5)"),
+        (
+            "augment.elastic=5",
+            "augment.elastic: must be null or a mapping such as {alpha: 36, sigma: 5} (got 5)",
+        ),
+        ("augment.elastic.sigma=0", "augment.elastic.sigma: must be greater than 0 (got 0)"),
+        ("learning_rate.x=1", "learning_rate: must be a number (got {x: 1})"),
+        ("learning_rte=3", "unknown key 'learning_rte'; did you mean 'learning_rate'?"),
+        ("Epochs=3", "unknown key 'Epochs'; did you mean 'epochs'?"),
+        ("lr=3", "unknown key 'lr'; did you mean 'learning_rate'?"),
+        ("zzz=3", "unknown key 'zzz'; see `mlptrain config` for all keys"),
+        ("foo.bar=3", "unknown key 'foo'; see `mlptrain config` for all keys"),
+        ("monitor=loss", "unknown key 'monitor'; did you mean 'early_stopping.monitor'?"),
+        (
+            "early_stopping.pateince=3",
+            "unknown key 'early_stopping.pateince'; did you mean 'early_stopping.patience'?",
+        ),
+        (
+            "early_stopping.foo=3",
+            "unknown key 'early_stopping.foo'; the keys there are monitor, patience, min_delta and restore_best",
+        ),
+    ],
+)
+def test_messages(given: str, message: str) -> None:
+    assert refusal("", given) == f"command line: {message}"
+
+
+def test_a_wrong_choice_lists_the_right_ones() -> None:
+    assert refusal("seed: 1\nactivation: sigmoidd") == (
+        "x.yaml:2: activation: must be one of sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, "
+        "softplus, linear (got 'sigmoidd'); did you mean 'sigmoid'?"
+    )
+
+
+def test_the_file_and_the_line_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("# mine\n\nlearning_rte: 3\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert str(caught.value) == f"{path}:3: unknown key 'learning_rte'; did you mean 'learning_rate'?"
+    path.write_text("epochs: 3\nlearning_rate: 0.1\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, ["learning_rate=-1"])
+    assert str(caught.value) == "command line: learning_rate: must be greater than 0 (got -1)"
+    assert load_config(path, ["epochs=5"]).epochs == 5
+    assert load_config(path, ["epochs=5"]).learning_rate == 0.1
+
+
+def test_a_missing_config(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no such file"):
+        load_config(tmp_path / "x.yaml")
+
+
+def test_at_most_two_problems_in_the_order_of_the_file() -> None:
+    text = "epochs: -1\nfoo_bar: 1\nlearning_rate: 0\nhidden: [x, y, z]\n"
+    assert refusal(text) == (
+        "x.yaml:1: epochs: must be at least 0 (got -1)\n"
+        "x.yaml:2: unknown key 'foo_bar'; see `mlptrain config` for all keys\n"
+        "(and 2 more)"
+    )
+    assert refusal("seed: x\nepochs: y\n").count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("loss", "output", "reason"),
+    [
+        (
+            "cross_entropy",
+            "sigmoid",
+            "needs softmax: sigmoid outputs are not a distribution, all ones would cost nothing",
+        ),
+        (
+            "cross_entropy",
+            "linear",
+            "needs softmax: linear outputs may be negative and then have no logarithm",
+        ),
+        (
+            "binary_cross_entropy",
+            "softmax",
+            "needs sigmoid: it judges each output on its own, softmax ties them together",
+        ),
+        (
+            "binary_cross_entropy",
+            "linear",
+            "needs sigmoid: linear outputs may be negative and then have no logarithm",
+        ),
+    ],
+)
+def test_outputs_that_do_not_go_with_a_loss(loss: str, output: str, reason: str) -> None:
+    assert refusal(f"loss: {loss}\noutput: {output}") == f"x.yaml:2: output: {loss} {reason}"
+
+
+def test_outputs_that_go_with_a_loss() -> None:
+    for loss, outputs in OUTPUTS.items():
+        for output in outputs:
+            assert from_text(f"loss: {loss}\noutput: {output}").resolve().output == output
+    assert sum(len(outputs) for outputs in OUTPUTS.values()) == 5
+
+
+def test_resolve_settles_the_output() -> None:
+    resolved = {loss: from_text(f"loss: {loss}").resolve().output for loss in OUTPUTS}
+    assert resolved == {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "mse": "sigmoid"}
+    config = Config().resolve()
+    assert (config.init, config.batch_seed) == ("auto", None)
+    assert from_text(dump_yaml(config)) == config
+
+
+def test_the_dataset_is_a_name_or_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mnist").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    here = str(Path.cwd())
+    assert from_text("dataset: mine").dataset == f"{here}/mine"
+    assert from_text("dataset: .").dataset == here
+    assert from_text("dataset: not/yet/../there").dataset == f"{here}/not/there"
+    assert from_text("dataset: ~/mine").dataset == f"{tmp_path}/mine"
+    assert from_text("dataset: mnist").dataset == "mnist"
+    assert from_text("dataset: ./mnist").dataset == f"{here}/mnist"
+    assert refusal("dataset: mnits") == (
+        "x.yaml:1: dataset: 'mnits' is neither a folder here nor one of "
+        "sample, mnist, fashion-mnist, kmnist; did you mean 'mnist'?"
+    )
+    assert refusal("dataset: ''") == "x.yaml:1: dataset: must be a name or a folder (got '')"
+
+
+@pytest.mark.parametrize("name", ["a b", "é 😀", "it's", 'say "x"', "a: b #c", "x\u2028y", "back\\slash", "1", "{x}"])
+def test_any_folder_survives_the_round_trip(name: str) -> None:
+    config = load_config(None, [f"dataset=/data/{name}"])
+    assert config.dataset == f"/data/{name}"
+    assert from_text(dump_yaml(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ("step", "schedule: step needs every and gamma; write {name: step, every: 5000, gamma: 0.5}"),
+        ("{name: step, every: 100}", "schedule: step needs gamma; write {name: step, every: 5000, gamma: 0.5}"),
+        ("plateau", "schedule: plateau needs factor and patience; write {name: plateau, factor: 0.5, patience: 3}"),
+        ("{name: cosine, gamma: 0.5}", "schedule: cosine does not use gamma; write cosine"),
+    ],
+)
+def test_a_schedule_takes_what_it_uses(schedule: str, message: str) -> None:
+    assert refusal(f"seed: 1\nschedule: {schedule}") == f"x.yaml:2: {message}"
+
+
+def test_what_needs_validation_is_refused_without_it() -> None:
+    whole = "split: official-60k\n"
+    assert refusal(whole + "early_stopping: {}").endswith("watches val_loss, and official-60k has no validation")
+    plateau = "schedule: {name: plateau, factor: 0.5, patience: 2}"
+    assert "official-60k has no validation" in refusal(whole + plateau)
+    assert from_text(whole + "early_stopping.monitor: loss").early_stopping is not None
+    assert from_text("split: official\n" + plateau).schedule.name == "plateau"
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (Config(), []),
+        (Config(optimizer="momentum", momentum=0.5), []),
+        (Config(optimizer="nesterov", momentum=0.5), []),
+        (
+            Config(momentum=0.5),
+            ["momentum: 0.5 has no effect with the optimizer sgd; it is used by momentum and nesterov"],
+        ),
+        (
+            Config(optimizer="adam", decay=0.1),
+            ["decay: 0.1 has no effect with the optimizer adam; it is used by adamw"],
+        ),
+        (Config(optimizer="adamw", decay=0.1, beta1=0.8, beta2=0.9, epsilon=1e-8), []),
+        (Config(optimizer="rmsprop", rho=0.8, epsilon=1e-8), []),
+        (Config(optimizer="adadelta", rho=0.8, epsilon=1e-8), []),
+        (
+            Config(optimizer="adagrad", rho=0.8, epsilon=1e-8),
+            ["rho: 0.8 has no effect with the optimizer adagrad; it is used by rmsprop and adadelta"],
+        ),
+    ],
+)
+def test_warnings(config: Config, expected: list[str]) -> None:
+    assert warnings(config) == expected
+
+
+def test_one_warning_for_each_unused_key() -> None:
+    config = Config(momentum=0.1, beta1=0.1, beta2=0.1, epsilon=0.1, decay=0.1, rho=0.1)
+    assert [text.split(":")[0] for text in warnings(config)] == [
+        "momentum", "beta1", "beta2", "epsilon", "decay", "rho",
+    ]  # fmt: skip
+
+
+def test_the_dump_reads_as_the_design_writes_it() -> None:
+    text = dump_yaml(load_config(None, ["hidden=[15,30]", "learning_rate=1e-3"]))
+    assert text.startswith("# data\ndataset: sample\nsplit: [0.7, 0.2, 0.1]\nsubset: null\naugment: null\n\n")
+    assert "\n# network\nhidden: [15, 30]\nactivation: sigmoid\noutput: auto\n" in text
+    assert "\n# training\nloss: cross_entropy\noptimizer: sgd\nlearning_rate: 0.001\n" in text
+    assert [line.split(":")[0] for line in text.splitlines() if ":" in line] == list(Config.model_fields)
+
+
+def test_random_numbers_survive_the_round_trip() -> None:
+    pick = random.Random(2)
+    for _ in range(200):
+        config = Config(
+            learning_rate=10 ** pick.uniform(-300, 300),
+            momentum=pick.random(),
+            epsilon=5e-324,
+            split=pick.choice([(0.1, 0.2, 0.7), (1 / 3, 1 / 3, 1 / 3), "official"]),
+            hidden=tuple(pick.randrange(1, 1000) for _ in range(pick.randrange(4))),
+            seed=pick.randrange(2**63),
+            batch_seed=pick.choice([None, 5]),
+            batch_size=pick.choice(["full", 7]),
+        )
+        assert from_text(dump_yaml(config)) == config
+
+
+def test_numpy_is_not_imported() -> None:
+    code = (
+        "import sys\n"
+        "import mlptrain.config.config, mlptrain.config.overrides, mlptrain.config.yaml\n"
+        "mlptrain.config.config.load_config(None, ['hidden=[15,30]'])\n"
+        "assert 'numpy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+FULL = """\
+# a config
+dataset: sample
+split: [0.7, 0.2, 0.1]
+augment: {shift: 2, elastic: {alpha: 36, sigma: 5}}
+hidden: [30, 20]
+activation: sigmoid
+output: auto
+batch_norm: false
+dropout: [0.1, 0.2]
+loss: cross_entropy
+learning_rate: 1e-3
+batch_size: full
+epochs: 20
+schedule: {name: cosine, warmup: 0.1}
+schedule.every: 3
+ema: null
+early_stopping: {monitor: val_loss, patience: 5}
+early_stopping.min_delta: 0
+seed: 0
+"""
+
+
+def test_mutated_configs_raise_nothing_else() -> None:
+    pick = random.Random(3)
+    lines = FULL.splitlines()
+    pieces = [
+        *"[]{}:,-.'\"#&*!|>%@~\t 019ae", "null", "true", "-1", "1e999", ".nan", "x: ", "\n  ", "- ", "*a",
+        "&a ", "name", "full", "official", "[[1]]", "{a: 1}", "1.5", "😀", "\x00", "\u2028",
+    ]  # fmt: skip
+    accepted, messages = 0, set()
+    start = time.process_time()
+    for _ in range(2500):
+        mutated = [line for line in lines if pick.random() > 0.5]
+        for _ in range(pick.randrange(4)):
+            row = pick.randrange(len(mutated)) if mutated else 0
+            line = pick.choice(lines)
+            first, last = sorted(pick.randrange(len(line) + 1) for _ in range(2))
+            mutated[row : row + 1] = [line[:first] + pick.choice(pieces) + line[last:]]
+        try:
+            from_text("\n".join(mutated))
+            accepted += 1
+        except ConfigError as error:
+            messages.add(str(error))
+    assert time.process_time() - start < processor_seconds(3)
+    assert accepted > 100
+    assert len(messages) > 500
+    for message in messages:
+        assert message.count("\n") <= 2
+        assert "Input should" not in message
+        assert "pydantic" not in message
+        assert "is not allowed here" not in message
+        assert all(line.startswith(("x.yaml", "(and ")) for line in message.splitlines())
+
+
+def test_wrong_types_everywhere_have_plain_words() -> None:
+    wrong: list[Any] = [
+        None, True, -1, 0, 1.5, 10**30, math.inf, "x", "", [], [1], ["x"], [[1]], {}, {"x": 1},
+    ]  # fmt: skip
+    keys = [
+        *Config.model_fields,
+        *(f"augment.{name}" for name in Augment.model_fields),
+        *(f"augment.elastic.{name}" for name in Elastic.model_fields),
+        *(f"schedule.{name}" for name in Schedule.model_fields),
+        *(f"early_stopping.{name}" for name in EarlyStopping.model_fields),
+    ]
+    refused = 0
+    for key in keys:
+        for value in wrong:
+            values: dict[str, Any] = {}
+            put(values, key, value)
+            try:
+                config_from(Document("x.yaml", values, {key.partition(".")[0]: 1}))
+            except ConfigError as error:
+                refused += 1
+                assert re.match(r"x\.yaml:1: (\S+: \S|unknown key)", str(error))
+                assert not re.search("is not allowed here|nput should|validat", str(error))
+    assert refused > 500
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"k{i}: 1\n" for i in range(4_900)),
+        "hidden: [" + "x," * 9_900 + "]",
+        "activation: " + "sigmoid" * 35_000,
+        "dataset: " + "mnist" * 50_000,
+        "dropout: &a " + "x" * 200_000 + "\nhidden: [" + "*a," * 9_000 + "]",
+        "a: &a {" + ".".join("k" * 40) + ": 1}\nhidden: [" + "*a," * 200 + "]",
+        "".join(f"augment.elastic.k{i}: 1\n" for i in range(2_000)),
+    ],
+    ids=range(7),
+)
+def test_refusing_a_vast_config_takes_less_than_a_second(text: str) -> None:
+    start = time.process_time()
+    message = refusal(text)
+    assert time.process_time() - start < processor_seconds(1)
+    assert len(message) < 1000
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("schedule.parameterf.name", "unknown key 'schedule.parameterf'"),
+        ("le.arning_rate", "unknown key 'le'"),
+        ("early_stoping.patience", "unknown key 'early_stoping'; did you mean 'early_stopping'?"),
+        ("schedule.warmupp", "unknown key 'schedule.warmupp'; did you mean 'schedule.warmup'?"),
+    ],
+)
+def test_a_key_below_a_key_that_nothing_has_is_unknown(key, words):
+    assert problem_with(key, 1).startswith(words)
+
+
+def test_the_json_schema() -> None:
+    result = json.loads(json.dumps(config_schema()))
+    assert result["additionalProperties"] is False
+    properties = result["properties"]
+    assert list(properties) == list(Config.model_fields)
+    assert all(entry["description"] for entry in properties.values())
+    assert properties["learning_rate"]["exclusiveMinimum"] == 0
+    assert properties["learning_rate"]["type"] == "number"
+    assert {"minimum": 1, "maximum": 1_000_000, "type": "integer"} in properties["hidden"]["anyOf"]
+    assert properties["hidden"]["default"] == [30]
+    assert "cosine" in properties["schedule"]["anyOf"][0]["enum"]
+    assert properties["schedule"]["default"] == "constant"
+    assert {"Augment", "Elastic", "Schedule", "EarlyStopping"} == set(result["$defs"])
+    defaults = {key: entry["default"] for key, entry in properties.items()}
+    assert defaults == json.loads(json.dumps(plain_values(Config())))

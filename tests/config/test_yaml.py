@@ -1,0 +1,389 @@
+"""YAML text to plain values: what is read, what is refused and in which words, and the bounds."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mlptrain.config import yaml as yamlfile
+from mlptrain.config.values import flow, put, shown
+from mlptrain.config.yaml import Document, parse_value, parse_yaml, read_yaml
+from mlptrain.errors import ConfigError
+from tests.made import processor_seconds
+
+
+@pytest.fixture(params=["C", "Python"])
+def either_loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test with libyaml and again with PyYAML's own parser."""
+    if request.param == "C" and not yaml.__with_libyaml__:
+        pytest.skip("PyYAML was built without libyaml")
+    monkeypatch.setattr(yamlfile, "_LOADER", yaml.CSafeLoader if request.param == "C" else yaml.SafeLoader)
+    return str(request.param)
+
+
+def refusal(call: Callable[[], object]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        call()
+    return str(caught.value)
+
+
+def values(text: str) -> object:
+    return parse_yaml(text, "x.yaml").values
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("1E3", 1000.0),
+        ("-.5", -0.5),
+        ("5.", 5.0),
+        ("+7", 7),
+        ("012", 12),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("0b11", "0b11"),
+        ("1_000", "1_000"),
+        ("1:30", "1:30"),
+        ("2024-05-01", "2024-05-01"),
+        ("on", "on"),
+        ("yes", "yes"),
+        ("NO", "NO"),
+        ("True", True),
+        ("false", False),
+        ("~", None),
+        ("null", None),
+        ("", None),
+        ("-.inf", -math.inf),
+        (".Inf", math.inf),
+        ("'1'", "1"),
+        ('"null"', "null"),
+        ("!!str 12", "12"),
+        ("!!float 3", 3.0),
+        ("!!int 3", 3),
+        ("!!bool true", True),
+        ("!!null null", None),
+        ("! 12", "12"),
+        ("!!seq [1]", [1]),
+        ("!!map {a: 1}", {"a": 1}),
+        ("٣", "٣"),
+    ],
+)
+def test_scalars_follow_the_core_schema(either_loader: str, text: str, value: object) -> None:
+    read = values(f"key: {text}\n")
+    assert read == {"key": value}
+    assert type(read["key"]) is type(value)
+
+
+def test_nan() -> None:
+    assert math.isnan(parse_value(".nan"))
+
+
+def test_lines_of_all_keys(either_loader: str) -> None:
+    document = parse_yaml("# comment\na: 1\n\nb:\n  c: {d: 2,\n      e: [1, 2]}\nf.g: 3\n", "x.yaml")
+    assert document.values == {"a": 1, "b": {"c": {"d": 2, "e": [1, 2]}}, "f": {"g": 3}}
+    assert document.lines == {"a": 2, "b": 4, "b.c": 5, "b.c.d": 5, "b.c.e": 6, "f": 7, "f.g": 7}
+    assert document.where("b.c.e") == "x.yaml:6"
+    assert document.where("b.c.missing.x") == "x.yaml:5"
+    assert document.where("missing") == "x.yaml"
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "\n\n", "null\n", "\ufeff"])
+def test_an_empty_file_has_no_keys(either_loader: str, text: str) -> None:
+    assert parse_yaml(text, "x.yaml") == Document("x.yaml", {}, {})
+
+
+def test_anchors_and_aliases_give_separate_copies(either_loader: str) -> None:
+    document = parse_yaml("a: &x {b: [1]}\nc: *x\nd: &x 2\ne: *x\n", "x.yaml")
+    assert document.values == {"a": {"b": [1]}, "c": {"b": [1]}, "d": 2, "e": 2}
+    assert document.values["a"] is not document.values["c"]
+    assert document.values["a"]["b"] is not document.values["c"]["b"]
+    assert document.lines["c.b"] == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["schedule: cosine\nschedule.warmup: 0.1\n", "schedule.warmup: 0.1\nschedule: cosine\n"]
+)
+def test_dotted_keys_join_a_name_in_either_order(text: str) -> None:
+    assert values(text) == {"schedule": {"name": "cosine", "warmup": 0.1}}
+
+
+def test_dotted_keys_join_a_mapping_and_keep_the_order() -> None:
+    assert values("b.c: 1\na: 2\nb: {d: 3}\n") == {"a": 2, "b": {"c": 1, "d": 3}}
+    assert list(values("b.c: 1\na: 2\n")) == ["b", "a"]  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "learning_rate: 1\n\n\nlearning_rate: 2\n",
+            "x.yaml:4: duplicate key 'learning_rate' (first on line 1)",
+        ),
+        ("a: {b: 1,\n b: 2}\n", "x.yaml:2: duplicate key 'a.b' (first on line 1)"),
+        ("a.b: 1\na: {b: 2}\n", "x.yaml:2: duplicate key 'a.b' (first on line 1)"),
+        ("a.b: 1\na.b: 2\n", "x.yaml:2: duplicate key 'a.b' (first on line 1)"),
+        ("'a': 1\na: 2\n", "x.yaml:2: duplicate key 'a' (first on line 1)"),
+        ("s: cosine\ns.name: step\n", "x.yaml:2: duplicate key 's.name' (first on line 1)"),
+        ("a: 3\na.b: 1\n", "x.yaml:2: a.b: a is 3 and has no keys of its own"),
+        ("a: [3]\na.b: 1\n", "x.yaml:2: a.b: a is [3] and has no keys of its own"),
+        ("x: 1\n3: 2\n", "x.yaml:2: a key must be text (got 3); quote it if it is meant"),
+        ("~: 2\n", "x.yaml:1: a key must be text (got null); quote it if it is meant"),
+        ("[a]: 2\n", "x.yaml:1: a key must be text (got a list); quote it if it is meant"),
+        ("? {a: 1}\n: 2\n", "x.yaml:1: a key must be text (got a map); quote it if it is meant"),
+        ("'': 2\n", "x.yaml:1: the key is empty"),
+        ("a..b: 2\n", "x.yaml:1: the key 'a..b' is empty before or after a dot"),
+        ("a: {b:1}\n", "x.yaml:1: the key 'b:1' holds a ':'; put a space after the ':'"),
+        ("a: &x {b: 1}\n<<: *x\n", "x.yaml:2: merge keys '<<' are not supported; write the keys out"),
+        ("a: !!int x\n", "x.yaml:1: 'x' is not of the type that its tag !!int claims"),
+        ("a: !!bool 'yes'\n", "x.yaml:1: 'yes' is not of the type that its tag !!bool claims"),
+        (
+            "a:\n  !!python/name:os.system x\n",
+            "x.yaml:2: the tag 'tag:yaml.org,2002:python/name:os.system' is not supported here; remove it",
+        ),
+        ("a: !mine 3\n", "x.yaml:1: the tag '!mine' is not supported here; remove it"),
+        ("a: !!set {b}\n", "x.yaml:1: the tag 'tag:yaml.org,2002:set' is not supported here; remove it"),
+        ("a: !!map 3\n", "x.yaml:1: the tag 'tag:yaml.org,2002:map' is not supported here; remove it"),
+        ("%TAG !x! y\n---\na: 1\n", "x.yaml:1: tag directives are not supported; remove '%TAG'"),
+        ("a: 1\n---\nb: 1\n", "x.yaml:3: a second document begins here; put one into each file"),
+        ("- a\n", "x.yaml:1: expected keys and values such as 'epochs: 20', got a list"),
+        ("# hm\nepochs 20\n", "x.yaml:2: expected keys and values such as 'epochs: 20', got 'epochs 20'"),
+        ("a: &x [*x]\n", "x.yaml:1: the alias '*x' stands inside its own anchor"),
+        ("a: *x\n", "x.yaml:1: the alias '*x' has no anchor before it"),
+        ("a: 1\nb: \x07\n", "x.yaml:2: not valid YAML: the character U+0007 is not allowed; remove it"),
+        ("a: 1\0\n", "x.yaml:1: not valid YAML: the character U+0000 is not allowed; remove it"),
+        ("a: \udc80\n", "x.yaml:1: not valid YAML: the character U+DC80 is not allowed; remove it"),
+        ('a: "\\0"\n', "x.yaml:1: the text '\\x00' holds a character that is not allowed; remove it"),
+        ("a: " + "9" * 5000, "x.yaml:1: a number of 5000 characters; at most 400 are read"),
+        (
+            "k" * 101 + ": 1\n",
+            "x.yaml:1: the key '" + "k" * 60 + "…' is longer than 100 characters",
+        ),
+    ],
+)  # fmt: skip
+def test_refusals(either_loader: str, text: str, message: str) -> None:
+    assert refusal(lambda: parse_yaml(text, "x.yaml")) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a: 1\nb: [1, 2\nc: 3\n", 3),
+        ("a: 'x\n", 1),
+        ("a: 1\n b: 2\n", 2),
+        ("a: b: c\n", 1),
+        ("@a: 1", 1),
+    ],
+)
+def test_syntax_errors_name_the_line(either_loader: str, text: str, line: int) -> None:
+    message = refusal(lambda: parse_yaml(text, "x.yaml"))
+    assert message.startswith(f"x.yaml:{line}: not valid YAML: ")
+    assert "\n" not in message
+
+
+def test_a_syntax_error_names_the_line_where_the_list_began() -> None:
+    message = refusal(lambda: parse_yaml("a: 1\nb: [1,\n2\nc: 3\n", "x.yaml"))
+    assert re.fullmatch(r"x.yaml:\d: not valid YAML: .* that begins on line 2\)", message)
+
+
+def test_tabs_are_named(either_loader: str) -> None:
+    message = refusal(lambda: parse_yaml("a:\n\tb: 1\n", "x.yaml"))
+    assert message.startswith("x.yaml:2: not valid YAML: ")
+    assert message.endswith("; indent with spaces, not tabs")
+
+
+def test_escapes_beyond_unicode(either_loader: str) -> None:
+    assert "not valid YAML" in refusal(lambda: parse_yaml('a: "\\UFFFFFFFF"', "x.yaml"))
+    assert "not" in refusal(lambda: parse_yaml('a: "\\uD800"', "x.yaml"))
+
+
+NINES = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'x'] * 9)}]\n" for i in range(30))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000, "nested more than 50 levels deep"),
+        ("a: " + "{a: " * 60_000, "nested more than 50 levels deep"),
+        ("- " * 100_000, "nested more than 50 levels deep"),
+        ("? " * 100_000, "nested more than 50 levels deep"),
+        ("a0: &a0 []\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 9000)), "nested more than"),
+        (NINES, "more than 10000 values, aliases expanded"),
+        ("a: [" + "1," * 20_000 + "]", "more than 10000 values"),
+        ("a: &a {" + ".".join("k" * 50) + ": 1}\nb: [" + "*a," * 9000 + "]", "nested more than 50"),
+        ("a: &a {" + ".".join("k" * 40) + ": 1}\nb: [" + "*a," * 9000 + "]", "more than 10000 values"),
+        ("".join(f"{'.'.join('k' * 45)}.k{i}: 1\n" for i in range(2000)), "more than 10000 values"),
+        ("a: " + "x" * 300_000, "the text is longer than 256 KiB"),
+    ],
+    ids=range(11),
+)
+def test_bombs_are_refused_at_once(either_loader: str, text: str, words: str) -> None:
+    start = time.process_time()
+    message = refusal(lambda: parse_yaml(text, "x.yaml"))
+    assert words in message
+    assert time.process_time() - start < processor_seconds(1)
+
+
+def test_the_alias_bomb_takes_milliseconds() -> None:
+    start = time.process_time()
+    refusal(lambda: parse_yaml(NINES, "x.yaml"))
+    assert time.process_time() - start < processor_seconds(0.1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#" * 262_000,
+        "a: " + "x" * 262_000,
+        'a: "' + "\\x41" * 65_000 + '"',
+        "a: |\n" + "  x\n" * 65_000,
+        "a: >\n" + "  x\n" * 65_000,
+        'a: "' + "x\n " * 80_000 + '"',
+        "\n" * 262_000,
+        "".join(f"k{i}: 1\n" for i in range(4_900)),
+        "a: [" + "{a: 1}," * 3_000 + "]",
+        "a: &a " + "x" * 200_000 + "\nb: [" + "*a," * 9_000 + "]",
+    ],
+    ids=range(10),
+)
+def test_large_texts_within_the_bounds_take_less_than_a_second(either_loader: str, text: str) -> None:
+    start = time.process_time()
+    parse_yaml(text, "x.yaml")
+    assert time.process_time() - start < processor_seconds(1)
+
+
+def test_fifty_levels_are_read(either_loader: str) -> None:
+    text = "a: " + "[" * 49 + "1" + "]" * 49
+    assert values(text)
+    assert "nested more" in refusal(lambda: values("a: " + "[" * 50 + "]" * 50))
+
+
+def test_read_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_bytes(b"\xef\xbb\xbfa: \xc3\xa9\r\nb: 2\r\n")
+    assert read_yaml(path) == Document(str(path), {"a": "é", "b": 2}, {"a": 1, "b": 2})
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    assert refusal(lambda: read_yaml(path)) == f"{path}: there is no such file; check the path"
+    assert refusal(lambda: read_yaml(tmp_path)) == f"{tmp_path}: is a folder; name a YAML file"
+    path.write_bytes(b"a: 1\nb: \xff\n")
+    assert refusal(lambda: read_yaml(path)) == f"{path}:2: is not UTF-8 text; save the file as UTF-8"
+    path.write_bytes("a: 1".encode("utf-16"))
+    assert "is not UTF-8 text" in refusal(lambda: read_yaml(path))
+    path.write_bytes(b"#" * 262_145)
+    assert refusal(lambda: read_yaml(path)) == f"{path}: is larger than 256 KiB; this is no config file"
+    assert refusal(lambda: read_yaml(path / "y.yaml")).endswith("cannot be read: not a directory")
+    assert "cannot be read" in refusal(lambda: read_yaml(tmp_path / ("x" * 500)))
+    assert "is not a file name" in refusal(lambda: read_yaml(Path("a\0b")))
+
+
+def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", denied)
+    assert refusal(lambda: read_yaml(Path("x.yaml"))) == "x.yaml: cannot be read: permission denied"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[15,30]", [15, 30]),
+        ("1e-3", 0.001),
+        ("null", None),
+        (" relu ", "relu"),
+        ("{name: cosine}", {"name": "cosine"}),
+        ("{a.b: 1}", {"a": {"b": 1}}),
+        ("[&x 1, *x]", [1, 1]),
+        ("'1'", "1"),
+        ("C: \\digits #1", "C: \\digits #1"),
+        ("- 3", "- 3"),
+        ("*a", "*a"),
+        ("!!int 3", "!!int 3"),
+        ("a: b", "a: b"),
+        ("", None),
+    ],
+)
+def test_values_of_the_command_line(either_loader: str, text: str, value: object) -> None:
+    assert parse_value(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[1,", "'[1,': not valid YAML: "),
+        ("{a: 1, a: 2}", "'{a: 1, a: 2}': duplicate key 'a' (first on line 1)"),
+        ("[1] 2", "'[1] 2': not valid YAML: "),
+        ("[" * 100_000, "nested more than 50 levels deep"),
+        ("a\x1b[31m", "'a\\x1b[31m': not valid YAML: the character U+001B"),
+        ("9" * 401, "a number of 401 characters"),
+    ],
+)
+def test_values_that_are_refused(either_loader: str, text: str, words: str) -> None:
+    message = refusal(lambda: parse_value(text))
+    assert words in message
+    assert len(message) < 400
+
+
+def test_put_refuses_a_number_as_parent() -> None:
+    values: dict[str, object] = {"a": 3}
+    assert refusal(lambda: put(values, "a.b", 1)) == "a.b: a is 3 and has no keys of its own"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [30, 15], {"name": "cosine", "warmup": 0.1}, [], {}, None, True,
+        "null", "1", "on", "a b", "a: b", "#x", "é\u2028x\t\n\"'\\", "😀", "", " x ", "/a/b.c",
+        1e-7, 1e300, 5e-324, 0.1 + 0.2, 10**20, -0.0, math.inf, -math.inf,
+    ],
+)  # fmt: skip
+def test_flow_reads_back_equal(either_loader: str, value: object) -> None:
+    read = parse_yaml(f"key: {flow(value)}\n", "x.yaml").values["key"]
+    assert read == value
+    assert type(read) is type(value)
+    assert repr(read) == repr(value)
+
+
+def test_flow_is_short() -> None:
+    assert flow((30, 15)) == "[30, 15]"
+    assert flow({"name": "cosine", "every": None}) == "{name: cosine, every: null}"
+
+
+def test_shown_values_are_bounded_lines() -> None:
+    vast = ["x\n" * 100_000] * 10_000
+    assert shown([vast, {"a": vast}]).count("x") < 1000
+    assert "\n" not in shown(vast)
+    assert shown(list(range(9))) == "[0, 1, 2, 3, 4, 5, …]"
+    assert shown({"a": {"b": {"c": 1}}}) == "{a: {b: {…}}}"
+
+
+def test_no_text_raises_anything_else(either_loader: str) -> None:
+    pick = random.Random(1)
+    pieces = [
+        *"[]{},:-?&*!|>'\"%@`#~<.=\n\t \\", "a", "a: ", "- ", "&x ", "*x", "!!int ", "\n  ", "1e-3", "...\n",
+        "---\n", "<<: ", "\\u", "\\x41", "%YAML 1.1\n", "!<x>", "é", "\x85", "\u2028", "\ufeff", "😀",
+    ]  # fmt: skip
+    read = 0
+    for _ in range(3000):
+        text = "".join(pick.choices(pieces, k=pick.randrange(1, 30)))
+        try:
+            parse_yaml(text, "x.yaml")
+            read += 1
+        except ConfigError as error:
+            assert "\n" not in str(error)
+            assert re.match(r"x\.yaml:\d+: ", str(error))
+        try:
+            parse_value(text)
+        except ConfigError as error:
+            assert "\n" not in str(error)
+    assert read

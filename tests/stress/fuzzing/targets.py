@@ -1,0 +1,159 @@
+"""What is fuzzed: each target reads one input as the program would, and may raise nothing but `MlptrainError`."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from mlptrain.config.config import Config, config_from, dump_yaml, load_config, warnings
+from mlptrain.config.yaml import parse_yaml
+from mlptrain.datasets.idx import read_idx
+from mlptrain.errors import MlptrainError
+from mlptrain.graph.expression import parse
+from mlptrain.graph.graph import backpropagate
+from mlptrain.handwriting.digit import find_digit
+from mlptrain.handwriting.reading import read_pictures
+from mlptrain.models.model import load_model_file
+from mlptrain.models.npz import read_npz
+from mlptrain.runs.checkpoint import load_checkpoint
+from mlptrain.runs.history import read_history
+from mlptrain.sweeps.importance import importances
+from mlptrain.sweeps.journal import JOURNAL, Journal, read_journal, recall, result_event
+from mlptrain.sweeps.leaderboard import rank, write_leaderboard
+from mlptrain.sweeps.parameters import DISTRIBUTIONS, SPACE_KEYS
+from mlptrain.sweeps.spec import Metric, Spec
+from mlptrain.sweeps.sweepfile import read_sweep
+from tests.stress.fuzzing.mutate import Mutator, gzipped, pictured, raw, zipped
+
+
+@dataclass(frozen=True)
+class Target:
+    """``read`` gets the input's bytes and, where it is a file for the program, the path at which they lie."""
+
+    read: Callable[[bytes, Path], object]
+    mutate: Mutator = raw
+    words: tuple[bytes, ...] = ()
+
+
+_KEYS = tuple(f"{key}: ".encode() for key in Config.model_fields)
+
+
+def _config(data: bytes, path: Path) -> None:
+    config = load_config(path)
+    warnings(config)
+    assert config_from(parse_yaml(dump_yaml(config), "dumped")) == config, "a config does not read back equal"
+
+
+def _overrides(data: bytes, path: Path) -> None:
+    load_config(None, data.decode("utf-8", "surrogateescape").split("\n"))
+
+
+def _idx(data: bytes, path: Path) -> None:
+    try:
+        assert read_idx(path, dimensions=3).ndim == 3
+    except MlptrainError:
+        assert read_idx(path, dimensions=1).ndim == 1
+
+
+def _npz(data: bytes, path: Path) -> None:
+    arrays = read_npz(path, 1 << 30)
+    assert all(array.dtype.kind in "fiubU" for array in arrays.values())
+
+
+def _model(data: bytes, path: Path) -> None:
+    model = load_model_file(path)
+    probabilities = model.probabilities(np.zeros((2, model.architecture.layers[0]), np.uint8))
+    assert probabilities.shape == (2, len(model.class_names))
+
+
+def _checkpoint(data: bytes, path: Path) -> None:
+    checkpoint = load_checkpoint(path)
+    assert [report.epoch for report in checkpoint.history] == list(range(1, len(checkpoint.history) + 1))
+
+
+def _history(data: bytes, path: Path) -> None:
+    read_history(path)
+
+
+def _backprop(data: bytes, path: Path) -> None:
+    expression, *rest = data.decode("utf-8", "surrogateescape").split("\n")
+    graph = parse(expression)
+    values = dict(line.partition("=")[::2] for line in rest)
+    passes = backpropagate(graph, {name: float(index + 1) for index, name in enumerate(graph.names)})
+    assert math.isfinite(passes.value)
+    json.dumps(passes.inputs)
+    backpropagate(graph, values)  # type: ignore[arg-type]  # what a caller from Python may hand over
+
+
+@cache
+def _rates() -> Spec:
+    """The sweep whose journals are the seeds: learning rates, each once."""
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder) / "base.yaml"
+        base.write_text("hidden: [4]\n")
+        return read_sweep(base, ["learning_rate=0.1,0.3,1,3"])
+
+
+def _journal(data: bytes, path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copy(path, Path(folder) / JOURNAL))
+        events = read_journal(copy)
+        record = recall(copy, events, _rates())
+        journal = Journal(copy)
+        journal.append({"event": "lost"}, *(result_event(result, 0) for result in record.results.values()))
+        journal.close()
+        added = len(record.results) + 1
+        assert read_journal(copy)[:-added] == events, "a torn line is not cut off"
+        board = rank(("learning_rate",), Metric(), 1, record.results.values())
+        write_leaderboard(Path(folder) / "leaderboard.csv", board, {})
+        importances(("learning_rate",), ((row.values, row.figure) for row in board.rows if row.figure is not None))
+
+
+def _sweep(data: bytes, path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(shutil.copy(path, Path(folder) / "sweep.yaml"))
+        (file.parent / "base.yaml").write_text("hidden: [15]\n")
+        spec = read_sweep(file)
+        file.write_text(spec.yaml())
+        assert read_sweep(file).digest == spec.digest, "a sweep does not read back equal"
+
+
+def _spaces(data: bytes, path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder) / "base.yaml"
+        base.write_text("hidden: [15]\n")
+        read_sweep(base, data.decode("utf-8", "surrogateescape").split("\n"))
+
+
+def _picture(data: bytes, path: Path) -> None:
+    for image in read_pictures(str(path)).pixels[:2]:
+        if image.size < 10_000 and image.min() < image.max():  # as `mlptrain predict` goes on
+            digit = find_digit(image)
+            assert digit is None or np.isfinite(digit).all()
+
+
+_SPACE = tuple(f"{key}: ".encode() for key in SPACE_KEYS + DISTRIBUTIONS)
+
+TARGETS = {
+    "config": Target(_config, words=_KEYS),
+    "overrides": Target(_overrides, words=tuple(key.replace(b": ", b"=") for key in _KEYS)),
+    "idx": Target(_idx, gzipped),
+    "npz": Target(_npz, zipped, (b"'descr': ", b"'<f8'", b"'|O'", b"'<U9999999'", b"'shape': (", b"1L, ")),
+    "model": Target(_model, zipped, (b"'<f4'", b"'<U8'", b"()", b"(0,)", b"softmax", b"sigmoid", b"nan")),
+    "checkpoint": Target(_checkpoint, zipped, (b"[", b"{", b"null", b'"epoch": ', b"NaN", b"Infinity", b"1e999")),
+    "history": Target(_history, words=(b"1,0.5,0.5,,,0.1,1.0\n", b"inf", b"nan", b"1e999", b",")),
+    "backprop": Target(_backprop, words=(b"max(", b"exp(", b"log(", b"sigmoid(", b"**", b"lambda ", b"x", b"1e999")),
+    "journal": Target(_journal, words=(b"null", b"1e999", b"NaN", b'"', b'"trial": ', b'"metrics": ', b"{}", b"[]")),
+    "sweep": Target(_sweep, words=(*_SPACE, b"method: ", b"run_cap: ", b"early_terminate: ", b"parameters: ", b"{")),
+    "spaces": Target(_spaces, words=(*_SPACE, *(key.replace(b": ", b"=") for key in _KEYS), b",", b"{", b"}")),
+    "picture": Target(_picture, pictured, (b"IHDR", b"tRNS", b"PLTE", b"\xff\xc0", b"\xff\xda", b"'<f8'", b"(9, 9)")),
+}
+"""By name; each has its seeds in ``tests/stress/corpus/NAME/``."""

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from mlptrain.errors import DataError, UsageError
+from mlptrain.system.lock import LOCK, locked
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from mlptrain.system.lock import locked
+
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds ``tmp_path``."""
+    with subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_the_file_is_there_while_it_is_held(tmp_path):
+    with locked(tmp_path):
+        assert str(os.getpid()) in (tmp_path / LOCK).read_text()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_process_is_refused_and_named(tmp_path, holder):
+    with pytest.raises(UsageError, match=f"{tmp_path}: in use by process {holder.pid} on "), locked(tmp_path):
+        pass
+    assert (tmp_path / LOCK).is_file()
+
+
+def test_a_process_that_was_killed_leaves_no_lock(tmp_path, holder):
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    assert (tmp_path / LOCK).is_file()
+    with locked(tmp_path):
+        assert str(os.getpid()) in (tmp_path / LOCK).read_text()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_call_in_one_process_is_refused(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(UsageError, match="in use"), locked(tmp_path):
+            pass
+        assert (tmp_path / LOCK).is_file(), "the first still holds it"
+    with locked(tmp_path):
+        pass
+
+
+def test_it_is_given_back_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), locked(tmp_path):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_at_a_time_of_many_threads(tmp_path):
+    inside, most, refused = [], [], []
+    start = threading.Barrier(8)
+
+    def work():
+        start.wait()
+        for _ in range(50):
+            try:
+                with locked(tmp_path):
+                    inside.append(1)
+                    most.append(len(inside))
+                    inside.pop()
+            except UsageError:
+                refused.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1 and len(most) + len(refused) == 400
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_removed_between_opening_and_locking_is_opened_again(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    flock, calls = fcntl.flock, []
+
+    def late(descriptor, operation):
+        if not calls:
+            (tmp_path / LOCK).unlink()  # its holder ends just now
+        calls.append(operation)
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with locked(tmp_path):
+        assert (tmp_path / LOCK).is_file()
+        with pytest.raises(UsageError), locked(tmp_path):
+            pass
+    assert len(calls) == 3
+
+
+def test_without_locks_in_the_file_system_it_goes_on(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def unknown(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with locked(tmp_path):
+        assert (tmp_path / LOCK).is_file()
+
+
+def test_a_full_disk_does_not_keep_it_from_being_held(tmp_path, monkeypatch):
+    def full(descriptor, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with locked(tmp_path), pytest.raises(UsageError, match="in use by another process"), locked(tmp_path):
+        pass
+
+
+def test_a_link_is_not_written_through(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / LOCK).symlink_to(precious)
+    with pytest.raises(DataError, match=f"{folder / LOCK}: cannot be written"), locked(folder):
+        pass
+    assert precious.read_text() == "mine"
+
+
+def test_no_such_folder(tmp_path):
+    with pytest.raises(DataError, match="cannot be written: no such file"), locked(tmp_path / "gone"):
+        pass
+
+
+def test_a_folder_that_goes_away_meanwhile(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with locked(folder):
+        Path(folder / LOCK).unlink()
+        folder.rmdir()

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlptrain.system import machine as caches
+from mlptrain.system import machine as memory
+from mlptrain.system.machine import (
+    USUAL,
+    VARIABLES,
+    available_cores,
+    available_memory,
+    configured_threads,
+    format_bytes,
+    processor_caches,
+    threads_for,
+    use_threads,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_threads_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("layers", "batch", "cores", "threads"),
+    [
+        ((784, 30, 10), 10, 16, 1),  # 235,200 multiply-adds: too few to share
+        ((784, 128, 10), 64, 16, 1),  # 6,422,528: not worth the waiting
+        ((784, 512, 512, 10), 128, 2, 2),  # 51,380,224
+        ((784, 512, 512, 10), 128, 16, 2),
+        ((784, 1024, 1024, 1024, 10), 256, 16, 13),  # 268,435,456 in the middle
+        ((784, 1024, 1024, 1024, 10), 256, 0, 1),
+        ((784, 10), 1, 16, 1),
+    ],
+)
+def test_threads_for(layers, batch, cores, threads):
+    assert threads_for(layers, batch, cores) == threads
+
+
+def test_cores_are_at_most_the_machines():
+    assert 1 <= available_cores() <= (os.cpu_count() or 1)
+    assert threads_for((784, 1000, 10), 1000) == available_cores()
+
+
+def test_the_first_variable_that_holds_a_count(monkeypatch):
+    assert configured_threads() is None
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    assert configured_threads() == 3
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    assert configured_threads() == 2
+
+
+@pytest.mark.parametrize("value", ["", "0", "-1", "two", "4,2", "1.5", "²"])
+def test_a_variable_that_holds_no_count_is_passed_over(monkeypatch, value):
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert configured_threads() is None
+
+
+def test_too_late_for_a_loaded_numpy():
+    import numpy  # noqa: F401
+
+    use_threads(3)
+    assert configured_threads() is None
+
+
+def test_in_time_for_numpy():
+    code = (
+        "import os, sys; from mlptrain.system.machine import *; use_threads(3); assert 'numpy' not in sys.modules;"
+        "print(configured_threads(), *(os.environ[name] for name in VARIABLES))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3"] * (1 + len(VARIABLES))
+
+
+@pytest.fixture
+def system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A machine with 8,000,000 kB available and no container limit."""
+    (tmp_path / "meminfo").write_text("MemTotal: 16000000 kB\nMemFree: 1 kB\nMemAvailable:    8000000 kB\n")
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_CGROUP_LIMITS", ((tmp_path / "memory.max", tmp_path / "memory.current"),))
+    monkeypatch.setattr(memory.os, "sysconf", lambda name: {"SC_PHYS_PAGES": 4_000_000, "SC_PAGE_SIZE": 4096}[name])
+    return tmp_path
+
+
+def limit(system: Path, maximum: str, current: str) -> None:
+    (system / "memory.max").write_text(f"{maximum}\n")
+    (system / "memory.current").write_text(f"{current}\n")
+
+
+def test_what_the_system_says(system):
+    assert available_memory() == 8_192_000_000
+
+
+def test_a_container_may_allow_less(system):
+    limit(system, "1000000000", "300000000")
+    assert available_memory() == 700_000_000
+
+
+@pytest.mark.parametrize(("maximum", "current"), [("max", "300000000"), ("999999999999", "5"), ("", "")])
+def test_a_container_without_a_limit_that_counts(system, maximum, current):
+    limit(system, maximum, current)
+    assert available_memory() == 8_192_000_000
+
+
+def test_never_below_nothing(system):
+    limit(system, "1000", "5000")
+    assert available_memory() == 0
+
+
+def test_file_cache_of_a_container_can_be_taken_back(system):
+    """``memory.current`` counts the page cache: after unpacking a dataset it stands near the limit."""
+    limit(system, "1000000000", "990000000")
+    (system / "memory.stat").write_text("anon 90000000\nfile 900000000\ninactive_file 800000000\nactive_file 5\n")
+    assert available_memory() == 810_000_000
+
+
+@pytest.mark.parametrize("text", ["", "MemTotal: 5 kB\n", "MemAvailable:\n", "MemAvailable: many kB\n"])
+def test_a_system_that_says_only_its_size(system, text):
+    (system / "meminfo").write_text(text)
+    assert available_memory() == 16_384_000_000
+
+
+def test_a_system_that_says_nothing(system, monkeypatch):
+    (system / "meminfo").unlink()
+    monkeypatch.delattr(memory.os, "sysconf")
+    assert available_memory() is None
+
+
+def test_this_machine_has_memory():
+    found = available_memory()
+    assert found is None or found > 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB"),
+        (1_500_000, "1.5 MB"),
+        (31_400_000_000, "31.4 GB"),
+        (12 * 10**12, "12.0 TB"),
+        (12 * 10**18, "12000000.0 TB"),
+    ],
+)
+def test_format_bytes(count, text):
+    assert format_bytes(count) == text
+
+
+@pytest.fixture
+def system_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setattr(caches, "_CACHES", tmp_path)
+    return tmp_path
+
+
+def state(system_caches: Path, *sizes: tuple[str, str, str]) -> None:
+    for index, (level, kind, size) in enumerate(sizes):
+        (system_caches / f"index{index}").mkdir()
+        for name, text in (("level", level), ("type", kind), ("size", size)):
+            (system_caches / f"index{index}" / name).write_text(f"{text}\n")
+
+
+L1 = (("1", "Data", "32K"), ("1", "Instruction", "32K"))
+
+
+def test_what_linux_states(system_caches):
+    state(system_caches, *L1, ("2", "Unified", "512K"), ("3", "Unified", "16M"))
+    assert processor_caches() == (512 * 1024, 16 * 1024**2)
+
+
+def test_no_third_level(system_caches):
+    state(system_caches, *L1, ("2", "Unified", "4M"))
+    assert processor_caches() == (4 * 1024**2, 4 * 1024**2)
+
+
+@pytest.mark.parametrize("text", ["", "many", "12", "5Q"])
+def test_a_system_that_does_not_say(system_caches, text):
+    assert processor_caches() == USUAL
+    state(system_caches, ("2", "Unified", text), ("3", "Unified", text))
+    assert processor_caches() == USUAL
+
+
+def test_this_machine():
+    assert processor_caches().shared >= processor_caches().core > 2**16

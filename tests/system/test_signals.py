@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from mlptrain.system.signals import SIGNALS, Interrupted, Signals, as_exceptions
+
+
+@pytest.fixture(autouse=True)
+def usual_handlers():
+    """The handlers of a fresh interpreter, and those of the tests again afterwards."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_is_noted_and_the_second_ends_it(number):
+    with Signals() as signals:
+        assert signals.received is None
+        signal.raise_signal(number)
+        assert signals.received == number
+        with pytest.raises(Interrupted) as caught:
+            signal.raise_signal(number)
+    assert caught.value.signal == number and caught.value.exit_code == 128 + number
+
+
+def test_the_second_may_be_another_one():
+    with Signals() as signals, pytest.raises(Interrupted, match="SIGTERM"):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    assert signals.received == signal.SIGINT
+
+
+def test_handlers_are_restored():
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with Signals():
+        assert [signal.getsignal(number) for number in SIGNALS] != before
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+    with pytest.raises(KeyboardInterrupt), as_exceptions():
+        raise KeyboardInterrupt
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_as_exceptions(number):
+    with pytest.raises(Interrupted) as caught, as_exceptions():
+        signal.raise_signal(number)
+    assert caught.value.exit_code == 128 + number
+    assert isinstance(caught.value, KeyboardInterrupt)
+
+
+def test_within_exceptions_the_first_is_noted_all_the_same():
+    with as_exceptions():
+        with Signals() as signals:
+            signal.raise_signal(signal.SIGTERM)
+        assert signals.received == signal.SIGTERM
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_ignored_signals_stay_ignored_and_handlers_of_others_in_force():
+    seen = []
+
+    def handler(number, frame):
+        seen.append(number)
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, handler)
+    with as_exceptions(), Signals() as signals:
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGTERM)
+        assert signals.received is None
+    assert seen == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN and signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_beside_the_main_thread_nothing_changes():
+    before = [signal.getsignal(number) for number in SIGNALS]
+    seen = []
+
+    def work():
+        with Signals() as signals, as_exceptions():
+            seen.append([signal.getsignal(number) for number in SIGNALS])
+            seen.append(signals.received)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before, None]
+
+
+def test_its_text():
+    assert str(Interrupted(signal.SIGHUP)) == "interrupted by SIGHUP"
+    assert str(Interrupted(signal.SIGINT, "kept")) == "kept"
+
+
+def test_under_nohup_a_closed_terminal_is_not_noticed():
+    code = """
+import os, signal
+from mlptrain.system.signals import Signals
+with Signals() as signals:
+    os.kill(os.getpid(), signal.SIGHUP)
+    print(signals.received)
+"""
+    done = subprocess.run(["nohup", sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "None\n"), os.fsdecode(done.stderr)
