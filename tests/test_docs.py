@@ -1,0 +1,120 @@
+"""The documentation: its code runs, its links resolve, and every command, option and config key is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from importlib.util import find_spec
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from tests.readme import PAGES, README, ROOT, Block, blocks
+
+TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
+OTHER_PAGES = [path for folder in ("benchmarks", "tests") for path in (ROOT / folder).rglob("*.md")]
+LINKING = sorted(str(page.relative_to(ROOT)) for page in {*PAGES, *ROOT.glob("*.md"), *OTHER_PAGES})
+RUNNABLE = [
+    name
+    for name, text in TEXTS.items()
+    if re.search("```(bash|python)\n", text) and name != "docs/formulas.md"  # tests/test_formulas.py runs its code
+]
+
+
+def run(*command: str, folder: Path = ROOT) -> str:
+    """Run a command in which ``mlptrain`` and ``python`` are those of this environment; return its stdout."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "NO_COLOR": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"{command[-1]}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def help_text(*command: str) -> str:
+    """Return what ``mlptrain COMMAND --help`` prints, without a process of its own."""
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as text, pytest.raises(SystemExit):
+        patch.setattr(sys, "argv", ["mlptrain", *command, "--help"])
+        patch.setenv("COLUMNS", "200")
+        patch.setenv("NO_COLOR", "1")
+        runpy.run_module("mlptrain", run_name="__main__")
+    return text.getvalue()
+
+
+def commands() -> list[str]:
+    return re.findall(r"^│ ([a-z][a-z-]*) ", help_text(), re.MULTILINE)
+
+
+def available(block: Block) -> bool:
+    """Return whether tests have what a block needs: the MNIST files or a library, but no ``internet`` and ``slurm``."""
+    if block.needs == "mnist":
+        return "MLPTRAIN_DATA_DIR" in os.environ
+    return not block.needs or find_spec(block.needs) is not None
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_code_blocks_run(name, tmp_path):
+    """Run the blocks of a page in order, because later ones use the runs of earlier ones."""
+    for folder in ("configs", "docs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    page = ROOT / name
+    for block in blocks(page)[2 if page == README else 0 :]:
+        if block.language == "bash" and available(block):
+            run("bash", "-euo", "pipefail", "-c", block.code, folder=tmp_path)
+        elif block.language == "python" and available(block):
+            (tmp_path / "example.py").write_text(block.code, encoding="utf-8")
+            output = run("python", "example.py", folder=tmp_path)
+            assert "print" not in block.code or output
+
+
+def test_every_option_is_documented():
+    """An option that at most three commands have must be in a section that mentions the command."""
+    sections = [section for text in TEXTS.values() for section in re.split(r"^#+ ", text, flags=re.MULTILINE)]
+    options = {name: set(re.findall(r"(?<!\S)--[a-z][a-z-]+", help_text(name))) for name in commands()}
+    missing = []
+    for name, known in options.items():
+        for option in known:
+            common = sum(option in others for others in options.values()) > 3
+            places = [section for section in sections if common or f"mlptrain {name}" in section]
+            if not any(re.search(rf"{option}(?![\w-])", section) for section in places):
+                missing.append((name, option))
+    assert missing == []
+
+
+def test_every_config_key_is_documented():
+    schema = json.loads(run("mlptrain", "config", "--schema"))
+    keys = [*schema["properties"], *(key for nested in schema["$defs"].values() for key in nested["properties"])]
+    page = TEXTS["docs/configuration.md"]
+    assert [key for key in keys if not re.search(rf"^\| `([a-z_]+\.)*{key}` \|", page, re.MULTILINE)] == []
+
+
+def test_the_key_tables_are_those_of_the_schema():
+    updated = runpy.run_path(str(ROOT / "tools" / "make_configuration.py"))["updated"]
+    page = TEXTS["docs/configuration.md"]
+    assert updated(page) == page, "run `python tools/make_configuration.py`"
+
+
+@pytest.mark.parametrize("name", LINKING)
+def test_relative_links_resolve(name):
+    page = ROOT / name
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        resolves = linked.exists() and (not anchor or anchor in anchors(linked))
+        if not resolves and "://" not in target:
+            broken.append(target)
+    assert broken == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
