@@ -30,4 +30,4 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """After the shuffle the longest test comes first, so that no worker waits for another to end it."""
-    items.sort(key=lambda item: item.name != "test_the_tour")
+    items.sort(key=lambda item: item.name != "test_code_blocks_run")

@@ -22,7 +22,7 @@ from mlptrain.models.onnx import FUNCTIONS, onnx_model, write_onnx
 from mlptrain.runs.finished import export_run
 from tests.made import random_model, sample
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "export.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
 
 SNIPPETS = dict(re.findall(r"<!-- runs: (\w+) -->\n```\w+\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL))
 
