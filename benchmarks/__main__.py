@@ -1,9 +1,10 @@
-"""Measure mlptrain beside its peers and write RESULTS.md and its pictures.
+"""The benchmark of speed: mlptrain next to its peers, written to RESULTS.md with charts.
 
     python -m benchmarks [--quick] [--only PART ...] [--data-dir DIR] [--threads N] [--output DIR]
 
-PART is networks, stacks, whole, options, growth or startup. Each contestant runs in a process of its own, all on the
-same machine, threads and images, in turn. `pip install -e '.[bench]'` brings the peers; who is missing is left out.
+PART is networks, stacks, whole, options, growth or startup. Each contestant runs in its own process; all use the same
+machine, number of threads and images, and take turns. `pip install -e '.[bench]'` installs the peers; a peer that is
+not installed is left out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import epochs, processes
-from benchmarks.picture import draw
+from benchmarks.chart import draw
 from benchmarks.report import Section, machine, write_page
 from mlptrain.system.machine import available_cores
 
@@ -23,24 +24,30 @@ PARTS = ("networks", "stacks", "whole", "options", "growth", "startup")
 
 
 def main() -> None:
-    """Read the options, measure part by part, and write what has been measured after each."""
+    """Measure the selected parts and write the page after each of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer images and repeats")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--data-dir", type=Path, help="where MNIST lies; default: MLPTRAIN_DATA_DIR, else data")
-    parser.add_argument("--threads", type=int, default=available_cores(), help="default: all cores")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent, metavar="DIR", help="default: benchmarks")
+    parser.add_argument("--data-dir", type=Path, help="folder with mnist/ (default: MLPTRAIN_DATA_DIR, else data)")
+    parser.add_argument("--threads", type=int, default=available_cores(), help="number of threads (default: all cores)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(__file__).parent,
+        metavar="DIR",
+        help="folder to write to (default: benchmarks)",
+    )
     options = parser.parse_args()
     data_dir = options.data_dir or Path(os.environ.get("MLPTRAIN_DATA_DIR") or "data")
-    there = (data_dir / "mnist").is_dir()
+    has_mnist = (data_dir / "mnist").is_dir()
     setting = epochs.Setting(options.quick, options.threads, data_dir)
     header = [
         "# Speed",
         f"Written by `python -m benchmarks{' --quick' if options.quick else ''}`: {machine(available_cores())}.",
-        f"Every contestant may use {options.threads} threads. × is how many times as long as mlptrain a peer takes.",
+        f"Every contestant may use {options.threads} threads. × is the time of a peer divided by the time of mlptrain.",
     ]
     if options.quick:
-        header.append("A quick run: few images and repeats, so its figures are rough.")
+        header.append("This was a quick run: few images and repeats, so the values are rough.")
     options.output.mkdir(parents=True, exist_ok=True)
     sections: list[Section] = []
     began = time.perf_counter()
@@ -52,16 +59,16 @@ def main() -> None:
                 draw(times, options.output / name, machine(available_cores()))
                 section.notes.insert(0, f"![{section.title}]({name})")
             else:
-                section.left_out.append("matplotlib is not installed: no picture.")
+                section.left_out.append("matplotlib is not installed, so there is no chart.")
         elif part in ("options", "growth"):
             section = (epochs.options if part == "options" else epochs.growth)(setting)
         elif part == "whole":
-            if not there:
-                print("whole: no MNIST in the data folder, left out; run `mlptrain download` first")
+            if not has_mnist:
+                print("whole: skipped, because the data folder has no MNIST; run `mlptrain download`")
                 continue
             section = processes.whole(setting, data_dir)
         else:
-            section = processes.startup(setting, data_dir if there else None)
+            section = processes.startup(setting, data_dir if has_mnist else None)
         sections.append(section)
         print(f"{section.markdown()}\n({part}: {time.perf_counter() - began:.0f} s so far)\n", flush=True)
         text = "\n\n".join(header) + "\n\n" + "\n".join(section.markdown() for section in sections)

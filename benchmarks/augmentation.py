@@ -1,4 +1,4 @@
-"""Augmentation beside the training step that it feeds, on one BLAS thread: ``python -m benchmarks.augmentation``.
+"""Time of augmentation compared with the training step, on one BLAS thread: ``python -m benchmarks.augmentation``.
 
 Timed in turn are the full recipe on a chunk of images, the steps of 784-800-10 at batch 128 on the same number of
 images, and the steps while another thread augments, which a second core makes nearly free.
@@ -20,7 +20,7 @@ RECIPE = {"shift": 2, "rotate": 15, "scale": 0.15, "shear": 0.2, "elastic_alpha"
 
 
 def workloads() -> dict[str, Callable[[], object]]:
-    """What is timed, by name; each works on ``BATCH * STEPS`` images."""
+    """Return the timed functions by name; each processes ``BATCH * STEPS`` images."""
     import numpy as np
 
     from mlptrain.datasets.augment import Augmentation, Augmenter
@@ -62,7 +62,7 @@ def workloads() -> dict[str, Callable[[], object]]:
 
 
 def medians(jobs: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Microseconds an image: the median of each job's times, the jobs taking turns after one untimed round."""
+    """Return the median microseconds per image of each function; they take turns after one untimed round."""
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for _ in range(REPEATS + 1):
         for name, job in jobs.items():
@@ -75,11 +75,11 @@ def medians(jobs: dict[str, Callable[[], object]]) -> dict[str, float]:
 def main() -> None:
     """Print the medians, and augmentation as a share of the step."""
     use_threads(1)
-    figures = medians(workloads())
+    times = medians(workloads())
     print(f"784-800-10 at batch {BATCH}, float32, one BLAS thread, median of {REPEATS}")
-    for name, microseconds in figures.items():
-        print(f"{name:22} {microseconds:6.1f} µs an image")
-    print(f"{'augmentation / step':22} {figures['augmentation'] / figures['training step']:6.2f}")
+    for name, microseconds in times.items():
+        print(f"{name:22} {microseconds:6.1f} µs per image")
+    print(f"{'augmentation / step':22} {times['augmentation'] / times['training step']:6.2f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who trains: each contestant makes, from a case and its data, a function that trains one epoch.
+"""The contestants: each one turns a case and its data into a function that trains one epoch.
 
 mlptrain runs its own training loop, from bytes, and counts the epoch's loss and accuracy. The peers get their images
 as floats in memory and shuffle an index. *The products alone* are the matrix products of an epoch and nothing else:
@@ -20,7 +20,7 @@ Make = Callable[[Case, Data], Epoch]
 
 
 def mlptrain_epoch(case: Case, data: Data) -> Epoch:
-    """mlptrain's own loop, without a validation part; K members, each with a seed and a rate, are one stack."""
+    """Return an epoch of mlptrain without validation; K members with different seeds and rates form one stack."""
     import numpy as np
 
     from mlptrain.config.config import Config
@@ -32,14 +32,14 @@ def mlptrain_epoch(case: Case, data: Data) -> Epoch:
     own = [{"seed": k, "batch_seed": 0, "learning_rate": RATE * (k + 1) / case.members} for k in range(case.members)]
     configs = [Config.model_validate({**case.config(), **(values if case.members > 1 else {})}) for values in own]
     configs = [config.resolve() for config in configs]
-    # Epochs without end: each call trains one more.
+    # More epochs than are ever run: each call trains one more.
     configs = [config.model_copy(update={"epochs": 1_000_000}) for config in configs]
     trainer = Trainer(configs, data.dataset, split)
     return lambda: list(trainer.run(until=trainer.epoch + 1))
 
 
 def products_epoch(case: Case, data: Data) -> Epoch:
-    """The matrix products of an epoch alone, in the engine's own form: no bias, activation, loss, order or update."""
+    """Return the matrix products of an epoch alone: no biases, activations, loss, shuffling or update."""
     import numpy as np
 
     rng, members = np.random.default_rng(0), case.members
@@ -68,7 +68,7 @@ def products_epoch(case: Case, data: Data) -> Epoch:
 
 
 def naive_epoch(case: Case, data: Data) -> Epoch:
-    """What one writes first in NumPy: one network, 2-D arrays, the rate times every gradient; no figures."""
+    """Return an epoch in straightforward NumPy: one network, 2-D arrays, no metrics."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -102,10 +102,10 @@ def naive_epoch(case: Case, data: Data) -> Epoch:
     return epoch
 
 
-def torch_epoch(case: Case, data: Data, *, figures: bool = True, compiled: bool = False) -> Epoch:
-    """PyTorch: tensors in memory, a shuffled index an epoch, no DataLoader; with the epoch's loss and hits or not.
+def torch_epoch(case: Case, data: Data, *, metrics: bool = True, compiled: bool = False) -> Epoch:
+    """Return an epoch of PyTorch: tensors in memory, one permutation per epoch, no DataLoader.
 
-    K members are trained one after another. ``compiled`` is the network through ``torch.compile``.
+    ``metrics`` adds loss and accuracy, ``compiled`` uses ``torch.compile``. K members are trained one by one.
     """
     import torch
     from torch import nn
@@ -130,7 +130,7 @@ def torch_epoch(case: Case, data: Data, *, figures: bool = True, compiled: bool 
                 loss = criterion(outputs, truth)
                 loss.backward()
                 optimizer.step()
-                if figures:
+                if metrics:
                     total += loss.detach() * len(indices)
                     hits += (outputs.detach().argmax(1) == truth).sum()
             return total.item() / len(x), hits.item() / len(x)
@@ -142,7 +142,7 @@ def torch_epoch(case: Case, data: Data, *, figures: bool = True, compiled: bool 
 
 
 def jax_epoch(case: Case, data: Data) -> Epoch:
-    """JAX: one compiled ``scan`` over the batches of an epoch, with its figures; K members are a ``vmap``."""
+    """Return an epoch of JAX: a compiled ``scan`` over the batches, with metrics; K members are a ``vmap``."""
     import jax
     import jax.numpy as jnp
 
@@ -178,14 +178,14 @@ def jax_epoch(case: Case, data: Data) -> Epoch:
 
     def epoch() -> None:
         rng[0], key = jax.random.split(rng[0])
-        state[0], figures = compiled(state[0], jax.random.permutation(key, len(data.x)))
-        jax.block_until_ready((state[0], figures))
+        state[0], metrics = compiled(state[0], jax.random.permutation(key, len(data.x)))
+        jax.block_until_ready((state[0], metrics))
 
     return epoch
 
 
 def sklearn_epoch(case: Case, data: Data) -> Epoch:
-    """scikit-learn's MLPClassifier: one iteration of plain SGD a call."""
+    """Return an epoch of scikit-learn's MLPClassifier: one iteration of plain SGD per call."""
     from sklearn.neural_network import MLPClassifier
 
     activation = {"sigmoid": "logistic", "relu": "relu"}[case.activation]
@@ -195,7 +195,7 @@ def sklearn_epoch(case: Case, data: Data) -> Epoch:
 
 
 def keras_epoch(case: Case, data: Data) -> Epoch:
-    """Keras: ``fit`` of one epoch with accuracy, on the backend that the machine has."""
+    """Return an epoch of Keras: ``fit`` with accuracy, on the installed backend."""
     import keras
 
     dense = [keras.layers.Dense(units, activation=case.activation) for units in case.layers[1:-1]]
@@ -212,7 +212,7 @@ CONTESTANTS: dict[str, Make] = {
     PRODUCTS: products_epoch,
     NAIVE: naive_epoch,
     TORCH: torch_epoch,
-    BARE_TORCH: partial(torch_epoch, figures=False),
+    BARE_TORCH: partial(torch_epoch, metrics=False),
     COMPILED_TORCH: partial(torch_epoch, compiled=True),
     JAX: jax_epoch,
     SKLEARN: sklearn_epoch,
@@ -226,4 +226,4 @@ MODULES = {
     SKLEARN: "sklearn",
     KERAS: "keras",
 }
-"""The module that a contestant needs beside NumPy."""
+"""The module that a contestant needs in addition to NumPy."""

@@ -1,7 +1,7 @@
-"""Whether ``diagnose`` names every run of the laboratories rightly: ``python -m benchmarks.diagnosis [--seeds 5]``.
+"""Check of the verdicts of ``diagnose`` for the laboratories: ``python -m benchmarks.diagnosis [--seeds 5]``.
 
-Trains each config over several seeds on the embedded digits, in memory, and compares the case with the one that the
-config is there to show. Exit code 1 where one differs.
+Trains each config with several seeds on the embedded digits, in memory, and compares the verdict with the one that the
+config demonstrates. The exit code is 1 if one differs.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ SHOWS = {
     "lab1/zero_initialisation": ("zero_initialisation",),
     "lab1/overfitting": ("overfitting",),
     "lab1/underfitting": ("underfitting",),
-    "lab1/batch_full": ("rate_too_low",),  # one step an epoch: after twenty the loss still falls
+    "lab1/batch_full": ("rate_too_low",),  # one step per epoch: after twenty the loss is still falling
 }
 """The cases that configs show; what is not named here is healthy."""
 
 OVERFITS = ("healthy", "overfitting")
-"""Laboratory 2 trains a network that overfits; how far past the turn differs with the part that is switched on."""
+"""Laboratory 2 trains a network that overfits; each technique changes by how much."""
 
 
 def expected(name: str) -> tuple[str, ...]:
-    """The cases that are right for a config of this name."""
+    """Return the correct cases for a config."""
     return OVERFITS if name.startswith("lab2/") else SHOWS.get(name, ("healthy",))
 
 
 def names(folders: list[str]) -> list[str]:
-    """The configs to check: whole laboratories, and the two of the top folder that train in seconds."""
+    """Return the configs to check: whole laboratories, quickstart and smoke."""
     laboratories = [path for folder in folders for path in sorted((CONFIGS / folder).glob("*.yaml"))]
     return [*(str(path.relative_to(CONFIGS).with_suffix("")) for path in laboratories), "quickstart", "smoke"]
 
 
 def case_of(job: tuple[str, int]) -> tuple[str, int, str, str]:
-    """Train a config with a seed; the case of its curves and the evidence."""
+    """Train a config with a seed and return the case of its learning curves with the evidence."""
     from mlptrain.system.machine import use_threads
 
     use_threads(1)
@@ -69,7 +69,7 @@ def case_of(job: tuple[str, int]) -> tuple[str, int, str, str]:
 
 
 def main() -> int:
-    """Print a line a config and what was named wrongly."""
+    """Print one line per config and every wrong verdict; return 1 if there was one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
@@ -88,7 +88,7 @@ def main() -> int:
     for name, found in cases.items():
         right = sum(case in expected(name) for case in found)
         print(f"{name:<36} {' or '.join(expected(name)):<24} {right} of {len(found)}")
-    print(f"{len(jobs) - wrong} of {len(jobs)} runs named rightly")
+    print(f"{len(jobs) - wrong} of {len(jobs)} runs diagnosed correctly")
     return int(wrong > 0)
 
 

@@ -1,4 +1,4 @@
-"""Epochs beside the peers: single networks, stacks, options of the engine, and how an epoch grows."""
+"""Time per epoch: single networks, stacks, options of the engine, and growth with size."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from benchmarks.work import CASES, Case
 from benchmarks.worker import SETTLE, Entry, Field, installed
 
 QUICK = 6_400
-"""Images of an epoch with ``--quick``: whole batches again."""
+"""Images per epoch with ``--quick``, again a multiple of the batch sizes."""
 
 SMALL = 20_000_000
-"""Multiply-adds of a step's largest product below which a second thread may cost more than it brings."""
+"""Multiply-adds of the largest product of a step below which a second thread may be slower than one."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How thorough a run is, and on what."""
+    """The thoroughness of a benchmark run, its threads and its data."""
 
     quick: bool
     threads: int
@@ -40,11 +40,11 @@ class Setting:
 
     @property
     def repeats(self) -> int:
-        """Epochs counted."""
+        """Number of timed epochs."""
         return 2 if self.quick else 5
 
     def case(self, case: Case) -> Case:
-        """The case with as many images as this run takes."""
+        """Return the case with the number of images of this run."""
         return replace(case, images=min(case.images, QUICK)) if self.quick else case
 
 
@@ -52,7 +52,7 @@ Times = dict[str, list[float]]
 
 
 def fastest(measured: dict[Entry, list[float]]) -> dict[str, tuple[int, list[float]]]:
-    """Of each contestant the number of threads on which it was faster, and its seconds."""
+    """Return the faster number of threads of each contestant, with its seconds per epoch."""
     best: dict[str, tuple[int, list[float]]] = {}
     for entry, values in measured.items():
         if entry.name not in best or statistics.median(values) < statistics.median(best[entry.name][1]):
@@ -61,9 +61,9 @@ def fastest(measured: dict[Entry, list[float]]) -> dict[str, tuple[int, list[flo
 
 
 def entries(case: Case, names: Sequence[str], setting: Setting) -> list[Entry]:
-    """Each contestant on all threads and, where its products are small, on one as well.
+    """Return each contestant with all threads and, if its products are small, also with one thread.
 
-    Only those whose every product is a call of its own can gain by one; a compiled epoch is what it is.
+    Only contestants that call BLAS once per product can be faster with one thread; compiled epochs are left out.
     """
     small = case.batch * case.members * case.layers[0] * case.layers[1] < SMALL
     several = (OURS, PRODUCTS, NAIVE, TORCH, BARE_TORCH) if small else ()
@@ -79,7 +79,7 @@ def entries(case: Case, names: Sequence[str], setting: Setting) -> list[Entry]:
 def compete(
     case: Case, names: Sequence[str], setting: Setting
 ) -> tuple[dict[str, tuple[int, list[float]]], dict[str, float], list[str]]:
-    """Seconds of each contestant at its better thread count, seconds of its first epoch, and what failed."""
+    """Return the seconds of each contestant with its better number of threads, of its first epoch, and the failures."""
     with Field(setting.case(case), entries(case, names, setting), setting.data_dir) as field:
         best = fastest(field.measure(setting.repeats))
         firsts = {entry.name: worker.first or 0.0 for entry, worker in field.workers.items()}
@@ -87,31 +87,32 @@ def compete(
 
 
 def absent(names: Sequence[str]) -> list[str]:
-    """A line for each contestant whose library is missing."""
-    return [f"{name} is not installed and left out." for name in names if not installed(name)]
+    """Return one line for each contestant whose library is not installed."""
+    return [f"{name} is not installed and was left out." for name in names if not installed(name)]
 
 
 PEERS = (NAIVE, TORCH, BARE_TORCH, COMPILED_TORCH, JAX, SKLEARN, KERAS)
 
 
 def networks(setting: Setting) -> tuple[Section, dict[str, Times]]:
-    """The five networks beside every peer; also the seconds an epoch, for the picture."""
+    """Compare the five networks with every peer; also return the seconds per epoch for the chart."""
     section = Section(
         "Single networks",
         [
-            "Seconds an epoch of mlptrain, with its loss and accuracy; its share of the speed of the products alone; "
-            "and how many times as long each peer takes. In brackets the threads, of 1 and all, on which it is faster. "
-            "JAX's compiling and the peers' first epochs are not counted: they stand in brackets after the ratio.",
-            f"Median of {setting.repeats}, contestants in turn, each after {SETTLE} s of epochs that are not counted, "
-            "ratios pair by pair. PyTorch keeps the same figures as mlptrain; bare, none. The large networks train on "
-            "a part of the images.",
+            "Seconds per epoch of mlptrain, including loss and accuracy; the time of the products alone as a share of "
+            "it; and the time of each peer as a multiple of it. The number in parentheses is the faster number of "
+            "threads, one or all. Compilation by JAX and the first epoch of the peers are not counted; their time is "
+            "in square brackets.",
+            f"Median of {setting.repeats} runs. Contestants take turns, each after {SETTLE} s of untimed epochs, and "
+            "ratios are taken between neighbouring runs. PyTorch computes the same metrics as mlptrain, PyTorch bare "
+            "computes none. The large networks train on fewer images.",
         ],
         ("network", "batch", "images", "mlptrain s", "products alone s", "share", *(f"{peer} ×" for peer in PEERS)),
         left_out=absent(PEERS),
     )
     times: dict[str, Times] = {}
     for case in CASES:
-        # Compiling takes PyTorch half a minute and more; it is shown where it could help.
+        # Compilation takes PyTorch at least half a minute, so it is measured for one network only.
         names = [name for name in CONTESTANTS if name != COMPILED_TORCH or (case is CASES[2] and not setting.quick)]
         best, firsts, failures = compete(case, names, setting)
         threads, ours = best[OURS]
@@ -120,13 +121,13 @@ def networks(setting: Setting) -> tuple[Section, dict[str, Times]]:
             return f"{ratio(best[peer][1], ours):.2f} ({best[peer][0]})" if peer in best else "-"
 
         cells = [cell(peer) for peer in PEERS]
-        for place, peer in enumerate(PEERS):
+        for index, peer in enumerate(PEERS):
             if peer in (JAX, COMPILED_TORCH) and peer in best:
-                cells[place] += f" [{firsts[peer]:.1f} s]"
+                cells[index] += f" [{firsts[peer]:.1f} s]"
         size = setting.case(case)
         alone_threads, alone = best[PRODUCTS]
-        figures = [f"{seconds(ours)} ({threads})", f"{seconds(alone)} ({alone_threads})", f"{ratio(alone, ours):.0%}"]
-        section.rows.append([size.name, str(size.batch), f"{size.images:,}", *figures, *cells])
+        own = [f"{seconds(ours)} ({threads})", f"{seconds(alone)} ({alone_threads})", f"{ratio(alone, ours):.0%}"]
+        section.rows.append([size.name, str(size.batch), f"{size.images:,}", *own, *cells])
         section.left_out += failures
         times[f"{size.name}\nbatch {size.batch}"] = {name: values for name, (_, values) in best.items()}
     return section, times
@@ -136,24 +137,24 @@ STACKED = (PRODUCTS, JAX, TORCH)
 
 
 def stacks(setting: Setting) -> tuple[Section, dict[str, Times]]:
-    """K networks side by side."""
+    """Compare K networks in one stack with K networks one by one."""
     section = Section(
         "Stacks",
         [
-            "K networks of one shape on the same batches that differ in rate and seed: mlptrain as one stack and one "
-            "after another; how many times longer the latter takes, and the same of the products alone, which is the "
-            "most that there is to gain; its share of the stack's products alone; JAX's `vmap` and PyTorch one after "
-            "another. Sigmoid units, batch 64. Each at its faster number of threads.",
+            "K networks with the same shape and the same batches that differ in rate and seed. Columns: the time of "
+            "one stack; K networks one by one as a multiple of it; the same multiple for the products alone, which is "
+            "the largest possible gain; the products alone as a share of the stack; JAX's `vmap` and PyTorch one by "
+            "one as multiples. Sigmoid units, batch 64, each with its faster number of threads.",
         ],
         (
             "network",
             "K",
             "stack s",
-            "in turn ×",
-            "products in turn ×",
+            "one by one ×",
+            "products one by one ×",
             "share of products",
             "JAX vmap ×",
-            "PyTorch in turn ×",
+            "PyTorch one by one ×",
         ),
         left_out=absent(STACKED),
     )
@@ -199,11 +200,11 @@ def _variants(base: Case) -> Iterator[tuple[str, Case]]:
 
 
 def options(setting: Setting) -> Section:
-    """What optimisers, batch normalisation and dropout cost over plain SGD."""
+    """Compare optimizers, batch normalisation and dropout with plain SGD."""
     section = Section(
-        "What options cost",
-        [f"784-128-10, batch 64: an epoch as a multiple of plain SGD's, on {setting.threads} threads, in turn."],
-        ("options", "s an epoch", "× sgd"),
+        "Cost of options",
+        [f"784-128-10, batch 64: an epoch as a multiple of plain SGD, with {setting.threads} threads; runs alternate."],
+        ("options", "s per epoch", "× sgd"),
     )
     variants = [(text, setting.case(case)) for text, case in _variants(CASES[2])]
     fields = [Field(case, [Entry(OURS, setting.threads)], setting.data_dir) for _, case in variants]
@@ -223,11 +224,11 @@ def options(setting: Setting) -> Section:
 
 
 def growth(setting: Setting) -> Section:
-    """How an epoch grows with hidden size, batch, data and threads."""
+    """Measure an epoch for several hidden sizes, batch sizes, numbers of images and threads."""
     section = Section(
-        "How an epoch grows",
-        ["From 784-128-10, relu, batch 64, one thing at a time; K is in the table of stacks."],
-        ("what", "value", "threads", "mlptrain s", "µs an image", "share of products"),
+        "Growth of an epoch",
+        ["784-128-10 with relu and batch 64, with one value changed at a time; the table of stacks shows K."],
+        ("what", "value", "threads", "mlptrain s", "µs per image", "share of products"),
     )
     base, all_threads = CASES[2], setting.threads
     grown = [("hidden", size, replace(base, layers=(784, size, 10)), all_threads) for size in (16, 64, 256, 1024)]

@@ -1,9 +1,9 @@
-"""How long a dataset takes to load: from its files, the first time with the cache, and from the cache.
+"""Time to load a dataset: from its files, on the first load with the cache, and from the cache.
 
     python -m benchmarks.loading DATA_DIR [NAME]
 
-The cache is made in a temporary folder, and DATA_DIR is left as it is. Exit 1 where the second load takes more
-than a fifth of the first, or two processes do not share the images' pages.
+The cache is in a temporary folder, and DATA_DIR is not changed. The exit code is 1 if the second load takes more than a
+fifth of the first, or if two processes do not share the pages of the images.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-# A process that loads the dataset, says how long that took and, while it goes on, what its pages are.
+# A process that loads the dataset, prints the time and, while it is still alive, the memory of its pages.
 _LOAD = """
 import sys
 from pathlib import Path
@@ -35,7 +35,7 @@ for line in Path("/proc/self/smaps").read_text().splitlines() if Path("/proc/sel
 
 
 def measure(name: str, data_dir: Path) -> float:
-    """Seconds that a fresh process takes to load the dataset."""
+    """Return the seconds that a new process takes to load the dataset."""
     done = subprocess.run(
         [sys.executable, "-c", _LOAD, name, str(data_dir)], input="\n", capture_output=True, text=True, check=True
     )
@@ -43,15 +43,15 @@ def measure(name: str, data_dir: Path) -> float:
 
 
 def shared(name: str, data_dir: Path) -> tuple[int, int]:
-    """Bytes of the mapped cache in one of two processes, and its share of them; zeros off Linux."""
+    """Return the bytes of the mapped cache in one of two processes, and its proportional share; zeros outside Linux."""
     command = [sys.executable, "-c", _LOAD, name, str(data_dir)]
     both = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
         assert process.stdout is not None
         process.stdout.readline()
     outputs = [process.communicate("\n")[0] for process in both]  # the second waits while the first looks
-    figures = outputs[0].split()
-    return (int(figures[1]), int(figures[3])) if figures else (0, 0)
+    values = outputs[0].split()
+    return (int(values[1]), int(values[3])) if values else (0, 0)
 
 
 def main() -> int:
@@ -66,7 +66,7 @@ def main() -> int:
         data_dir = Path(folder)
         (data_dir / name).symlink_to((arguments.data_dir / name).resolve())
         blocked = data_dir / ".cache"
-        blocked.touch()  # a file of that name: nothing can be cached
+        blocked.touch()  # a file with this name prevents caching
         plain = min(measure(name, data_dir) for _ in range(arguments.repeat))
         blocked.unlink()
         first = measure(name, data_dir)

@@ -1,8 +1,8 @@
-"""Digits hidden in photographs, read by ``mlptrain predict``: ``python -m benchmarks.photographs RUN``.
+"""Accuracy of ``mlptrain predict`` on simulated photographs: ``python -m benchmarks.photographs RUN``.
 
-Each digit of the run's test part is drawn as ink on paper or chalk on a board, somewhere in a picture of 300 to
-2,000 pixels, with uneven light, shadows, blur, noise, specks and the artefacts of JPEG. What is measured is how often
-the run's model guesses right, from the photographs and from the same digits as they are.
+Digits of the run's test split are drawn as ink on paper or chalk on a board, anywhere in an image of 300 to 2,000
+pixels, with uneven light, shadows, blur, noise, specks and JPEG artefacts. The script measures the accuracy of the
+run's model on the photographs and on the original digits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIZES = (300, 2000)
 
 @dataclass(frozen=True)
 class Photograph:
-    """An image file's bytes, and how it was made."""
+    """The bytes of an image file, its width and its kind."""
 
     content: bytes
     width: int
@@ -29,7 +29,7 @@ class Photograph:
 
 
 def photograph(digit: np.ndarray, rng: np.random.Generator, sizes: tuple[int, int] = SIZES) -> Photograph:
-    """A photograph of ``digit`` (28, 28) bytes, light on dark as MNIST is, with a width within ``sizes``."""
+    """Return a photograph of ``digit`` (28, 28) bytes, light on dark as in MNIST, with a width within ``sizes``."""
     width = int(np.exp(rng.uniform(*np.log(sizes))))
     height = round(width * rng.uniform(0.65, 1.4))
     dark = bool(rng.random() < 0.65)
@@ -54,7 +54,7 @@ def photograph(digit: np.ndarray, rng: np.random.Generator, sizes: tuple[int, in
 
 
 def _ink(digit: np.ndarray, height: int, width: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """How much ink covers each pixel, in [0, 1]: the digit anywhere, and specks; and the digit's frame in pixels."""
+    """Return the ink on each pixel in [0, 1], a digit at a random position plus specks, and its size in pixels."""
     size = int(min(height, width) * rng.uniform(0.25, 0.95))
     frame = Image.fromarray(digit).resize((size, size), Image.Resampling.BICUBIC)
     sharp = rng.uniform(1, 4)  # a pen's edges are sharper than those of 28 x 28 pixels
@@ -70,7 +70,7 @@ def _ink(digit: np.ndarray, height: int, width: int, rng: np.random.Generator) -
 
 
 def _light(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """The light on each pixel: a gradient across, a vignette, and perhaps the soft edge of a shadow."""
+    """Return the light on each pixel: a gradient, a vignette, and sometimes the soft edge of a shadow."""
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     angle = rng.uniform(0, 2 * np.pi)
     across = x * np.cos(angle) + y * np.sin(angle)
@@ -84,13 +84,13 @@ def _light(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _clouds(height: int, width: int, cells: int, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise of about ``cells`` bumps a side."""
+    """Return smooth noise with about ``cells`` bumps per side."""
     noise = Image.fromarray(rng.normal(0, 1, (cells, cells)).astype(np.float32))
     return np.asarray(noise.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def measure(run: str, count: int, seed: int, data_dir: str | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For ``count`` digits of the run's test part: right as they are, right in a photograph, dark on light."""
+    """Return three boolean arrays for ``count`` test digits: original correct, photograph correct, dark on light."""
     import mlptrain
     from mlptrain.datasets.split import make_split
     from mlptrain.runs.finished import find_run, load_run_config
@@ -121,9 +121,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     plain, hits, dark = measure(options.run, options.count, options.seed)
-    print(f"{len(hits)} digits of the test part, seed {options.seed}")
-    print(f"as they are       {plain.mean():.4f}")
-    print(f"in a photograph   {hits.mean():.4f}")
+    print(f"{len(hits)} digits of the test split, seed {options.seed}")
+    print(f"original digits   {plain.mean():.4f}")
+    print(f"photographs       {hits.mean():.4f}")
     print(f"  dark on light   {hits[dark].mean():.4f} of {dark.sum()}")
     print(f"  light on dark   {hits[~dark].mean():.4f} of {(~dark).sum()}")
 

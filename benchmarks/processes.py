@@ -1,4 +1,4 @@
-"""Whole processes, from their start to their end: to an accuracy, their memory, and start-up."""
+"""Timing of whole processes: time to reach an accuracy, peak memory and start-up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.worker import Entry, environment, installed
 
 
 class Finished(NamedTuple):
-    """A process that ended: its seconds, the most memory it held in bytes, and what it printed."""
+    """A finished process: its seconds, its peak memory in bytes, and its output."""
 
     seconds: float
     memory: int
@@ -28,30 +28,30 @@ class Finished(NamedTuple):
 
 
 def run(command: Sequence[str], entry: Entry) -> Finished:
-    """Run a command to its end, on the entry's threads.
+    """Run a command with the threads of an entry.
 
     Raises
     ------
     RuntimeError
-        It failed; with the last line that it said.
+        The command failed; the message contains the last line of its standard error.
     """
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=said, env=environment(entry))
+        process = subprocess.Popen(command, stdout=output, stderr=errors, env=environment(entry))
         _, status, usage = os.wait4(process.pid, 0)
         elapsed = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
-        said.seek(0)
+        errors.seek(0)
         if process.returncode:
-            lines = said.read().strip().splitlines()
+            lines = errors.read().strip().splitlines()
             raise RuntimeError(f"{' '.join(command)}: {lines[-1] if lines else process.returncode}")
         unit = 1 if sys.platform == "darwin" else 1024
         return Finished(elapsed, usage.ru_maxrss * unit, output.read())
 
 
 Command = Callable[[int], list[str]]
-"""The command that trains so many epochs."""
+"""A function from a number of epochs to the command that trains them."""
 
 RECIPE = ("optimizer=adamw", "learning_rate=0.004", "batch_norm=true", "ema=0.99")
 AUGMENTED = (
@@ -61,25 +61,25 @@ AUGMENTED = (
 
 
 def mlptrain_command(config: Path, runs: Path, data_dir: Path, threads: int, overrides: Sequence[str]) -> Command:
-    """``mlptrain train`` on the official files, with its run folder and the test at its end."""
+    """Return ``mlptrain train`` on the official files, including its run folder and the test."""
     fixed = [f"--runs-dir={runs}", f"--data-dir={data_dir}", f"--threads={threads}", "--json", "--quiet"]
     train = [sys.executable, "-m", "mlptrain", "train", str(config)]
     return lambda epochs: [*train, f"epochs={epochs}", *overrides, *fixed]
 
 
 def script_command(module: str, data_dir: Path) -> Command:
-    """A peer's script of thirty lines."""
+    """Return the command of a peer's script."""
     return lambda epochs: [sys.executable, "-m", f"benchmarks.peers.{module}", str(data_dir), str(epochs)]
 
 
 def accuracy(output: str) -> float:
-    """The test accuracy that a command printed last."""
+    """Return the test accuracy that a command printed in its last line."""
     last = output.strip().splitlines()[-1]
     return float(json.loads(last)["test_accuracy"]) if last.startswith("{") else float(last)
 
 
 class Racer(NamedTuple):
-    """Somebody on the way to an accuracy."""
+    """A tool that is timed until it reaches an accuracy."""
 
     name: str
     command: Command
@@ -87,7 +87,7 @@ class Racer(NamedTuple):
 
 
 def least_epochs(racer: Racer, target: float, tries: Sequence[int]) -> tuple[int, Finished] | None:
-    """The least number of epochs, of these, that reaches the accuracy, and that run."""
+    """Return the first number of epochs in ``tries`` that reaches the accuracy, with that run, or None."""
     for epochs in tries:
         finished = run(racer.command(epochs), racer.entry)
         if accuracy(finished.output) >= target:
@@ -105,18 +105,18 @@ batch_size: 64
 
 
 def whole(setting: Setting, data_dir: Path) -> Section:
-    """From the start of the process to the first epoch, and to an accuracy on the test file."""
+    """Time processes until their first epoch ends, and until they reach an accuracy on the test file."""
     threads = setting.threads
     section = Section(
         "Whole processes, full MNIST",
         [
-            "From the start of the process to its end, test included, beside `benchmarks/peers/`: 784-128-10, batch "
-            f"64; the scripts with adam, mlptrain with `{' '.join(RECIPE)}`. "
-            "The epochs are the least that reach the accuracy with seed 0, "
-            f"found beforehand; 99 % takes mlptrain `{' '.join(AUGMENTED)}`; the plain scripts do not reach it.",
+            "Whole processes including the test, next to the scripts in `benchmarks/peers/`: 784-128-10, batch 64; the "
+            f"scripts with adam, mlptrain with `{' '.join(RECIPE)}`. The number of epochs is the smallest that reaches "
+            f"the accuracy with seed 0, found beforehand. For 99 % mlptrain uses `{' '.join(AUGMENTED)}`; the scripts "
+            "do not reach it.",
         ],
         ("to", "tool", "epochs", "test accuracy", "s", "× mlptrain", "peak memory MB"),
-        left_out=[f"{name} is not installed and left out." for name in (TORCH, KERAS) if not installed(name)],
+        left_out=[f"{name} is not installed and was left out." for name in (TORCH, KERAS) if not installed(name)],
     )
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "benchmark.yaml"
@@ -173,11 +173,11 @@ print(perf_counter() - began)
 
 
 def startup(setting: Setting, data_dir: Path | None) -> Section:
-    """How soon the tool answers."""
+    """Time short commands."""
     python, here = [sys.executable, "-m"], Entry("mlptrain", 1)
     section = Section(
         "Start-up",
-        ["Whole processes, in turn; the load from the cache is measured within its process."],
+        ["Whole processes that take turns; loading from the cache is measured within the process."],
         ("what", "s", "× bare Typer program"),
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,8 @@
-"""Run the recipes of configs/ over several seeds and write what they reach: ``python -m benchmarks.recipes``.
+"""Accuracy of the recipes in configs/ over several seeds, written to RECIPES.md: ``python -m benchmarks.recipes``.
 
-Each run is a whole ``mlptrain train`` process, kept in ``runs/recipes/NAME-SEED``; a run that is complete there is
-not run again, so the script may be ended and started anew; the table's other rows are kept. The figures are of the
-final epoch on the official test file. Nothing is chosen by them: a recipe is settled on validation images first.
+Each run is a whole ``mlptrain train`` process, stored in ``runs/recipes/NAME-SEED``. Complete runs are not repeated, so
+the script can be stopped and restarted; the other rows of the table are kept. The metrics are those of the final epoch
+on the official test file. They select nothing: recipes are chosen on validation images first.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TABLE = ROOT / "benchmarks" / "RECIPES.md"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A config, what it answers, and over how many seeds it is run; ``epochs`` in place of the config's."""
+    """A config, its network, the published accuracy, the number of seeds, and ``epochs`` if the config has others."""
 
     config: str
     answers: str
@@ -40,7 +40,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """The config's stem, with the epochs where they are not the config's."""
+        """The name of the config, with the epochs if they differ from the config."""
         return Path(self.config).stem + (f"-{self.epochs}" if self.epochs is not None else "")
 
 
@@ -59,7 +59,7 @@ RECIPES = (
 
 
 def run(recipe: Recipe, seed: int, threads: int | None) -> dict[str, Any]:
-    """The metrics of one run, from its folder where it is complete."""
+    """Return the metrics of one run, from its folder if it is complete."""
     folder = RUNS / f"{recipe.name}-{seed}"
     metrics = folder / "metrics.json"
     if not metrics.exists():
@@ -74,25 +74,25 @@ def run(recipe: Recipe, seed: int, threads: int | None) -> dict[str, Any]:
 
 
 def heading(recipe: Recipe) -> str:
-    """How the recipe's row begins."""
+    """Return the beginning of the recipe's row."""
     return f"| [{recipe.config}](../configs/{recipe.config}.yaml) | {recipe.answers} |"
 
 
 def row(recipe: Recipe, runs: Sequence[Path]) -> str:
-    """A row of the table: mean, standard deviation and every figure in percent, the median of the times, the date."""
+    """Return a row of the table: mean, standard deviation and all accuracies in percent, median time, date."""
     metrics = [json.loads(path.read_text(encoding="utf-8")) for path in runs]
-    figures = [100 * each["test_accuracy"] for each in metrics]
-    spread = f" ± {statistics.stdev(figures):.2f}" if len(figures) > 1 else ""
+    accuracies = [100 * each["test_accuracy"] for each in metrics]
+    spread = f" ± {statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
     seconds = statistics.median(each["seconds"] for each in metrics)
     last = date.fromtimestamp(max(path.stat().st_mtime for path in runs))
     return (
-        f"{heading(recipe)} {recipe.published} | **{statistics.mean(figures):.2f}**{spread} "
-        f"| {', '.join(f'{figure:.2f}' for figure in figures)} | {seconds:.0f} s | {metrics[0]['threads']} | {last} |"
+        f"{heading(recipe)} {recipe.published} | **{statistics.mean(accuracies):.2f}**{spread} "
+        f"| {', '.join(f'{value:.2f}' for value in accuracies)} | {seconds:.0f} s | {metrics[0]['threads']} | {last} |"
     )
 
 
 def table(old: str) -> str:
-    """The Markdown page: a row for each recipe of which every seed is here, or else the one of the ``old`` page."""
+    """Return the Markdown page; recipes with missing seeds keep their row from the ``old`` page."""
     kept = {
         heading(recipe): line for recipe in RECIPES for line in old.splitlines() if line.startswith(heading(recipe))
     }
@@ -100,31 +100,31 @@ def table(old: str) -> str:
     for recipe in RECIPES:
         paths = [RUNS / f"{recipe.name}-{seed}" / "metrics.json" for seed in range(recipe.seeds)]
         complete = [path for path in paths if path.exists()]
-        there = kept.get(heading(recipe))
-        if complete and (there is None or len(complete) == recipe.seeds):
+        previous = kept.get(heading(recipe))
+        if complete and (previous is None or len(complete) == recipe.seeds):
             rows.append(row(recipe, complete))
-        elif there is not None:
-            rows.append(there)
+        elif previous is not None:
+            rows.append(previous)
     head = [
-        "# What the recipes reach",
+        "# Accuracy of the recipes",
         "",
         f"Written by `python -m benchmarks.recipes`: {processor()}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}, NumPy {version('numpy')}.",
         "",
-        "Test accuracy in percent on the official test file, final epoch, seeds 0, 1, …; the time is that of training",
-        "alone (median), on so many BLAS threads.",
+        "Test accuracy in percent on the official test file after the final epoch, seeds 0, 1, …; the median time of",
+        "training alone, and the number of BLAS threads.",
         "",
-        "| config | answers | published | mean ± sd | each seed | time | threads | run on |",
+        "| config | network | published | mean ± sd | each seed | time | threads | run on |",
         "|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*head, *rows]) + "\n"
 
 
 def main() -> None:
-    """Run what is asked for, then write the table."""
+    """Run the selected recipes, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="recipes to run (default: all): " + ", ".join(r.name for r in RECIPES))
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--jobs", type=int, default=1, help="number of runs at the same time")
     parser.add_argument("--threads", type=int, help="BLAS threads of each run (default: chosen by mlptrain)")
     parser.add_argument("--seeds", type=int, help="seeds, in place of each recipe's own number")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What a part of the benchmark says: tables with notes, and how ratios are taken."""
+"""Sections of a results page, and the statistics that they contain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass
 class Section:
-    """A table with a title, the notes above it, and what was left out or failed below."""
+    """A table with a title, notes above it, and lines about omissions and failures below it."""
 
     title: str
     notes: list[str]
@@ -22,7 +22,7 @@ class Section:
     left_out: list[str] = field(default_factory=list)
 
     def markdown(self) -> str:
-        """As Markdown."""
+        """Return the section as Markdown."""
         lines = [list(self.header), ["---", *["---:"] * (len(self.header) - 1)], *self.rows]
         table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
         below = "".join(f"\n{line}\n" for line in self.left_out)
@@ -30,24 +30,24 @@ class Section:
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write a page of results; the notes at the end of the one that stands there, written by hand, are kept."""
+    """Write a page of results and keep the handwritten section "Notes" at the end of the previous page."""
     old = path.read_text(encoding="utf-8") if path.exists() else ""
     _, heading, notes = old.partition("\n## Notes\n")
     path.write_text(text + heading + notes, encoding="utf-8")
 
 
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
-    """The median of the ratios of neighbours, so that a machine that slows down slows both."""
+    """Return the median ratio of neighbouring runs, which cancels slow changes of the machine's speed."""
     return statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
 
 
 def seconds(values: Sequence[float]) -> str:
-    """The median, to three digits."""
+    """Return the median as text with three significant digits."""
     return f"{statistics.median(values):#.3g}".rstrip(".")
 
 
 def processor() -> str:
-    """The processor's name, where the system says it."""
+    """Return the name of the processor, or of its architecture if the system does not report a name."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -55,7 +55,7 @@ def processor() -> str:
 
 
 def version(package: str) -> str | None:
-    """The installed version of a package, or None."""
+    """Return the installed version of a package, or None."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -63,7 +63,7 @@ def version(package: str) -> str | None:
 
 
 def machine(cores: int) -> str:
-    """Machine, versions and date in one line."""
+    """Return the machine, the versions and the date in one line."""
     packages = ("mlptrain", "numpy", "torch", "jax", "scikit-learn", "keras", "tensorflow")
     versions = ", ".join(f"{name} {found}" for name in packages if (found := version(name)))
     return (

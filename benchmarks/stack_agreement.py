@@ -1,9 +1,8 @@
-"""Train random trials in stacks and alone, and compare: ``python -m benchmarks.stack_agreement [--trials N]``.
+"""Agreement of trials trained in stacks and alone: ``python -m benchmarks.stack_agreement [--trials N]``.
 
-Rates, momentum, penalties, dropout, schedules and seeds are drawn at random on the sample digits, hidden sizes and
-batch sizes from two each, so that stacks form. Every test accuracy of a stacked trial is compared with the same config
-trained by itself. One more member, at a rate of 1e6, is put into every stack for a second round: its neighbours must
-stay.
+Rates, momentum, penalties, dropout, schedules and seeds are random; hidden and batch sizes have two values each, so
+that stacks form. The test accuracy of every stacked trial is compared with that of the same config trained alone. A
+second round adds a member with a rate of 1e6 to every stack, which must not change the others.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ EPOCHS = 5
 
 
 def draw(rng: random.Random, seed: int) -> Config:
-    """A random trial."""
+    """Return the config of a random trial."""
     values: dict[str, Any] = {
         "hidden": [rng.choice((20, 40))],
         "batch_size": rng.choice((32, 64)),
@@ -43,7 +42,7 @@ def draw(rng: random.Random, seed: int) -> Config:
 
 
 def accuracies(configs: list[Config], data: Dataset, split: Split) -> list[float | None]:
-    """The test accuracy of each, trained in one stack; None where it diverged."""
+    """Return the test accuracy of each config, trained in one stack; None if it diverged."""
     outcomes = [report for report in Trainer(configs, data, split).run() if isinstance(report, Outcome)]
     kept = {outcome.member: outcome.weights for outcome in outcomes if outcome.weights is not None}
     architecture = architecture_of(configs[0], data.images.shape[1], data.classes)
@@ -53,7 +52,7 @@ def accuracies(configs: list[Config], data: Dataset, split: Split) -> list[float
 
 
 def main() -> None:
-    """Read the options, train, compare, print."""
+    """Train, compare and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stack_agreement")
     parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
@@ -63,7 +62,7 @@ def main() -> None:
     split = make_split(data, configs[0].split, seed=0)
     plans, _ = plan_stacks(configs, data.images.shape[1], data.classes, len(split.train), cores=1)
     alone = [accuracies([config], data, split)[0] for config in configs]
-    for what, guests in (("stacked", 0), ("beside one at a rate of 1e6", 1)):
+    for what, guests in (("stacked", 0), ("next to a member with a rate of 1e6", 1)):
         worst, diverged = 0.0, 0
         for plan in plans:
             members = [configs[place] for place in plan.members]

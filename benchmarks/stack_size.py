@@ -35,7 +35,7 @@ UNITS = 4096  # of all networks of the widest stack measured
 
 
 def member_seconds(config: Config, width: int, repeats: int) -> float:
-    """Processor time a member and step in a stack of this width, images gathered and figures counted."""
+    """Return the processor time per member and step in a stack of this width, including gathering and metrics."""
     import numpy as np
 
     from mlptrain.datasets.dataset import Dataset

@@ -1,13 +1,13 @@
-"""A random search here and by scikit-learn, on the same points: how long it takes, and whether they agree.
+"""Random search with mlptrain and with scikit-learn on the same points: time and agreement.
 
     MLPTRAIN_DATA_DIR=data python -m benchmarks.sweep_search              64 points, 5 epochs, full MNIST
-    python -m benchmarks.sweep_search --dataset sample --points 6         a try in a minute
+    python -m benchmarks.sweep_search --dataset sample --points 6         a test that takes a minute
     ... --hidden '[10, 15, 30]' --batch-size '[10, 20, 32]'               the small networks of the course
 
-Varied are rate, hidden size, batch size and momentum. Here it is ``mlptrain sweep`` end to end, with its start, its
-journal and its test of every model; there ``RandomizedSearchCV(n_jobs=2)`` over ``MLPClassifier`` with the same points,
-one split (the same training and validation images) and no refit. Both draw their own initial weights and orders, so
-accuracies differ point by point as seeds do.
+Rate, hidden size, batch size and momentum vary. mlptrain is timed as a whole process, ``mlptrain sweep`` with its
+start-up, its journal and its test of every model; scikit-learn as ``RandomizedSearchCV(n_jobs=2)`` of ``MLPClassifier``
+with the same points, the same training and validation images and no refit. Initial weights and batch orders differ, so
+accuracies differ as they do between seeds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ parameters:
 
 
 def ours(folder: Path) -> tuple[float, list[float]]:
-    """Seconds of the whole command, and the validation accuracy of each point."""
+    """Return the seconds of ``mlptrain sweep`` and the validation accuracy of each point."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "mlptrain", "sweep", "sweep.yaml", "--run", "s", "-q", "--workers", "2"]
     subprocess.run(command, cwd=folder, check=True)
@@ -55,7 +55,7 @@ def ours(folder: Path) -> tuple[float, list[float]]:
 
 
 def theirs(folder: Path) -> tuple[float, list[float]]:
-    """The same by scikit-learn; loading the data is left out."""
+    """Return the same for scikit-learn; loading the data is not timed."""
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
@@ -85,7 +85,7 @@ def theirs(folder: Path) -> tuple[float, list[float]]:
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        # Each point is a distribution of one value, so that the points are those of the sweep.
+        # Each point is a distribution with a single value, so that the points are those of the sweep.
         search = RandomizedSearchCV(
             network, points, n_iter=len(points), cv=PredefinedSplit(fold), refit=False, n_jobs=2, random_state=0
         )
@@ -101,7 +101,7 @@ def theirs(folder: Path) -> tuple[float, list[float]]:
 
 
 def main() -> None:
-    """Run both, one after the other, and compare."""
+    """Run both and compare them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=5)
@@ -117,7 +117,7 @@ def main() -> None:
         (folder / "sweep.yaml").write_text(
             SWEEP.format(points=given.points, hidden=given.hidden, batch_size=given.batch_size)
         )
-        load_dataset(given.dataset)  # unpacked once, for both
+        load_dataset(given.dataset)  # decompressed once for both
         seconds, accuracies = ours(folder)
         slow, others = theirs(folder)
     differences = [ours - other for ours, other in zip(accuracies, others, strict=True)]

@@ -1,4 +1,4 @@
-"""The work that is timed: networks, their batch sizes, and the same images for everybody."""
+"""The networks that are timed, their batch sizes, and the images that all contestants train on."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 RATE = 0.05
 WHOLE = 48_640
-"""Images of an epoch: whole batches of 10, 64, 128 and 256, so that nobody has a short last one."""
+"""Images per epoch: a multiple of the batch sizes 10, 64, 128 and 256, so that no last batch is short."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """K networks of these layers, from inputs to outputs, and an epoch of so many images in batches.
+    """K networks with the same layers, from inputs to outputs, and the images and the batch size of an epoch.
 
-    ``options`` are further config keys of mlptrain; the peers do not know them.
+    ``options`` are further config keys, which only mlptrain uses.
     """
 
     layers: tuple[int, ...]
@@ -33,11 +33,11 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Layers as people write them."""
+        """The layer sizes joined by hyphens."""
         return "-".join(map(str, self.layers))
 
     def config(self) -> dict[str, Any]:
-        """As values of a config of mlptrain."""
+        """Return the values of a config of mlptrain."""
         values = {"hidden": self.layers[1:-1], "activation": self.activation, "batch_size": self.batch}
         return {**values, "learning_rate": RATE, "epochs": 1, **dict(self.options)}
 
@@ -49,11 +49,11 @@ CASES = (
     Case((784, 512, 512, 10), "relu", 128, WHOLE // 2),
     Case((784, 1024, 1024, 1024, 10), "relu", 256, WHOLE // 4 // 256 * 256),
 )
-"""The five of the design page; of the two large ones an epoch is shorter, which changes no ratio."""
+"""The five networks of the benchmark; the two large ones have shorter epochs, which does not change the ratios."""
 
 
 class Data(NamedTuple):
-    """The same images as the engine takes them (bytes) and as the peers do: ``x`` (n, 784) float32, ``labels`` (n,)."""
+    """The images as a `Dataset` for mlptrain, and as ``x`` (n, 784) float32 with ``labels`` (n,) for the peers."""
 
     dataset: Dataset
     x: np.ndarray
@@ -61,7 +61,7 @@ class Data(NamedTuple):
 
 
 def load(count: int, data_dir: Path | None) -> Data:
-    """The first images of MNIST where its files are there, else random bytes."""
+    """Return the first ``count`` images of MNIST, or random bytes if its files are missing."""
     import numpy as np
 
     from mlptrain.datasets.dataset import Dataset
@@ -73,6 +73,6 @@ def load(count: int, data_dir: Path | None) -> Data:
     except DataError:
         rng, names = np.random.default_rng(0), tuple("0123456789")
         images, labels = rng.integers(0, 256, (count, 784), np.uint8), rng.integers(0, 10, count, np.uint8)
-        dataset = Dataset("random bytes (no MNIST there)", images, labels, count, (28, 28), names, "")
+        dataset = Dataset("random bytes (MNIST is missing)", images, labels, count, (28, 28), names, "")
     x = dataset.images[:count].astype(np.float32) / np.float32(255)
     return Data(dataset, x, dataset.labels[:count].astype(np.int64))

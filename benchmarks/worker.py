@@ -1,7 +1,7 @@
-"""Contestants in processes of their own, so that each has its threads, and none the idle threads of another.
+"""Worker processes, one per contestant, so that each has its own threads and is not disturbed by idle ones.
 
-A worker makes its contestant ready; then it trains an epoch for every line that it gets, and answers with the seconds.
-Where the line says ``settled`` others that are not counted go before. While it is not asked it sleeps.
+A worker prepares its contestant. It then trains one epoch per line on standard input and answers with the seconds; the
+line ``settled`` asks for untimed epochs first. Between requests it sleeps.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from benchmarks.work import Case, load
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 SETTLE = 0.2
-"""Seconds of whole epochs, not counted, before one that is. By then the caches hold what the contestant needs, and the
-threads of whoever trained before are asleep (those of OpenBLAS go on asking for work for 30 ms)."""
+"""Seconds of untimed epochs before a timed one: they fill the caches, and the threads of the previous contestant fall
+asleep meanwhile (those of OpenBLAS spin for 30 ms)."""
 
 
 class Entry(NamedTuple):
-    """A contestant on so many threads."""
+    """A contestant and its number of threads."""
 
     name: str
     threads: int
 
 
 def installed(name: str) -> bool:
-    """Whether a contestant's library is there."""
+    """Return whether the library of a contestant is installed."""
     return name not in MODULES or find_spec(MODULES[name]) is not None
 
 
 def keras_backend() -> str:
-    """The backend that ``fit`` runs on."""
+    """Return the name of the installed Keras backend."""
     return next((name for name in ("tensorflow", "jax", "torch") if find_spec(name)), "none")
 
 
 def environment(entry: Entry) -> dict[str, str]:
-    """The variables by which the libraries are held to the threads of an entry."""
+    """Return environment variables that limit the libraries to the threads of an entry."""
     values = dict.fromkeys(THREADS, str(entry.threads))
     values |= {"TF_NUM_INTRAOP_THREADS": str(entry.threads), "TF_NUM_INTEROP_THREADS": "1"}
     values |= {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
@@ -58,7 +58,7 @@ def environment(entry: Entry) -> dict[str, str]:
 
 
 class Worker:
-    """A process with one contestant; ``first`` are the seconds of its first epoch, compiling included."""
+    """A process with one contestant; ``first`` is the time of its first epoch in seconds, including compilation."""
 
     def __init__(self, entry: Entry, case: Case, data_dir: Path | None) -> None:
         self.entry, self.case = entry, case
@@ -74,12 +74,12 @@ class Worker:
         self.first: float | None = None
 
     def epoch(self, *, settled: bool = False) -> float:
-        """Train an epoch and return its seconds; with ``settled`` after `SETTLE` seconds and more of others.
+        """Train an epoch and return its seconds; with ``settled`` after at least `SETTLE` seconds of untimed ones.
 
         Raises
         ------
         RuntimeError
-            The worker has failed; with the end of what it said.
+            The worker failed; the message is the last line of its standard error.
         """
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
@@ -89,20 +89,20 @@ class Worker:
             pass
         answer = self.process.stdout.readline()
         if not answer:
-            said = (self.process.stderr.read() if self.process.stderr else "").strip().splitlines()
-            raise RuntimeError(f"{self.entry.name}: {said[-1] if said else 'ended'}")
+            lines = (self.process.stderr.read() if self.process.stderr else "").strip().splitlines()
+            raise RuntimeError(f"{self.entry.name}: {lines[-1] if lines else 'ended'}")
         if self.first is None:
             self.first = float(answer)
         return float(answer)
 
     def close(self) -> None:
-        """End the process."""
+        """Kill the process."""
         self.process.kill()
         self.process.communicate()
 
 
 class Field:
-    """Workers on one case: all are warmed up, then train in turn."""
+    """The workers of one case: each is warmed up, then they take turns."""
 
     def __init__(self, case: Case, entries: Sequence[Entry], data_dir: Path | None) -> None:
         self.workers = {entry: Worker(entry, case, data_dir) for entry in entries}
@@ -118,7 +118,7 @@ class Field:
             worker.close()
 
     def measure(self, repeats: int) -> dict[Entry, list[float]]:
-        """Seconds an epoch, A B A B …, after one epoch each to warm up; who fails is left out and noted."""
+        """Return the seconds per epoch, measured alternately after one warm-up epoch each; failures are recorded."""
         for entry, worker in list(self.workers.items()):
             try:
                 worker.epoch()
@@ -133,7 +133,7 @@ class Field:
 
 
 def main(name: str, case_text: str, data_dir: str) -> None:
-    """Be a worker."""
+    """Run the worker process."""
     values = json.loads(case_text)
     case = Case(
         **{
@@ -144,7 +144,7 @@ def main(name: str, case_text: str, data_dir: str) -> None:
     )
     epoch = CONTESTANTS[name](case, load(case.images, Path(data_dir) if data_dir else None))
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries that print do not disturb the answers
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # keep the output of libraries out of the answers
     for line in sys.stdin:
         settled = time.perf_counter() + SETTLE
         while line == "settled\n" and time.perf_counter() < settled:

@@ -1,7 +1,7 @@
-"""Look at a report in headless Chromium: ``python tools/check_page.py runs/NAME/report.html [--output FOLDER]``.
+"""Check of a report in headless Chromium: ``python tools/check_page.py runs/NAME/report.html [--output FOLDER]``.
 
-Takes screenshots in light and dark and at the width of a phone, and fails (exit 1) where the page is wider than the
-phone, where it asks for anything outside itself, or where the browser reports an error. Needs Chromium on the PATH.
+Takes screenshots in the light and dark theme at the width of a phone and of a desktop. The exit code is 1 if the page
+is wider than the window, loads anything from outside, or causes an error in the browser. Needs Chromium on the PATH.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def chromium(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def measure(page: Path, folder: Path, width: int) -> dict[str, object]:
-    """How large the page is in a window of this width, and what it asked for."""
+    """Return the size of the page in a window of this width, the resources it requests, and the errors."""
     wrapper = folder / f"measure-{width}.html"
     wrapper.write_text(MEASURE.format(source=page.as_uri(), width=width, height=800), encoding="utf-8")
     done = chromium("--dump-dom", wrapper.as_uri())
@@ -53,7 +53,7 @@ def measure(page: Path, folder: Path, width: int) -> dict[str, object]:
 
 
 def screenshot(page: Path, folder: Path, name: str, width: int, height: int, scheme: int) -> Path:
-    """A picture of the whole page; narrow windows are frames, because Chromium's own have a smallest width."""
+    """Take a screenshot of the whole page; narrow windows are frames, because Chromium has a minimum width."""
     frame, target = folder / f"frame-{name}.html", folder / f"{name}.png"
     style = f"border:0;width:{width}px;height:{height}px"
     frame.write_text(f'<body style="margin:0"><iframe src="{page.as_uri()}" style="{style}"></iframe>')
@@ -63,28 +63,28 @@ def screenshot(page: Path, folder: Path, name: str, width: int, height: int, sch
 
 
 def main() -> int:
-    """Check a page and say where its screenshots are."""
+    """Check a page and print the paths of its screenshots."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("page", type=Path)
-    parser.add_argument("--output", type=Path, help="folder for the screenshots; default: a temporary one")
+    parser.add_argument("--output", type=Path, help="folder for the screenshots (default: a temporary folder)")
     options = parser.parse_args()
     folder = (options.output or Path(tempfile.mkdtemp(prefix="check-page-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    page, complaints = options.page.resolve(), []
+    page, problems = options.page.resolve(), []
     for width in (PHONE, DESKTOP):
         found = measure(page, folder, width)
         print(f"{width} px: {found}")
         if found["width"] != width:
-            complaints.append(f"at {width} px the page is {found['width']} px wide")
-        complaints += [f"asks for {name}" for name in found["asked"] if not str(name).startswith("data:")]  # type: ignore[attr-defined]
-        complaints += [str(error) for error in found["errors"]]  # type: ignore[attr-defined]
+            problems.append(f"at {width} px the page is {found['width']} px wide")
+        problems += [f"asks for {name}" for name in found["asked"] if not str(name).startswith("data:")]  # type: ignore[attr-defined]
+        problems += [str(error) for error in found["errors"]]  # type: ignore[attr-defined]
         schemes = {"light": LIGHT, "dark": DARK}
         for scheme, code in schemes.items():
             height = min(int(str(found["height"])), 16000)
             print(screenshot(page, folder, f"{width}-{scheme}", width, height, code))
-    for complaint in complaints:
-        print(complaint, file=sys.stderr)
-    return int(bool(complaints))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return int(bool(problems))
 
 
 if __name__ == "__main__":

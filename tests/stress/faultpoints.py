@@ -1,4 +1,4 @@
-"""The moments at which a process that writes files can die: before, within and after each call that changes them.
+"""Fault points: the moments before, within and after each call that changes a file.
 
 `installed` replaces the calls by which mlptrain writes (`os.open`, `os.write`, `os.fsync`, `os.replace`, `os.unlink`,
 `os.mkdir`, and the writes of files opened with mode "xb") by ones that say at each such moment where they are. The
@@ -22,11 +22,11 @@ Reached = Callable[[str], object]
 
 @contextmanager
 def installed(folder: Path, reached: Reached) -> Iterator[None]:
-    """Tell ``reached`` of every moment in calls on files below ``folder`` while the block runs."""
+    """Call ``reached`` at every fault point of files below ``folder`` while the block runs."""
     paths: dict[int, str] = {}  # what descriptors stand for
 
     def role(path: Any) -> str | None:
-        """A file's name without the parts that differ from process to process; None for files elsewhere."""
+        """Return a file's name without the parts that differ between processes; None for files elsewhere."""
         text = paths.get(path, "") if isinstance(path, int) else os.fsdecode(path)
         if not text.startswith(str(folder)):
             return None
@@ -47,7 +47,7 @@ def installed(folder: Path, reached: Reached) -> Iterator[None]:
         return wrapper
 
     def half(file: str, write: Callable[[bytes], int], content: bytes) -> int:
-        """Write in two parts, with moments around them."""
+        """Write in two halves, with fault points around them."""
         reached(f"before write {file}")
         done = write(content[: len(content) // 2])
         reached(f"within write {file}")

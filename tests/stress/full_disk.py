@@ -1,4 +1,4 @@
-"""A file system of 5 MB that fills up during a run: what mlptrain says, and whether the run can go on.
+"""A file system of 5 MB that fills up during a run: the error message, and resuming afterwards.
 
     sudo python -m tests.stress.full_disk
 
@@ -26,7 +26,7 @@ COMMAND = [sys.executable, "-m", "mlptrain", "train"]
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
-    """A tmpfs of that size at ``folder``.
+    """Mount a tmpfs at ``folder``.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
 
 
 def fill(path: Path) -> None:
-    """Write to ``path`` until nothing more goes onto its disk."""
+    """Write to ``path`` until its disk is full."""
     with path.open("wb", buffering=0) as stream:
         try:
             while True:
@@ -58,7 +58,7 @@ def fill(path: Path) -> None:
 
 
 def train_until_full(config: Path, runs: Path, filler: Path) -> tuple[int, str]:
-    """Train on the small disk and fill it up once there is a checkpoint; exit code and what was said."""
+    """Train on the small disk and fill it once there is a checkpoint; return the exit code and the messages."""
     process = subprocess.Popen(
         [*COMMAND, config, "--run", "a", "--runs-dir", runs, "-q", "--threads", "1"], stderr=subprocess.PIPE, text=True
     )
@@ -71,7 +71,7 @@ def train_until_full(config: Path, runs: Path, filler: Path) -> tuple[int, str]:
 
 
 def main() -> int:
-    """Go through it and say what happened; 1 where it is not as expected."""
+    """Run the scenario and print the result; return 1 if it is not as expected."""
     with tempfile.TemporaryDirectory() as scratch, small_disk(Path(scratch), 5):
         runs, filler = Path(scratch) / "runs", Path(scratch) / "filler"
         config = Path(scratch) / "config.yaml"

@@ -1,11 +1,11 @@
-"""Runs that are killed at random moments and inside every write, then resumed: what is lost, and is it the same?
+"""Runs that are killed at random times and at every fault point, then resumed and compared.
 
     python -m tests.stress.kills --kills 200
 
-Six configs use among them every part of training that remembers something. Of each a run is trained to its end;
-then again and again it is begun, ended by SIGKILL, and resumed to its end by ``mlptrain train --resume``. Every other
-kill comes at a random time; the rest before, within and after each call that writes, syncs, renames or removes a file
-(`tests.stress.faultpoints`), each kind in turn. Exit 1 where a run is lost, or is not the same to the byte.
+Six configs together use every component of training that has state. Each is trained to its end once; then it is
+repeatedly started, ended by SIGKILL, and resumed with ``mlptrain train --resume``. Every other kill comes at a random
+time, the others before, within and after each call that writes, syncs, renames or removes a file
+(`tests.stress.faultpoints`), one kind after another. The exit code is 1 if a run is lost or differs in a byte.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def in_a_child(work: Callable[[], int], kill_after: float | None = None) -> int:
-    """Run ``work`` in a forked process, silent; its exit code, or minus the signal that ended it."""
+    """Run ``work`` silently in a forked process; return its exit code, or minus the signal that ended it."""
     child = os.fork()
     if child == 0:
         silence = os.open(os.devnull, os.O_WRONLY)
@@ -55,7 +55,7 @@ def in_a_child(work: Callable[[], int], kill_after: float | None = None) -> int:
 
 @dataclass
 class Subject:
-    """A config, what its run comes to, and the moments at which it touched files."""
+    """A config, the result of its run, and the fault points that the run passed."""
 
     name: str
     folder: Path
@@ -64,16 +64,16 @@ class Subject:
 
     @property
     def run(self) -> Path:
-        """Where the run that is killed lies."""
+        """The folder of the run that is killed."""
         return self.folder / "runs" / "killed"
 
     def train(self, run: str, *options: str) -> int:
-        """``mlptrain train`` in this process."""
+        """Run ``mlptrain train`` in this process."""
         runs = str(self.folder / "runs")
         return mlptrain(["train", str(self.folder / "config.yaml"), "--run", run, "--runs-dir", runs, "-q", *options])
 
     def prepare(self) -> None:
-        """Train it to its end, and list the moments at which a run can be killed."""
+        """Train to the end and list the fault points of the run."""
         self.folder.mkdir(parents=True)
         (self.folder / "config.yaml").write_text(dump_yaml(stateful(self.name, epochs=3)), encoding="utf-8")
         began = time.monotonic()
@@ -92,7 +92,7 @@ class Subject:
         self.moments = log.read_text(encoding="utf-8").splitlines()
 
     def kill_at(self, moment: str, occurrence: int) -> bool:
-        """Begin a run and kill it when it reaches ``moment`` for the ``occurrence``-th time; False where it did not."""
+        """Start a run and kill it at the ``occurrence``-th time of ``moment``; return False if that never came."""
 
         def work() -> int:
             seen = Counter[str]()
@@ -108,7 +108,7 @@ class Subject:
         return self._fresh(work)
 
     def kill_after(self, seconds: float) -> bool:
-        """Begin a run and kill it after so many seconds; False where it had ended before."""
+        """Start a run and kill it after ``seconds``; return False if it had finished before."""
         return self._fresh(lambda: self.train("killed"), seconds)
 
     def _fresh(self, work: Callable[[], int], seconds: float | None = None) -> bool:
@@ -116,7 +116,7 @@ class Subject:
         return in_a_child(work, seconds) == -signal.SIGKILL
 
     def resumed(self) -> tuple[bool, bool]:
-        """Resume it to its end: whether that went well, and whether it came to the same bytes."""
+        """Resume the run to its end; return whether that succeeded and whether the bytes are the same."""
         if in_a_child(lambda: self.train("killed", "--resume")) != 0:
             return False, False
         files = {path.name for path in self.run.iterdir()}
@@ -130,7 +130,7 @@ class Subject:
 
 
 def kill_somewhere(subjects: Sequence[Subject], number: int, rng: random.Random) -> tuple[Subject, str]:
-    """Kill a run: the even numbers at a random time, the odd ones at each moment in turn. Which run, and where."""
+    """Kill a run, even numbers at a random time, odd ones at each fault point in turn; return the run and the place."""
     turn = number // 2
     while True:
         subject = subjects[turn % len(subjects)]

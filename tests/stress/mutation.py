@@ -1,4 +1,4 @@
-"""Mutation testing of the engine: small changes to its source, one at a time; do its tests notice?
+"""Mutation testing of the engine: small changes to its source, one at a time, that its tests should detect.
 
     python -m tests.stress.mutation optimizers --minutes 20
     python -m tests.stress.mutation all --sample 100
@@ -6,7 +6,7 @@
 A mutant changes one operator, comparison, number, condition or statement of a module of ``mlptrain/engine``. For each
 a forked process imports the changed module in place of the real one and runs ``tests/engine``, the module's own tests
 first, until one fails (killed) or none does (survived); one that takes five times as long as the tests do is killed,
-too. Exit 1 where fewer than 90 % are killed; what survives is for a person to judge (docs/mutation.md).
+too. Exit 1 where fewer than 90 % are killed; what survives is for a person to judge (tests/stress/MUTATION.md).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
 
 
 def changed(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that may stand in place of this one."""
+    """Return the possible replacements of a node."""
     other: Any
     if isinstance(node, ast.BinOp | ast.AugAssign | ast.BoolOp) and type(node.op) in _SWAPS:
         other = copy.deepcopy(node)
@@ -88,7 +88,7 @@ def changed(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def mutants(tree: ast.Module) -> Iterator[tuple[int, str, str, ast.Module]]:
-    """Every mutant of a module: line, what stood there, what stands there, and the whole tree."""
+    """Yield every mutant of a module: line, original code, mutated code, and the whole tree."""
     left_out = {id(inner) for node in ast.walk(tree) for inner in _left_out(node)}
     for number, node in enumerate(ast.walk(tree)):
         if id(node) in left_out:
@@ -101,8 +101,9 @@ def mutants(tree: ast.Module) -> Iterator[tuple[int, str, str, ast.Module]]:
 
 
 def _left_out(node: ast.AST) -> Iterator[ast.AST]:
-    """What is below an annotation, which nothing evaluates; and what changes nothing: ``strict`` of zip, which never
-    comes to bear, and how negative the −1 of a reshape is.
+    """Return the nodes that are not mutated because it would change nothing.
+
+    These are annotations, ``strict`` of zip, and the −1 of a reshape.
     """
     if isinstance(node, ast.keyword) and node.arg == "strict":
         yield from ast.walk(node)
@@ -122,7 +123,7 @@ class _Replace(ast.NodeTransformer):
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives the mutant where the module is imported."""
+    """An import hook that returns the mutant instead of the module."""
 
     def __init__(self, name: str, path: Path, tree: ast.Module) -> None:
         self.name, self.path, self.tree = name, path, tree
@@ -138,7 +139,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def survives(module: str, tree: ast.Module | None, limit: float) -> bool:
-    """Whether the engine's tests pass with ``tree`` as the module (None: as it is) within ``limit`` seconds."""
+    """Return whether the engine's tests pass with ``tree`` as the module (None: unchanged) within ``limit`` seconds."""
     import numpy  # noqa: F401  (once, not in every child)
     import pytest
 
@@ -174,7 +175,7 @@ def survives(module: str, tree: ast.Module | None, limit: float) -> bool:
 
 
 def main() -> int:
-    """Try the mutants of one or all modules and list those that survive."""
+    """Test the mutants of one or all modules and list those that survive."""
     names = sorted(path.stem for path in ENGINE.glob("*.py") if path.stem != "__init__")
     parser = argparse.ArgumentParser(description="Mutation testing of the engine.")
     parser.add_argument("modules", nargs="+", choices=[*names, "all"], metavar="MODULE", help=", ".join(names))

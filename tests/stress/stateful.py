@@ -1,4 +1,4 @@
-"""Configs that among them use every part of training that remembers something, and what a run leaves."""
+"""Configs that together use every component of training that has state, and the result of a run."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 def stateful(name: str, **more: Any) -> Config:
-    """A config of those, of a network so small that it trains in a blink, with a checkpoint after every chunk."""
+    """Return one of the configs with a tiny network and a checkpoint after every chunk."""
     common = {"hidden": [12], "activation": "relu", "batch_size": 32, "learning_rate": 0.1, "epochs": 4}
     return Config(**{**common, "checkpoint_seconds": 0, **{**SIX, **OTHERS}[name], **more}).resolve()
 
 
 def left(folder: Path) -> tuple[bytes, list[list[str]]]:
-    """The model's bytes and the history without its seconds: what has to be the same."""
+    """Return what must be the same after resuming: the bytes of the model, and the history without its seconds."""
     with (folder / "history.csv").open(newline="") as stream:
         rows = [row[:-1] for row in csv.reader(stream)]
     return (folder / "model.npz").read_bytes(), rows

@@ -1,4 +1,4 @@
-"""A sweep that is killed, spread over a cluster, and run by a shell: is it the same sweep every time?
+"""A sweep that is killed, run on a cluster, and run by a shell, compared with an undisturbed one.
 
     python -m tests.stress.sweep_faults                     thirty kills, 40 trials, dask, --list with xargs
     python -m tests.stress.sweep_faults --kills 5 --trials 12
@@ -47,12 +47,12 @@ MLPTRAIN = [sys.executable, "-m", "mlptrain"]
 
 
 def command(folder: Path, run: str, *options: str) -> list[str]:
-    """A sweep of the benchmark."""
+    """Return the command of the sweep."""
     return [*MLPTRAIN, "sweep", "sweep.yaml", "--run", run, "--workers", "2", "-q", *options]
 
 
 def children(pid: int) -> list[int]:
-    """The worker processes of a sweep: its children but for the resource tracker of multiprocessing."""
+    """Return the worker processes of a sweep: its children without the resource tracker of multiprocessing."""
     found = []
     with suppress(OSError):
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
@@ -63,14 +63,14 @@ def children(pid: int) -> list[int]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process is there and not only waiting for its parent to notice its end."""
+    """Return whether a process is running, zombies excluded."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
 
 
 def disturbed(folder: Path, run: str, kills: int, longest: float, rng: random.Random) -> tuple[int, int, int]:
-    """Kill and resume one sweep until it is complete; workers killed, parents killed, workers that outlived them."""
+    """Kill and resume a sweep until it is complete; return killed workers, killed parents and surviving workers."""
     workers = parents = orphans = 0
     while True:
         process = subprocess.Popen(command(folder, run, "--resume"), cwd=folder)
@@ -104,21 +104,21 @@ def disturbed(folder: Path, run: str, kills: int, longest: float, rng: random.Ra
 
 
 def board(path: Path) -> list[dict[str, str]]:
-    """A leaderboard without what may differ: seconds and names of folders."""
+    """Return a leaderboard without seconds and folder names, which may differ."""
     with (path / "leaderboard.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     return [{key: value for key, value in row.items() if key not in ("seconds", "run")} for row in rows]
 
 
 def finished(path: Path) -> Counter[int]:
-    """How often each trial has ended, by the journal."""
+    """Return the number of results per trial in the journal."""
     lines = (path / "journal.jsonl").read_text().splitlines()
     events = map(json.loads, lines)
     return Counter(event["trial"] for event in events if event["event"] == "trial")
 
 
 def furthest(path: Path, reference: list[dict[str, str]]) -> float:
-    """The largest difference of a trial's validation accuracy from the reference; its config must be the same."""
+    """Return the largest difference of a trial's validation accuracy from the reference; configs must be equal."""
     other = {row["trial"]: row for row in board(path)}
     keys = ("hidden", "batch_size", "learning_rate", "l2", "status")
     assert {t: [r[k] for k in keys] for t, r in other.items()} == {r["trial"]: [r[k] for k in keys] for r in reference}
@@ -126,7 +126,7 @@ def furthest(path: Path, reference: list[dict[str, str]]) -> float:
 
 
 def dask(folder: Path) -> None:
-    """A sweep on a local Dask cluster, of whose workers one is killed in the middle."""
+    """Run the sweep on a local Dask cluster and kill one of its workers in the middle."""
     process = subprocess.Popen(command(folder, "dask", "--executor", "dask"), cwd=folder)
     journal = folder / "runs/dask/journal.jsonl"
     while process.poll() is None and (not journal.exists() or '"start"' not in journal.read_text()):
@@ -140,7 +140,7 @@ def dask(folder: Path) -> None:
 
 
 def shell(folder: Path) -> None:
-    """The sweep's commands, two at a time by xargs, and what they leave collected."""
+    """Run the commands of ``--list`` with xargs, two at a time, and collect their runs."""
     lines = subprocess.run(command(folder, "listed", "--list"), cwd=folder, check=True, capture_output=True, text=True)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     subprocess.run(
@@ -156,7 +156,7 @@ def shell(folder: Path) -> None:
 
 
 def main() -> None:
-    """Run all of it and say what came out."""
+    """Run all scenarios and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--kills", type=int, default=30)

@@ -1,4 +1,4 @@
-"""Mutation fuzzing of everything that reads a stranger's file or text.
+"""Mutation fuzzing of everything that reads files or text from other people.
 
     python -m tests.stress.fuzzing --minutes 10 npz
 

@@ -1,4 +1,4 @@
-"""The loop: inputs from the seeds until the time is over, and what no input may do.
+"""The fuzzing loop: inputs derived from seeds until the time is over, and the checks for each input.
 
     python -m tests.stress.fuzzing --minutes 10 TARGET...
     python -m tests.stress.fuzzing --count 500 all
@@ -35,7 +35,7 @@ HANG = 20.0  # seconds after which the process is ended, with a traceback
 
 
 def peak() -> int:
-    """The most bytes that this process has held in memory so far."""
+    """Return the peak memory of this process in bytes."""
     status = Path("/proc/self/status")
     if status.exists():  # Linux's ru_maxrss begins with what the process that started this one held
         return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
@@ -43,7 +43,7 @@ def peak() -> int:
 
 
 def fault(target: Target, data: bytes, path: Path) -> str | None:
-    """What is wrong with how the target reads ``data``, or None; ``path`` is where it is put for that."""
+    """Return the fault of the target on ``data``, which is written to ``path``, or None."""
     path.write_bytes(data)
     begin = time.process_time()
     found = None
@@ -68,7 +68,7 @@ def fault(target: Target, data: bytes, path: Path) -> str | None:
 
 
 def fuzz(name: str, seed: int, count: int | None, seconds: float | None) -> int:
-    """Run inputs of a target until ``count`` or ``seconds`` are reached; the exit code."""
+    """Run inputs of a target until ``count`` or ``seconds`` are reached; return the exit code."""
     target = TARGETS[name]
     seeds = [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
     began, number = time.monotonic(), 0
@@ -90,7 +90,7 @@ def fuzz(name: str, seed: int, count: int | None, seconds: float | None) -> int:
 
 
 class _Watchdog:
-    """Ends the process, with a traceback, where it hangs in C code that no exception can reach."""
+    """A thread that ends the process with a traceback if it hangs in C code, which no exception can interrupt."""
 
     def __init__(self) -> None:
         self._armed = -HANG
@@ -102,7 +102,7 @@ class _Watchdog:
         faulthandler.cancel_dump_traceback_later()
 
     def arm(self) -> None:
-        """Allow `HANG` seconds from about now; every call that starts a thread anew would be slow."""
+        """Allow `HANG` seconds from about now, without starting a thread, which would be slow."""
         if time.monotonic() > self._armed + HANG / 2:
             faulthandler.dump_traceback_later(HANG, exit=True, file=sys.__stderr__ or sys.stderr)
             self._armed = time.monotonic()

@@ -1,4 +1,4 @@
-"""Inputs from seeds: bytes changed at random, and files rebuilt around damaged parts so that checksums hold."""
+"""Mutations of seeds: random changes of bytes, and files rebuilt around damaged pieces with valid checksums."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ Mutator = Callable[[random.Random, Sequence[bytes], Sequence[bytes]], bytes]
 
 
 def raw(rng: random.Random, seeds: Sequence[bytes], words: Sequence[bytes]) -> bytes:
-    """A seed with one to a few random edits."""
+    """Return a seed with one to a few random edits."""
     data = bytearray(rng.choice(seeds))
     for _ in range(1 << rng.randrange(4)):
         _edit(rng, data, seeds, words)
@@ -113,7 +113,7 @@ def _edit(rng: random.Random, data: bytearray, seeds: Sequence[bytes], words: Se
 
 
 def gzipped(rng: random.Random, seeds: Sequence[bytes], words: Sequence[bytes]) -> bytes:
-    """Damage within a whole gzip file, or as `raw`."""
+    """Return a valid gzip file with damaged contents, or a mutation by `raw`."""
     if rng.random() < 0.5:
         return raw(rng, seeds, words)
     plain = [gzip.decompress(seed) if seed[:2] == b"\x1f\x8b" else seed for seed in seeds]
@@ -121,7 +121,7 @@ def gzipped(rng: random.Random, seeds: Sequence[bytes], words: Sequence[bytes]) 
 
 
 def zipped(rng: random.Random, seeds: Sequence[bytes], words: Sequence[bytes]) -> bytes:
-    """Damage within the members of a whole archive, members left out, doubled or renamed, or as `raw`."""
+    """Return a valid archive with damaged, missing, duplicate or renamed members, or a mutation by `raw`."""
     if rng.random() < 0.3:
         return raw(rng, seeds, words)
     members = _members(rng.choice(seeds))
@@ -160,7 +160,7 @@ def _members(data: bytes) -> list[tuple[str, bytes]]:
 
 
 def pictured(rng: random.Random, seeds: Sequence[bytes], words: Sequence[bytes]) -> bytes:
-    """Damage within a whole PNG, within a whole gzip file, or as `raw`, by what the seed is."""
+    """Return a valid PNG or gzip file with damaged contents, or a mutation by `raw`, depending on the seed."""
     seed = rng.choice(seeds)
     if seed[:4] == b"\x89PNG" and rng.random() < 0.7:
         return _png(rng, seed, words)
@@ -168,7 +168,7 @@ def pictured(rng: random.Random, seeds: Sequence[bytes], words: Sequence[bytes])
 
 
 def _png(rng: random.Random, seed: bytes, words: Sequence[bytes]) -> bytes:
-    """Chunks changed, left out, doubled or renamed, with their checksums made anew."""
+    """Return a PNG with changed, missing, duplicate or renamed chunks and valid checksums."""
     chunks, at = [], 8
     while at < len(seed):
         (length,) = struct.unpack_from(">I", seed, at)

@@ -1,4 +1,4 @@
-"""What is fuzzed: each target reads one input as the program would, and may raise nothing but `MlptrainError`."""
+"""Fuzzing targets: each reads one input as the program does, and may raise only `MlptrainError`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.stress.fuzzing.mutate import Mutator, gzipped, pictured, raw, zipped
 
 @dataclass(frozen=True)
 class Target:
-    """``read`` gets the input's bytes and, where it is a file for the program, the path at which they lie."""
+    """A target; ``read`` receives the bytes of the input and the path of the file that contains them."""
 
     read: Callable[[bytes, Path], object]
     mutate: Mutator = raw
@@ -95,7 +95,7 @@ def _backprop(data: bytes, path: Path) -> None:
 
 @cache
 def _rates() -> Spec:
-    """The sweep whose journals are the seeds: learning rates, each once."""
+    """Return the sweep whose journals are the seeds: distinct learning rates."""
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / "base.yaml"
         base.write_text("hidden: [4]\n")

@@ -1,4 +1,4 @@
-"""The picture of the benchmark: seconds an epoch of every contestant, a panel a network."""
+"""The chart of the benchmark: seconds per epoch of every contestant, one panel per network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.epochs import Times
 
 
 def draw(networks: Mapping[str, Times], path: Path, caption: str) -> None:
-    """Write a picture with bars for the seconds an epoch, fastest first, as multiples of mlptrain's."""
+    """Write a bar chart of the seconds per epoch, fastest first, labelled with multiples of mlptrain."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.1 * len(networks) + 0.6, 4.2), layout="constrained")
@@ -27,8 +27,8 @@ def draw(networks: Mapping[str, Times], path: Path, caption: str) -> None:
         ax.set_xscale("log")
         ax.set_xlim(right=max(medians.values()) * 2.2)
         ax.tick_params(labelsize=7)
-        ax.set_xlabel("seconds an epoch (log)", fontsize=8)
+        ax.set_xlabel("seconds per epoch (log)", fontsize=8)
         ax.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("One epoch, and times as long as mlptrain's", fontsize=11)
+    figure.suptitle("Seconds per epoch, with multiples of mlptrain", fontsize=11)
     figure.supxlabel(caption, fontsize=6, color="#666666")
     figure.savefig(path)
