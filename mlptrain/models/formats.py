@@ -1,72 +1,86 @@
-"""What an exported model says of itself, whatever the format."""
+"""Formats of exported models: the table of them, and the JSON writer."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from mlptrain import __version__
-from mlptrain.models.model import Model
+from mlptrain.config.messages import enumerate_words, hint
+from mlptrain.errors import UsageError
+from mlptrain.models.model import Model, save_model
+from mlptrain.models.onnx import write_onnx
 from mlptrain.system.files import write_atomic
+
+JSON_FORMAT = "mlptrain json 1"
 
 PIXEL_SCALE = 255
 
 
-@dataclass(frozen=True)
-class About:
-    """``test_accuracy`` is the run's, None where it is not known."""
+def write_model(path: Path, format: str, model: Model, test_accuracy: float | None = None) -> None:
+    """Write ``model`` in one of `FORMATS`; ``test_accuracy`` goes into the metadata, None if unknown.
 
-    class_names: tuple[str, ...]
-    activation: str
-    output: str
-    loss: str
-    dataset: str | None
-    test_accuracy: float | None
-    made_by: str = f"mlptrain {__version__}"
-    pixel_scale: int = PIXEL_SCALE
-
-
-def about(model: Model, test_accuracy: float | None) -> About:
-    """What there is to say of a model."""
-    functions, dataset = model.architecture, model.config.get("dataset")
-    return About(
-        model.class_names,
-        functions.activation,
-        functions.output,
-        functions.loss,
-        None if dataset is None else str(dataset),
-        test_accuracy,
-    )
+    Raises
+    ------
+    UsageError
+        The format is unknown, or cannot hold this model, or its extra is not installed.
+    DataError
+        The file cannot be written.
+    """
+    if format not in FORMATS:
+        names = list(FORMATS)
+        raise UsageError(f"format must be {enumerate_words(names, 'or')} (got {format!r}){hint(format, names)}")
+    FORMATS[format](path, model, describe_model(model, test_accuracy))
 
 
-FORMAT = "mlptrain json 1"
+def describe_model(model: Model, test_accuracy: float | None) -> dict[str, Any]:
+    """Return the metadata of an exported model, with values that JSON can hold."""
+    dataset = model.config.get("dataset")
+    return {
+        "class_names": model.class_names,
+        "activation": model.architecture.activation,
+        "output": model.architecture.output,
+        "loss": model.architecture.loss,
+        "dataset": None if dataset is None else str(dataset),
+        "test_accuracy": test_accuracy,
+        "made_by": f"mlptrain {__version__}",
+        "pixel_scale": PIXEL_SCALE,
+    }
 
 
-def write_json(path: Path, model: Model, facts: About) -> None:
-    """Write ``model`` as one JSON object, its numbers with the fewest digits that give them back exactly.
+def write_json(path: Path, model: Model, metadata: Mapping[str, Any]) -> None:
+    """Write ``model`` as one JSON object; numbers have the fewest digits that reproduce them exactly.
 
     Raises
     ------
     DataError
         The file cannot be written.
     """
-    head = json.dumps({"format": FORMAT, **asdict(facts), "inputs": model.architecture.layers[0]}, allow_nan=False)
+    head = json.dumps({"format": JSON_FORMAT, **metadata, "inputs": model.architecture.layers[0]}, allow_nan=False)
 
     def write(stream: BinaryIO) -> None:
         stream.write(f'{head[:-1]}, "layers": ['.encode())
         for index, (weights, biases) in enumerate(zip(model.weights, model.biases, strict=True)):
             stream.write(b"," * (index > 0) + b'\n{"weights": [')
-            for row, values in enumerate(weights):  # a row at a time: wide layers have a great many digits
-                stream.write(b"," * (row > 0) + b"\n" + _list(values))
-            stream.write(b'],\n"biases": ' + _list(biases) + b"}")
+            for row, values in enumerate(weights):  # one row at a time, because the text of a wide layer is large
+                stream.write(b"," * (row > 0) + b"\n" + _json_list(values))
+            stream.write(b'],\n"biases": ' + _json_list(biases) + b"}")
         stream.write(b"]}\n")
 
     write_atomic(path, write)
 
 
-def _list(values: np.ndarray) -> bytes:
+def _json_list(values: np.ndarray) -> bytes:
     return f"[{', '.join(map(str, values))}]".encode()
+
+
+FORMATS: dict[str, Callable[[Path, Model, Mapping[str, Any]], None]] = {
+    "onnx": write_onnx,
+    "npz": lambda path, model, metadata: save_model(path, model),
+    "json": write_json,
+}
+"""A writer for each name of ``--format``; ``save_model`` writes metadata of its own."""

@@ -1,19 +1,17 @@
-"""A model as ONNX: dense layers and the functions between them, in operators that every runtime since 2019 has."""
+"""Models in the ONNX format: dense layers and activations in operators that runtimes have supported since 2019."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlptrain import __version__
 from mlptrain.engine.activations import GELU_CUBE, GELU_RATE, LEAK, SELU_ALPHA, SELU_SCALE
 from mlptrain.errors import UsageError
-from mlptrain.models.formats import About
 from mlptrain.models.model import Model
 from mlptrain.system.extras import need
 from mlptrain.system.files import write_atomic
@@ -25,11 +23,11 @@ OPSET, IR_VERSION = 11, 6
 
 INPUT, OUTPUT = "pixels", "probabilities"
 
-LARGEST = 500_000_000  # parameters; a file of this kind holds at most 2 GB
+MAX_PARAMETERS = 500_000_000  # protocol buffers hold at most 2 GB
 
-# A function of the tensor named first, as nodes that end in the one named second: (operator, inputs, output,
-# attributes). Names that begin with = are numbers; the others are tensors of this layer.
 Step = tuple[str, tuple[str, ...], str, dict[str, float]]
+"""A node of the graph: operator, inputs, output, attributes. An input that begins with = is a number, any other one is
+the name of a tensor."""
 
 
 def _single(operator: str, **attributes: float) -> Callable[[str, str], list[Step]]:
@@ -41,7 +39,7 @@ def _silu(z: str, a: str) -> list[Step]:
 
 
 def _gelu(z: str, a: str) -> list[Step]:
-    """z σ(2u) with u = √(2/π) (z + 0.044715 z³), which is ½ z (1 + tanh u)."""
+    """Return the nodes of a = z σ(2u) with u = √(2/π) (z + 0.044715 z³), which equals ½ z (1 + tanh u)."""
     return [
         ("Mul", (z, z), f"{a}_square", {}),
         ("Mul", (f"{a}_square", f"={2 * GELU_RATE * GELU_CUBE}"), f"{a}_cubic", {}),
@@ -65,38 +63,47 @@ FUNCTIONS: dict[str, Callable[[str, str], list[Step]]] = {
     "linear": _single("Identity"),
     "softmax": _single("Softmax", axis=1),
 }
+"""The nodes of each activation and output function, given the names of the tensors z and a."""
 
 
-def write_onnx(path: Path, model: Model, facts: About) -> None:
-    """Write ``model`` as ONNX, checked: ``pixels`` float32 (N, inputs) in [0, 1] to ``probabilities`` (N, classes).
+def write_onnx(path: Path, model: Model, metadata: Mapping[str, Any]) -> None:
+    """Write ``model`` as ONNX: ``pixels`` float32 (N, inputs) in [0, 1] to ``probabilities`` float32 (N, classes).
 
     Parameters of float64 models are rounded to float32.
 
     Raises
     ------
     UsageError
-        The library is not installed, or the model is larger than such a file may be.
+        The library is not installed, or ONNX cannot hold the model.
     DataError
         The file cannot be written.
     """
     need("onnx", "onnx", "writing ONNX")
-    if model.architecture.parameters > LARGEST:
-        raise UsageError(
-            f"a model of {model.architecture.parameters:,} parameters; ONNX files hold at most {LARGEST:,}\n"
-            "export it with --format npz"
-        )
     import onnx
 
-    proto = onnx_model(model, facts)
+    proto = onnx_model(model, metadata)
     onnx.checker.check_model(proto, full_check=True)
     write_atomic(path, lambda stream: stream.write(proto.SerializeToString(deterministic=True)))
 
 
-def onnx_model(model: Model, facts: About) -> ModelProto:
-    """The model as a protocol buffer of ONNX."""
+def onnx_model(model: Model, metadata: Mapping[str, Any]) -> ModelProto:
+    """Return the model as a protocol buffer of ONNX.
+
+    Raises
+    ------
+    UsageError
+        The model has too many parameters or an activation that `FUNCTIONS` lacks.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
-    sizes = model.architecture.layers
+    architecture = model.architecture
+    if architecture.parameters > MAX_PARAMETERS:
+        found = f"{architecture.parameters:,} parameters; ONNX files hold at most {MAX_PARAMETERS:,}"
+        raise UsageError(f"the model has {found}\nhint: export it with --format npz")
+    if architecture.activation not in FUNCTIONS:
+        name = architecture.activation
+        raise UsageError(f"activation {name} cannot be written as ONNX\nhint: export the model with --format npz")
+    sizes = architecture.layers
     nodes, constants = [], {}
     tensor = INPUT
     for layer, (weights, biases) in enumerate(zip(model.weights, model.biases, strict=True), start=1):
@@ -106,7 +113,7 @@ def onnx_model(model: Model, facts: About) -> ModelProto:
             helper.make_node("Gemm", [tensor, f"W{layer}", f"b{layer}"], [f"z{layer}"], f"layer{layer}", transB=1)
         )
         tensor = OUTPUT if last else f"a{layer}"
-        name = model.architecture.output if last else model.architecture.activation
+        name = architecture.output if last else architecture.activation
         nodes += _nodes(FUNCTIONS[name](f"z{layer}", tensor), constants)
     graph = helper.make_graph(
         nodes,
@@ -122,11 +129,14 @@ def onnx_model(model: Model, facts: About) -> ModelProto:
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET)],
     )
-    helper.set_model_props(proto, dict(_properties(facts)))
+    known = {key: value for key, value in metadata.items() if value is not None}
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in known.items()}
+    helper.set_model_props(proto, texts)
     return proto
 
 
 def _nodes(steps: list[Step], constants: dict[str, np.ndarray]) -> Iterator[NodeProto]:
+    """Yield the ONNX nodes of ``steps``, and add the numbers among their inputs to ``constants``."""
     from onnx import helper
 
     for operator, inputs, output, attributes in steps:
@@ -136,10 +146,3 @@ def _nodes(steps: list[Step], constants: dict[str, np.ndarray]) -> Iterator[Node
         node = helper.make_node(operator, list(inputs), [output], f"{operator.lower()}_{output}")
         node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
         yield node
-
-
-def _properties(facts: About) -> Iterator[tuple[str, str]]:
-    """The facts as text, which is all that ONNX keeps; lists as JSON."""
-    for key, value in asdict(facts).items():
-        if value is not None:
-            yield key, value if isinstance(value, str) else json.dumps(value)

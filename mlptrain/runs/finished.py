@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 
 from mlptrain.config.config import Config, load_config
-from mlptrain.config.messages import enumerate_words, hint
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.errors import DataError, UsageError
 from mlptrain.handwriting.predict import Prediction, predict_pictures
 from mlptrain.models.evaluation import Evaluation, evaluate_models
-from mlptrain.models.formats import About, about, write_json
-from mlptrain.models.model import Model, load_model_file, save_model
-from mlptrain.models.onnx import write_onnx
+from mlptrain.models.formats import write_model
+from mlptrain.models.model import Model, load_model_file
 from mlptrain.runs.diagnosis import Diagnosis, LearningCurves, curves_of, diagnose
 from mlptrain.runs.folder import (
     CONFIG,
@@ -216,13 +214,6 @@ def evaluate_runs(
     return evaluate(models, data, split, part, mistakes=mistakes)
 
 
-FORMATS: dict[str, Callable[[Path, Model, About], None]] = {
-    "onnx": write_onnx,
-    "npz": lambda path, model, facts: save_model(path, model),
-    "json": write_json,
-}
-
-
 def export_run(
     run: str | Path, format: str = "onnx", *, output: str | Path | None = None, runs_dir: str | Path = "runs"
 ) -> Path:
@@ -237,9 +228,6 @@ def export_run(
     DataError
         The run is missing or damaged, or the file cannot be written.
     """
-    if format not in FORMATS:
-        names = enumerate_words(list(FORMATS), "or")
-        raise UsageError(f"--format {format!r}: expected {names}{hint(format, list(FORMATS))}")
     source = Path(run)
     if source.is_file():
         folder, model, accuracy = source.parent, load_model_file(source), None
@@ -248,8 +236,8 @@ def export_run(
         model, accuracy = load_run_model(folder), _test_accuracy(folder / METRICS)
     path = folder if output is None else Path(output)
     if path.is_dir():
-        path = path / Path(MODEL).with_suffix(f".{format}")
-    FORMATS[format](path, model, about(model, accuracy))
+        path = path / f"{Path(MODEL).stem}.{format}"
+    write_model(path, format, model, accuracy)
     return path
 
 
