@@ -1,4 +1,4 @@
-"""What a trained network does on a part of the data, beyond its accuracy: what excites its units, how sure it is."""
+"""Inspection of a trained network: outputs per image, mean activations per class, influential units, calibration."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Inspection:
-    """Outputs ``probabilities`` (n, classes) and ``labels`` (n,) for the images ``indices`` (n,) of a dataset.
+    """Activations of a network for the images ``indices`` (n,) of a dataset, which have the labels ``labels`` (n,).
 
-    ``excitation[l]`` (units, classes) is the mean activation of each unit of hidden layer l over the images of a
-    class; nan where the part holds none.
+    ``probabilities`` (n, classes) are the outputs. ``excitation[l]`` (units, classes) is the mean activation of each
+    unit of hidden layer l over the images of a class, nan for a class without images.
     """
 
     indices: np.ndarray
@@ -30,9 +30,9 @@ class Inspection:
 
     @property
     def guesses(self) -> np.ndarray:
-        """The class of the largest output (n,), the first of several."""
-        guesses: np.ndarray = self.probabilities.argmax(axis=1)
-        return guesses
+        """Predicted labels (n,): the class with the largest output, the first of several."""
+        labels: np.ndarray = self.probabilities.argmax(axis=1)
+        return labels
 
     @property
     def confidence(self) -> np.ndarray:
@@ -42,12 +42,12 @@ class Inspection:
 
 
 def inspect(model: Model, dataset: Dataset, indices: np.ndarray) -> Inspection:
-    """Run a model over some images of a dataset, ``BATCH`` at a time, and keep what its units did.
+    """Run ``model`` on the images ``indices`` of a dataset and record its activations.
 
     Raises
     ------
     DataError
-        What it computes is not finite.
+        The outputs are not finite.
     """
     network, classes, labels = model.network(), model.architecture.layers[-1], dataset.labels[indices]
     probabilities = np.empty((len(indices), classes))
@@ -62,30 +62,32 @@ def inspect(model: Model, dataset: Dataset, indices: np.ndarray) -> Inspection:
         one_hot = np.equal(dataset.labels[rows][:, np.newaxis], np.arange(classes)).astype(np.float64)
         for total, a in zip(sums, forward.activations, strict=True):
             total += a[0] @ one_hot
-    with np.errstate(invalid="ignore"):
-        counts = np.bincount(labels, minlength=classes)
-        excitation = tuple(total / np.where(counts, counts, np.nan) for total in sums)
+    counts = np.bincount(labels, minlength=classes)
+    excitation = tuple(total / np.where(counts, counts, np.nan) for total in sums)
     return Inspection(indices, labels, probabilities, excitation)
 
 
-def favourites(excitation: np.ndarray, count: int = 2) -> np.ndarray:
-    """The classes (units, count) that excite each unit most, the strongest first; ``excitation`` (units, classes)."""
-    order: np.ndarray = np.argsort(-np.nan_to_num(excitation, nan=-np.inf), axis=1, kind="stable")[:, :count]
-    return order
+def favourites(mean_activations: np.ndarray, count: int = 2) -> np.ndarray:
+    """Return, for each unit, the ``count`` classes with the highest mean activation, the highest first.
+
+    ``mean_activations`` is (units, classes), the result (units, count).
+    """
+    order: np.ndarray = np.argsort(-np.nan_to_num(mean_activations, nan=-np.inf), axis=1, kind="stable")
+    return order[:, :count]
 
 
 def most_influential(model: Model, layer: int, count: int) -> np.ndarray:
-    """Up to ``count`` units of a hidden layer, in order, whose outgoing weights have the largest norms."""
-    strength = np.linalg.norm(model.weights[layer + 1].astype(np.float64), axis=0)
-    return np.sort(np.argsort(-strength, kind="stable")[:count])
+    """Return up to ``count`` units of a hidden layer, in order, whose outgoing weights have the largest norms."""
+    norms = np.linalg.norm(model.weights[layer + 1].astype(np.float64), axis=0)
+    return np.sort(np.argsort(-norms, kind="stable")[:count])
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Images by confidence, in bins of equal width over [0, 1]; means (bins,) are nan where ``counts`` are 0.
+    """Mean confidence and accuracy of images in `BINS` bins of confidence, which have equal widths within [0, 1].
 
-    ``error`` is the expected calibration error Σ_b n_b/n · |accuracy_b − confidence_b|
-    (Guo, Pleiss, Sun & Weinberger 2017, eq. 3).
+    All arrays are (BINS,); means are nan in bins without images. ``error`` is the expected calibration error
+    Σ_b n_b/n · |accuracy_b − confidence_b| (Guo, Pleiss, Sun & Weinberger 2017, eq. 3).
     """
 
     counts: np.ndarray
@@ -94,12 +96,12 @@ class Calibration:
     error: float
 
 
-def calibrate(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Calibration:
-    """Compare how sure a model is with how often it is right; ``confidence`` (n,) in [0, 1], ``correct`` (n,)."""
-    place = np.minimum((np.asarray(confidence) * bins).astype(int), bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    there = np.where(counts, counts, np.nan)
-    mean_confidence = np.bincount(place, weights=confidence, minlength=bins) / there
-    accuracy = np.bincount(place, weights=correct, minlength=bins) / there
-    error = float(np.nansum(counts * np.abs(accuracy - mean_confidence)) / max(1, len(place)))
+def calibrate(confidence: np.ndarray, correct: np.ndarray) -> Calibration:
+    """Compare ``confidence`` (n,) in [0, 1] with ``correct`` (n,), which tells whether the predicted label is right."""
+    bin_of = np.minimum((np.asarray(confidence) * BINS).astype(int), BINS - 1)
+    counts = np.bincount(bin_of, minlength=BINS)
+    denominators = np.where(counts, counts, np.nan)
+    mean_confidence = np.bincount(bin_of, weights=confidence, minlength=BINS) / denominators
+    accuracy = np.bincount(bin_of, weights=correct, minlength=BINS) / denominators
+    error = float(np.nansum(counts * np.abs(accuracy - mean_confidence)) / max(1, len(bin_of)))
     return Calibration(counts, mean_confidence, accuracy, error)

@@ -1,4 +1,4 @@
-"""NumPy archives: written to reproducible bytes, read with every size checked before memory is taken."""
+"""NumPy archives with reproducible bytes, and a reader that checks every size before it allocates memory."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from mlptrain.system.files import reason, write_atomic
 
 MAX_MEMBERS = 1_000
 
-MAX_HEADER = 4_096
+MAX_HEADER_BYTES = 4_096
 
-MAX_DIRECTORY = 256 * MAX_MEMBERS  # bytes; an entry takes 46, its name, and 28 where it is large
+MAX_DIRECTORY_BYTES = 256 * MAX_MEMBERS  # an entry takes 46 bytes, its name, and 28 bytes if the member is large
 
-# A .npy member as NumPy writes it; its own reader evaluates the header as Python, and so much else passes there.
+# Only the header that NumPy writes is accepted. NumPy's own reader evaluates the header as a Python literal.
 _MAGIC = b"\x93NUMPY\1\0"
 
 _HEADER = re.compile(
@@ -35,12 +35,12 @@ _HEADER = re.compile(
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write ``arrays`` uncompressed, in order, dated 1980: equal arrays give equal bytes.
+    """Write ``arrays`` uncompressed, in their order, with a fixed date, so that equal arrays give equal bytes.
 
     Raises
     ------
     DataError
-        The file cannot be written; what stood there is untouched.
+        The file cannot be written; an existing file is left unchanged.
     """
 
     def write(stream: BinaryIO) -> None:
@@ -53,83 +53,88 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_npz(path: Path, limit: int) -> dict[str, np.ndarray]:
-    """Read every array of an archive whose arrays take at most ``limit`` bytes together.
+    """Read every array of an archive whose arrays have at most ``limit`` bytes in total.
 
-    Members must be stored uncompressed, numbers or text, and as long as their headers declare: a file cannot
-    make the reader take more memory than its own length.
+    Members must be uncompressed arrays of numbers or text, exactly as long as their headers declare. A file therefore
+    cannot make the reader allocate more memory than the length of the file.
 
     Raises
     ------
     DataError
-        Missing, unreadable, damaged, too large, or not such an archive.
+        The file is missing, unreadable, damaged, too large, or not such an archive.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # opening a pipe would wait for ever
-            raise DataError(f"{path}: no regular file; expected a NumPy archive")
-        with _File(path) as stream, zipfile.ZipFile(stream) as archive:
-            stream.most = sys.maxsize
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # opening a pipe would block
+            raise DataError(f"{path}: not a regular file\nexpected a NumPy archive")
+        with _BoundedFile(path) as stream, zipfile.ZipFile(stream) as archive:
+            stream.max_read = sys.maxsize
             members = archive.infolist()
             if len(members) > MAX_MEMBERS:
-                raise DataError(f"{path}: {len(members)} arrays; expected at most {MAX_MEMBERS}")
-            total = sum(member.file_size for member in members)
-            if total > min(limit, path.stat().st_size):
-                raise DataError(f"{path}: declares {total} bytes of arrays, more than the file or a model holds")
+                raise DataError(f"{path}: contains {len(members)} arrays (expected at most {MAX_MEMBERS})")
+            total, size = sum(member.file_size for member in members), path.stat().st_size
+            if total > min(limit, size):
+                raise DataError(f"{path}: declares {total} bytes of arrays (expected at most {min(limit, size)})")
             return {member.filename.removesuffix(".npy"): _read(archive, member, path) for member in members}
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {reason(error)}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
-        raise DataError(f"{path}: damaged, or not a NumPy archive ({error}); train or copy it again") from error
+        raise DataError(
+            f"{path}: damaged, or not a NumPy archive ({error})\nhint: copy the file again, or train again"
+        ) from error
 
 
-class _File(io.BufferedReader):
-    """A file that refuses to read more than ``most`` bytes at once: a directory of millions of members is one read."""
+class _BoundedFile(io.BufferedReader):
+    """A file that refuses reads of more than ``max_read`` bytes.
+
+    `zipfile` reads the whole directory of an archive, which may list millions of members, at once.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
-        self.most = MAX_DIRECTORY
+        self.max_read = MAX_DIRECTORY_BYTES
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read as any file does."""
-        if size is not None and size > self.most:
-            raise DataError(f"{self.name}: a directory of {size} bytes; expected at most {MAX_MEMBERS} arrays")
+        """Read up to ``size`` bytes."""
+        if size is not None and size > self.max_read:
+            raise DataError(f"{self.name}: its directory has {size} bytes (expected at most {MAX_MEMBERS} arrays)")
         content: bytes = super().read(size)
         return content
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> np.ndarray:
-    """One array, after its header has been held against the member's real length."""
     name = shown_key(member.filename)
     if member.compress_type != zipfile.ZIP_STORED:
-        raise DataError(f"{path}: {name} is compressed; expected arrays as mlptrain stores them")
+        raise DataError(f"{path}: {name} is compressed\nexpected uncompressed arrays")
     return parse_npy(archive.read(member), name)
 
 
 def parse_npy(content: bytes, name: str) -> np.ndarray:
-    """The array of a whole .npy file or member, numbers or text in C order; ``name`` stands for it in errors.
+    """Return the array in the content of a .npy file, numbers or text in C order; messages begin with ``name``.
 
     Raises
     ------
     ValueError
-        Not such an array, or not as long as its header declares.
+        The content is not such an array, or not as long as its header declares.
     """
     start = len(_MAGIC) + 2
     end = start + int.from_bytes(content[len(_MAGIC) : start], "little")
-    header = _HEADER.fullmatch(content[start:end]) if content.startswith(_MAGIC) and end <= start + MAX_HEADER else None
+    has_header = content.startswith(_MAGIC) and end <= start + MAX_HEADER_BYTES
+    header = _HEADER.fullmatch(content[start:end]) if has_header else None
     if header is None:
-        raise ValueError(f"{name}: no .npy header of version 1.0 for numbers or text")
+        raise ValueError(f"{name}: not a .npy header of version 1.0 for numbers or text")
     if header["fortran"] == b"True":
-        raise ValueError(f"{name}: its columns are stored first; save np.ascontiguousarray of it")
+        raise ValueError(f"{name}: array is in Fortran order; save np.ascontiguousarray(array) instead")
     try:
         dtype = np.dtype(header["type"].decode())
     except TypeError as error:
         raise ValueError(f"{name}: {error}") from error
     shape = tuple(int(length) for length in header["shape"].split(b",") if length.strip())
     if math.prod(shape) * dtype.itemsize != len(content) - end:
-        raise ValueError(f"{name}: {len(content) - end} bytes for shape {shape} of {dtype}")
+        raise ValueError(f"{name}: contains {len(content) - end} bytes for shape {shape} of {dtype}")
     flat = np.frombuffer(content, dtype, offset=end)
     if dtype.kind == "U" and flat.view(np.dtype("u4").newbyteorder(dtype.byteorder)).max(initial=0) > sys.maxunicode:
-        raise ValueError(f"{name}: text of characters that do not exist")
+        raise ValueError(f"{name}: text contains invalid characters")
     array: np.ndarray = flat.reshape(shape).copy()
     return array
