@@ -1,1 +1,1 @@
-"""From a picture of a person's own digit to what a network trained on MNIST expects to see."""
+"""Handwriting: images of a user's own digits, converted to images like those of MNIST, and their predictions."""

@@ -1,109 +1,111 @@
-"""From a grey photograph to ink: the light taken away, dark on light and light on dark made the same."""
+"""Paper and ink in a photograph: the sheet, the brightness of the paper, and the ink on it."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from mlptrain.handwriting.marks import connected
-from mlptrain.handwriting.resampling import block_means, resized, smoothed
+from mlptrain.handwriting.marks import label_components
+from mlptrain.handwriting.resampling import block_means, resize, smooth
 
-GRID = 48
-"""Cells of the longer side on which the light is estimated."""
+PAPER_CELLS = 48  # cells along the longer side of the grid on which the brightness of the paper is estimated
 
-DARKEST = 0.08
-"""Brightness below which paper is not brightened further: noise would become ink."""
+SHEET_CELLS = 96  # cells along the longer side of the grid on which the sheet is located
 
-_MEDIAN_WINDOW = 0.55
+MIN_BRIGHTNESS = 0.08  # brightness below which paper counts as this bright, so that noise does not become ink
 
-_FITS = 12
+MEDIAN_WINDOW = 0.55  # side of the window of the running median, as a share of the shorter side of the grid
+
+FIT_ITERATIONS = 12
+
+MIN_CONTRAST = 0.15  # contrast between sheet and table
+
+MIN_SHARE = 0.08  # share of the image that the sheet covers
+
+MIN_FILL = 0.7  # share of its bounding box that the sheet covers; a digit covers less
+
+MIN_ASPECT = 0.4  # shorter side of the sheet divided by the longer one
 
 
-def ink_of(grey: np.ndarray) -> np.ndarray:
-    """How far each pixel of ``grey`` (height, width), in [0, 1], stands out from the paper around it.
+def extract_ink(grey: np.ndarray) -> np.ndarray:
+    """Return the contrast of each pixel of ``grey`` (height, width), in [0, 1], with the paper around it.
 
-    Ink is positive, paper about 0, whatever was darker in the photograph: the side to which the deviations from
-    the paper are skewed is the ink, because strokes are fewer and deviate further than anything else. Where less
-    light falls, deviations are enlarged as paper is darker there.
+    Ink is positive and paper is about 0, for dark ink and for chalk: strokes cover fewer pixels and deviate further
+    than anything else, so that the deviations are skewed towards the ink. They are amplified where the paper is dark.
     """
     paper = _paper(grey)
-    floor = np.maximum(paper, DARKEST)
-    deviation: np.ndarray = smoothed(grey - paper) * (float(np.median(floor)) / floor)
-    if (deviation**3).sum() < 0:
-        np.negative(deviation, out=deviation)
-    return deviation
+    brightness = np.maximum(paper, MIN_BRIGHTNESS)
+    deviation: np.ndarray = smooth(grey - paper) * (float(np.median(brightness)) / brightness)
+    return _with_positive_skew(deviation)
+
+
+def _with_positive_skew(deviation: np.ndarray) -> np.ndarray:
+    """Return ``deviation`` with the sign that makes its third moment positive."""
+    return -deviation if (deviation**3).sum() < 0 else deviation
 
 
 def _paper(grey: np.ndarray) -> np.ndarray:
-    """The brightness that each pixel would have without ink.
+    """Return the brightness that each pixel would have without ink.
 
-    A curved surface through most of the cells of a coarse grid (gradients, vignettes), then the median of what
-    it leaves within about half the picture (shadows): strokes fill less than half of either.
+    A quadratic surface models gradients and vignettes, and a running median of the residuals models shadows. Both
+    ignore strokes, which cover less than half of the cells.
     """
-    coarse = block_means(grey, GRID)
-    surface = smooth_surface(coarse)
-    light = np.clip(surface + _median(coarse - surface), coarse.min(), coarse.max())
-    return resized(light, *grey.shape)
+    cells = block_means(grey, PAPER_CELLS)
+    surface = fit_surface(cells)
+    paper = np.clip(surface + _running_median(cells - surface), cells.min(), cells.max())
+    return resize(paper, *grey.shape)
 
 
-def smooth_surface(cells: np.ndarray) -> np.ndarray:
-    """The quadratic surface through ``cells``; those that deviate count less and less (Cauchy weights)."""
+def fit_surface(cells: np.ndarray) -> np.ndarray:
+    """Return the values at ``cells`` of the quadratic surface that fits them best.
+
+    The fit is repeated with Cauchy weights 1 / (1 + (r / 2s)²) of the residuals r, where s is the median of |r|.
+    """
     height, width = cells.shape
     y, x = (axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij"))
     basis = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
     values, weight = cells.ravel().astype(np.float64), np.ones(cells.size)
     fitted = values
-    for _ in range(_FITS):
-        # Normal equations by einsum: BLAS would wake threads for six unknowns.
+    for _ in range(FIT_ITERATIONS):
+        # einsum, because starting the threads of BLAS takes longer than six unknowns
         matrix = np.einsum("n,ni,nj->ij", weight, basis, basis) + 1e-9 * np.eye(basis.shape[1])
         coefficients = np.linalg.solve(matrix, np.einsum("n,n,ni->i", weight, values, basis))
         fitted = np.einsum("ni,i->n", basis, coefficients)
-        distance = np.abs(values - fitted)
-        scale = max(float(np.median(distance)), 1e-3)
-        weight = 1 / (1 + (distance / (2 * scale)) ** 2)
+        residuals = np.abs(values - fitted)
+        scale = max(float(np.median(residuals)), 1e-3)
+        weight = 1 / (1 + (residuals / (2 * scale)) ** 2)
     return fitted.reshape(height, width)
 
 
-def _median(cells: np.ndarray) -> np.ndarray:
-    """The median of a square window around each cell, reflected at the edges."""
-    reach = max(1, min(int(min(cells.shape) * _MEDIAN_WINDOW / 2), min(cells.shape) - 1))
+def _running_median(cells: np.ndarray) -> np.ndarray:
+    """Return the median of a square window around each cell, with cells reflected at the edges."""
+    reach = max(1, min(int(min(cells.shape) * MEDIAN_WINDOW / 2), min(cells.shape) - 1))
     padded = np.pad(cells, reach, mode="symmetric")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))
     return np.stack([np.median(row.reshape(len(row), -1), axis=1) for row in windows])
 
 
-GRID_sheet = 96
-"""Cells of the longer side on which a sheet is looked for."""
+def find_sheet(grey: np.ndarray) -> tuple[slice, slice] | None:
+    """Return the rows and columns of the sheet of paper on a table in ``grey`` (height, width), in [0, 1].
 
-_CONTRAST = 0.15  # between sheet and table, at least
-
-_SHARE = 0.08  # of the picture, at least
-
-_FULL = 0.7  # of its box that a sheet fills, at least, and no digit
-
-_SLIMMEST = 0.4  # of its longer side is a sheet's shorter side
-
-
-def find_sheet(picture: np.ndarray) -> tuple[slice, slice] | None:
-    """Rows and columns within the sheet in ``picture`` (height, width), in [0, 1]; None where there is none."""
-    cells = block_means(picture, GRID_sheet)
-    deviation = cells - smooth_surface(cells)
-    if (deviation**3).sum() < 0:
-        deviation = -deviation
-    contrast = float(np.percentile(deviation, 100 * (1 - _SHARE / 2)))
-    if contrast < _CONTRAST:
+    None means that there is no such sheet.
+    """
+    cells = block_means(grey, SHEET_CELLS)
+    deviation = _with_positive_skew(cells - fit_surface(cells))
+    contrast = float(np.percentile(deviation, 100 * (1 - MIN_SHARE / 2)))
+    if contrast < MIN_CONTRAST:
         return None
-    labels = connected(deviation > contrast / 2)
+    labels = label_components(deviation > contrast / 2)
     largest = int(np.bincount(labels.ravel())[1:].argmax()) + 1
     rows, columns = np.nonzero(labels == largest)
     top, left, bottom, right = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
     height, width = bottom - top, right - left
     inside = top > 0 and left > 0 and bottom < cells.shape[0] and right < cells.shape[1]
-    slim = min(height, width) < _SLIMMEST * max(height, width)
-    if not inside or slim or len(rows) < max(_FULL * height * width, _SHARE * cells.size):
+    narrow = min(height, width) < MIN_ASPECT * max(height, width)
+    if not inside or narrow or len(rows) < max(MIN_FILL * height * width, MIN_SHARE * cells.size):
         return None
-    step = picture.shape[0] // cells.shape[0]
-    rim = 1 + max(height, width) // 30  # the sheet's edges, and what of them is askew
+    step = grey.shape[0] // cells.shape[0]
+    margin = 1 + max(height, width) // 30  # the edges of the sheet, which may be slightly rotated
     return (
-        slice(int(top + rim) * step, int(bottom - rim) * step),
-        slice(int(left + rim) * step, int(right - rim) * step),
+        slice(int(top + margin) * step, int(bottom - margin) * step),
+        slice(int(left + margin) * step, int(right - margin) * step),
     )

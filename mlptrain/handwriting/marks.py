@@ -1,4 +1,4 @@
-"""Connected marks of ink, and which of them are the digit."""
+"""Connected marks of ink, and the choice of those that form the digit."""
 
 from __future__ import annotations
 
@@ -6,27 +6,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-THRESHOLD = 0.35
-"""Ink below this share of the darkest ink is no mark."""
+MIN_PEAK = 0.04  # contrast of the strongest ink
 
-NOISE = 5.0
-"""Standard deviations of the paper's noise that ink exceeds."""
+MIN_DEVIATIONS = 5.0  # strongest ink in standard deviations of the noise of the paper
 
-FAINTEST = 0.04
-"""Contrast below which nothing counts as ink."""
+MIN_INK = 0.35  # ink in each pixel of a mark, as a share of the strongest ink
 
-_EDGE_SHARE = 0.25  # of an edge of the picture that the frame around it covers, but a digit that touches it does not
+MIN_MASS = 0.04  # mass of a further mark of the digit, as a share of the mass of the largest mark
 
-_SMALLEST = 0.04  # of the digit's ink, in a mark that may belong to it
+MAX_GAP = 0.3  # gap between these two marks, as a share of the size of the largest mark
 
-_NEAR = 0.3  # of the digit's size: how far away such a mark may lie
+MAX_EDGE_SHARE = 0.25  # share of an edge of the image that a digit covers if it touches the edge
 
 
 @dataclass(frozen=True)
 class Marks:
-    """Connected marks: ``labels`` (height, width), 0 where there is none, and figures of each, in that order.
+    """Connected marks.
 
-    ``mass`` is a mark's ink; ``boxes`` (n, 4) top, left, bottom, right, the last two exclusive.
+    ``labels`` (height, width) contains the numbers of the marks from 1, and 0 for paper. ``mass`` (n,) is the total ink
+    of each mark, and ``boxes`` (n, 4) are their bounds: top, left, bottom, right, the last two exclusive.
     """
 
     labels: np.ndarray
@@ -34,44 +32,42 @@ class Marks:
     boxes: np.ndarray
 
 
-def peak_of(ink: np.ndarray) -> float:
-    """The darkest ink: the mean of the darkest thousandth, at least 16 pixels."""
+def estimate_peak(ink: np.ndarray) -> float:
+    """Return the mean of the strongest thousandth of the pixels, at least 16 of them."""
     count = min(ink.size, max(16, ink.size // 1000))
     return float(np.partition(ink.ravel(), -count)[-count:].mean())
 
 
-def noise_of(ink: np.ndarray) -> float:
-    """The standard deviation of paper, from the median deviation, which ink hardly moves."""
+def estimate_noise(ink: np.ndarray) -> float:
+    """Return the standard deviation of the paper, estimated by the median deviation, on which ink has little effect."""
     return 1.4826 * float(np.median(np.abs(ink - np.median(ink))))
 
 
 def find_marks(ink: np.ndarray) -> Marks | None:
-    """The connected marks in ``ink``; None where nothing stands out from the paper."""
-    peak, noise = peak_of(ink), noise_of(ink)
-    if peak < max(FAINTEST, NOISE * noise):
+    """Return the connected marks in ``ink`` (height, width), or None if there is only paper."""
+    peak, noise = estimate_peak(ink), estimate_noise(ink)
+    if peak < max(MIN_PEAK, MIN_DEVIATIONS * noise):
         return None
-    mask = ink > max(THRESHOLD * peak, 0.6 * NOISE * noise)
-    if not mask.any():
-        return None
-    labels = connected(mask)
+    mask = ink > max(MIN_INK * peak, 0.6 * MIN_DEVIATIONS * noise)
+    labels = label_components(mask)
     count = int(labels.max())
     rows, columns = np.nonzero(labels)
     owners = labels[rows, columns] - 1
     boxes = np.empty((count, 4), np.int64)
-    for side, (places, extreme) in enumerate(
+    for side, (positions, extreme) in enumerate(
         ((rows, np.minimum), (columns, np.minimum), (rows, np.maximum), (columns, np.maximum))
     ):
         boxes[:, side] = np.iinfo(np.int64).max if side < 2 else -1
-        extreme.at(boxes[:, side], owners, places)
+        extreme.at(boxes[:, side], owners, positions)
     boxes[:, 2:] += 1
     return Marks(labels, np.bincount(owners, ink[rows, columns], count), boxes)
 
 
-def connected(mask: np.ndarray) -> np.ndarray:
-    """Number the 8-connected parts of a boolean array from 1.
+def label_components(mask: np.ndarray) -> np.ndarray:
+    """Number the 8-connected components of a boolean array from 1; other pixels get 0.
 
-    Every pixel points to a neighbour of a lower number; pointers are hooked and shortened until nothing moves
-    (Shiloach & Vishkin 1982), which takes a few rounds over whole arrays.
+    Every pixel points to a pixel of its component with a lower number. Pointers of neighbours are joined and shortened
+    until nothing changes (Shiloach & Vishkin 1982), which takes a few passes over whole arrays.
     """
     numbers = np.full(mask.shape, -1)
     numbers[mask] = np.arange(np.count_nonzero(mask))
@@ -89,7 +85,7 @@ def connected(mask: np.ndarray) -> np.ndarray:
     while len(a):
         low, high = np.minimum(roots[a], roots[b]), np.maximum(roots[a], roots[b])
         np.minimum.at(roots, high, low)
-        while (shorter := roots[roots]).tolist() != roots.tolist():
+        while not np.array_equal(shorter := roots[roots], roots):
             roots = shorter
         apart = roots[a] != roots[b]
         a, b = a[apart], b[apart]
@@ -98,33 +94,35 @@ def connected(mask: np.ndarray) -> np.ndarray:
     return labels
 
 
-def digit_marks(marks: Marks) -> np.ndarray:
-    """The indices of the marks that make the digit: the largest within the picture, and what lies close to it.
+def choose_digit_marks(marks: Marks) -> np.ndarray:
+    """Return the indices of the marks that form the digit: the largest one, and those close to it.
 
-    A mark along a good part of an edge, or from one edge to the other, is the table beside the paper, a frame or
-    a ruled line, and left out, unless there is nothing else: a picture cut to the digit's edges.
+    Frames are excluded, unless there is nothing else: then the image was cropped to the digit.
     """
-    inner = np.flatnonzero(~_frames(marks))
+    inner = np.flatnonzero(~_are_frames(marks))
     if not len(inner):
         inner = np.arange(len(marks.mass))
     main = inner[marks.mass[inner].argmax()]
     top, left, bottom, right = marks.boxes[main]
-    reach = _NEAR * max(bottom - top, right - left)
+    max_gap = MAX_GAP * max(bottom - top, right - left)
     chosen = [main]
     for other in inner:
         box = marks.boxes[other]
         gap = max(top - box[2], box[0] - bottom, left - box[3], box[1] - right, 0)
-        if other != main and marks.mass[other] >= _SMALLEST * marks.mass[main] and gap <= reach:
+        if other != main and marks.mass[other] >= MIN_MASS * marks.mass[main] and gap <= max_gap:
             chosen.append(other)
     return np.array(chosen)
 
 
-def _frames(marks: Marks) -> np.ndarray:
-    """Which marks cover a good part of an edge of the picture, or span it from edge to edge."""
+def _are_frames(marks: Marks) -> np.ndarray:
+    """Return for each mark whether it is a frame, a ruled line, or the table beside the paper.
+
+    Such a mark covers much of an edge of the image, or reaches from one edge to the opposite one.
+    """
     height, width = marks.labels.shape
     top, left, bottom, right = marks.boxes.T
     found: np.ndarray = ((top == 0) & (bottom == height)) | ((left == 0) & (right == width))
     for edge in (marks.labels[0], marks.labels[-1], marks.labels[:, 0], marks.labels[:, -1]):
         counts = np.bincount(edge, minlength=len(marks.mass) + 1)[1:]
-        found |= counts > _EDGE_SHARE * len(edge)
+        found |= counts > MAX_EDGE_SHARE * len(edge)
     return found

@@ -1,4 +1,4 @@
-"""What a model says of pictures: each made into the image that the network sees, and its probabilities."""
+"""Predictions for image files: each image as the network receives it, and the outputs for it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ import numpy as np
 
 from mlptrain.errors import DataError, UsageError
 from mlptrain.handwriting.digit import find_digit
-from mlptrain.handwriting.reading import STANDARD_INPUT, Pictures, read_pictures
+from mlptrain.handwriting.reading import STANDARD_INPUT, Images, read_pictures
 from mlptrain.models.model import Model
 
-BLACK = 0.13  # the most that the background of an image like MNIST's may be
+MAX_BACKGROUND = 0.13  # brightness of the background of an image like those of MNIST
 
-_BATCH = 1_000
+_BATCH_SIZE = 1_000
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A picture's name, what the network saw of it, (height, width) in [0, 1], and its outputs by class."""
+    """The prediction for one image.
+
+    ``image`` is the name of the file, with an index if it contains a list. ``label`` is the predicted class,
+    ``probabilities`` the outputs per class, and ``seen`` (height, width) the input of the network, in [0, 1].
+    """
 
     image: str
     label: str
@@ -29,55 +33,54 @@ class Prediction:
 
 
 def predict_pictures(model: Model, sources: Sequence[str]) -> list[Prediction]:
-    """Classify the pictures in files, or in standard input for ``-``.
+    """Classify the images in files, or in standard input for ``-``.
 
-    Images of the model's own size on black, and those of IDX files, are taken as they are; in anything else a
-    digit is looked for.
+    Images of the size of the model's inputs are used unchanged if they have a black background or come from an IDX
+    file. In all others a digit is located.
 
     Raises
     ------
     DataError
-        A file cannot be read, or there is no digit in a picture, or it does not fit the model.
+        A file cannot be read, or an image contains no digit or does not fit the model.
     UsageError
-        Nothing to read, standard input twice, or a library is missing.
+        There is no source, or standard input occurs twice, or a library is missing.
     """
     if not sources:
-        raise UsageError("no image to look at; give at least one")
+        raise UsageError("no image to classify\nhint: name at least one file")
     if sources.count(STANDARD_INPUT) > 1:
-        raise UsageError("standard input, -, is given twice; it can be read once")
+        raise UsageError("standard input (-) can be read only once\nhint: remove all but one -")
+    inputs = model.architecture.layers[0]
     predictions = []
     for source in sources:
-        pictures = _unrolled(read_pictures(source), model.architecture.layers[0])
-        images = pictures.pixels
-        for start in range(0, len(images), _BATCH):
-            names = [
-                f"{source}[{index}]" if pictures.listed else source
-                for index in range(start, min(start + _BATCH, len(images)))
-            ]
-            chunk = zip(names, images[start : start + _BATCH], strict=True)
-            seen = np.stack([_seen(name, image, pictures.kind, model.architecture.layers[0]) for name, image in chunk])
-            for name, image, output in zip(names, seen, model.probabilities(seen), strict=True):
+        images = _rows_as_images(read_pictures(source), inputs)
+        count = len(images.pixels)
+        names = [f"{source}[{index}]" for index in range(count)] if images.is_list else [source]
+        for start in range(0, count, _BATCH_SIZE):
+            batch = slice(start, start + _BATCH_SIZE)
+            chunk = zip(names[batch], images.pixels[batch], strict=True)
+            seen = np.stack([_network_input(name, image, images.kind, inputs) for name, image in chunk])
+            for name, image, output in zip(names[batch], seen, model.probabilities(seen), strict=True):
                 label = model.class_names[int(output.argmax())]
                 predictions.append(Prediction(name, label, tuple(output.tolist()), image))
     return predictions
 
 
-def _unrolled(pictures: Pictures, inputs: int) -> Pictures:
-    """Rows as long as the model's inputs in an array (n, inputs) are images, one a row."""
-    count, height, width = pictures.pixels.shape
+def _rows_as_images(images: Images, inputs: int) -> Images:
+    """Return an array (n, inputs) as n square images, and all other images unchanged."""
+    count, height, width = images.pixels.shape
     side = isqrt(inputs)
-    if pictures.kind != "array" or pictures.listed or width != inputs or side * side != inputs:
-        return pictures
-    return replace(pictures, pixels=pictures.pixels.reshape(count * height, side, side), listed=height > 1)
+    if images.kind != "array" or images.is_list or width != inputs or side * side != inputs:
+        return images
+    return replace(images, pixels=images.pixels.reshape(count * height, side, side), is_list=height > 1)
 
 
-def _seen(name: str, image: np.ndarray, kind: str, inputs: int) -> np.ndarray:
-    """What the network gets of a picture, float32 in [0, 1]."""
+def _network_input(name: str, image: np.ndarray, kind: str, inputs: int) -> np.ndarray:
+    """Return ``image``, or the digit in it, as an image of the size of the model's inputs, float32 in [0, 1]."""
     side = isqrt(inputs)
     if image.min() == image.max():
-        raise DataError(f"{name}: one colour all over\nexpected a picture with a digit in it")
+        raise DataError(f"{name}: all pixels have the same colour\nexpected an image of a digit")
     fits = image.shape == (side, side) or (image.size == inputs and side * side != inputs)
-    if fits and (kind == "dataset" or _background(image) <= BLACK):
+    if fits and (kind == "dataset" or _background(image) <= MAX_BACKGROUND):
         pixels = image.astype(np.float32)
         if image.dtype == np.uint8:
             pixels /= 255
@@ -85,19 +88,19 @@ def _seen(name: str, image: np.ndarray, kind: str, inputs: int) -> np.ndarray:
     if side * side != inputs:
         height, width = image.shape
         raise DataError(
-            f"{name}: {height} x {width} pixels; this model takes {inputs} numbers an image, which make no square\n"
-            f"expected images of {inputs} pixels, as it was trained on"
+            f"{name}: image has {height} x {width} pixels, but the model has {inputs} inputs\n"
+            "hint: use images of the size that the model was trained on"
         )
     digit = find_digit(image, side)
     if digit is None:
         raise DataError(
-            f"{name}: no digit found, nothing stands out from the background\n"
-            "expected one digit, dark on light or light on dark, with some room around it"
+            f"{name}: no digit found\n"
+            "expected one digit with a margin around it, dark on a light background or light on a dark one"
         )
     return digit
 
 
 def _background(image: np.ndarray) -> float:
-    """The usual brightness along the edges, in [0, 1]."""
+    """Return the median brightness along the edges, in [0, 1]."""
     edges = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     return float(np.median(edges)) / (255 if image.dtype == np.uint8 else 1)

@@ -1,6 +1,6 @@
-"""Pictures from files of any kind that may hold them, or from standard input, recognised by their content.
+"""Image files of the supported formats, which are recognised by their content.
 
-Files come from anywhere: every size is held against a limit before memory is taken for it.
+Files may be damaged or hostile: every declared size is compared with a limit before memory is allocated for it.
 """
 
 from __future__ import annotations
@@ -33,17 +33,19 @@ MAX_BYTES = 2**28
 
 MAX_PIXELS = 64_000_000
 
-MAX_DECODED = 128_000_000  # bytes: the image in its decoder, and a grey byte a pixel
+MAX_DECODED_BYTES = 128_000_000  # of the image in its decoder, plus one grey byte per pixel
 
-LEAST_DECODED = 1280  # pixels that the sides of a JPEG file keep, of which the decoder reduces larger ones
+MIN_JPEG_PIXELS = 1280  # on each side of a large JPEG image after the decoder has reduced it
 
 _PNG, _JPEG, _NPY, _GZIP, _IDX = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x93NUMPY", b"\x1f\x8b", b"\0\0\x08"
 
 _EXPECTED = "expected a PNG or JPEG image, an .npy array, or an IDX file of images"
 
-_PIECE = 2**20
+_EXPECTED_VALUES = "expected grey values in [0, 1] or 0 to 255"
 
-_BAND = 2**20  # pixels that are made grey at a time
+_PIECE_BYTES = 2**20
+
+_BAND_PIXELS = 2**20
 
 _UPRIGHT: dict[object, Callable[[np.ndarray], np.ndarray]] = {
     2: np.fliplr,
@@ -54,9 +56,9 @@ _UPRIGHT: dict[object, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda grey: np.rot90(grey, 2).T,
     8: np.rot90,
 }
-"""By the orientation that a camera notes (Exif 2.3, tag 274): the view in which its picture is upright, no copy."""
+"""Functions that return an upright view of an image, by the orientation in its metadata (Exif 2.3, tag 274)."""
 
-_FOREIGN = (
+_UNSUPPORTED = (
     (0, b"GIF8", "a GIF image"),
     (0, b"BM", "a BMP image"),
     (8, b"WEBP", "a WebP image"),
@@ -70,86 +72,83 @@ _FOREIGN = (
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures of one source: grey ``pixels`` (n, height, width), bytes or floats in [0, 1].
+class Images:
+    """Grey images of one source: ``pixels`` (n, height, width), bytes or floats in [0, 1].
 
-    ``listed`` says that the source holds a list of them, even if it is a list of one.
+    ``is_list`` tells whether the source contains a list of images, which may have one element.
     """
 
-    source: str
     kind: Literal["photograph", "array", "dataset"]
     pixels: np.ndarray
-    listed: bool
+    is_list: bool
 
 
-def read_pictures(source: str) -> Pictures:
-    """Read what the file ``source`` holds, or standard input for ``-``.
+def read_pictures(source: str) -> Images:
+    """Read the images in the file ``source``, or in standard input for ``-``.
 
     Raises
     ------
     DataError
-        Missing, unreadable, damaged, too large, or of a format that is not read.
+        The file is missing, unreadable, damaged, too large, or has an unsupported format.
     UsageError
-        A PNG or JPEG, and the library that decodes them is not installed.
+        The file is a PNG or JPEG image, and the library that decodes it is not installed.
     """
     name = "standard input" if source == STANDARD_INPUT else source
-    with _opened(source, name) as stream:
+    with _open(source, name) as stream:
         head = stream.read(16)
         stream.seek(0)
         if not head:
-            raise DataError(f"{name}: empty\n{_EXPECTED}")
+            raise DataError(f"{name}: file is empty\n{_EXPECTED}")
         if head.startswith((_PNG, _JPEG)):
-            grey = _decoded(stream, name, png=head.startswith(_PNG))
-            return Pictures(source, "photograph", grey[np.newaxis], listed=False)
+            grey = _decode(stream, name, png=head.startswith(_PNG))
+            return Images("photograph", grey[np.newaxis], is_list=False)
         if head.startswith(_NPY):
-            return _from_array(source, _array(stream, name), name)
+            return _from_array(_read_array(stream, name), name)
         if head.startswith((_GZIP, _IDX)):
             images = read_idx_images(stream, name, limit=MAX_BYTES)
-            return Pictures(source, "dataset", images.reshape(-1, *images.shape[-2:]), listed=images.ndim == 3)
-    foreign = next((words for start, magic, words in _FOREIGN if head[start:].startswith(magic)), None)
-    found = (
-        f"this is {foreign}" if foreign else f"begins with {head[:4].hex(' ')}, as none of the formats read here does"
-    )
-    raise DataError(f"{name}: {found}\n{_EXPECTED}\nsave or convert it as PNG or JPEG")
+            return Images("dataset", images.reshape(-1, *images.shape[-2:]), is_list=images.ndim == 3)
+    other = next((words for start, magic, words in _UNSUPPORTED if head[start:].startswith(magic)), None)
+    found = f"{other} is not supported" if other else f"begins with {head[:4].hex(' ')}, like no supported format"
+    raise DataError(f"{name}: {found}\n{_EXPECTED}\nhint: save or convert it as PNG or JPEG")
 
 
 @contextmanager
-def _opened(source: str, name: str) -> Iterator[BinaryIO]:
-    """The source as a stream that can seek: files as they are, pipes read whole."""
+def _open(source: str, name: str) -> Iterator[BinaryIO]:
+    """Open ``source`` as a stream that can seek; pipes are read into memory."""
     try:
         if source == STANDARD_INPUT:
-            yield _whole(sys.stdin.buffer, name)
+            yield _read_whole(sys.stdin.buffer, name)
             return
         path = Path(source)
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise DataError(f"{name}: this is a folder\nname the images in it, for example {path / '*.png'}")
+            raise DataError(f"{name}: is a folder\nhint: name the images in it, for example {path / '*.png'}")
         with path.open("rb") as stream:
-            yield stream if stat.S_ISREG(mode) else _whole(stream, name)
+            yield stream if stat.S_ISREG(mode) else _read_whole(stream, name)
     except FileNotFoundError as error:
         raise DataError(f"{name}: no such file\n{_EXPECTED}") from error
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+    except (OSError, ValueError) as error:  # ValueError: the name contains a null byte
         words = reason(error) if isinstance(error, OSError) else str(error)
         raise DataError(f"{name}: cannot be read: {words}\n{_EXPECTED}") from error
 
 
-def _whole(stream: BinaryIO, name: str) -> BinaryIO:
+def _read_whole(stream: BinaryIO, name: str) -> BinaryIO:
     content = bytearray()
-    while piece := stream.read(_PIECE):
+    while piece := stream.read(_PIECE_BYTES):
         content += piece
         _check_bytes(len(content), name)
         if not content.startswith((_PNG, _JPEG, _NPY, _GZIP, _IDX)):
-            break  # it will be refused; an endless one would fill the memory first
+            break  # the format is unsupported, and the stream may be endless
     return io.BytesIO(content)
 
 
 def _check_bytes(count: int, name: str) -> None:
     if count > MAX_BYTES:
-        raise DataError(f"{name}: more than {MAX_BYTES} bytes\nexpected at most that: give a smaller image or fewer")
+        raise DataError(f"{name}: more than {MAX_BYTES} bytes\nhint: use a smaller file")
 
 
-def _decoded(stream: BinaryIO, name: str, *, png: bool) -> np.ndarray:
-    """The grey bytes (height, width) of a PNG or JPEG file, turned as its camera says."""
+def _decode(stream: BinaryIO, name: str, *, png: bool) -> np.ndarray:
+    """Return the grey bytes (height, width) of a PNG or JPEG image, upright."""
     need("PIL", "images", f"{name}: reading PNG and JPEG")
     from PIL import ExifTags
     from PIL.JpegImagePlugin import JpegImageFile
@@ -160,39 +159,43 @@ def _decoded(stream: BinaryIO, name: str, *, png: bool) -> np.ndarray:
             warnings.simplefilter("ignore")
             image = PngImageFile(stream) if png else JpegImageFile(stream)
             _check_pixels(image.size, name)
-            if "progressive" in image.info:  # its decoder holds two bytes for each colour of a pixel, however drafted
+            if "progressive" in image.info:  # the decoder then needs two bytes per band, even if it reduces the image
                 _check_pixels(image.size, name, 2 * len(image.getbands()))
-            image.draft("L", (LEAST_DECODED, LEAST_DECODED))  # only JPEG files have it
+            image.draft("L", (MIN_JPEG_PIXELS, MIN_JPEG_PIXELS))  # no effect on PNG
             _check_pixels(image.size, name, 1 if image.mode in ("1", "L", "P") else 4)
-            grey: np.ndarray = _grey(image)
+            grey: np.ndarray = _to_grey(image)
             upright = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
             return upright(grey) if upright else grey
     except DataError:
         raise
-    except Exception as error:  # decoders meet hostile bytes with errors of every type
+    except Exception as error:  # decoders raise errors of any type for damaged files
         words = str(error).splitlines()[0] if str(error) else type(error).__name__
         kind = "PNG" if png else "JPEG"
-        raise DataError(f"{name}: damaged or cut short ({words[:100]})\nexpected a whole {kind} file") from error
+        raise DataError(f"{name}: damaged or cut short ({words[:100]})\nexpected a complete {kind} file") from error
 
 
 def _check_pixels(size: tuple[int, int], name: str, decoded: int = 1) -> None:
-    """Refuse an image of too many pixels, each of which takes ``decoded`` bytes in its decoder."""
+    """Check that an image, with ``decoded`` bytes per pixel in its decoder, is not too large."""
     width, height = size
-    most = min(MAX_PIXELS, MAX_DECODED // (decoded + 1))
-    if width * height > most:
-        kind, other = (f" of {decoded} bytes", ", or a grey one") if decoded > 1 else ("", "")
+    limit = min(MAX_PIXELS, MAX_DECODED_BYTES // (decoded + 1))
+    if width * height > limit:
+        each, other = (f" of {decoded} bytes", " or a grey") if decoded > 1 else ("", "")
         raise DataError(
-            f"{name}: {width} x {height} pixels{kind}\n"
-            f"expected at most {most // 10**6} million{' such' if kind else ''}: give a smaller image{other}"
+            f"{name}: image has {width} x {height} pixels{each}\n"
+            f"expected at most {limit // 10**6} million pixels{each}\n"
+            f"hint: use a smaller{other} image"
         )
 
 
-def _grey(image: Image.Image) -> np.ndarray:
-    """An image of Pillow as grey bytes (height, width), a band of rows at a time; what is transparent is paper."""
+def _to_grey(image: Image.Image) -> np.ndarray:
+    """Return a Pillow image as grey bytes (height, width), converted in bands of rows to save memory.
+
+    The background of a transparent image is white, or black if the image would have only one colour.
+    """
     width, height = image.size
-    grey, rows = np.empty((height, width), np.uint8), max(1, _BAND // width)
-    see_through = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
-    for paper in (255, 0) if see_through else (None,):  # white strokes on nothing need black behind them
+    grey, rows = np.empty((height, width), np.uint8), max(1, _BAND_PIXELS // width)
+    transparent = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
+    for paper in (255, 0) if transparent else (None,):
         for top in range(0, height, rows):
             band = image.crop((0, top, width, min(top + rows, height)))
             grey[top : top + rows] = _grey_band(band, paper)
@@ -202,10 +205,10 @@ def _grey(image: Image.Image) -> np.ndarray:
 
 
 def _grey_band(band: Image.Image, paper: int | None) -> np.ndarray:
-    """Grey bytes of some rows, on ``paper`` of this brightness where they are transparent."""
+    """Return a band as grey bytes, with ``paper`` as the brightness of a transparent background."""
     from PIL import Image
 
-    if band.mode.startswith("I") or band.mode == "F":  # 16 bits a pixel
+    if band.mode.startswith("I") or band.mode == "F":  # 16 bits per pixel
         return np.clip(np.asarray(band, np.float32) / 257, 0, 255).astype(np.uint8)
     if paper is not None:
         sheet = Image.new("RGBA", band.size, (paper, paper, paper, 255))
@@ -213,38 +216,36 @@ def _grey_band(band: Image.Image, paper: int | None) -> np.ndarray:
     return np.asarray(band.convert("L"))
 
 
-def _array(stream: BinaryIO, name: str) -> np.ndarray:
+def _read_array(stream: BinaryIO, name: str) -> np.ndarray:
     _check_bytes(stream.seek(0, io.SEEK_END), name)
     stream.seek(0)
     try:
         array = parse_npy(stream.read(), name)
     except ValueError as error:
-        raise DataError(f"{error}\nexpected numbers saved by np.save, without pickling") from error
+        raise DataError(f"{error}\nexpected numbers saved by np.save without pickling") from error
     if array.size == 0 or array.dtype.kind == "U":
-        raise DataError(f"{name}: an array of shape {array.shape} and type {array.dtype}\nexpected grey images")
+        raise DataError(f"{name}: array has shape {array.shape} and type {array.dtype}\nexpected grey images")
     return array
 
 
-def _from_array(source: str, array: np.ndarray, name: str) -> Pictures:
-    """An array as pictures: (height, width), colour (height, width, 3 or 4), a list (n, …) of either, or a row.
+def _from_array(array: np.ndarray, name: str) -> Images:
+    """Return the images in an array: (height, width), (height, width, channels), a list (n, …) of either, or one row.
 
-    Bytes and integers are 0 to 255; floats are in [0, 1], or 0 to 255 where one is larger than 1.
+    There are 1, 3 or 4 channels. Integers are in 0 to 255; floats are in [0, 1], or in 0 to 255 if one exceeds 1.
     """
     colour = array.ndim > 2 and array.shape[-1] in (1, 3, 4)
     shape = (1, 1, 1, *(array.shape[:-1] if colour else array.shape))[-3:]
     if array.ndim - colour not in (1, 2, 3):
-        raise DataError(f"{name}: an array of shape {array.shape}\nexpected (height, width) or (n, height, width)")
+        raise DataError(f"{name}: array has shape {array.shape}\nexpected (height, width) or (n, height, width)")
     _check_pixels((shape[2], shape[1]), name)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise DataError(f"{name}: numbers that are not finite\nexpected grey values in [0, 1] or 0 to 255")
+        raise DataError(f"{name}: array has values that are not finite\n{_EXPECTED_VALUES}")
     top = 1 if array.dtype.kind == "b" or (array.dtype.kind == "f" and array.max() <= 1) else 255
     if array.min() < 0 or array.max() > top:
-        raise DataError(
-            f"{name}: numbers from {array.min():g} to {array.max():g}\nexpected grey values in [0, 1] or 0 to 255"
-        )
+        raise DataError(f"{name}: array has values from {array.min():g} to {array.max():g}\n{_EXPECTED_VALUES}")
     grey = array if array.dtype == np.uint8 else array.astype(np.float32) / np.float32(top)
     if colour:
         weights = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
         scale = np.float32(255 if grey.dtype == np.uint8 else 1)
         grey = grey[..., 0] if grey.shape[-1] == 1 else grey[..., :3] @ weights / scale
-    return Pictures(source, "array", grey.reshape(shape), listed=grey.ndim == 3)
+    return Images("array", grey.reshape(shape), is_list=grey.ndim == 3)

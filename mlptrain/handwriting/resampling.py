@@ -1,4 +1,4 @@
-"""Pictures of other sizes: NumPy alone, each axis by itself."""
+"""Resampling and smoothing of grey images."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import numpy as np
 
 
 def block_means(pixels: np.ndarray, longest: int) -> np.ndarray:
-    """``pixels`` (height, width) reduced to at most ``longest`` a side by means of square blocks.
+    """Return the means of square blocks of ``pixels`` (height, width), so that no side is longer than ``longest``.
 
-    Bytes become [0, 1]. What is left over at the right and lower edge, less than a block, is cut off.
+    Bytes are scaled to [0, 1]. Incomplete blocks at the right and lower edges are dropped. An image narrower than a
+    block has blocks of its own width instead, and may stay longer than ``longest``.
     """
     step = -(-max(pixels.shape) // longest)
     step = max(1, min(step, *pixels.shape))
@@ -19,16 +20,20 @@ def block_means(pixels: np.ndarray, longest: int) -> np.ndarray:
     return means
 
 
-def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """``pixels`` at another size, linearly between pixels when enlarged and averaged when reduced."""
-    rows, columns = weights(pixels.shape[0], height), weights(pixels.shape[1], width)
-    across = np.einsum("hw,vw->hv", pixels, columns)  # einsum, not BLAS, whose threads cost more than they save here
+def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return ``pixels`` at another size: interpolated linearly if it is larger, averaged if it is smaller."""
+    rows, columns = resampling_matrix(pixels.shape[0], height), resampling_matrix(pixels.shape[1], width)
+    across = np.einsum("hw,vw->hv", pixels, columns)  # not BLAS: starting its threads takes longer
     result: np.ndarray = np.einsum("uh,hv->uv", rows, across)
     return result
 
 
-def weights(source: int, target: int) -> np.ndarray:
-    """The matrix (target, source) that resamples an axis: triangles as wide as the coarser of the two grids."""
+def resampling_matrix(source: int, target: int) -> np.ndarray:
+    """Return the matrix (target, source) that resamples an axis.
+
+    Each row is a triangle around the centre of a target pixel, with a half width of one pixel of the coarser grid, and
+    sums to 1.
+    """
     step = source / target
     centres = (np.arange(target) + 0.5) * step - 0.5
     distances = np.abs(np.arange(source) - centres[:, np.newaxis]) / max(1.0, step)
@@ -37,8 +42,8 @@ def weights(source: int, target: int) -> np.ndarray:
     return scaled
 
 
-def smoothed(pixels: np.ndarray) -> np.ndarray:
-    """Each pixel with its neighbours in the weights 1 2 1, along both axes."""
+def smooth(pixels: np.ndarray) -> np.ndarray:
+    """Return ``pixels`` convolved with the weights 1/4, 1/2, 1/4 along both axes."""
     for _ in range(2):
         padded = np.pad(pixels, ((1, 1), (0, 0)), mode="edge")
         pixels = ((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4).T

@@ -1,4 +1,4 @@
-"""Scenes that the tests of handwriting share."""
+"""Synthetic photographs that the tests of handwriting share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def seven(size: int = 100) -> np.ndarray:
-    """Coverage (size, size) in [0, 1] of a figure 7 of thick strokes that fills 80 % of its frame."""
+    """Return the coverage (size, size) in [0, 1] of a digit 7 with thick strokes that fills 80 % of the image."""
     y, x = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2, indexing="ij")
     bar = (abs(y - 0.16) < 0.06) & (x > 0.25) & (x < 0.75)
     stem = (abs(x - (0.69 - 0.45 * (y - 0.16))) < 0.06) & (y > 0.1) & (y < 0.9)
@@ -14,13 +14,13 @@ def seven(size: int = 100) -> np.ndarray:
 
 
 def scene(height: int, width: int, top: int, left: int, *, ink: float = 0.15, paper: float = 0.8, size: int = 100):
-    """A 7 on paper, with a little noise, float32 in [0, 1]."""
+    """Return a 7 on paper with some noise, float32 in [0, 1]."""
     grey = np.full((height, width), paper, np.float32)
     grey[top : top + size, left : left + size] += (ink - paper) * seven(size)
     grey += np.random.default_rng(0).normal(0, 0.01, grey.shape).astype(np.float32)
     return np.clip(grey, 0, 1)
 
 
-def likeness(a: np.ndarray, b: np.ndarray) -> float:
-    """The correlation of two images."""
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the correlation of two images."""
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
-from mlptrain.handwriting.digit import find_digit, framed, thickened
-from mlptrain.handwriting.resampling import resized
-from tests.handwriting.made import likeness, scene, seven
-from tests.made import sample
+import mlptrain
+from mlptrain.datasets.split import make_split
+from mlptrain.handwriting.digit import find_digit, frame_digit, thicken_strokes
+from mlptrain.handwriting.resampling import resize
+from tests.handwriting.made import correlation, scene, seven
+from tests.made import config, sample
 
 EXPECTED = find_digit(scene(100, 100, 0, 0))
 
 
 def centre(image: np.ndarray) -> tuple[float, float]:
-    places = np.arange(len(image))
-    return float(image.sum(1) @ places / image.sum()), float(image.sum(0) @ places / image.sum())
+    positions = np.arange(len(image))
+    return float(image.sum(1) @ positions / image.sum()), float(image.sum(0) @ positions / image.sum())
 
 
 def box(image: np.ndarray) -> int:
@@ -30,65 +34,84 @@ def box(image: np.ndarray) -> int:
         pytest.param((scene(300, 300, 90, 60) * 255).astype(np.uint8), id="bytes"),
     ],
 )
-def test_it_is_the_same_digit_wherever_it_lies(grey):
+def test_the_digit_is_found_at_any_position_and_size(grey):
     found = find_digit(grey)
     assert found is not None and found.dtype == np.float32 and found.shape == (28, 28)
     assert found.min() == 0 and found.max() == 1
-    assert likeness(found, EXPECTED) > 0.95
+    assert correlation(found, EXPECTED) > 0.95
     assert 19 <= box(found) <= 21
-    assert max(abs(place - 14) for place in centre(found)) <= 0.75
+    assert max(abs(position - 14) for position in centre(found)) <= 0.75
 
 
-def test_what_lies_around_is_not_seen():
+def test_frames_tables_and_specks_are_ignored():
     grey = scene(400, 500, 150, 200)
     grey[:15] = 0
     grey[:, -30:] = 0.1
     grey[50:53, 60:63] = 0.1
-    assert likeness(find_digit(grey), EXPECTED) > 0.95
+    assert correlation(find_digit(grey), EXPECTED) > 0.95
     table = np.full((500, 600), 0.2, np.float32)
     table[150:330, 200:400] = scene(180, 200, 40, 50)
-    assert likeness(find_digit(table), EXPECTED) > 0.95
+    assert correlation(find_digit(table), EXPECTED) > 0.95
 
 
-def test_mnist_digits_come_back():
+def test_digits_of_mnist_are_reproduced():
     for image in sample().images[::1000].reshape(-1, 28, 28) / np.float32(255):
-        large = np.pad(resized(image, 280, 280), 60)
+        large = np.pad(resize(image, 280, 280), 60)
         found = find_digit(0.85 - 0.7 * large)
         moved = [np.roll(found, (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
-        assert max(likeness(other, image) for other in moved) > 0.85  # MNIST rounds centres of mass to pixels
+        assert max(correlation(other, image) for other in moved) > 0.85  # centres of mass are rounded to pixels
 
 
 @pytest.mark.parametrize("side", [8, 14, 40])
 def test_frames_of_other_sizes(side):
     found = find_digit(scene(200, 200, 40, 60), side)
     assert found.shape == (side, side)
-    assert likeness(resized(found, 28, 28), EXPECTED) > 0.8
+    assert correlation(resize(found, 28, 28), EXPECTED) > 0.8
 
 
 @pytest.mark.parametrize("noise", [0, 0.01, 0.05])
-def test_no_digit(noise):
+def test_paper_contains_no_digit(noise):
     rng = np.random.default_rng(0)
     paper = np.clip(0.7 + np.linspace(0, 0.2, 300) + rng.normal(0, noise, (200, 300)), 0, 1)
     assert find_digit(paper.astype(np.float32)) is None
 
 
-def test_thin_strokes_are_thickened_and_thick_ones_stay():
+def test_only_thin_strokes_are_thickened():
     thick = seven(80)[8:74, 18:62]
-    np.testing.assert_array_equal(thickened(thick), thick)
+    np.testing.assert_array_equal(thicken_strokes(thick), thick)
     thin = np.zeros((80, 60), np.float32)
     thin[:, 29:32] = 1
     thin[:3] = 1
-    wide = thickened(thin)
+    wide = thicken_strokes(thin)
     assert 6 <= (wide[60] > 0.5).sum() <= 10
-    assert (thickened(wide) > 0.5).mean() == pytest.approx((wide > 0.5).mean(), rel=0.15)
+    assert (thicken_strokes(wide) > 0.5).mean() == pytest.approx((wide > 0.5).mean(), rel=0.15)
 
 
-def test_a_frame_holds_what_is_flat():
-    image = framed(np.ones((2, 200), np.float32), 28)
+def test_a_flat_digit_fits_into_the_frame():
+    image = frame_digit(np.ones((2, 200), np.float32), 28)
     assert image.max() == 1 and image.sum() == 20
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (3, 3), (2, 400), (5, 4)])
-def test_pictures_of_a_few_pixels_are_no_bug(shape):
+def test_images_of_a_few_pixels_are_accepted(shape):
     found = find_digit(np.random.default_rng(0).random(shape, np.float32))
     assert found is None or found.shape == (28, 28)
+
+
+def test_digits_in_photographs_are_classified_as_well_as_the_originals():
+    """A small version of `benchmarks.photographs`."""
+    Image = pytest.importorskip("PIL.Image")
+    from benchmarks.photographs import photograph
+
+    settings = config(hidden=[32], activation="relu", learning_rate=0.3, batch_size=32, epochs=4)
+    model, data = mlptrain.train(settings).model, sample()
+    rng = np.random.default_rng(0)
+    chosen = rng.choice(make_split(data, settings.split, seed=0).test, 20, replace=False)
+    correct = model.predict(data.images[chosen]) == data.labels[chosen]
+    found = []
+    for index in chosen:
+        made = photograph(data.images[index].reshape(28, 28), rng, (240, 360))
+        found.append(find_digit(np.asarray(Image.open(io.BytesIO(made.content)).convert("L"))))
+    correct_in_photographs = model.predict(np.stack(found)) == data.labels[chosen]
+    assert correct.mean() > 0.85
+    assert correct_in_photographs.sum() >= correct.sum() - 1

@@ -3,15 +3,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlptrain.handwriting.marks import Marks, connected, digit_marks, find_marks, noise_of, peak_of
+from mlptrain.handwriting.marks import (
+    Marks,
+    choose_digit_marks,
+    estimate_noise,
+    estimate_peak,
+    find_marks,
+    label_components,
+)
 
 
-def picture(*rows: str) -> np.ndarray:
+def mask_of(*rows: str) -> np.ndarray:
     return np.array([[character != "." for character in row] for row in rows])
 
 
 def flood(mask: np.ndarray) -> np.ndarray:
-    """Parts numbered in the order of their first pixel, one pixel after another."""
+    """Number connected components in the order of their first pixels, by a flood fill."""
     labels = np.zeros(mask.shape, int)
     for start in zip(*np.nonzero(mask), strict=True):
         if labels[start]:
@@ -29,22 +36,22 @@ def flood(mask: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.35, 0.5, 1.0])
-def test_connected_parts_are_those_of_a_flood(share):
+def test_components_equal_those_of_a_flood_fill(share):
     mask = np.random.default_rng(1).random((30, 40)) < share
-    np.testing.assert_array_equal(connected(mask), flood(mask))
+    np.testing.assert_array_equal(label_components(mask), flood(mask))
 
 
-def test_a_spiral_is_one():
-    mask = picture("#######", "......#", "#####.#", "#...#.#", "#.#.#.#", "#.###.#", "#.....#", "#######")
-    assert connected(mask).max() == 2 - 1
-    assert connected(picture("#.#", ".#.", "...", "#.#")).max() == 3
+def test_a_spiral_is_one_component_and_diagonals_connect():
+    mask = mask_of("#######", "......#", "#####.#", "#...#.#", "#.#.#.#", "#.###.#", "#.....#", "#######")
+    assert label_components(mask).max() == 1
+    assert label_components(mask_of("#.#", ".#.", "...", "#.#")).max() == 3
 
 
-def test_peak_and_noise():
+def test_peak_and_noise_are_estimated_despite_each_other():
     ink = np.random.default_rng(0).normal(0, 0.02, (100, 200))
     ink[40:60, 50:55] = 0.7
-    assert noise_of(ink) == pytest.approx(0.02, rel=0.05)
-    assert peak_of(ink) == pytest.approx(0.7)
+    assert estimate_noise(ink) == pytest.approx(0.02, rel=0.05)
+    assert estimate_peak(ink) == pytest.approx(0.7)
 
 
 def test_marks_have_mass_and_box():
@@ -65,7 +72,7 @@ def test_paper_alone_has_no_marks(noise):
 def chosen(ink: np.ndarray) -> list[int]:
     marks = find_marks(ink)
     assert isinstance(marks, Marks)
-    return sorted(digit_marks(marks).tolist())
+    return sorted(choose_digit_marks(marks).tolist())
 
 
 def blank(*boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -75,13 +82,13 @@ def blank(*boxes: tuple[int, int, int, int]) -> np.ndarray:
     return ink
 
 
-def test_a_detached_stroke_belongs_to_the_digit_and_specks_do_not():
+def test_a_detached_stroke_belongs_to_the_digit_but_specks_do_not():
     assert chosen(blank((20, 40, 24, 60), (28, 40, 60, 46), (55, 80, 57, 82))) == [0, 1]
     assert chosen(blank((28, 40, 60, 46), (30, 50, 31, 51))) == [0]
     assert chosen(blank((5, 5, 25, 9), (50, 50, 90, 58))) == [1]
 
 
-def test_the_frame_is_no_digit_unless_there_is_nothing_else():
+def test_a_frame_is_excluded_unless_it_is_the_only_mark():
     assert chosen(blank((0, 0, 100, 20), (40, 50, 60, 54))) == [1]
     assert chosen(blank((90, 10, 100, 60), (40, 50, 60, 54))) == [0]
     assert chosen(blank((48, 0, 50, 100), (60, 50, 80, 54))) == [1]
