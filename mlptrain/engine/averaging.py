@@ -1,4 +1,4 @@
-"""Averaged weights: an exponential mean over the steps of training, evaluated instead of the last weights."""
+"""Averaged weights: an exponential moving average over the steps of training."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from mlptrain.engine.network import Network
-from mlptrain.engine.parameters import Parameters, State, Statistics, blocks, entries_of, put_entries
+from mlptrain.engine.parameters import Parameters, Statistics, make_blocks
+from mlptrain.engine.state import State, read_member, write_member
 
 
 class Average:
-    """The running mean of the parameters and running statistics of K networks (Polyak & Juditsky 1992).
+    """The averaged parameters and running statistics of K networks (Polyak & Juditsky 1992).
 
-    After step t: average ← d average + (1 − d) weights with d = min(decay, (1 + t) / (10 + t)), so that the
-    initial weights are soon forgotten, however long the memory. ``decays`` is ``(K,)``; 0 is no averaging.
+    After step t: average ← d average + (1 − d) w with d = min(decay, (1 + t) / (10 + t)). The average starts at the
+    initial weights, and the bound on d makes the memory short at first, so that they are soon forgotten. ``decays``
+    is ``(K,)``; with 0 the average is w itself.
     """
 
     def __init__(self, network: Network, decays: np.ndarray) -> None:
@@ -26,35 +28,32 @@ class Average:
         np.copyto(self.statistics.flat, network.statistics.flat)
         self.steps = 0
         self._uniform = bool((self.decays == self.decays[0]).all())
-        self._blocks = blocks([network.parameters, self.parameters], uniform=self._uniform)
-        buffer = np.empty(max(block.arrays[0].size for block in self._blocks), network.dtype)
-        self._scratch = [buffer[: block.arrays[0].size].reshape(block.arrays[0].shape) for block in self._blocks]
+        self._blocks = make_blocks([network.parameters, self.parameters], uniform=self._uniform)
 
     def update(self) -> None:
-        """Take the weights as they are after a step into the average."""
+        """Move the average towards the weights after a step."""
         self.steps += 1
-        weights = 1 - np.minimum(self.decays, (1 + self.steps) / (10 + self.steps))
-        share = weights.astype(self.network.dtype).reshape(-1, 1, 1)
+        shares = 1 - np.minimum(self.decays, (1 + self.steps) / (10 + self.steps))
+        share = shares.astype(self.network.dtype).reshape(-1, 1, 1)
         flat_share = share[0, 0, 0] if self._uniform else share
-        for ((w, average), _), scratch in zip(self._blocks, self._scratch, strict=True):
+        for (w, average), scratch, _ in self._blocks:
             np.subtract(w, average, out=scratch)
             scratch *= flat_share
             average += scratch
-        ours, theirs = self.statistics, self.network.statistics
-        for average, statistic in zip(ours.arrays, theirs.arrays, strict=True):
+        for average, statistic in zip(self.statistics.arrays, self.network.statistics.arrays, strict=True):
             average += share * (statistic - average)
 
     def state(self, member: int) -> State:
-        """One network's averages, and the steps that went into them."""
+        """Return one network's averages and the number of averaged steps."""
         return {
             "steps": self.steps,
-            "parameters": entries_of(self.parameters.arrays, member),
-            "statistics": entries_of(self.statistics.arrays, member),
+            "parameters": read_member(self.parameters.arrays, member),
+            "statistics": read_member(self.statistics.arrays, member),
         }
 
     def restore(self, states: Sequence[State]) -> None:
-        """Continue from the averages of each network, all after the same number of steps."""
+        """Continue from the states of all networks, which have the same number of steps."""
         self.steps = states[0]["steps"]
         for member, state in enumerate(states):
-            put_entries(self.parameters.arrays, member, state["parameters"])
-            put_entries(self.statistics.arrays, member, state["statistics"])
+            write_member(self.parameters.arrays, member, state["parameters"])
+            write_member(self.statistics.arrays, member, state["statistics"])

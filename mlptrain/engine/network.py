@@ -1,8 +1,7 @@
-"""K multilayer perceptrons of one shape: parameters, and the forward pass of the plain network."""
+"""K multilayer perceptrons of one architecture, and their forward pass for evaluation."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -13,11 +12,15 @@ from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.initializers import layer_initializers
 from mlptrain.engine.losses import outputs
 from mlptrain.engine.normalization import fold
-from mlptrain.engine.parameters import Architecture, Parameters, State, Statistics, Weights, entries_of, put_entries
+from mlptrain.engine.parameters import Architecture, Parameters, Statistics, Weights, split_views
+from mlptrain.engine.state import State, read_member, write_member
 
 
 class Network:
-    """K networks of one architecture; member k is row k of every array."""
+    """K networks of one architecture; member k is row k of every array.
+
+    A network is *plain* if it has no batch normalisation.
+    """
 
     def __init__(self, architecture: Architecture, members: int = 1, dtype: str | np.dtype = "float32") -> None:
         self.architecture = architecture
@@ -44,42 +47,35 @@ class Network:
             self.parameters.weights[index][member] = layer_weights
             self.parameters.biases[index][member, :, 0] = layer_biases
 
-    def member(self, member: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Copies of one member's weights ``(out, in)`` and biases ``(out,)``, layer by layer."""
-        return (
-            [weights[member].copy() for weights in self.parameters.weights],
-            [biases[member, :, 0].copy() for biases in self.parameters.biases],
-        )
+    def member(self, member: int) -> Weights:
+        """Return copies of one member's weights ``(out, in)`` and biases ``(out,)``, layer by layer."""
+        return self.weights_of(self.entries(member))
 
     def entries(self, member: int) -> np.ndarray:
-        """A copy of one member's parameters (n,), in the order of ``flat``."""
-        return entries_of(self.parameters.arrays, member)
+        """Return a copy (n,) of one member's parameters: all weights, all biases, all gains."""
+        return read_member(self.parameters.arrays, member)
 
     def weights_of(self, entries: np.ndarray) -> Weights:
-        """Weights and biases from a plain member's ``entries``."""
-        shapes = [array.shape[1:] for array in self.parameters.weights]
-        shapes += [bias.shape[1:2] for bias in self.parameters.biases]
-        ends = np.cumsum([math.prod(shape) for shape in shapes])
-        arrays = [part.reshape(shape) for part, shape in zip(np.split(entries, ends)[:-1], shapes, strict=True)]
+        """Return the weights and biases in ``entries`` as views."""
+        shapes = [weights.shape[1:] for weights in self.parameters.weights]
+        shapes += [biases.shape[1:2] for biases in self.parameters.biases]
+        arrays = split_views(entries, shapes)
         return arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :]
 
     def state(self, member: int) -> State:
-        """One member's parameters and running statistics."""
-        return {
-            "parameters": self.entries(member),
-            "statistics": entries_of(self.statistics.arrays, member),
-        }
+        """Return one member's parameters and running statistics."""
+        return {"parameters": self.entries(member), "statistics": read_member(self.statistics.arrays, member)}
 
     def restore(self, states: Sequence[State]) -> None:
         """Set every member's parameters and running statistics."""
         for member, state in enumerate(states):
-            put_entries(self.parameters.arrays, member, state["parameters"])
-            put_entries(self.statistics.arrays, member, state["statistics"])
+            write_member(self.parameters.arrays, member, state["parameters"])
+            write_member(self.statistics.arrays, member, state["statistics"])
 
     def plain(self) -> Network:
-        """A network without normalisation that computes what this one does with its running statistics.
+        """Return a plain network that computes the same as this one with its running statistics.
 
-        It is this network where that has no normalisation, else a new one that ``refresh`` keeps up to date.
+        Return this network itself if it is plain, otherwise a new one; `refresh` updates it.
         """
         if not self.architecture.batch_norm:
             return self
@@ -89,7 +85,7 @@ class Network:
 
 
 def refresh(plain: Network, parameters: Parameters, statistics: Statistics) -> None:
-    """Write into a plain network what parameters and running statistics compute together."""
+    """Write the layers into ``plain`` that compute the same as ``parameters`` with the running statistics."""
     target = plain.parameters
     if not parameters.gains:
         np.copyto(target.flat, parameters.flat)
@@ -109,7 +105,7 @@ def refresh(plain: Network, parameters: Parameters, statistics: Statistics) -> N
 
 
 class ForwardPass:
-    """The forward pass of a plain network for batches of one size, in buffers of its own."""
+    """The forward pass of a plain network for batches of one size, with its own buffers."""
 
     def __init__(self, network: Network, batch_size: int) -> None:
         members, layers = network.members, network.architecture.layers
@@ -122,9 +118,9 @@ class ForwardPass:
         self.scratch = [np.empty_like(a) for a in self.activations]
 
     def forward(self, x: np.ndarray, logits: np.ndarray) -> None:
-        """Write the weighted inputs of the output units, a = f(W·a + b) layer by layer and W·a + b at the end.
+        """Write the weighted inputs of the output units for ``x`` (batch, inputs) into ``logits`` (K, classes, batch).
 
-        ``x`` is ``(batch, inputs)``, one example a row; ``logits`` ``(K, classes, batch)``.
+        a = f(W·a + b) for each hidden layer, and W·a + b for the output layer.
         """
         parameters = self.network.parameters
         outs = [*self.activations, logits]
@@ -138,7 +134,7 @@ class ForwardPass:
 
 
 def predict(network: Network, x: np.ndarray) -> np.ndarray:
-    """The output activations ``(K, classes, n)`` of a plain network for examples ``x`` ``(n, inputs)``."""
+    """Return the output activations ``(K, classes, n)`` of a plain network for examples ``x`` ``(n, inputs)``."""
     logits = np.empty((network.members, network.architecture.layers[-1], len(x)), network.dtype)
     ForwardPass(network, len(x)).forward(np.ascontiguousarray(x, network.dtype), logits)
     return outputs(network.architecture.output, logits)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from mlptrain.engine.network import Network
-from mlptrain.engine.parameters import Parameters, State, blocks, entries_of, put_entries
+from mlptrain.engine.parameters import Parameters, make_blocks
+from mlptrain.engine.state import State, read_member, write_member
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -258,10 +259,8 @@ class Optimizer:
         self._uniform &= same_rates or not self._reads_rate
         self._numbers: dict[str, Any] = {key: self._number(value) for key, value in values.items()}
         tensors = [network.parameters, self.gradients, *self.states]
-        self._blocks = blocks(tensors, uniform=self._uniform, apart=self._penalized or self.rule.decoupled)
-        largest = max(block.arrays[0].size for block in self._blocks)
-        buffer = np.empty(largest, network.dtype)
-        self._scratch = [buffer[: block.arrays[0].size].reshape(block.arrays[0].shape) for block in self._blocks]
+        separate = self._penalized or self.rule.decoupled
+        self._blocks = make_blocks(tensors, uniform=self._uniform, separate_weights=separate)
 
     def _number(self, values: np.ndarray) -> Any:
         """A number a network as the rule wants it: one scalar, or ``(K, 1, 1)``."""
@@ -291,7 +290,7 @@ class Optimizer:
             h.update(rule.numbers(h, self.steps))
         keep = 1 - h["rate"] * h["decay"] if rule.decoupled else None
         update = rule.update
-        for (arrays, is_weight), scratch in zip(self._blocks, self._scratch, strict=True):
+        for arrays, scratch, is_weight in self._blocks:
             if keep is not None and is_weight:
                 w = arrays[0]
                 w *= keep
@@ -305,7 +304,7 @@ class Optimizer:
         return {
             "steps": self.steps,
             **{key: None if h is None else float(np.ravel(h)[member % np.size(h)]) for key, h in carried.items()},
-            **{f"arrays{index}": entries_of(array.arrays, member) for index, array in enumerate(self.states)},
+            **{f"arrays{index}": read_member(array.arrays, member) for index, array in enumerate(self.states)},
         }
 
     def restore(self, states: Sequence[State]) -> None:
@@ -316,13 +315,13 @@ class Optimizer:
                 self._numbers[key] = self._number(np.array([state[key] for state in states]))
         for index, array in enumerate(self.states):
             for member, state in enumerate(states):
-                put_entries(array.arrays, member, state[f"arrays{index}"])
+                write_member(array.arrays, member, state[f"arrays{index}"])
 
     def _penalize(self) -> None:
         """g ← g + l1 sign(w) + l2 w for the weights, times the rate where the rule takes η g."""
         h = self._numbers
         factor = h["rate"] if self.rule.linear else self.network.dtype.type(1)
-        for (arrays, is_weight), scratch in zip(self._blocks, self._scratch, strict=True):
+        for arrays, scratch, is_weight in self._blocks:
             if not is_weight:
                 continue
             w, g = arrays[:2]

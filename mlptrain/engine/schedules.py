@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from mlptrain.engine.parameters import State
+from mlptrain.engine.state import State
 
 Schedule = Callable[[int, int], float]
 

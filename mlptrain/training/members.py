@@ -11,7 +11,8 @@ import numpy as np
 
 from mlptrain.config.config import Config, EarlyStopping
 from mlptrain.engine.network import Network
-from mlptrain.engine.parameters import State, Weights, part, under
+from mlptrain.engine.parameters import Weights
+from mlptrain.engine.state import State, part, under
 from mlptrain.training.reports import EpochReport, Progress
 
 

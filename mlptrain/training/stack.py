@@ -14,8 +14,9 @@ from mlptrain.engine.backprop import TrainingPass
 from mlptrain.engine.dropout import Dropout
 from mlptrain.engine.network import Network, refresh
 from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer, Penalties
-from mlptrain.engine.parameters import Architecture, Parameters, State, Statistics, Weights, part, under
+from mlptrain.engine.parameters import Architecture, Parameters, Statistics, Weights
 from mlptrain.engine.schedules import make_schedule
+from mlptrain.engine.state import State, part, under
 from mlptrain.engine.streams import move_to, position, stream
 
 _SHARED = (

@@ -14,7 +14,8 @@ from mlptrain.datasets.batches import Chunk, training_batches
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
 from mlptrain.engine.network import Network
-from mlptrain.engine.parameters import State, Weights, part, under
+from mlptrain.engine.parameters import Weights
+from mlptrain.engine.state import State, part, under
 from mlptrain.engine.streams import move_to, position, stream
 from mlptrain.models.evaluation import Evaluator, losses_and_hits
 from mlptrain.training.members import Member, Outcome

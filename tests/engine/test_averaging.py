@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlptrain.engine import parameters as blocks
+from mlptrain.engine import parameters as module
 from mlptrain.engine.averaging import Average
 from mlptrain.engine.network import Network
 from mlptrain.engine.parameters import Architecture
@@ -110,7 +110,7 @@ def test_worked_in_blocks_it_gives_the_same_bytes(monkeypatch):
         return average.parameters.flat
 
     whole = averaged()
-    monkeypatch.setattr(blocks, "BLOCK", 7)
+    monkeypatch.setattr(module, "BLOCK_ENTRIES", 7)
     np.testing.assert_array_equal(averaged(), whole)
 
 

@@ -6,46 +6,12 @@ import pytest
 from mlptrain.engine.backprop import TrainingPass
 from mlptrain.engine.network import ForwardPass, Network, predict, refresh
 from mlptrain.engine.optimizers import Optimizer
-from mlptrain.engine.parameters import Architecture, Parameters, Statistics
+from mlptrain.engine.parameters import Architecture, Parameters
 
 
-def test_parameters_are_views_of_one_array():
-    parameters = Parameters(Architecture((4, 3, 2), "relu", "softmax", "cross_entropy"), 2, np.dtype("float32"))
-    assert parameters.flat.size == 2 * (4 * 3 + 3 * 2 + 3 + 2)
-    assert [array.shape for array in parameters.arrays] == [(2, 3, 4), (2, 2, 3), (2, 3, 1), (2, 2, 1)]
-    parameters.flat[:] = 7
-    assert all((array == 7).all() for array in parameters.arrays)
-    assert parameters.gains == [] and parameters.weight_entries == 2 * (4 * 3 + 3 * 2)
-
-
-def test_with_batch_normalisation_hidden_layers_have_gains_and_statistics():
+def test_gains_start_at_1():
     architecture = Architecture((4, 3, 5, 2), "relu", "softmax", "cross_entropy", batch_norm=True)
-    parameters = Parameters(architecture, 2, np.dtype("float64"))
-    assert [gains.shape for gains in parameters.gains] == [(2, 3, 1), (2, 5, 1)]
-    assert parameters.flat.size == 2 * (4 * 3 + 3 * 5 + 5 * 2 + 3 + 5 + 2 + 3 + 5)
-    parameters.flat[-16:] = 7  # the gains are the last 2 · (3 + 5)
-    assert all((gains == 7).all() for gains in parameters.gains) and not parameters.biases[-1].any()
-    statistics = Statistics(architecture, 2, np.dtype("float64"))
-    assert [mean.shape for mean in statistics.means] == [(2, 3, 1), (2, 5, 1)]
-    assert not np.concatenate(statistics.means, axis=1).any()
-    assert (np.concatenate(statistics.variances, axis=1) == 1).all()
-    statistics.flat[:] = 3
-    assert all((array == 3).all() for array in statistics.means + statistics.variances)
     assert all((gains == 1).all() for gains in Network(architecture, 2).parameters.gains)
-
-
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_no_hidden_layer_no_statistics(batch_norm):
-    architecture = Architecture((4, 2), "relu", "softmax", "cross_entropy", batch_norm)
-    assert Statistics(architecture, 2, np.dtype("float64")).flat.size == 0
-    assert architecture.parameters == Parameters(architecture, 1, np.dtype("float64")).flat.size == 10
-
-
-def test_the_number_of_parameters():
-    assert Architecture((784, 30, 10), "sigmoid", "softmax", "cross_entropy").parameters == 23_860
-    assert Architecture((784, 10), "sigmoid", "softmax", "cross_entropy").parameters == 7_850
-    # A gain for each hidden unit comes on top; the running statistics are not trained.
-    assert Architecture((784, 30, 10), "sigmoid", "softmax", "cross_entropy", batch_norm=True).parameters == 23_890
 
 
 def random_network(members: int, batch_norm: bool) -> Network:

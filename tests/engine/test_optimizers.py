@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlptrain.engine import parameters as blocks
+from mlptrain.engine import parameters as module
 from mlptrain.engine.backprop import TrainingPass
 from mlptrain.engine.network import Network
 from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer, Penalties, no_penalties
@@ -233,34 +233,9 @@ def test_a_network_worked_in_blocks_gives_the_same_bytes(monkeypatch, name, size
     steps = 2 if size == 1 else 4
     whole, pieces = make(), make()
     train(whole, name, penalties, steps)
-    monkeypatch.setattr(blocks, "BLOCK", size)
+    monkeypatch.setattr(module, "BLOCK_ENTRIES", size)
     train(pieces, name, penalties, steps)
     np.testing.assert_array_equal(whole.parameters.flat, pieces.parameters.flat)
-
-
-@pytest.mark.parametrize("size", [1, 7, 65_536])
-def test_blocks_cover_every_entry_once_and_tell_weights_apart(monkeypatch, size):
-    monkeypatch.setattr(blocks, "BLOCK", size)
-    for options in ({"uniform": True, "apart": True}, {"uniform": False}):
-        network = make(2, batch_norm=True)
-        network.parameters.flat[:] = 0
-        for (array,), is_weight in blocks.blocks([network.parameters], **options):
-            array += 2 if is_weight else 1
-        assert (network.parameters.flat[: network.parameters.weight_entries] == 2).all()
-        assert (network.parameters.flat[network.parameters.weight_entries :] == 1).all()
-
-
-@pytest.mark.parametrize("size", [1, 7, 65_536])
-def test_blocks_of_any_entries_cover_each_once_and_are_as_few_as_can_be(monkeypatch, size):
-    monkeypatch.setattr(blocks, "BLOCK", size)
-    flat = make(2, batch_norm=True).parameters
-    flat.flat[:] = 0
-    pieces = blocks.blocks([flat], uniform=True)
-    for (array,), is_weight in pieces:
-        array += 2 if is_weight else 1
-    whole = flat.weight_entries // size * size  # a piece that goes on into the biases is not one of weights
-    assert (flat.flat[:whole] == 2).all() and (flat.flat[whole:] == 1).all()
-    assert len(pieces) == -(-flat.flat.size // size)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,42 +3,117 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlptrain.engine.parameters import LINE, Architecture, Parameters, aligned, entries_of, part, put_entries, under
+from mlptrain.engine import parameters as module
+from mlptrain.engine.parameters import CACHE_LINE_BYTES, Architecture, Parameters, Statistics, aligned, make_blocks
+
+FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
+
+
+def architecture(*layers: int, batch_norm: bool = False) -> Architecture:
+    return Architecture(layers, "relu", "softmax", "cross_entropy", batch_norm)
+
+
+# ---- architecture -------------------------------------------------------------------------------------
+
+
+def test_number_of_parameters():
+    assert architecture(784, 30, 10).parameters == 23_860
+    assert architecture(784, 10).parameters == 7_850
+    # Batch normalisation adds a gain for each hidden unit; its running statistics are not trained.
+    assert architecture(784, 30, 10, batch_norm=True).parameters == 23_890
+
+
+# ---- parameters and statistics ------------------------------------------------------------------------
+
+
+def test_parameters_are_views_of_one_array():
+    parameters = Parameters(architecture(4, 3, 2), 2, FLOAT32)
+    assert parameters.flat.size == 2 * (4 * 3 + 3 * 2 + 3 + 2)
+    assert [array.shape for array in parameters.arrays] == [(2, 3, 4), (2, 2, 3), (2, 3, 1), (2, 2, 1)]
+    assert not parameters.flat.any()
+    parameters.flat[:] = 7
+    assert all((array == 7).all() for array in parameters.arrays)
+    assert parameters.gains == [] and parameters.weight_entries == 2 * (4 * 3 + 3 * 2)
+
+
+def test_gains_of_batch_normalisation_come_last():
+    parameters = Parameters(architecture(4, 3, 5, 2, batch_norm=True), 2, FLOAT64)
+    assert [gains.shape for gains in parameters.gains] == [(2, 3, 1), (2, 5, 1)]
+    assert parameters.flat.size == 2 * (4 * 3 + 3 * 5 + 5 * 2 + 3 + 5 + 2 + 3 + 5)
+    parameters.flat[-16:] = 7  # 2 · (3 + 5) gains
+    assert all((gains == 7).all() for gains in parameters.gains) and not parameters.biases[-1].any()
+
+
+def test_statistics_are_views_of_one_array():
+    statistics = Statistics(architecture(4, 3, 5, 2, batch_norm=True), 2, FLOAT64)
+    assert [mean.shape for mean in statistics.means] == [(2, 3, 1), (2, 5, 1)]
+    assert not np.concatenate(statistics.means, axis=1).any()
+    assert (np.concatenate(statistics.variances, axis=1) == 1).all()
+    statistics.flat[:] = 3
+    assert all((array == 3).all() for array in statistics.means + statistics.variances)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_network_without_hidden_layers_has_no_gains_and_statistics(batch_norm):
+    single = architecture(4, 2, batch_norm=batch_norm)
+    assert Statistics(single, 2, FLOAT64).flat.size == 0
+    assert single.parameters == Parameters(single, 1, FLOAT64).flat.size == 10
+
+
+# ---- memory -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
 @pytest.mark.parametrize("shape", [(), (1,), (7, 3), (2, 30, 784)])
-def test_they_begin_at_a_line_and_are_arrays_like_others(shape, dtype):
+def test_aligned_arrays_begin_at_a_cache_line_and_have_their_own_memory(shape, dtype):
     kept = [aligned(shape, np.dtype(dtype)) for _ in range(20)]
     for number, array in enumerate(kept):
-        assert array.ctypes.data % LINE == 0
+        assert array.ctypes.data % CACHE_LINE_BYTES == 0
         assert array.shape == shape and array.dtype == dtype
         assert array.flags.c_contiguous and array.flags.writeable and array.flags.aligned
         array[...] = number
     for number, array in enumerate(kept):
-        assert (array == number).all(), "each has its own memory"
+        assert (array == number).all()
 
 
-def test_the_weights_of_the_first_layer_do():
-    parameters = Parameters(Architecture((784, 30, 10), "sigmoid", "softmax", "cross_entropy"), 2, np.dtype("float32"))
-    assert parameters.weights[0].ctypes.data % LINE == 0 and (parameters.flat == 0).all()
+def test_weights_of_the_first_layer_begin_at_a_cache_line():
+    assert Parameters(architecture(784, 30, 10), 2, FLOAT32).weights[0].ctypes.data % CACHE_LINE_BYTES == 0
 
 
-def test_one_networks_entries_go_back_where_they_were():
-    arrays = [np.arange(12.0).reshape(2, 2, 3), np.arange(8.0).reshape(2, 4)]
-    entries = entries_of(arrays, 1)
-    np.testing.assert_array_equal(entries, [6, 7, 8, 9, 10, 11, 4, 5, 6, 7])
-    others = [np.zeros_like(array) for array in arrays]
-    put_entries(others, 1, entries)
-    for array, other in zip(arrays, others, strict=True):
-        np.testing.assert_array_equal(other[1], array[1])
-        assert not other[0].any()
-    entries[:] = -1
-    assert arrays[0][1].min() == 6  # a copy
-    assert entries_of([], 0).shape == (0,)
+# ---- blocks -------------------------------------------------------------------------------------------
 
 
-def test_parts_keep_apart():
-    state = {**under("optimizer", {"step": 3, "m": 1}), **under("optimizer2", {"step": 4})}
-    assert state == {"optimizer.step": 3, "optimizer.m": 1, "optimizer2.step": 4}
-    assert part("optimizer", state) == {"step": 3, "m": 1} and part("nothing", state) == {}
+def normalised() -> Parameters:
+    return Parameters(architecture(20, 16, 8, 4, batch_norm=True), 2, FLOAT64)
+
+
+@pytest.mark.parametrize("size", [1, 7, 65_536])
+@pytest.mark.parametrize("options", [{"uniform": True, "separate_weights": True}, {"uniform": False}], ids=str)
+def test_blocks_cover_every_entry_once_and_separate_weights(monkeypatch, options, size):
+    monkeypatch.setattr(module, "BLOCK_ENTRIES", size)
+    parameters = normalised()
+    for (array,), scratch, is_weight in make_blocks([parameters], **options):
+        assert scratch.shape == array.shape and scratch.dtype == array.dtype
+        array += 2 if is_weight else 1
+    assert (parameters.flat[: parameters.weight_entries] == 2).all()
+    assert (parameters.flat[parameters.weight_entries :] == 1).all()
+
+
+@pytest.mark.parametrize("size", [1, 7, 65_536])
+def test_blocks_of_any_parameters_cover_every_entry_once_and_are_as_few_as_possible(monkeypatch, size):
+    monkeypatch.setattr(module, "BLOCK_ENTRIES", size)
+    parameters = normalised()
+    blocks = make_blocks([parameters], uniform=True)
+    for (array,), _, is_weight in blocks:
+        array += 2 if is_weight else 1
+    whole = parameters.weight_entries // size * size  # a block that continues into the biases is not one of weights
+    assert (parameters.flat[:whole] == 2).all() and (parameters.flat[whole:] == 1).all()
+    assert len(blocks) == -(-parameters.flat.size // size)
+
+
+def test_blocks_take_the_same_entries_of_every_tensor():
+    first, second = normalised(), normalised()
+    for block in make_blocks([first, second], uniform=False):
+        for array, number in zip(block.arrays, (1, 2), strict=True):
+            array += number
+    assert (first.flat == 1).all() and (second.flat == 2).all()
