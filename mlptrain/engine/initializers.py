@@ -1,7 +1,7 @@
 """Initial weights and biases of a layer.
 
-An initialiser draws ``(weights (out, in), biases (out,))`` in float64 from a generator. All but ``normal``
-start the biases at 0.
+An initialiser is a function of a generator, ``fan_in`` (inputs) and ``fan_out`` (units), and returns weights
+``(fan_out, fan_in)`` and biases ``(fan_out,)`` in float64. Biases are 0, except those of ``normal``.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ Initializer = Callable[[np.random.Generator, int, int], tuple[np.ndarray, np.nda
 
 
 def zeros(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[np.ndarray, np.ndarray]:
-    """All weights 0: shows why symmetry must be broken; only a network without hidden layers learns from it."""
+    """w = 0: without dropout all units of a hidden layer get equal gradients and stay equal."""
     return np.zeros((fan_out, fan_in)), np.zeros(fan_out)
 
 
 def normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and biases from N(0, 1), whatever the layer's size (Nielsen, network.py)."""
+    """w, b ~ N(0, 1), independent of the size of the layer (Nielsen's ``network.py``)."""
     return rng.standard_normal((fan_out, fan_in)), rng.standard_normal(fan_out)
 
 
 def _uniform(variance: Callable[[int, int], float]) -> Initializer:
-    """Weights from U(−√(3v), √(3v)), whose variance is v."""
+    """w ~ U(−√(3v), √(3v)), whose variance is v."""
 
     def draw(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[np.ndarray, np.ndarray]:
         bound = np.sqrt(3 * variance(fan_in, fan_out))
@@ -34,7 +34,7 @@ def _uniform(variance: Callable[[int, int], float]) -> Initializer:
 
 
 def _gaussian(variance: Callable[[int, int], float]) -> Initializer:
-    """Weights from N(0, v)."""
+    """w ~ N(0, v)."""
 
     def draw(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[np.ndarray, np.ndarray]:
         return rng.standard_normal((fan_out, fan_in)) * np.sqrt(variance(fan_in, fan_out)), np.zeros(fan_out)
@@ -67,7 +67,7 @@ INITIALIZERS: dict[str, Initializer] = {
     "lecun_normal": _gaussian(_lecun),
 }
 
-# What ``auto`` takes for a hidden layer of each activation; output layers take AUTO_OUTPUT.
+# The initialiser that ``auto`` chooses for hidden layers, by activation, and for the output layer.
 AUTO = {
     "sigmoid": "glorot_uniform",
     "tanh": "glorot_uniform",
@@ -85,7 +85,7 @@ AUTO_OUTPUT = "glorot_uniform"
 
 
 def layer_initializers(name: str, activation: str, layers: int) -> list[Initializer]:
-    """One initialiser a layer for ``layers`` weight layers, the last of which is the output layer."""
+    """Return the initialiser of each of the ``layers`` layers, the last of which is the output layer."""
     if name != "auto":
         return [INITIALIZERS[name]] * layers
     return [INITIALIZERS[AUTO[activation]]] * (layers - 1) + [INITIALIZERS[AUTO_OUTPUT]]
