@@ -1,8 +1,8 @@
-"""Output units and losses: each legal pairing with its value and its output delta.
+"""Output functions and losses: each allowed pair with its loss per example and its output delta.
 
-Weighted inputs z and targets y are ``(..., classes, batch)``; y sums to 1 over the classes. A value is one
-number an example, ``(..., batch)``; the cost of a batch is its mean. Both are computed from z rather than from
-the outputs a, so that saturated float32 outputs (a rounded to 0 or 1) still give finite, exact figures.
+Weighted inputs z and targets y are ``(..., classes, batch)``, and y sums to 1 over the classes. A loss has one value
+per example, ``(..., batch)``; the cost of a batch is their mean. Losses and deltas are computed from z rather than from
+the outputs a, so that they stay finite and exact where float32 rounds a to 0 or 1.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ def _ones(classes: int, dtype: np.dtype) -> np.ndarray:
 
 
 def _sum_classes(a: np.ndarray, column: np.ndarray) -> None:
-    """Σ over the classes, as a product with ones: 0.5 µs for 10 × 10 where add.reduce takes 1.1, 1.8 for 16 × 10 × 64
-    where it takes 4.6.
+    """Write the sums over the classes into ``column`` (..., 1, batch).
+
+    A product with ones takes 0.5 µs for 10 × 10 values, ``np.add.reduce`` 1.1.
     """
     product = np.dot if a.ndim == 2 else np.matmul
     product(_ones(a.shape[-2], a.dtype), a, out=column)
 
 
 def softmax(z: np.ndarray, out: np.ndarray, column: np.ndarray) -> None:
-    """a_i = exp(z_i) / Σ_j exp(z_j), shifted by max z so that nothing overflows.
+    """a_i = exp(z_i) / Σ_j exp(z_j), computed from z − max z so that nothing overflows.
 
-    ``column`` ``(..., 1, batch)`` is scratch.
+    ``column`` (..., 1, batch) is scratch.
     """
     np.maximum.reduce(z, axis=-2, keepdims=True, out=column)
     np.subtract(z, column, out=out)
@@ -57,7 +58,7 @@ OUTPUTS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], None]] = {
 
 
 def outputs(output: str, z: np.ndarray) -> np.ndarray:
-    """The activations a of the output units for weighted inputs ``z`` ``(..., classes, batch)``, in a new array."""
+    """Return the activations a of the output units for weighted inputs ``z`` (..., classes, batch)."""
     a = np.empty_like(z)
     OUTPUTS[output](z, a, np.empty((*z.shape[:-2], 1, z.shape[-1]), z.dtype))
     return a
@@ -80,7 +81,7 @@ def binary_cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _squared_error(output: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     def mse(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """C = ½ Σ (y − a)²: the course's C = 1/(2n) Σ ‖y − a‖² for one example."""
+        """C = ½ Σ (y − a)², of which the mean over n examples is the quadratic cost 1/(2n) Σ ‖y − a‖²."""
         error = outputs(output, z)
         error -= y
         error *= error
@@ -90,12 +91,15 @@ def _squared_error(output: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray
     return mse
 
 
-# Output deltas dC/dz, written into ``delta``; ``scratch`` has its shape, ``column`` one row of it.
 DeltaFunction = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
+"""A function of (z, y, delta, scratch, column) that writes dC/dz into ``delta``.
+
+``scratch`` has the shape of ``delta``, ``column`` that of one of its rows.
+"""
 
 
 def _plain_delta(output: str) -> DeltaFunction:
-    """dC/dz = a − y: where the loss is the negative log-likelihood of its output, σ′ cancels (Nielsen, eq. 66)."""
+    """dC/dz = a − y: the derivative of the output function cancels (Nielsen, eq. 66)."""
     activate = OUTPUTS[output]
 
     def delta_function(
@@ -132,14 +136,14 @@ def _mse_softmax_delta(
 
 @dataclass(frozen=True)
 class Pairing:
-    """An output with a loss: ``value(z, y)`` an example, and ``delta(z, y, delta, scratch, column)`` = dC/dz."""
+    """A loss of an output function: ``value(z, y)`` is C for each example, ``delta`` writes dC/dz."""
 
     value: Callable[[np.ndarray, np.ndarray], np.ndarray]
     delta: DeltaFunction
 
 
-# (loss, output) -> pairing. The others have no sound meaning: cross-entropy of outputs that are no distribution
-# is lowest where all are 1, and a linear output has no logarithm.
+# By (loss, output). Other pairs make no sense: cross-entropy of outputs that are not a distribution is lowest if all
+# are 1, and a linear output may have no logarithm.
 PAIRINGS: dict[tuple[str, str], Pairing] = {
     ("cross_entropy", "softmax"): Pairing(cross_entropy, _plain_delta("softmax")),
     ("binary_cross_entropy", "sigmoid"): Pairing(binary_cross_entropy, _plain_delta("sigmoid")),
