@@ -1,6 +1,7 @@
-"""Learning-rate schedules: the factor by which the rate is multiplied at a step.
+"""Learning-rate schedules: the factor by which the learning rate is multiplied at each step.
 
-A schedule is a function of ``(step, steps)``: updates done so far, and updates of the whole run.
+A schedule is a function of ``step``, the number t of updates done so far, and ``steps``, the number T of updates of the
+whole run.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ def constant(step: int, steps: int) -> float:
 def _power(gamma: float, exponent: int) -> float:
     try:
         return gamma**exponent
-    except OverflowError:  # training meets it as it meets any other rate that is too large
+    except OverflowError:  # training diverges, as with any rate that is too large
         return math.inf
 
 
 def step_decay(every: int, gamma: float) -> Schedule:
-    """γ^⌊t / every⌋: down by γ once every ``every`` steps."""
+    """γ^⌊t / every⌋."""
     return lambda step, steps: _power(gamma, step // every)
 
 
@@ -40,33 +41,31 @@ def cosine(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
 
 
-RISE = 0.3
-
-START, END = 1 / 25, 1e-4 / 25
+ONE_CYCLE_RISE = 0.3  # share of the steps
+ONE_CYCLE_START, ONE_CYCLE_END = 1 / 25, 1e-4 / 25
 
 
 def one_cycle(step: int, steps: int) -> float:
-    """From 1/25 up to 1 in the first 30 % of the steps, then down to 1/250,000, along cosines.
+    """From 1/25 to 1 at t = 0.3 T − 1, then to 1/250,000 at t = T − 1, both along half a cosine.
 
-    Smith & Topin 2018, with the numbers of PyTorch's OneCycleLR: its peak falls on step 0.3 T − 1, its end on
-    the last step, T − 1. No whole T puts the peak at 0 or at the end.
+    Smith & Topin 2018, with the defaults of PyTorch's OneCycleLR. No whole T puts the peak at 0 or at the end.
     """
-    peak, last = RISE * steps - 1, steps - 1
+    peak, last = ONE_CYCLE_RISE * steps - 1, steps - 1
     if step <= peak:
-        low, high, share = START, 1.0, step / peak
+        first, second, share = ONE_CYCLE_START, 1.0, step / peak
     else:
-        low, high, share = 1.0, END, min((step - peak) / (last - peak), 1.0)
-    return high + (low - high) * 0.5 * (1 + math.cos(math.pi * share))
+        first, second, share = 1.0, ONE_CYCLE_END, min((step - peak) / (last - peak), 1.0)
+    return second + (first - second) * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def with_warmup(schedule: Schedule, warmup: float) -> Schedule:
-    """A linear rise from near 0 over the first ``warmup`` share of all steps, then the schedule over the rest.
+    """Return a schedule with a linear rise over the share ``warmup`` of all steps, then ``schedule`` over the rest.
 
-    Step t of w warm-up steps has the factor (t + 1) / w times the schedule's first.
+    At step t of w warm-up steps the factor is (t + 1) / w times the first factor of the schedule.
     """
 
     def warmed(step: int, steps: int) -> float:
-        rise = int(warmup * steps + 1e-9)  # 0.29 of 100 steps are 29, not 28.999999999999996
+        rise = int(warmup * steps + 1e-9)  # in floating point 0.29 · 100 is 28.999999999999996
         rest = max(1, steps - rise)
         return (step + 1) / rise * schedule(0, rest) if step < rise else schedule(step - rise, rest)
 
@@ -74,9 +73,9 @@ def with_warmup(schedule: Schedule, warmup: float) -> Schedule:
 
 
 class Plateau:
-    """The factor of ``plateau``: times ``factor`` once a loss has not fallen for ``patience`` epochs.
+    """A schedule that multiplies by ``factor`` after ``patience`` epochs without a lower loss, and counts again.
 
-    Between two falls another ``patience`` epochs must pass (Keras's ReduceLROnPlateau, with min_delta 0).
+    The same as Keras's ReduceLROnPlateau with min_delta 0.
     """
 
     def __init__(self, factor: float, patience: int) -> None:
@@ -84,7 +83,7 @@ class Plateau:
         self.best, self.waited, self.value = math.inf, 0, 1.0
 
     def epoch(self, loss: float) -> None:
-        """Take an epoch's loss into account."""
+        """Update the factor with the loss of an epoch."""
         if loss < self.best:
             self.best, self.waited = loss, 0
             return
@@ -94,15 +93,15 @@ class Plateau:
             self.waited = 0
 
     def state(self) -> State:
-        """The best loss, the epochs waited since, and the factor."""
+        """Return the best loss, the number of epochs without a lower one, and the factor."""
         return {"best": self.best, "waited": self.waited, "value": self.value}
 
     def restore(self, state: State) -> None:
-        """Continue from there."""
+        """Continue from a state."""
         self.best, self.waited, self.value = state["best"], state["waited"], state["value"]
 
     def __call__(self, step: int, steps: int) -> float:
-        """The factor in force, at whatever step."""
+        """Return the factor, which is the same at every step of an epoch."""
         return self.value
 
 
@@ -117,7 +116,7 @@ SCHEDULES: dict[str, Callable[[Mapping[str, float]], Schedule]] = {
 
 
 def make_schedule(name: str, options: Mapping[str, float], warmup: float) -> tuple[Schedule, Plateau | None]:
-    """The schedule of that name, with its warm-up; and the ``Plateau`` within it that wants each epoch's loss."""
+    """Return the schedule with its warm-up, and for ``plateau`` the `Plateau` that needs the loss of each epoch."""
     schedule = SCHEDULES[name](options)
     plateau = schedule if isinstance(schedule, Plateau) else None
     return (with_warmup(schedule, warmup) if warmup > 0 else schedule), plateau
