@@ -1,4 +1,4 @@
-"""Inverted dropout: random units are set to 0 and the others scaled up, in training only (Srivastava et al. 2014)."""
+"""Inverted dropout: in training, random units are set to 0 and the others scaled up (Srivastava et al. 2014)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# A unit is kept where a random 16-bit number lies below this many times the share kept: four decisions from
-# each 64-bit draw (25 µs for 512 × 128 units, against 163 µs for as many uniform floats).
+# A unit is kept if a random 16-bit number is below LEVELS times the share of units kept. Each 64-bit draw decides for
+# four units, which takes 25 µs for 512 × 128 units; uniform floats take 163.
 LEVELS = 65_536
 
 
 class Dropout:
-    """The masks of one layer for batches of one size: 0 with probability ``rate``, else 1 / (1 − rate).
+    """The masks of one layer for batches of one size: 0 with probability ``rate``, otherwise 1 / (1 − rate).
 
-    ``rates`` and ``generators`` have one entry a network; ``shape`` is (K, units, batch). Rates are met to
-    within 1/65536, and the scale is that of the rate really used, so that means stay exact.
+    ``rates`` and ``generators`` have one entry per network; ``shape`` is (K, units, batch). The share of units kept is
+    rounded to a multiple of 1/65,536, and the scale uses the rounded share, so that the mean is exact.
     """
 
     def __init__(
@@ -26,14 +26,14 @@ class Dropout:
         self._scale = (LEVELS / kept).astype(dtype).reshape(-1, 1, 1)
         self._draws = -(-shape[1] * shape[2] // 4)
         self._numbers = np.zeros((shape[0], self._draws * 4), np.uint16)
-        # A network that drops nothing here draws nothing (its numbers stay 0: all is kept), so that its other
-        # layers get the same masks whether or not its neighbours in the stack drop something here.
+        # A network without dropout here draws nothing, and its numbers stay 0, which keeps every unit. So its other
+        # layers get the same masks in every stack.
         self._drawn = [(self._numbers[k], generators[k]) for k, rate in enumerate(rates) if rate > 0]
         self._shape = shape
         self.mask = np.empty(shape, dtype)
 
     def draw(self) -> np.ndarray:
-        """A fresh mask (K, units, batch); the array is reused by the next call."""
+        """Return a new mask (K, units, batch), in an array that the next call overwrites."""
         members, units, batch = self._shape
         for row, rng in self._drawn:
             row[:] = rng.bit_generator.random_raw(self._draws).view(np.uint16)
