@@ -1,8 +1,8 @@
 """Batch normalisation of weighted inputs, and its running statistics (Ioffe & Szegedy 2015).
 
-Arrays are ``(K, units, batch)``, or ``(units, batch)`` of a single network; a statistic is ``(K, units, 1)`` or
-``(units, 1)``. The layer's bias is the shift β, so that a layer has weights, biases and gains γ: y = γ ẑ + β with
-ẑ = (z − mean) / √(variance + ε).
+y = γ ẑ + β with ẑ = (z − mean) / √(variance + ε). The shift β is stored as the bias of the layer, beside its weights
+and gains γ. Arrays are ``(K, units, batch)``, or ``(units, batch)`` for a single network; gains, shifts and statistics
+are ``(K, units, 1)`` or ``(units, 1)``.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ from __future__ import annotations
 import numpy as np
 
 EPSILON = 1e-5
-
-MOMENTUM = 0.1  # share of the newest batch in the running statistics
+MOMENTUM = 0.1  # share of the new batch in the running statistics
 
 
 class BatchNorm:
-    """The normalisation of one layer for batches of one size, in buffers of its own.
+    """The normalisation of one layer for batches of one size, with its own buffers.
 
-    ``gains`` and ``shifts`` are the layer's γ and β, ``running_mean`` and ``running_variance`` its running
-    statistics; all are views that are read and updated in place.
+    ``gains`` and ``shifts`` are γ and β. ``forward`` updates ``running_mean`` and ``running_variance`` in place.
 
-    A batch of a single example has no variance: it is normalised by the running statistics, which it leaves
-    as they are. (By its own statistics every ẑ would be 0, and it would teach nothing but β.)
+    A batch of one example is normalised by the running statistics and does not change them: with its own statistics,
+    every ẑ would be 0 and only β would get a gradient.
     """
 
     def __init__(
@@ -41,9 +39,9 @@ class BatchNorm:
         self._column = np.empty_like(gains)
 
     def forward(self, z: np.ndarray) -> None:
-        """Replace z by γ ẑ + β, and move the running statistics by a tenth towards the batch's.
+        """Replace z by γ ẑ + β, and update the running statistics: mean ← 0.9 mean + 0.1 mean of the batch.
 
-        The running variance takes the unbiased estimate, as in PyTorch.
+        The running variance uses the unbiased variance of the batch, as PyTorch does.
         """
         batch, column, normalized = self.batch_size, self._column, self.normalized
         if batch == 1:
@@ -73,10 +71,10 @@ class BatchNorm:
     def backward(
         self, delta: np.ndarray, scratch: np.ndarray, gain_gradient: np.ndarray, shift_gradient: np.ndarray
     ) -> None:
-        """Turn dC/dy into dC/dz in place, and write dC/dγ and dC/dβ.
+        """Replace δ = dC/dy by dC/dz, and write dC/dγ and dC/dβ.
 
-        dC/dβ = Σ δ, dC/dγ = Σ δ ẑ, dC/dz = γ / √(variance + ε) · (δ − (dC/dβ + ẑ dC/dγ) / batch), sums over
-        the batch; a batch of one sees its statistics as constants, and the second term falls away.
+        dC/dβ = Σ δ, dC/dγ = Σ δ ẑ, dC/dz = γ / √(variance + ε) · (δ − (dC/dβ + ẑ dC/dγ) / batch), with sums over the
+        batch. For a batch of one example the statistics are constants: dC/dz = γ / √(variance + ε) · δ.
         """
         np.multiply(delta, self.normalized, out=scratch)
         np.matmul(scratch, self.ones, out=gain_gradient)
@@ -101,7 +99,7 @@ def fold(
     out_weights: np.ndarray,
     out_biases: np.ndarray,
 ) -> None:
-    """Write the plain layer that does what weights and normalisation by running statistics do together.
+    """Write the plain layer that computes the same as a layer with normalisation by its running statistics.
 
     W′ = s W and b′ = β − s · mean with s = γ / √(variance + ε).
     """
