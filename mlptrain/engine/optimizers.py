@@ -1,8 +1,9 @@
-"""Optimisers: each is one update rule for a weight array, its gradient and its state, in place.
+"""Optimizers: one function per update rule, which changes a parameter array w and its optimizer state in place.
 
-A rule reads its numbers from ``h``: the learning rate η as ``rate``, its hyperparameters, and t, the steps
-counted from 1. They are scalars, or ``(K, 1, 1)`` where the networks of a stack differ. The gradient g and
-``scratch`` are the rule's to overwrite. Rules that are linear in g get η g instead (see ``TrainingPass.backward``).
+A rule reads numbers from ``h``: the learning rate η as ``rate``, its hyperparameters, and numbers derived from them at
+each step t, counted from 1. They are scalars, or ``(K, 1, 1)`` if the networks of a stack differ. A rule may overwrite
+the gradient g and ``scratch``. Rules that are linear in g get ``step`` = η g in its place (see
+``TrainingPass.backward``).
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ Numbers = Mapping[str, Any]
 
 
 def sgd(w: np.ndarray, step: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
-    """w ← w − η g (Robbins & Monro 1951); ``step`` is η g."""
+    """w ← w − η g (Robbins & Monro 1951)."""
     np.subtract(w, step, out=w)
 
 
 def momentum(w: np.ndarray, step: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
-    """v ← μ v − η g;  w ← w + v (Polyak 1964, in the form of Sutskever et al. 2013); ``step`` is η g."""
+    """v ← μ v − η g;  w ← w + v (Polyak 1964, in the form of Sutskever et al. 2013)."""
     (velocity,) = state
     velocity *= h["momentum"]
     velocity -= step
@@ -36,7 +37,7 @@ def momentum(w: np.ndarray, step: np.ndarray, state: Arrays, scratch: np.ndarray
 
 
 def nesterov(w: np.ndarray, step: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
-    """v ← μ v − η g;  w ← w + μ v − η g (Nesterov 1983, in the form of Sutskever et al. 2013); ``step`` is η g."""
+    """v ← μ v − η g;  w ← w + μ v − η g (Nesterov 1983, in the form of Sutskever et al. 2013)."""
     (velocity,) = state
     velocity *= h["momentum"]
     velocity -= step
@@ -92,10 +93,10 @@ def adadelta(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h
 
 
 def adam(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
-    """m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  w ← w − η m̂ / (√v̂ + ε) (Kingma & Ba 2015).
+    """m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  w ← w − η m̂ / (√v̂ + ε) (Kingma & Ba 2015, algorithm 1).
 
-    m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). The state holds m / (1 − β₁) and v / (1 − β₂), which takes two passes
-    fewer; ``_adam_numbers`` puts the factors together.
+    m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). The state contains M = m / (1 − β₁) and V = v / (1 − β₂), which saves two
+    passes over the arrays; `_adam_numbers` corrects η and ε for that.
     """
     mean, squares = state
     mean *= h["beta1"]
@@ -111,16 +112,16 @@ def adam(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h: Nu
 
 
 def _adam_numbers(h: Numbers, t: int) -> dict[str, Any]:
-    """√v̂ is √(v / (1 − β₂)) over √((1 − β₂ᵗ) / (1 − β₂)), and m̂ likewise."""
+    """η m̂ / (√v̂ + ε) = η r (1 − β₁) / (1 − β₁ᵗ) · M / (√V + r ε) with r = √((1 − β₂ᵗ) / (1 − β₂)); see `adam`."""
     root = np.sqrt((1 - h["beta2"] ** t) / (1 - h["beta2"]))
     share = (1 - h["beta1"]) / (1 - h["beta1"] ** t)
     return {"scaled epsilon": h["epsilon"] * root, "scaled rate": h["rate"] * share * root}
 
 
 def nadam(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
-    """Adam with Nesterov's look-ahead: w ← w − η [μₜ₊₁ m / (1 − Πμ μₜ₊₁) + (1 − μₜ) g / (1 − Πμ)] / (√v̂ + ε).
+    """w ← w − η [μₜ₊₁ m / (1 − Πμ μₜ₊₁) + (1 − μₜ) g / (1 − Πμ)] / (√v̂ + ε): Adam with Nesterov's look-ahead.
 
-    μₜ = β₁ (1 − ½ · 0.96^(t/250)), m and v as Adam's (Dozat 2016, algorithm 2, with the schedule of its section 3.2).
+    m, v and v̂ as in `adam`, μₜ = β₁ (1 − ½ · 0.96^(t/250)), and Πμ is the product of μ₁ to μₜ (Dozat 2016).
     """
     mean, squares = state
     mean *= h["beta1"]
@@ -166,10 +167,11 @@ def _no_numbers(h: Numbers, t: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Rule:
-    """An update rule, its state arrays, the hyperparameters it reads and the numbers it derives from them a step.
+    """An update rule, its number of state arrays, and the names of the hyperparameters that it reads.
 
-    ``linear``: it takes η g. ``decoupled``: weights decay by themselves, w ← w − η · decay · w, before the rule.
-    ``carried``: derived numbers from which the next step's are derived.
+    ``numbers(h, t)`` derives further numbers at each step; those named in ``carried`` depend on their values at the
+    previous step. A ``linear`` rule gets η g instead of g. With ``decoupled`` decay the weights shrink before the rule:
+    w ← w − η · decay · w.
     """
 
     update: Callable[[np.ndarray, np.ndarray, Arrays, np.ndarray, Numbers], None]
@@ -196,11 +198,11 @@ OPTIMIZERS: dict[str, Rule] = {
 
 @dataclass(frozen=True)
 class Penalties:
-    """What is added to a rule, a number a network ``(K,)`` each; 0, or infinity for the bounds, is nothing.
+    """Strengths of penalties and bounds, one number per network ``(K,)``; 0 or an infinite bound has no effect.
 
-    l1 adds l1 Σ|w| to the cost and l2 adds l2/2 Σ w², of the weights only; ``clip_norm`` bounds the norm of a
-    network's whole gradient (Pascanu et al. 2013), ``max_norm`` that of each unit's incoming weights after a
-    step (Srivastava et al. 2014).
+    ``l1`` adds l1 Σ |w| to the cost and ``l2`` adds l2/2 Σ w², both over the weights only. ``clip_norm`` bounds the
+    norm of the whole gradient of a network (Pascanu et al. 2013), ``max_norm`` the norm of the incoming weights of each
+    unit after a step (Srivastava et al. 2014).
     """
 
     l1: np.ndarray
@@ -210,22 +212,22 @@ class Penalties:
 
 
 def no_penalties(members: int) -> Penalties:
-    """Penalties that do nothing."""
+    """Return penalties without effect."""
     return Penalties(np.zeros(members), np.zeros(members), np.full(members, np.inf), np.full(members, np.inf))
 
 
 def _within(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Numbers between 0 and 1 as near to either as ``dtype`` can tell apart: rules divide by ε and by 1 − β."""
+    """Keep values between 0 and 1 distinct from both in ``dtype``, because rules divide by ε and by 1 − β."""
     limits = np.finfo(dtype)
     between = (values > 0) & (values < 1)
     return np.where(between, np.clip(values, limits.tiny, 1 - limits.epsneg), values).astype(np.float64)
 
 
 class Optimizer:
-    """A rule at work on the parameters of K networks, step by step.
+    """An update rule with penalties, applied to the parameters of K networks step by step.
 
-    For rules that are linear in the gradient the rate is not multiplied into every gradient: it rides on the
-    output delta, whose ten rows are the smallest array of the step.
+    Rules that are linear in the gradient need no pass that multiplies it by the learning rate: ``delta_scale``
+    multiplies the output delta instead, the smallest array of a step.
     """
 
     def __init__(
@@ -237,9 +239,9 @@ class Optimizer:
         *,
         same_rates: bool = True,
     ) -> None:
-        """``hyperparameters`` has an array ``(K,)`` for each name that the rule reads.
+        """Prepare the arrays; ``hyperparameters`` contains an array ``(K,)`` for each name that the rule reads.
 
-        ``same_rates`` says that the K networks will have one learning rate at every step.
+        ``same_rates`` promises that the K networks have equal learning rates at every step.
         """
         self.rule = OPTIMIZERS[name]
         self.network = network
@@ -263,21 +265,18 @@ class Optimizer:
         self._blocks = make_blocks(tensors, uniform=self._uniform, separate_weights=separate)
 
     def _number(self, values: np.ndarray) -> Any:
-        """A number a network as the rule wants it: one scalar, or ``(K, 1, 1)``."""
+        """Convert one number per network to a scalar, if they are equal, or to ``(K, 1, 1)``."""
         dtype = self.network.dtype
         return dtype.type(values[0]) if self._uniform else values.astype(dtype).reshape(-1, 1, 1)
 
     def delta_scale(self, rates: np.ndarray, batch_size: int) -> Any:
-        """What the output delta of a batch is to be multiplied by, ``(K, 1, 1)`` or one number for one network.
-
-        ``rates`` are the learning rates ``(K,)``.
-        """
+        """Return the factor of the output delta, ``(K, 1, 1)`` or a number, for learning rates ``rates`` ``(K,)``."""
         scale = (rates if self.rule.linear else np.ones_like(rates)) / batch_size
         scale = scale.astype(self.network.dtype)
         return scale.reshape(()) if len(scale) == 1 else scale.reshape(-1, 1, 1)
 
     def update(self, rates: np.ndarray) -> None:
-        """Make a step at learning rates ``(K,)`` from the gradients that the backward pass left."""
+        """Make a step with the gradients of the backward pass, at learning rates ``rates`` ``(K,)``."""
         self.steps += 1
         rule, h = self.rule, self._numbers
         if self._reads_rate:
@@ -299,7 +298,7 @@ class Optimizer:
             self._bound()
 
     def state(self, member: int) -> State:
-        """One network's state arrays, the steps done, and the numbers that the next step starts from."""
+        """Return the state arrays of one network, the number of steps, and the carried numbers."""
         carried = {key: self._numbers.get(key) for key in self.rule.carried}
         return {
             "steps": self.steps,
@@ -308,7 +307,7 @@ class Optimizer:
         }
 
     def restore(self, states: Sequence[State]) -> None:
-        """Continue from the state of each network, all after the same number of steps."""
+        """Continue from the states of all networks, which have the same number of steps."""
         self.steps = states[0]["steps"]
         for key in self.rule.carried:
             if states[0][key] is not None:
@@ -318,7 +317,7 @@ class Optimizer:
                 write_member(array.arrays, member, state[f"arrays{index}"])
 
     def _penalize(self) -> None:
-        """g ← g + l1 sign(w) + l2 w for the weights, times the rate where the rule takes η g."""
+        """g ← g + l1 sign(w) + l2 w for the weights; for linear rules the added terms are multiplied by η."""
         h = self._numbers
         factor = h["rate"] if self.rule.linear else self.network.dtype.type(1)
         for arrays, scratch, is_weight in self._blocks:
@@ -333,9 +332,9 @@ class Optimizer:
                 g += scratch
 
     def _clip(self, rates: np.ndarray) -> None:
-        """g ← g · min(1, clip_norm / ‖g‖), the norm over all parameters of a network."""
+        """g ← g · min(1, clip_norm / ‖g‖), with the norm over all parameters of a network."""
         squares = sum(np.einsum("koi,koi->k", g, g, dtype=np.float64) for g in self.gradients.arrays)
-        # A schedule may have brought a rate down to 0, and with it η g.
+        # A schedule may have reduced a rate to 0; then η g is 0 too, and needs no clipping.
         norms = np.sqrt(squares) / (np.where(rates > 0, rates, 1) if self.rule.linear else 1.0)
         bounds = self.penalties.clip_norm
         over = norms > bounds
