@@ -6,15 +6,15 @@ import pytest
 from mlptrain.engine.streams import STREAMS, move_to, position, stream
 
 
-def test_the_numbers_of_a_seed_never_change():
-    """NumPy promises these for good; with others, every run would come out differently than it did."""
+def test_numbers_of_a_seed_never_change():
+    """NumPy guarantees these numbers; with others, no earlier run could be reproduced."""
     first = {name: int(stream(0, name).bit_generator.random_raw()) for name in STREAMS}
     assert first["split"] == 17394127715520444142
     assert first["init"] == 12492077108140196533
     assert first["batches"] == 15463373330740448354
 
 
-def test_same_seed_same_numbers():
+def test_equal_seeds_give_equal_numbers():
     assert stream(7, "init").random(5).tolist() == stream(7, "init").random(5).tolist()
 
 
@@ -23,21 +23,21 @@ def test_streams_of_one_seed_and_of_neighbouring_seeds_share_no_numbers():
     assert len(np.unique(np.concatenate(drawn))) == 100 * len(drawn)
 
 
-def test_the_numbers_of_the_names_are_all_different():
+def test_stream_numbers_are_distinct():
     assert len(set(STREAMS.values())) == len(STREAMS)
 
 
-def test_the_largest_seed():
+def test_largest_seeds_give_different_numbers():
     assert stream(2**63 - 1, "init").random() != stream(2**63 - 2, "init").random()
 
 
-def test_an_unknown_name_is_a_bug():
+def test_unknown_stream_name_raises_key_error():
     with pytest.raises(KeyError):
         stream(0, "nothing")
 
 
 @pytest.mark.parametrize("drawn", [0, 5])
-def test_a_generator_goes_on_where_another_stood(drawn):
+def test_restored_generator_continues_as_the_original(drawn):
     first, second = stream(3, "dropout"), stream(9, "batches")
     first.integers(0, 9, drawn, np.uint32)  # an odd number leaves half of a 64-bit draw
     move_to(second, position(first))
@@ -45,6 +45,6 @@ def test_a_generator_goes_on_where_another_stood(drawn):
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "3", '{"bit_generator": "PCG64"}', '{"bit_generator": "MT19937"}'])
-def test_what_is_no_position(text):
-    with pytest.raises(ValueError, match="not the position of a random stream"):
+def test_invalid_generator_state_raises_value_error(text):
+    with pytest.raises(ValueError, match="not the state"):
         move_to(stream(0, "init"), text)
