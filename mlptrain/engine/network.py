@@ -112,7 +112,7 @@ class ForwardPass:
         self.network = network
         self.batch_size = batch_size
         self.apply = ACTIVATIONS[network.architecture.activation].apply
-        # The first layer of all K networks is one product: (K·out, in) times (in, batch), without a copy.
+        # One product computes the first layer of all K networks: (K·out, in) times (in, batch).
         self.first_weights = network.parameters.weights[0].reshape(-1, layers[0])
         self.activations = [np.empty((members, units, batch_size), network.dtype) for units in layers[1:-1]]
         self.scratch = [np.empty_like(a) for a in self.activations]
