@@ -1,1 +1,1 @@
-"""The computation graph for teaching backpropagation."""
+"""Computation graphs for teaching backpropagation."""

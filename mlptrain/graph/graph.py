@@ -1,4 +1,4 @@
-"""The teaching computation graph: an expression as gates, each with its forward and its backward rule.
+"""Computation graphs for teaching backpropagation: gates, each with its forward and its backward rule.
 
 >>> from mlptrain.graph.expression import parse
 >>> passes = backpropagate(parse("(x + y) * z"), {"x": -2, "y": 5, "z": -4})
@@ -14,16 +14,17 @@ from dataclasses import dataclass
 
 from mlptrain.errors import UsageError
 
-LARGEST = "1.8e308, the largest number"
+LARGEST_NUMBER = "1.8e308, the largest number"
 
 INPUT, NUMBER = "input", "number"
 
 
 @dataclass(frozen=True)
 class Gate:
-    """``forward(*inputs)`` is the value f; ``backward(g, f, *inputs)`` what each input gets of f's gradient g.
+    """An operation: ``forward(*inputs)`` is its value f, ``backward(g, f, *inputs)`` is g df/dx for each input x.
 
-    ``rule`` says the same in words, as the rest of a sentence that begins with the gate's name.
+    g is the gradient of the output with respect to f. ``rule`` describes ``backward``, as the rest of a sentence that
+    begins with the name of the gate.
     """
 
     forward: Callable[..., float]
@@ -39,14 +40,14 @@ def _divide(x: float, y: float) -> float:
 
 def _power(x: float, y: float) -> float:
     if x == 0 and y < 0:
-        raise UsageError("0 has no negative powers")
+        raise UsageError("0 cannot have a negative exponent")
     if x < 0 and not y.is_integer():
-        raise UsageError("a negative number has whole powers only")
+        raise UsageError("a negative number needs a whole exponent")
     return math.pow(x, y)
 
 
 def _power_backward(g: float, f: float, x: float, y: float) -> tuple[float, float]:
-    """f = x^y: df/dx = y x^(y − 1) and df/dy = x^y ln x; NaN where there is no such (real, finite) number."""
+    """f = x^y: df/dx = y x^(y − 1) and df/dy = x^y ln x; NaN if that is not a finite real number."""
     try:
         slope = y * math.pow(x, y - 1) if y else 0.0
     except (OverflowError, ValueError):
@@ -64,12 +65,12 @@ def _log(x: float) -> float:
 def _sigmoid(x: float) -> float:
     if x >= 0:
         return 1 / (1 + math.exp(-x))
-    e = math.exp(x)  # of a negative number, so that it cannot overflow
+    e = math.exp(x)  # cannot overflow, because x < 0
     return e / (1 + e)
 
 
 def _route(g: float, f: float, *inputs: float) -> tuple[float, ...]:
-    """All of ``g`` to the first of the inputs that is the output ``f``."""
+    """Give ``g`` to the first input that equals the output ``f``, and 0 to the others."""
     chosen = inputs.index(f)
     return tuple(g if index == chosen else 0.0 for index in range(len(inputs)))
 
@@ -77,7 +78,9 @@ def _route(g: float, f: float, *inputs: float) -> tuple[float, ...]:
 GATES: dict[str, Gate] = {
     "sum": Gate(lambda x, y: x + y, lambda g, f, x, y: (g, g), "sends the gradient on, the same to each input"),
     "difference": Gate(
-        lambda x, y: x - y, lambda g, f, x, y: (g, -g), "sends the gradient on, to the second with its sign turned"
+        lambda x, y: x - y,
+        lambda g, f, x, y: (g, -g),
+        "sends the gradient to the first input, its negative to the second",
     ),
     "product": Gate(
         lambda x, y: x * y, lambda g, f, x, y: (g * y, g * x), "swaps the inputs: each gets gradient * the other"
@@ -86,28 +89,36 @@ GATES: dict[str, Gate] = {
         _divide, lambda g, f, x, y: (g / y, -g * f / y), "x/y gives x gradient / y, and y minus gradient * x / y**2"
     ),
     "power": Gate(_power, _power_backward, "x**y gives x gradient * y * x**(y - 1), and y gradient * x**y * log(x)"),
-    "negation": Gate(lambda x: -x, lambda g, f, x: (-g,), "turns the sign of the gradient"),
-    "max": Gate(lambda *inputs: max(inputs), _route, "gives it all to the larger (of equals, to the first)"),
-    "min": Gate(lambda *inputs: min(inputs), _route, "gives it all to the smaller (of equals, to the first)"),
+    "negation": Gate(lambda x: -x, lambda g, f, x: (-g,), "changes the sign of the gradient"),
+    "max": Gate(
+        lambda *inputs: max(inputs), _route, "sends the gradient to the largest input (of equal ones, to the first)"
+    ),
+    "min": Gate(
+        lambda *inputs: min(inputs), _route, "sends the gradient to the smallest input (of equal ones, to the first)"
+    ),
     "exp": Gate(math.exp, lambda g, f, x: (g * f,), "multiplies the gradient by its own output"),
     "log": Gate(_log, lambda g, f, x: (g / x,), "divides the gradient by its input"),
     "sigmoid": Gate(
-        _sigmoid, lambda g, f, x: (g * f * _sigmoid(-x),), "multiplies the gradient by s (1 - s), s its output"
+        _sigmoid,
+        lambda g, f, x: (g * f * _sigmoid(-x),),
+        "multiplies the gradient by s * (1 - s), where s is its output",
     ),
     "tanh": Gate(
-        math.tanh, lambda g, f, x: (g * (1 - f) * (1 + f),), "multiplies the gradient by 1 - t**2, t its output"
+        math.tanh,
+        lambda g, f, x: (g * (1 - f) * (1 + f),),
+        "multiplies the gradient by 1 - t**2, where t is its output",
     ),
     "relu": Gate(
         lambda x: max(0.0, x),
         lambda g, f, x: (g if x > 0 else 0.0,),
-        "sends the gradient on if its input is above 0, else stops it",
+        "sends the gradient on if its input is above 0, otherwise stops it",
     ),
 }
 
 
 @dataclass(frozen=True)
 class Node:
-    """A gate, an input or a number; ``inputs`` are the places of other nodes, all of them earlier ones."""
+    """A gate, an input or a number; ``inputs`` are the indices of earlier nodes."""
 
     gate: str
     expression: str
@@ -117,22 +128,22 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """An expression as nodes, each after its inputs, the output last; a name is one node however often it is used."""
+    """An expression as nodes, each after its inputs, the output last; all uses of a name share one node."""
 
     nodes: tuple[Node, ...]
 
     @property
     def names(self) -> dict[str, int]:
-        """The inputs in the order of the expression, each with the place of its node."""
-        return {node.expression: place for place, node in enumerate(self.nodes) if node.gate == INPUT}
+        """The names in the order of the expression, each with the index of its node."""
+        return {node.expression: index for index, node in enumerate(self.nodes) if node.gate == INPUT}
 
 
 @dataclass(frozen=True)
 class Passes:
-    """Forward and backward pass through ``graph``: for each node its value f, and the gradient d output / df.
+    """The forward and backward pass through ``graph``: for each node its value f and its gradient d output / df.
 
-    ``shares[i][j]`` is the part of its gradient that the j-th input of node i got from that node. A gradient that
-    is not a finite number is NaN, which happens only to numbers, such as the 2 of x**2 where x is negative.
+    ``shares[i][j]`` is the share of its gradient that the j-th input of node i gets from node i. A gradient that is not
+    a finite number is NaN; only numbers can have one, such as the 2 of x**2 for a negative x.
     """
 
     graph: Graph
@@ -147,35 +158,34 @@ class Passes:
 
     @property
     def inputs(self) -> dict[str, float]:
-        """The gradient for each name."""
-        return {name: self.gradients[place] for name, place in self.graph.names.items()}
+        """The gradient of each name."""
+        return {name: self.gradients[index] for name, index in self.graph.names.items()}
 
 
 def backpropagate(graph: Graph, values: Mapping[str, float]) -> Passes:
-    """The values of all nodes, first to last, then their gradients, last to first, by the chain rule.
+    """Compute the values of all nodes from first to last, then their gradients from last to first, by the chain rule.
 
     Raises
     ------
     UsageError
-        A value is missing, belongs to no name or is not finite; or a gate has no finite value or gradient there.
+        A value is missing, does not belong to a name or is not finite, or a gate has no finite value or gradient.
     """
-    given = _checked(graph, values)
-    results, varies = _forward(graph, given)
+    results, varies = _forward(graph, _check_values(graph, values))
     gradients = [0.0] * len(graph.nodes)
     gradients[-1] = 1.0
     shares: list[tuple[float, ...]] = [()] * len(graph.nodes)
-    for place in reversed(range(len(graph.nodes))):
-        node, gradient = graph.nodes[place], gradients[place]
+    for index in reversed(range(len(graph.nodes))):
+        node, gradient = graph.nodes[index], gradients[index]
         if not node.inputs:
             continue
         inputs = [results[source] for source in node.inputs]
-        if gradient == 0:  # what is blocked above stays blocked, even at the infinite slope of x**0.5 at 0
-            shares[place] = (0.0,) * len(inputs)
+        if gradient == 0:  # times an infinite slope, such as that of x**0.5 at 0, it is 0 too
+            shares[index] = (0.0,) * len(inputs)
         else:
-            # + 0.0 turns a minus zero into zero.
-            shares[place] = tuple(s + 0.0 for s in GATES[node.gate].backward(gradient, results[place], *inputs))
-        for source, share in zip(node.inputs, shares[place], strict=True):
-            gradients[source] += share  # += because a node with several users gets a share from each
+            # + 0.0 replaces -0.0 by 0.0.
+            shares[index] = tuple(s + 0.0 for s in GATES[node.gate].backward(gradient, results[index], *inputs))
+        for source, share in zip(node.inputs, shares[index], strict=True):
+            gradients[source] += share  # a node gets a share from every gate that uses it
             if varies[source] and not math.isfinite(gradients[source]):
                 raise _undefined(node, inputs, "the gradient is infinite or undefined here")
     return Passes(
@@ -186,15 +196,15 @@ def backpropagate(graph: Graph, values: Mapping[str, float]) -> Passes:
     )
 
 
-def _forward(graph: Graph, given: dict[str, float]) -> tuple[list[float], list[bool]]:
-    """The value of each node, and whether it depends on a name at all."""
+def _forward(graph: Graph, values: dict[str, float]) -> tuple[list[float], list[bool]]:
+    """Return the value of each node, and for each node True if it depends on a name."""
     results: list[float] = []
     varies: list[bool] = []
     for node in graph.nodes:
         inputs = [results[source] for source in node.inputs]
         varies.append(node.gate == INPUT or any(varies[source] for source in node.inputs))
         if not node.inputs:
-            results.append(given[node.expression] if node.gate == INPUT else node.number)
+            results.append(values[node.expression] if node.gate == INPUT else node.number)
             continue
         try:
             result = GATES[node.gate].forward(*inputs)
@@ -203,44 +213,45 @@ def _forward(graph: Graph, given: dict[str, float]) -> tuple[list[float], list[b
         except OverflowError:
             result = math.inf
         if not math.isfinite(result):
-            raise _undefined(node, inputs, f"the value is beyond {LARGEST}")
+            raise _undefined(node, inputs, f"the value is beyond {LARGEST_NUMBER}")
         results.append(result + 0.0)
     return results, varies
 
 
-def _checked(graph: Graph, values: Mapping[str, float]) -> dict[str, float]:
+def _check_values(graph: Graph, values: Mapping[str, float]) -> dict[str, float]:
     names = graph.names
     missing = [name for name in names if name not in values]
     unused = [str(name) for name in values if name not in names]
     problems = []
     if missing:
-        problems.append(f"no value for {_listed(missing)}; add {_listed([f'{name}=NUMBER' for name in missing], ' ')}")
+        problems.append(f"no value for {_join(missing)}")
     if unused:
-        problems.append(f"{_listed(unused)} {'does' if len(unused) == 1 else 'do'} not occur in the expression")
+        problems.append(f"{_join(unused)} {'does' if len(unused) == 1 else 'do'} not occur in the expression")
     if problems:
-        raise UsageError("\n".join(problems))
-    given = {}
+        hint = f"\nhint: add {_join([f'{name}=NUMBER' for name in missing], ' ')}" if missing else ""
+        raise UsageError("; ".join(problems) + hint)
+    numbers = {}
     for name, value in values.items():
         try:
-            given[name] = float(value)
+            numbers[name] = float(value)
         except (TypeError, ValueError, OverflowError):
-            given[name] = math.nan
-        if not math.isfinite(given[name]):
-            raise UsageError(f"{cut(name)}: {cut(repr(value))} is not a finite number")
-    return given
+            numbers[name] = math.nan
+        if not math.isfinite(numbers[name]):
+            raise UsageError(f"{shorten(name)}: {shorten(repr(value))} is not a finite number")
+    return numbers
 
 
 def _undefined(node: Node, inputs: list[float], reason: str) -> UsageError:
     got = " and ".join(f"{value:g}" for value in inputs[:6])
-    return UsageError(f"{cut(node.expression)}: {reason}; its {'input is' if len(inputs) == 1 else 'inputs are'} {got}")
+    return UsageError(f"{shorten(node.expression)}: {reason} (got {got})")
 
 
-def _listed(items: Iterable[str], separator: str = ", ") -> str:
-    listed = [cut(item) for item in items]
-    return separator.join(listed[:6] + ["..."] * (len(listed) > 6))
+def _join(items: Iterable[str], separator: str = ", ") -> str:
+    shown = [shorten(item) for item in items]
+    return separator.join(shown[:6] + ["..."] * (len(shown) > 6))
 
 
-def cut(text: str) -> str:
-    """``text`` for an error message: without control characters, and at most 60 characters of it."""
+def shorten(text: str) -> str:
+    """Return at most 60 characters of ``text`` for an error message, control characters escaped."""
     shown = text if text.isprintable() else ascii(text)
     return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -87,7 +87,7 @@ def test_expressions_that_begin_with_a_minus_and_others(arguments, value, gradie
         (["x^2", "x=1"], ["a power is written **", "  x^2", "   ^"]),
         (["2x", "x=1"], ["an operator is missing", "   ^"]),
         (["", "x=1"], ["the expression is empty"]),
-        (["x=1", "x"], ["the expression stands first"]),
+        (["x=1", "x"], ["the expression comes first"]),
         (["1/x", "x=0"], ["1/x", "division by 0"]),
         (["x"], ["no value for x", "x=NUMBER"]),
         (["x", "x=1", "y=1"], ["y does not occur"]),

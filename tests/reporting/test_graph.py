@@ -50,7 +50,7 @@ def test_golden_page() -> None:
         "  division x/y gives x gradient / y, and y minus gradient * x / y**2",
         "  sum sends the gradient on, the same to each input",
         "  exp multiplies the gradient by its own output",
-        "  negation turns the sign of the gradient",
+        "  negation changes the sign of the gradient",
         "  product swaps the inputs: each gets gradient * the other",
         "",
         "input  value  gradient",
@@ -105,7 +105,7 @@ def test_every_gate_says_how_it_routes_the_gradient(gate: str) -> None:
 
 def test_the_words_of_the_course() -> None:
     page = rendered("x + y * max(z, x)", x=1, y=2, z=3)
-    for words in ("sum sends the gradient on", "product swaps the inputs", "max gives it all to the larger"):
+    for words in ("sum sends the gradient on", "product swaps the inputs", "max sends the gradient to the largest"):
         assert f"\n  {words}" in page
 
 

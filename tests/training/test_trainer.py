@@ -1197,7 +1197,7 @@ def test_a_finished_members_state_is_its_outcome():
         ({"dtype": "float32"}, {}, "parameters is not 209 numbers of float32"),
         ({"optimizer": "adam"}, {}, "optimizer.arrays0.* is only in one of the two"),
         ({}, {"stack.network.parameters": 3.0}, "another network"),
-        ({}, {"order": "{}"}, "not the position of a random stream"),
+        ({}, {"order": "{}"}, "random stream"),
     ],
     ids=["hidden", "dtype", "optimizer", "no array", "order"],
 )
