@@ -1,1 +1,1 @@
-"""Files, locks, signals and the machine's resources; knows nothing of training."""
+"""Files, locks, signals, optional libraries and the resources of the machine."""

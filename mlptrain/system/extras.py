@@ -1,4 +1,4 @@
-"""Libraries that only some commands need."""
+"""Optional libraries, which extras of the package install."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from mlptrain.errors import UsageError
 
 
 def need(library: str, extra: str, purpose: str) -> None:
-    """Make sure that a library can be imported, before it is; ``purpose`` says what for.
+    """Check that a library can be imported; ``purpose`` begins the message.
 
     Raises
     ------
     UsageError
-        It is not installed; the message names the extra that brings it.
+        The library is not installed; the message names the extra that installs it.
     """
     if find_spec(library) is None:
-        raise UsageError(f"{purpose} needs the {extra} extra, which is not installed\npip install 'mlptrain[{extra}]'")
+        raise UsageError(
+            f"{purpose} needs the {extra} extra, which is not installed\nhint: pip install 'mlptrain[{extra}]'"
+        )

@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files that are written completely or not at all, and the temporary files for that."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from typing import BinaryIO
 
 from mlptrain.errors import DataError
 
+if sys.platform != "win32":
+    import fcntl
+
 
 def reason(error: OSError) -> str:
-    """The operating system's own words for an error, without errno and path."""
+    """Return the operating system's description of an error, without errno and path."""
     return (error.strerror or str(error) or type(error).__name__).lower()
 
 
 def temporary_beside(path: Path) -> Path:
-    """A name beside ``path`` that no other process uses; hidden, ending in ``.tmp``."""
+    """Return a path beside ``path`` that no other process uses; the name begins with a dot and ends in ``.tmp``."""
     return path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename within ``folder`` durable, where the system can."""
+    """Make renames within ``folder`` durable, if the system supports it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -37,17 +40,17 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path, hint: str) -> None:
-    """Make a folder and its parents, unless they exist.
+    """Create a folder and its parents, unless they exist.
 
     Raises
     ------
     DataError
-        The folder cannot be made; ``hint`` ends the message.
+        The folder cannot be created; ``hint`` ends the message.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be written: {reason(error)}; {hint}") from error
+        raise DataError(f"{folder}: cannot be written: {reason(error)}\nhint: {hint}") from error
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -56,7 +59,7 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises
     ------
     DataError
-        The file cannot be written; whatever stood at ``path`` is untouched.
+        The file cannot be written; an earlier file at ``path`` is unchanged.
     """
     temporary = temporary_beside(path)
     try:
@@ -66,7 +69,9 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be written: {reason(error)}; free space or choose another folder") from error
+        raise DataError(
+            f"{path}: cannot be written: {reason(error)}\nhint: free some space, or choose another folder"
+        ) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -74,69 +79,70 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    """Write UTF-8 ``text`` to ``path``, whole or not at all."""
+    """Write ``text`` to ``path`` as UTF-8, as `write_atomic` does."""
     write_atomic(path, lambda stream: stream.write(text.encode()))
 
 
-if sys.platform != "win32":
-    import fcntl
+LEFTOVER_SECONDS = 24 * 3600
 
-OLD_SECONDS = 24 * 3600
-
-_NAME = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}\.tmp")  # as `mlptrain.system.files.temporary_beside` makes them
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}\.tmp")  # the names of `temporary_beside`
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files in ``folder`` that nobody writes any more; what cannot be removed stays.
+    """Remove temporary files in ``folder`` that no process writes any more, and skip those that cannot be removed.
 
-    Such a file is a day old, or its process is gone and its lock free. Process numbers alone would not do:
-    containers that share a folder each count their own.
+    Such a file is older than a day, or its process has ended and nobody locks it. The number of the process alone does
+    not show that it has ended: containers that share a folder have separate numbers.
     """
     with suppress(OSError):
         for path in list(folder.iterdir()):
-            match = _NAME.fullmatch(path.name)
+            match = _TEMPORARY.fullmatch(path.name)
             if match:
                 with suppress(OSError):
                     _remove_if_left(path, int(match[1]))
 
 
-def hold(stream: BinaryIO) -> bool:
-    """Lock a new temporary file for as long as it is open; False where it was taken for a leftover before that.
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file until it is closed; return False if another process has locked it.
 
-    Where locks do not work it is not locked.
+    Without effect on file systems without locks, and on Windows.
     """
     if sys.platform != "win32":
         try:
-            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        except OSError:
+        except OSError:  # the file system has no locks
             pass
-        return os.fstat(stream.fileno()).st_nlink > 0
     return True
+
+
+def is_removed(descriptor: int) -> bool:
+    """Return True if an open file has been removed from its folder."""
+    return os.fstat(descriptor).st_nlink == 0
+
+
+def hold(stream: BinaryIO) -> bool:
+    """Lock a new temporary file until it is closed; return False if `remove_leftovers` took it before that."""
+    return try_lock(stream.fileno()) and not is_removed(stream.fileno())
 
 
 def _remove_if_left(path: Path, process: int) -> None:
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         return
-    if time.time() - status.st_mtime > OLD_SECONDS:
+    if time.time() - status.st_mtime > LEFTOVER_SECONDS:
         path.unlink()
-    elif sys.platform != "win32" and not _lives(process):
+    elif sys.platform != "win32" and not _is_running(process):
         with path.open("rb") as stream:
-            try:
-                fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:  # somebody writes it
-                return
-            except OSError:  # no locks here: the number decides
-                pass
-            path.unlink()  # while the lock keeps others from taking it
+            if try_lock(stream.fileno()):
+                path.unlink()  # while it is locked
 
 
-def _lives(process: int) -> bool:
-    """Whether another process has that number here; not on Windows, where asking would end it."""
+def _is_running(process: int) -> bool:
+    """Return True if another process has this number; on Windows, ``os.kill`` would end it."""
     if process == os.getpid():
-        return False  # what this one writes is held
+        return False  # this process locks what it writes
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -1,88 +1,71 @@
-"""One process at a time in a folder, by a lock that ends with its process however it ends."""
+"""A lock that admits one process at a time to a folder, and that the system releases when the process ends."""
 
 from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlptrain.errors import DataError, UsageError
-from mlptrain.system.files import reason
-
-if sys.platform != "win32":
-    import fcntl
+from mlptrain.system.files import is_removed, reason, try_lock
 
 LOCK = ".lock"
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold an existing ``folder`` for this process alone while the block runs.
+    """Keep other processes out of an existing ``folder`` while the block runs.
 
-    The lock belongs to the open file ``.lock`` within, not to its being there: the kernel drops it when the process
-    ends, so a file that a killed process left behind keeps nobody out. The file says who holds it, for the message.
-    Programs started in the block by exec do not inherit it; a bare fork does, and would hold it too.
+    The lock is an flock of the file ``.lock`` in the folder, not its existence: the kernel releases it when the process
+    ends, so a file left by a killed process blocks nobody. The file names the process, for the message. Programs that
+    the block starts do not inherit the lock; a fork without exec does.
 
-    Where the file system knows no locks (some network mounts, Windows) the block runs without one; where it keeps
-    them to one machine, as NFS mounted with ``local_lock`` does, other machines are not kept out.
+    Without effect on file systems without locks (some network mounts) and on Windows. If locks are local to a machine,
+    as with NFS mounted with ``local_lock``, other machines are not kept out.
 
     Raises
     ------
     UsageError
-        Another process, or another call in this one, holds the folder.
+        Another process, or another call in this process, uses the folder.
     DataError
-        The lock's file cannot be made there.
+        The file cannot be created.
     """
     path = folder / LOCK
     descriptor = _acquire(path)
     try:
         yield
     finally:
-        # Removed while it is still held, so that whoever opened it meanwhile sees that it is no longer the file there.
+        # Removed while it is locked: a process that has opened it meanwhile then sees that it is gone.
         with suppress(OSError):
             path.unlink()
         os.close(descriptor)
 
 
 def _acquire(path: Path) -> int:
-    """The descriptor of the lock's file, which is the one that lies there now and is held by nobody else."""
+    """Open and lock the file, again if another process removes it in between; return its descriptor."""
     while True:
         try:
-            # Not through a link: a folder from a stranger could make the file that it points to be written over.
+            # O_NOFOLLOW: a symbolic link in a folder from a stranger could overwrite another file.
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except OSError as error:
-            raise DataError(f"{path}: cannot be written: {reason(error)}; is the folder still there?") from error
+            raise DataError(f"{path}: cannot be written: {reason(error)}") from error
         try:
-            if _lock(descriptor, path):
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            if not try_lock(descriptor):
+                raise UsageError(_busy(descriptor, path))
+            if not is_removed(descriptor):
+                with suppress(OSError):  # the disk is full: locked, but without the name of the process
+                    os.ftruncate(descriptor, 0)
+                    os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
                 return descriptor
-        except OSError:  # a full disk: who holds it cannot be said, and is held all the same
-            return descriptor
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
 
 
-def _lock(descriptor: int, path: Path) -> bool:
-    """Lock the open file; False where it was removed meanwhile by the one that held it before."""
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(_busy(descriptor, path)) from None
-        except OSError:  # no locks here
-            return True
-        return os.fstat(descriptor).st_nlink > 0
-    return True
-
-
 def _busy(descriptor: int, path: Path) -> str:
-    """What to say to the second one."""
     holder = os.read(descriptor, 200).decode(errors="replace").strip()
     who = holder if holder.isprintable() and holder else "another process"
-    return f"{path.parent}: in use by {who}; wait until it ends, or choose another --run"
+    return f"{path.parent}: in use by {who}\nhint: wait until it ends, or choose another --run"

@@ -1,4 +1,4 @@
-"""BLAS threads: how many a training run should use, chosen before NumPy is imported."""
+"""The resources of the machine: cores and BLAS threads, memory, processor caches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORK_PER_THREAD = 20_000_000
 
 
 def available_cores() -> int:
-    """Cores that this process may use: its affinity, bounded by the container's quota."""
+    """Return the number of cores that this process may use, given its affinity and the quota of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -62,15 +62,14 @@ def use_threads(count: int) -> None:
 
 
 _MEMINFO = Path("/proc/meminfo")
-
 _CGROUP_LIMITS = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 )
 
 
-def _figures() -> Iterator[int]:
-    """Every bound that this system states, in bytes."""
+def _memory_limits() -> Iterator[int]:
+    """Yield every limit that the system reports, in bytes."""
     with suppress(OSError, ValueError, IndexError):
         _, _, rest = _MEMINFO.read_text().partition("MemAvailable:")
         yield int(rest.split()[0]) * 1024
@@ -83,7 +82,7 @@ def _figures() -> Iterator[int]:
 
 
 def _idle_file_cache(statistics: Path) -> int:
-    """Bytes of a container's usage that the kernel gives up first: files that were read a while ago."""
+    """Return the bytes of a container's usage that the kernel frees first: its cache of files not read recently."""
     with suppress(OSError, ValueError):
         lines = (line.partition(" ") for line in statistics.read_text().splitlines())
         return sum(int(size) for key, _, size in lines if key == "inactive_file")
@@ -91,12 +90,12 @@ def _idle_file_cache(statistics: Path) -> int:
 
 
 def available_memory() -> int | None:
-    """Bytes that may still be taken (system and container), or None where the system does not say."""
-    return min(_figures(), default=None)
+    """Return the bytes that system and container still allow, or None if the system reports none."""
+    return min(_memory_limits(), default=None)
 
 
 def format_bytes(count: int) -> str:
-    """``count`` bytes in the unit that a person reads: ``31.4 GB``."""
+    """Return ``count`` bytes in a suitable unit, such as ``31.4 GB``."""
     size = float(count)
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
         if size < 1000 or unit == "TB":
@@ -106,23 +105,22 @@ def format_bytes(count: int) -> str:
 
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 
 
 class Caches(NamedTuple):
-    """Bytes of a core's second-level cache, and of the largest cache, which all cores share."""
+    """The bytes of the second-level cache of a core, and of the largest cache, which all cores share."""
 
     core: int
     shared: int
 
 
-USUAL = Caches(1024**2, 8 * 1024**2)
-"""Taken where the system does not say: a laptop's."""
+DEFAULT_CACHES = Caches(1024**2, 8 * 1024**2)
+"""The caches of a laptop, used if the system reports none."""
 
 
-def _sizes() -> dict[int, int]:
-    """The size of each level's data cache, in bytes, as far as Linux states it."""
+def _cache_sizes() -> dict[int, int]:
+    """Return the bytes of the data cache of each level that Linux reports."""
     sizes = {}
     for folder in sorted(_CACHES.glob("index*")):
         with suppress(OSError, ValueError, KeyError, IndexError):
@@ -134,7 +132,7 @@ def _sizes() -> dict[int, int]:
 
 
 def processor_caches() -> Caches:
-    """The caches of this machine's first core, or the usual sizes where the system does not state them."""
-    sizes = _sizes()
-    core = sizes.get(2, USUAL.core)
-    return Caches(core, max(core, sizes.get(3, USUAL.shared if 2 not in sizes else core)))
+    """Return the caches of the first core, or the default if the system does not report them."""
+    sizes = _cache_sizes()
+    core = sizes.get(2, DEFAULT_CACHES.core)
+    return Caches(core, max(core, sizes.get(3, DEFAULT_CACHES.shared if 2 not in sizes else core)))

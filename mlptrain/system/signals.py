@@ -1,4 +1,4 @@
-"""Signals that ask a run to end: the first is noted, so that the step in progress can end; a second ends it at once."""
+"""Signals that end a run: the first lets the step in progress finish, a second stops it at once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal ended the work; ``str(error)`` says what was kept and how to go on.
+    """Work that a signal stopped; ``str(error)`` names what was saved and how to resume.
 
-    A KeyboardInterrupt, so that whatever handles Ctrl-C handles a terminal that closed, too.
+    A KeyboardInterrupt, so that code that handles Ctrl-C also handles SIGTERM and a closed terminal.
     """
 
     def __init__(self, number: int, text: str = "") -> None:
@@ -24,15 +24,15 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """128 and the signal's number, as a shell counts: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP."""
+        """128 plus the number of the signal, as in a shell: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + self.signal
 
 
 class Signals:
-    """While it is entered, the first signal sets ``received`` and calls ``halt``, a second raises `Interrupted`.
+    """A context in which the first signal sets ``received`` and calls ``halt``, and a second raises `Interrupted`.
 
-    Only the main thread can do this; elsewhere nothing changes. A signal that is ignored (as under nohup) stays
-    ignored, and one that the surrounding program handles itself stays with it.
+    Without effect outside the main thread. A signal that is ignored (as under nohup) or that the calling program
+    handles keeps its handler.
     """
 
     def __init__(self, halt: Callable[[], object] = lambda: None) -> None:
@@ -58,7 +58,7 @@ class Signals:
 
 @contextmanager
 def as_exceptions() -> Iterator[None]:
-    """Every signal of `SIGNALS` raises `Interrupted` while the block runs, so that what is open is closed again."""
+    """Let every signal of `SIGNALS` raise `Interrupted` while the block runs, so that ``finally`` clauses run."""
     before = _install(_raise)
     try:
         yield
@@ -71,7 +71,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 def _install(handler: Any) -> dict[int, Any]:
-    """Handle the signals that have their usual meaning, or ours, by ``handler``; the handlers before that."""
+    """Set ``handler`` for the signals that have their default handler or `_raise`; return the previous handlers."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     before = {}

@@ -182,7 +182,7 @@ def test_folders_that_cannot_be_made(tmp_path):
             lambda runs=runs: claim_next(runs, "a"),
             lambda runs=runs: claim(runs, "a/b", overwrite=True),
         ):
-            with pytest.raises(DataError, match=r"cannot be written: .*; choose another folder with --runs-dir"):
+            with pytest.raises(DataError, match=r"cannot be written: .*\nhint: choose another folder"):
                 attempt()
     with pytest.raises(DataError, match="cannot be written"):
         claim(tmp_path, "file/a")

@@ -6,14 +6,12 @@ from mlptrain.errors import UsageError
 from mlptrain.system.extras import need
 
 
-def test_a_library_that_is_there():
+def test_installed_library_is_accepted():
     need("numpy", "images", "reading PNG and JPEG")
 
 
-def test_one_that_is_missing():
+def test_missing_library_raises_usage_error_with_its_extra():
     with pytest.raises(UsageError) as caught:
         need("no_such_library", "images", "reading PNG and JPEG")
-    assert str(caught.value).splitlines() == [
-        "reading PNG and JPEG needs the images extra, which is not installed",
-        "pip install 'mlptrain[images]'",
-    ]
+    message = str(caught.value)
+    assert "reading PNG and JPEG" in message and "pip install 'mlptrain[images]'" in message

@@ -9,7 +9,7 @@ import pytest
 
 from mlptrain.errors import DataError
 from mlptrain.system.files import (
-    OLD_SECONDS,
+    LEFTOVER_SECONDS,
     hold,
     reason,
     remove_leftovers,
@@ -23,13 +23,13 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_text_as_utf8(tmp_path):
+def test_text_is_written_as_utf8(tmp_path):
     write_text_atomic(tmp_path / "a.txt", "η ← 0.5\n")
     assert (tmp_path / "a.txt").read_bytes() == "η ← 0.5\n".encode()
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_what_stood_there_is_replaced(tmp_path):
+def test_existing_file_is_replaced(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("a long former content")
     write_text_atomic(path, "new")
@@ -37,7 +37,7 @@ def test_what_stood_there_is_replaced(tmp_path):
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_readers_never_see_half_a_file(tmp_path):
+def test_file_changes_only_when_writing_is_finished(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
 
@@ -52,16 +52,16 @@ def test_readers_never_see_half_a_file(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be replaced")
-def test_who_reads_the_old_file_reads_it_to_its_end(tmp_path):
+def test_open_readers_keep_the_old_content(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
     with path.open() as old:
         write_text_atomic(path, "new")
-        assert old.read() == "old", "renamed over, not written into"
+        assert old.read() == "old"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a bug")], ids=repr)
-def test_what_goes_wrong_within_passes_through_and_leaves_nothing(tmp_path, error):
+def test_error_while_writing_passes_through_and_leaves_the_old_file(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("old")
 
@@ -76,7 +76,7 @@ def test_what_goes_wrong_within_passes_through_and_leaves_nothing(tmp_path, erro
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
-def test_a_disk_that_is_full_leaves_what_stood_there(tmp_path):
+def test_full_disk_leaves_the_old_file(tmp_path):
     import resource
 
     path = tmp_path / "a.txt"
@@ -93,58 +93,60 @@ def test_a_disk_that_is_full_leaves_what_stood_there(tmp_path):
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_places_that_cannot_be_written(tmp_path):
+def test_unwritable_path_raises_data_error(tmp_path):
     (tmp_path / "file").write_text("")
-    for place in (tmp_path / "file" / "a.txt", tmp_path / "missing" / "a.txt"):
+    for path in (tmp_path / "file" / "a.txt", tmp_path / "missing" / "a.txt"):
         with pytest.raises(DataError) as caught:
-            write_text_atomic(place, "new")
-        assert str(caught.value).startswith(f"{place}: cannot be written: ")
+            write_text_atomic(path, "new")
+        assert str(caught.value).startswith(f"{path}: cannot be written: ")
     assert names(tmp_path) == ["file"]
 
 
-def test_a_folder_is_not_replaced_by_a_file(tmp_path):
+def test_folder_is_not_replaced_by_a_file(tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(DataError, match="cannot be written"):
         write_text_atomic(tmp_path / "a", "new")
     assert names(tmp_path) == ["a"]
 
 
-def test_temporary_names_are_hidden_beside_and_never_the_same(tmp_path):
+def test_temporary_paths_are_hidden_in_the_same_folder_and_distinct(tmp_path):
     found = {temporary_beside(tmp_path / "model.npz") for _ in range(100)}
     assert len(found) == 100
     assert all(path.parent == tmp_path and path.name.startswith(".model.npz.") for path in found)
 
 
-def test_the_systems_own_words():
+def test_reason_is_the_description_of_the_system():
     assert reason(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a")) == os.strerror(errno.ENOSPC).lower()
     assert reason(OSError("gone")) == "gone"
     assert reason(OSError()) == "oserror"
 
 
+# ---- leftovers ----------------------------------------------------------------------------------------
+
 fcntl = pytest.importorskip("fcntl")
 
-NOBODY = 10**12  # a number that no process can have
+NO_PROCESS = 10**12  # above every process number
 
 
-def left(folder: Path, process: int = NOBODY) -> Path:
+def leftover(folder: Path, process: int = NO_PROCESS) -> Path:
     path = folder / f".a.npz.{process}.0123abcd.tmp"
     path.write_bytes(b"x")
     return path
 
 
-def test_what_nobody_writes_is_removed(tmp_path):
-    paths = [left(tmp_path), left(tmp_path, os.getpid())]
+def test_leftovers_are_removed_and_other_files_kept(tmp_path):
+    paths = [leftover(tmp_path), leftover(tmp_path, os.getpid())]
     others = [tmp_path / "a.npz", tmp_path / ".a.npz.tmp"]
     for path in others:
         path.write_bytes(b"x")
-    (tmp_path / f".a.npz.{NOBODY}.aaaaaaaa.tmp").mkdir()
+    (tmp_path / f".a.npz.{NO_PROCESS}.aaaaaaaa.tmp").mkdir()
     remove_leftovers(tmp_path)
     assert not any(path.exists() for path in paths) and all(path.exists() for path in others)
     remove_leftovers(tmp_path / "missing")
 
 
-def test_what_is_held_stays(tmp_path):
-    path = left(tmp_path)
+def test_held_file_is_kept(tmp_path):
+    path = leftover(tmp_path)
     with path.open("rb") as stream:
         assert hold(stream)
         with path.open("rb") as other:
@@ -155,40 +157,40 @@ def test_what_is_held_stays(tmp_path):
     assert not path.exists()
 
 
-def test_a_file_that_was_removed_before_it_was_held(tmp_path):
-    path = left(tmp_path)
+def test_removed_file_cannot_be_held(tmp_path):
+    path = leftover(tmp_path)
     with path.open("rb") as stream:
         path.unlink()
         assert not hold(stream)
 
 
-def test_a_living_process_keeps_its_file_for_a_day(tmp_path):
-    path = left(tmp_path, os.getppid())
+def test_file_of_a_running_process_is_kept_for_a_day(tmp_path):
+    path = leftover(tmp_path, os.getppid())
     remove_leftovers(tmp_path)
     assert path.exists()
-    old = path.stat().st_mtime - OLD_SECONDS - 60
+    old = path.stat().st_mtime - LEFTOVER_SECONDS - 60
     os.utime(path, (old, old))
     remove_leftovers(tmp_path)
     assert not path.exists()
 
 
-def test_a_process_of_another_user_lives(tmp_path, monkeypatch):
+def test_file_of_another_users_process_is_kept(tmp_path, monkeypatch):
     def kill(process, signal):
         raise PermissionError
 
-    path = left(tmp_path, 7)
+    path = leftover(tmp_path, 7)
     monkeypatch.setattr(os, "kill", kill)
     remove_leftovers(tmp_path)
     assert path.exists()
 
 
-def test_where_locks_do_not_work_the_number_decides(tmp_path, monkeypatch):
+def test_without_locks_the_process_number_decides(tmp_path, monkeypatch):
     def flock(descriptor, operation):
         raise OSError(errno.ENOLCK, "no locks")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    path, living = left(tmp_path), left(tmp_path, os.getppid())
+    path, running = leftover(tmp_path), leftover(tmp_path, os.getppid())
     with path.open("rb") as stream:
         assert hold(stream)
     remove_leftovers(tmp_path)
-    assert not path.exists() and living.exists()
+    assert not path.exists() and running.exists()

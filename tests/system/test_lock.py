@@ -33,19 +33,19 @@ def holder(tmp_path):
         process.kill()
 
 
-def test_the_file_is_there_while_it_is_held(tmp_path):
+def test_lock_file_exists_while_the_folder_is_locked(tmp_path):
     with locked(tmp_path):
         assert str(os.getpid()) in (tmp_path / LOCK).read_text()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_process_is_refused_and_named(tmp_path, holder):
+def test_second_process_is_refused_and_the_first_named(tmp_path, holder):
     with pytest.raises(UsageError, match=f"{tmp_path}: in use by process {holder.pid} on "), locked(tmp_path):
         pass
     assert (tmp_path / LOCK).is_file()
 
 
-def test_a_process_that_was_killed_leaves_no_lock(tmp_path, holder):
+def test_killed_process_leaves_no_lock(tmp_path, holder):
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
     assert (tmp_path / LOCK).is_file()
@@ -54,22 +54,22 @@ def test_a_process_that_was_killed_leaves_no_lock(tmp_path, holder):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_second_call_in_one_process_is_refused(tmp_path):
+def test_second_call_in_one_process_is_refused(tmp_path):
     with locked(tmp_path):
         with pytest.raises(UsageError, match="in use"), locked(tmp_path):
             pass
-        assert (tmp_path / LOCK).is_file(), "the first still holds it"
+        assert (tmp_path / LOCK).is_file()
     with locked(tmp_path):
         pass
 
 
-def test_it_is_given_back_after_an_error(tmp_path):
+def test_lock_is_released_after_an_error(tmp_path):
     with pytest.raises(ZeroDivisionError), locked(tmp_path):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_at_a_time_of_many_threads(tmp_path):
+def test_only_one_of_many_threads_holds_the_lock(tmp_path):
     inside, most, refused = [], [], []
     start = threading.Barrier(8)
 
@@ -93,13 +93,13 @@ def test_one_at_a_time_of_many_threads(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_removed_between_opening_and_locking_is_opened_again(tmp_path, monkeypatch):
+def test_file_removed_between_opening_and_locking_is_opened_again(tmp_path, monkeypatch):
     fcntl = pytest.importorskip("fcntl")
     flock, calls = fcntl.flock, []
 
     def late(descriptor, operation):
         if not calls:
-            (tmp_path / LOCK).unlink()  # its holder ends just now
+            (tmp_path / LOCK).unlink()  # the process that held it ends
         calls.append(operation)
         flock(descriptor, operation)
 
@@ -111,7 +111,7 @@ def test_a_file_removed_between_opening_and_locking_is_opened_again(tmp_path, mo
     assert len(calls) == 3
 
 
-def test_without_locks_in_the_file_system_it_goes_on(tmp_path, monkeypatch):
+def test_file_system_without_locks(tmp_path, monkeypatch):
     fcntl = pytest.importorskip("fcntl")
 
     def unknown(descriptor, operation):
@@ -122,7 +122,7 @@ def test_without_locks_in_the_file_system_it_goes_on(tmp_path, monkeypatch):
         assert (tmp_path / LOCK).is_file()
 
 
-def test_a_full_disk_does_not_keep_it_from_being_held(tmp_path, monkeypatch):
+def test_full_disk_does_not_prevent_locking(tmp_path, monkeypatch):
     def full(descriptor, content):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -131,7 +131,7 @@ def test_a_full_disk_does_not_keep_it_from_being_held(tmp_path, monkeypatch):
         pass
 
 
-def test_a_link_is_not_written_through(tmp_path):
+def test_symbolic_link_is_not_followed(tmp_path):
     precious = tmp_path / "precious"
     precious.write_text("mine")
     folder = tmp_path / "run"
@@ -142,12 +142,12 @@ def test_a_link_is_not_written_through(tmp_path):
     assert precious.read_text() == "mine"
 
 
-def test_no_such_folder(tmp_path):
+def test_missing_folder_raises_data_error(tmp_path):
     with pytest.raises(DataError, match="cannot be written: no such file"), locked(tmp_path / "gone"):
         pass
 
 
-def test_a_folder_that_goes_away_meanwhile(tmp_path):
+def test_folder_removed_while_locked(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     with locked(folder):

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mlptrain.system import machine as caches
-from mlptrain.system import machine as memory
+from mlptrain.system import machine
 from mlptrain.system.machine import (
-    USUAL,
+    DEFAULT_CACHES,
     VARIABLES,
     available_cores,
     available_memory,
@@ -83,9 +82,9 @@ def test_in_time_for_numpy():
 def system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine with 8,000,000 kB available and no container limit."""
     (tmp_path / "meminfo").write_text("MemTotal: 16000000 kB\nMemFree: 1 kB\nMemAvailable:    8000000 kB\n")
-    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(memory, "_CGROUP_LIMITS", ((tmp_path / "memory.max", tmp_path / "memory.current"),))
-    monkeypatch.setattr(memory.os, "sysconf", lambda name: {"SC_PHYS_PAGES": 4_000_000, "SC_PAGE_SIZE": 4096}[name])
+    monkeypatch.setattr(machine, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(machine, "_CGROUP_LIMITS", ((tmp_path / "memory.max", tmp_path / "memory.current"),))
+    monkeypatch.setattr(machine.os, "sysconf", lambda name: {"SC_PHYS_PAGES": 4_000_000, "SC_PAGE_SIZE": 4096}[name])
     return tmp_path
 
 
@@ -94,46 +93,46 @@ def limit(system: Path, maximum: str, current: str) -> None:
     (system / "memory.current").write_text(f"{current}\n")
 
 
-def test_what_the_system_says(system):
+def test_available_memory_of_the_system(system):
     assert available_memory() == 8_192_000_000
 
 
-def test_a_container_may_allow_less(system):
+def test_container_limit_is_respected(system):
     limit(system, "1000000000", "300000000")
     assert available_memory() == 700_000_000
 
 
 @pytest.mark.parametrize(("maximum", "current"), [("max", "300000000"), ("999999999999", "5"), ("", "")])
-def test_a_container_without_a_limit_that_counts(system, maximum, current):
+def test_container_without_an_effective_limit(system, maximum, current):
     limit(system, maximum, current)
     assert available_memory() == 8_192_000_000
 
 
-def test_never_below_nothing(system):
+def test_available_memory_is_never_negative(system):
     limit(system, "1000", "5000")
     assert available_memory() == 0
 
 
-def test_file_cache_of_a_container_can_be_taken_back(system):
-    """``memory.current`` counts the page cache: after unpacking a dataset it stands near the limit."""
+def test_inactive_file_cache_of_a_container_counts_as_available(system):
+    """``memory.current`` includes the page cache, which is large after unpacking a dataset."""
     limit(system, "1000000000", "990000000")
     (system / "memory.stat").write_text("anon 90000000\nfile 900000000\ninactive_file 800000000\nactive_file 5\n")
     assert available_memory() == 810_000_000
 
 
 @pytest.mark.parametrize("text", ["", "MemTotal: 5 kB\n", "MemAvailable:\n", "MemAvailable: many kB\n"])
-def test_a_system_that_says_only_its_size(system, text):
+def test_total_memory_is_used_if_the_available_is_unknown(system, text):
     (system / "meminfo").write_text(text)
     assert available_memory() == 16_384_000_000
 
 
-def test_a_system_that_says_nothing(system, monkeypatch):
+def test_unknown_memory_is_none(system, monkeypatch):
     (system / "meminfo").unlink()
-    monkeypatch.delattr(memory.os, "sysconf")
+    monkeypatch.delattr(machine.os, "sysconf")
     assert available_memory() is None
 
 
-def test_this_machine_has_memory():
+def test_available_memory_of_this_machine():
     found = available_memory()
     assert found is None or found > 10_000_000
 
@@ -156,11 +155,11 @@ def test_format_bytes(count, text):
 
 @pytest.fixture
 def system_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setattr(caches, "_CACHES", tmp_path)
+    monkeypatch.setattr(machine, "_CACHES", tmp_path)
     return tmp_path
 
 
-def state(system_caches: Path, *sizes: tuple[str, str, str]) -> None:
+def report(system_caches: Path, *sizes: tuple[str, str, str]) -> None:
     for index, (level, kind, size) in enumerate(sizes):
         (system_caches / f"index{index}").mkdir()
         for name, text in (("level", level), ("type", kind), ("size", size)):
@@ -170,22 +169,22 @@ def state(system_caches: Path, *sizes: tuple[str, str, str]) -> None:
 L1 = (("1", "Data", "32K"), ("1", "Instruction", "32K"))
 
 
-def test_what_linux_states(system_caches):
-    state(system_caches, *L1, ("2", "Unified", "512K"), ("3", "Unified", "16M"))
+def test_caches_reported_by_linux(system_caches):
+    report(system_caches, *L1, ("2", "Unified", "512K"), ("3", "Unified", "16M"))
     assert processor_caches() == (512 * 1024, 16 * 1024**2)
 
 
-def test_no_third_level(system_caches):
-    state(system_caches, *L1, ("2", "Unified", "4M"))
+def test_processor_without_a_third_level(system_caches):
+    report(system_caches, *L1, ("2", "Unified", "4M"))
     assert processor_caches() == (4 * 1024**2, 4 * 1024**2)
 
 
 @pytest.mark.parametrize("text", ["", "many", "12", "5Q"])
-def test_a_system_that_does_not_say(system_caches, text):
-    assert processor_caches() == USUAL
-    state(system_caches, ("2", "Unified", text), ("3", "Unified", text))
-    assert processor_caches() == USUAL
+def test_unknown_caches_have_the_default_size(system_caches, text):
+    assert processor_caches() == DEFAULT_CACHES
+    report(system_caches, ("2", "Unified", text), ("3", "Unified", text))
+    assert processor_caches() == DEFAULT_CACHES
 
 
-def test_this_machine():
+def test_caches_of_this_machine():
     assert processor_caches().shared >= processor_caches().core > 2**16

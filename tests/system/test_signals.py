@@ -13,7 +13,7 @@ from mlptrain.system.signals import SIGNALS, Interrupted, Signals, as_exceptions
 
 @pytest.fixture(autouse=True)
 def usual_handlers():
-    """The handlers of a fresh interpreter, and those of the tests again afterwards."""
+    """Set the handlers of a fresh interpreter, and restore those of the test runner afterwards."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -23,7 +23,7 @@ def usual_handlers():
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_the_first_is_noted_and_the_second_ends_it(number):
+def test_first_signal_is_recorded_and_second_raises(number):
     with Signals() as signals:
         assert signals.received is None
         signal.raise_signal(number)
@@ -33,7 +33,7 @@ def test_the_first_is_noted_and_the_second_ends_it(number):
     assert caught.value.signal == number and caught.value.exit_code == 128 + number
 
 
-def test_the_second_may_be_another_one():
+def test_second_signal_may_be_another_one():
     with Signals() as signals, pytest.raises(Interrupted, match="SIGTERM"):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
@@ -51,14 +51,14 @@ def test_handlers_are_restored():
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_as_exceptions(number):
+def test_signals_raise_interrupted_within_as_exceptions(number):
     with pytest.raises(Interrupted) as caught, as_exceptions():
         signal.raise_signal(number)
     assert caught.value.exit_code == 128 + number
     assert isinstance(caught.value, KeyboardInterrupt)
 
 
-def test_within_exceptions_the_first_is_noted_all_the_same():
+def test_first_signal_is_recorded_within_as_exceptions():
     with as_exceptions():
         with Signals() as signals:
             signal.raise_signal(signal.SIGTERM)
@@ -67,7 +67,7 @@ def test_within_exceptions_the_first_is_noted_all_the_same():
             signal.raise_signal(signal.SIGTERM)
 
 
-def test_ignored_signals_stay_ignored_and_handlers_of_others_in_force():
+def test_ignored_signals_and_other_handlers_are_kept():
     seen = []
 
     def handler(number, frame):
@@ -83,7 +83,7 @@ def test_ignored_signals_stay_ignored_and_handlers_of_others_in_force():
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN and signal.getsignal(signal.SIGTERM) is handler
 
 
-def test_beside_the_main_thread_nothing_changes():
+def test_other_threads_change_no_handler():
     before = [signal.getsignal(number) for number in SIGNALS]
     seen = []
 
@@ -98,12 +98,12 @@ def test_beside_the_main_thread_nothing_changes():
     assert seen == [before, None]
 
 
-def test_its_text():
+def test_message_names_the_signal_unless_given():
     assert str(Interrupted(signal.SIGHUP)) == "interrupted by SIGHUP"
     assert str(Interrupted(signal.SIGINT, "kept")) == "kept"
 
 
-def test_under_nohup_a_closed_terminal_is_not_noticed():
+def test_hangup_is_ignored_under_nohup():
     code = """
 import os, signal
 from mlptrain.system.signals import Signals
