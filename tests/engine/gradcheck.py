@@ -1,4 +1,4 @@
-"""Gradients by central differences: what backpropagation must agree with."""
+"""Gradients by central differences, for comparison with backpropagation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlptrain.engine.parameters import Parameters
 
 
 def cost(step: TrainingPass, network: Network, x: np.ndarray, y: np.ndarray) -> float:
-    """Mean cost of a batch as ``step`` trains on it, summed over the K networks.
+    """Return the mean cost of a batch in the training pass ``step``, summed over the K networks.
 
     ``x`` is ``(n, inputs)``, ``y`` ``(classes, n)``.
     """
@@ -25,7 +25,7 @@ def cost(step: TrainingPass, network: Network, x: np.ndarray, y: np.ndarray) -> 
 
 
 def analytic_gradient(network: Network, x: np.ndarray, y: np.ndarray, **dropout: Any) -> Parameters:
-    """The gradient of ``cost`` by backpropagation; ``dropout`` are the keywords of ``TrainingPass``."""
+    """Return the gradient of ``cost`` by backpropagation; ``dropout`` are keywords of ``TrainingPass``."""
     gradients = Parameters(network.architecture, network.members, network.dtype)
     logits = np.empty((network.members, network.architecture.layers[-1], len(x)), network.dtype)
     step = TrainingPass(network, len(x), gradients, **dropout)
@@ -35,10 +35,10 @@ def analytic_gradient(network: Network, x: np.ndarray, y: np.ndarray, **dropout:
 
 
 def numerical_gradient(network: Network, x: np.ndarray, y: np.ndarray, h: float = 1e-5, **dropout: Any) -> Parameters:
-    """The gradient of ``cost`` by (C(w + h) − C(w − h)) / 2h, entry by entry; for float64 networks.
+    """Return the gradient of ``cost`` by (C(w + h) − C(w − h)) / 2h, entry by entry, of a float64 network.
 
-    The error of the quotient is of order h², that of its rounding of order 1e-16 / h. Dropout must draw the
-    same masks every time.
+    The error of the quotient is of order h², that of its rounding of order 1e-16 / h. Dropout must always draw the same
+    masks.
     """
     gradients = Parameters(network.architecture, network.members, network.dtype)
     step = TrainingPass(network, len(x), gradients, **dropout)
@@ -55,10 +55,10 @@ def numerical_gradient(network: Network, x: np.ndarray, y: np.ndarray, h: float 
 
 
 def relative_error(analytic: Parameters, numerical: Parameters) -> float:
-    """The largest ‖a − n‖ / (‖a‖ + ‖n‖) over the parameter arrays.
+    """Return the largest ‖a − n‖ / (‖a‖ + ‖n‖) over the parameter arrays.
 
-    An array's norms count for at least a thousandth of the whole gradient's: some gradients vanish (a shift
-    below another normalisation), and then both sides are nothing but rounding.
+    The denominator is at least a thousandth of that of the whole gradient: some gradients are 0 (a shift below another
+    normalisation), and both sides are then only rounding errors.
     """
     least = 1e-3 * float(np.linalg.norm(analytic.flat) + np.linalg.norm(numerical.flat))
     worst = 0.0

@@ -15,7 +15,7 @@ def make(members: int = 1, dtype: str = "float64", batch_norm: bool = False) -> 
     return network
 
 
-def test_by_hand():
+def test_worked_averages():
     # d = (1 + t) / (10 + t) at first: 2/11, 3/12; the weights go 1, 12, 8.
     network = make()
     network.parameters.flat[:] = 1
@@ -26,10 +26,10 @@ def test_by_hand():
     network.parameters.flat[:] = 8
     average.update()
     assert average.parameters.flat == pytest.approx(0.25 * 10 + 0.75 * 8)
-    assert (network.parameters.flat == 8).all(), "training goes on from the weights, not from their average"
+    assert (network.parameters.flat == 8).all(), "the network keeps its own weights"
 
 
-def test_a_short_memory_is_reached_soon():
+def test_small_decay_bounds_the_memory_after_one_step():
     # With a decay of 0.2, min(0.2, (1 + t) / (10 + t)) is 2/11, then 0.2.
     network = make()
     network.parameters.flat[:] = 0
@@ -41,7 +41,7 @@ def test_a_short_memory_is_reached_soon():
     assert average.parameters.flat == pytest.approx(0.2 * 9 / 11 + 0.8)
 
 
-def test_it_begins_at_the_weights_and_statistics_there_are():
+def test_average_starts_at_the_initial_weights_and_statistics():
     network = make(2, batch_norm=True)
     network.statistics.flat[:] = 3
     average = Average(network, np.array([0.9, 0.9]))
@@ -65,7 +65,7 @@ def test_running_statistics_are_averaged_with_the_weights():
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_networks_of_a_stack_have_decays_of_their_own(dtype, batch_norm):
+def test_networks_of_a_stack_have_separate_decays(dtype, batch_norm):
     decays = [0.0, 0.5, 0.99]
     stack = make(3, dtype, batch_norm)
     together = Average(stack, np.array(decays))
@@ -94,13 +94,13 @@ def test_networks_of_a_stack_have_decays_of_their_own(dtype, batch_norm):
             np.testing.assert_allclose(whole[k], single[0], rtol=0, atol=tolerance)
         for whole, single in zip(together.statistics.means, average.statistics.means, strict=True):
             np.testing.assert_allclose(whole[k], single[0], rtol=0, atol=tolerance)
-    # No averaging is the weights as they are.
+    # With a decay of 0 the average is the weights.
     np.testing.assert_allclose(
         together.parameters.weights[0][0], stack.parameters.weights[0][0], rtol=0, atol=tolerance
     )
 
 
-def test_worked_in_blocks_it_gives_the_same_bytes(monkeypatch):
+def test_size_of_blocks_does_not_change_the_bytes(monkeypatch):
     def averaged() -> np.ndarray:
         network = make(2)
         average = Average(network, np.array([0.9, 0.9]))
@@ -114,13 +114,12 @@ def test_worked_in_blocks_it_gives_the_same_bytes(monkeypatch):
     np.testing.assert_array_equal(averaged(), whole)
 
 
-def test_equal_decays_are_one_number_over_flat_pieces():
-    """As an optimizer's equal numbers are: the first layer's weights are not passed over by themselves."""
+def test_equal_decays_need_a_single_block():
     equal, unequal = Average(make(2), np.array([0.9, 0.9])), Average(make(2), np.array([0.9, 0.5]))
     assert len(equal._blocks) == 1 < len(unequal._blocks)
 
 
-def test_a_restored_average_of_one_network():
+def test_restored_average_of_one_network():
     first = Average(make(1), np.array([0.9]))
     first.network.parameters.flat += 1
     first.update()
@@ -130,7 +129,7 @@ def test_a_restored_average_of_one_network():
     np.testing.assert_array_equal(second.parameters.flat, first.parameters.flat)
 
 
-def test_a_restored_average_goes_on_as_the_one_it_was_taken_from():
+def test_restored_average_of_a_stack():
     network = make(members=2, batch_norm=True)
     first = Average(network, np.array([0.9, 0.5]))
     first.update()

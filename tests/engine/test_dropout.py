@@ -16,7 +16,7 @@ def make(rates: list[float], shape: tuple[int, int] = (200, 100), seed: int = 0,
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rate", [0.01, 0.2, 0.5, 0.9])
-def test_units_are_dropped_at_the_rate_and_means_stay(rate, dtype):
+def test_units_are_dropped_at_the_rate_and_the_mean_is_1(rate, dtype):
     dropout = make([rate], dtype=dtype)
     masks = np.array([dropout.draw().copy() for _ in range(10)])
     assert masks.dtype == dtype
@@ -26,24 +26,24 @@ def test_units_are_dropped_at_the_rate_and_means_stay(rate, dtype):
     assert abs(masks.mean() - 1) < 4 * np.sqrt(rate / (1 - rate) / count)
 
 
-def test_kept_units_are_scaled_exactly():
-    # 65,536 levels: a rate of 1/4 is met exactly, so that the others count 4/3.
+def test_kept_units_have_the_exact_scale():
+    # A rate of 1/4 is a multiple of 1/65,536, so the scale is 4/3.
     for rate, scale in ((0.25, 4 / 3), (0.5, 2.0), (0.875, 8.0)):
         mask = make([rate]).draw()
         assert set(np.unique(mask)) == {0.0, scale}
-    # 0.1 is met as 6554 / 65,536, and the scale is that of the rate really used.
+    # 0.1 is rounded to 6554 / 65,536, and the scale is that of the rounded rate.
     assert make([0.1]).draw().max() == 65_536 / (65_536 - 6554)
     assert make([0.1], dtype="float32").draw().max() == np.float32(65_536 / (65_536 - 6554))
 
 
-def test_each_random_word_decides_for_four_units_in_turn():
+def test_each_random_word_decides_for_four_consecutive_units():
     words = np.random.default_rng([0, 0]).integers(0, 2**64 - 1, 125_000, np.uint64, endpoint=True)
     numbers = words.view(np.uint16).reshape(1, 1000, 500)
-    assert (numbers == 49_152).any() and (numbers == 49_151).any(), "the border itself is among them"
+    assert (numbers == 49_152).any() and (numbers == 49_151).any(), "the threshold is tested"
     np.testing.assert_array_equal(make([0.25], (1000, 500)).draw() > 0, numbers < 49_152)
 
 
-def test_networks_of_a_stack_have_rates_of_their_own():
+def test_networks_of_a_stack_have_separate_rates():
     rates = [0.0, 0.3, 0.8]
     mask = make(rates).draw()
     for member, rate in zip(mask, rates, strict=True):
@@ -51,7 +51,7 @@ def test_networks_of_a_stack_have_rates_of_their_own():
         assert member.max() == pytest.approx(1 / (1 - rate), rel=1e-4)
 
 
-def test_every_unit_of_every_example_is_drawn_for_itself():
+def test_units_and_examples_are_independent():
     dropout = make([0.5], (40, 60))
     masks = np.array([dropout.draw()[0].copy() > 0 for _ in range(200)])
     # Over 200 draws each entry is kept about 100 times, standard deviation 7; neighbours are uncorrelated.
@@ -72,15 +72,15 @@ def test_draws_differ_and_are_reproducible():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 1), (5, 3), (1, 6)])
-def test_sizes_that_are_no_multiple_of_four(shape):
+def test_sizes_that_are_not_multiples_of_four(shape):
     dropout = make([0.5, 0.5], shape)
     draws = np.array([dropout.draw().copy() for _ in range(400)])
     assert draws.shape[2:] == shape
     assert abs((draws == 0).mean(axis=0) - 0.5).max() < 0.15
 
 
-def test_a_network_without_dropout_draws_no_numbers():
-    """So that in a stack beside others that do, its generator gives its next layer what it would give it alone."""
+def test_network_without_dropout_draws_no_numbers():
+    """Its later layers then get the same masks in a stack and alone."""
     generators = [np.random.default_rng(k) for k in range(2)]
     before = [generator.bit_generator.state for generator in generators]
     mask = Dropout(np.array([0.0, 0.5]), generators, (2, 8, 8), np.dtype("float64")).draw()
@@ -90,8 +90,8 @@ def test_a_network_without_dropout_draws_no_numbers():
 
 
 def test_extreme_rates():
-    assert (make([1e-9]).draw() == 1).all(), "nearer to 0 than to the first level"
-    # The highest rate keeps one unit in 65,536, which then counts as many: 61 of 4 million, standard deviation 8.
+    assert (make([1e-9]).draw() == 1).all(), "rounded to 0"
+    # The highest rate keeps one unit in 65,536 with that scale: 61 of 4 million, standard deviation 8.
     mask = make([1 - 1e-9], (2000, 2000), dtype="float32").draw()
     assert 30 < (mask > 0).sum() < 100 and mask.max() == 65_536
 
@@ -105,8 +105,8 @@ def network(hidden: tuple[int, ...] = (30,), members: int = 1) -> Network:
     return made
 
 
-def test_the_mean_over_masks_is_the_plain_network():
-    """Of a linear network exactly so, which is what inverted dropout is for."""
+def test_mean_over_masks_is_the_network_without_dropout():
+    """Exactly so for a linear network."""
     plain = network()
     x = np.random.default_rng(7).random((5, 40))
     expected, logits, total = np.empty((1, 3, 5)), np.empty((1, 3, 5)), np.zeros((1, 3, 5))
@@ -128,7 +128,7 @@ def test_the_mean_over_masks_is_the_plain_network():
     assert (spread > 0).all()
 
 
-def test_dropped_units_get_no_gradient_and_teach_nothing():
+def test_weights_of_dropped_units_have_no_gradient():
     dropping = network((6,))
     gradients = Parameters(dropping.architecture, 1, dropping.dtype)
     dropout = make([0.5], (6, 1), seed=3)
@@ -142,7 +142,7 @@ def test_dropped_units_get_no_gradient_and_teach_nothing():
     assert not gradients.weights[1][0][:, dropped].any() and gradients.weights[1][0][:, ~dropped].all()
 
 
-def test_dropped_pixels_teach_nothing_and_differ_between_networks():
+def test_weights_of_dropped_pixels_have_no_gradient_and_networks_drop_different_ones():
     stack = network((), members=2)
     gradients = Parameters(stack.architecture, 2, stack.dtype)
     dropout = make([0.5, 0.5], (1, 40))

@@ -15,7 +15,7 @@ def test_gains_start_at_1():
 
 
 def random_network(members: int, batch_norm: bool) -> Network:
-    """Every parameter and running statistic is another number."""
+    """Return a network in which all parameters and running statistics differ."""
     network = Network(Architecture((4, 3, 5, 2), "relu", "softmax", "cross_entropy", batch_norm), members, "float64")
     rng = np.random.default_rng(0)
     network.parameters.flat[:] = rng.normal(size=network.parameters.flat.size)
@@ -23,7 +23,7 @@ def random_network(members: int, batch_norm: bool) -> Network:
     return network
 
 
-def test_a_members_entries_are_its_weights_and_biases():
+def test_entries_of_a_member_are_its_weights_and_biases():
     network = random_network(3, batch_norm=False)
     weights, biases = network.weights_of(network.entries(1))
     for ours, theirs in zip((weights, biases), network.member(1), strict=True):
@@ -38,7 +38,7 @@ def test_a_members_entries_are_its_weights_and_biases():
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_a_restored_network_is_the_one_it_was_taken_from(batch_norm):
+def test_restored_members_have_their_parameters_and_statistics(batch_norm):
     network = random_network(3, batch_norm)
     other = Network(network.architecture, 2, "float64")
     other.restore([network.state(2), network.state(0)])
@@ -51,14 +51,14 @@ def test_a_restored_network_is_the_one_it_was_taken_from(batch_norm):
         np.testing.assert_array_equal(ours, theirs[[2, 0]])
 
 
-def test_a_worked_forward_pass():
+def test_worked_forward_pass():
     # One hidden unit: z = 1·2 + 2·(−1) + 0.5 = 0.5, relu 0.5; outputs 0.5·4 + 1 = 3 and 0.5·(−2) = −1.
     network = Network(Architecture((2, 1, 2), "relu", "linear", "mse"), dtype="float64")
     network.assign(0, [np.array([[1.0, 2.0]]), np.array([[4.0], [-2.0]])], [np.array([0.5]), np.array([1.0, 0.0])])
     np.testing.assert_array_equal(predict(network, np.array([[2.0, -1.0]]))[0, :, 0], [3, -1])
 
 
-def test_without_hidden_layers_it_is_softmax_regression():
+def test_network_without_hidden_layers_is_softmax_regression():
     network = Network(Architecture((2, 3), "relu", "softmax", "cross_entropy"), dtype="float64")
     network.assign(0, [np.array([[1.0, 0], [2, 0], [3, 0]])], [np.zeros(3)])
     np.testing.assert_allclose(predict(network, np.array([[1.0, 9]]))[0, :, 0], [0.0900, 0.2447, 0.6652], atol=5e-5)
@@ -77,7 +77,7 @@ def train(network: Network, x: np.ndarray, y: np.ndarray, rates: np.ndarray, mom
 
 @pytest.mark.parametrize("hidden", [(), (8,), (8, 5)], ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_three_stacked_networks_train_as_three_alone(hidden, dtype):
+def test_stacked_networks_train_as_they_do_alone(hidden, dtype):
     rng = np.random.default_rng(0)
     x = rng.random((20, 12)).astype(dtype)
     y = np.eye(4, dtype=dtype)[rng.integers(0, 4, 20)].T.copy()
@@ -94,7 +94,7 @@ def test_three_stacked_networks_train_as_three_alone(hidden, dtype):
             np.testing.assert_allclose(stacked[k], single[0], rtol=0, atol=1e-6)
 
 
-def test_a_diverged_member_leaves_its_neighbours_alone():
+def test_diverged_member_does_not_affect_the_others():
     rng = np.random.default_rng(0)
     x, y = rng.random((20, 12)), np.eye(4)[rng.integers(0, 4, 20)].T.copy()
     architecture = Architecture((12, 8, 4), "tanh", "linear", "mse")
@@ -111,23 +111,23 @@ def test_a_diverged_member_leaves_its_neighbours_alone():
     np.testing.assert_allclose(wild[0], tame[0], rtol=0, atol=1e-12)
 
 
-def test_a_pass_of_another_size_gives_the_same_outputs():
+def test_batch_size_does_not_change_the_outputs():
     network = Network(Architecture((6, 5, 3), "tanh", "softmax", "cross_entropy"), dtype="float64")
     network.initialize("auto", [np.random.default_rng(0)])
     x = np.random.default_rng(1).random((9, 6))
     whole = np.empty((1, 3, 9))
     ForwardPass(network, 9).forward(x, whole)
-    part = np.empty((1, 3, 4))
-    ForwardPass(network, 4).forward(x[5:], part)
-    np.testing.assert_allclose(part, whole[:, :, 5:], atol=1e-14)
+    last = np.empty((1, 3, 4))
+    ForwardPass(network, 4).forward(x[5:], last)
+    np.testing.assert_allclose(last, whole[:, :, 5:], atol=1e-14)
 
 
-def test_a_network_without_normalisation_is_its_own_plain_network():
+def test_network_without_normalisation_is_plain():
     network = Network(Architecture((6, 5, 3), "tanh", "softmax", "cross_entropy"))
     assert network.plain() is network
 
 
-def test_refresh_copies_the_parameters_of_a_network_without_normalisation():
+def test_refresh_copies_the_parameters_of_a_plain_network():
     architecture = Architecture((6, 5, 3), "tanh", "softmax", "cross_entropy")
     source, target = Network(architecture, 2), Network(architecture, 2)
     source.initialize("normal", [np.random.default_rng(seed) for seed in range(2)])
@@ -137,7 +137,7 @@ def test_refresh_copies_the_parameters_of_a_network_without_normalisation():
 
 @pytest.mark.parametrize("hidden", [(), (5,), (5, 4)], ids=str)
 @pytest.mark.parametrize("activation", ["sigmoid", "gelu", "selu"])
-def test_training_and_plain_passes_agree_without_normalisation(hidden, activation):
+def test_training_pass_and_forward_pass_agree(hidden, activation):
     architecture = Architecture((6, *hidden, 3), activation, "softmax", "cross_entropy")
     network = Network(architecture, 2, "float64")
     network.initialize("normal", [np.random.default_rng(seed) for seed in range(2)])

@@ -12,7 +12,7 @@ from tests.peers import assert_same, torch_or_skip, twin
 
 
 class Layer:
-    """A normalisation of K networks with arrays of its own."""
+    """A normalised layer of K networks with its arrays."""
 
     def __init__(self, members: int, units: int, batch: int, dtype: str = "float64") -> None:
         shape = (members, units, 1)
@@ -22,7 +22,7 @@ class Layer:
         self.norm = self.of_size(batch)
 
     def of_size(self, batch: int) -> BatchNorm:
-        """Another size of batch, the same layer."""
+        """Return the normalisation of the same layer for another batch size."""
         return BatchNorm(self.gains, self.shifts, self.mean, self.variance, batch)
 
     def backward(self, delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +31,7 @@ class Layer:
         return gains, shifts
 
 
-def test_a_worked_batch():
+def test_worked_batch():
     # z = (1, 3): mean 2, variance 1, ẑ = ∓1 (but for ε); y = 2 ẑ + 5. The unbiased variance is 2.
     layer = Layer(1, 1, 2)
     layer.gains[:], layer.shifts[:] = 2, 5
@@ -43,7 +43,7 @@ def test_a_worked_batch():
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_it_normalises(dtype):
+def test_normalised_values_have_mean_0_and_variance_1(dtype):
     layer = Layer(3, 4, 50, dtype)
     layer.gains[:], layer.shifts[:] = 1, 0
     z = (np.random.default_rng(0).normal(size=(3, 4, 50)) * 30 + 100).astype(dtype)
@@ -53,7 +53,7 @@ def test_it_normalises(dtype):
 
 
 @pytest.mark.parametrize("batch", [2, 3, 20])
-def test_torch_normalises_alike_in_training_and_after(batch):
+def test_normalisation_agrees_with_torch_in_training_and_evaluation(batch):
     torch = torch_or_skip()
     layer, rng = Layer(1, 4, batch), np.random.default_rng(0)
     peer = torch.nn.BatchNorm1d(4, dtype=torch.float64)
@@ -86,7 +86,7 @@ def test_torch_normalises_alike_in_training_and_after(batch):
     np.testing.assert_allclose((w @ inputs.T + b)[0], expected, rtol=0, atol=1e-12)
 
 
-def test_one_example_is_normalised_by_the_running_statistics_and_leaves_them():
+def test_one_example_is_normalised_by_unchanged_running_statistics():
     layer = Layer(2, 3, 1)
     layer.mean[:], layer.variance[:] = 4, 9
     z = np.random.default_rng(0).normal(size=(2, 3, 1))
@@ -102,7 +102,7 @@ def test_one_example_is_normalised_by_the_running_statistics_and_leaves_them():
     np.testing.assert_array_equal(shifts, 2)
 
 
-def test_a_unit_that_is_the_same_for_all_examples_stays_finite():
+def test_constant_unit_stays_finite():
     layer = Layer(1, 2, 4, "float32")
     z = np.full((1, 2, 4), 7, "float32")
     layer.norm.forward(z)
@@ -137,8 +137,7 @@ def train(network: Network, sizes: list[int], rate: float = 0.05) -> None:
 
 
 @pytest.mark.parametrize("sizes", [[50] * 20, [16, 16, 16, 7] * 5, [8, 2] * 10], ids=["full", "short last", "two last"])
-def test_the_weights_of_torch_after_twenty_steps(sizes):
-    """Batches of one size, and with short last ones, which have passes of their own and the same statistics."""
+def test_training_agrees_with_torch(sizes):
     torch, network = torch_or_skip(), make()
     model, before = twin(network), network.parameters.flat.copy()
     peer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
@@ -150,7 +149,7 @@ def test_the_weights_of_torch_after_twenty_steps(sizes):
     train(network, sizes)
     assert abs(network.parameters.flat - before).max() > 0.1
     assert_same(network, model)
-    # And the plain network is what torch evaluates.
+    # The plain network agrees with torch in evaluation.
     x, _, _ = examples(31)
     model.eval()
     logits = np.empty((1, 4, 31))
@@ -159,7 +158,7 @@ def test_the_weights_of_torch_after_twenty_steps(sizes):
 
 
 def normalised_outputs(network: Network, x: np.ndarray) -> np.ndarray:
-    """The network with running statistics, written out layer by layer: (K, classes, n)."""
+    """Return the outputs (K, classes, n) of a network with its running statistics, layer by layer."""
     p, s = network.parameters, network.statistics
     a = np.broadcast_to(x.T, (network.members, *x.T.shape))
     for w, beta, gain, mean, variance in zip(p.weights, p.biases, p.gains, s.means, s.variances, strict=False):
@@ -168,7 +167,7 @@ def normalised_outputs(network: Network, x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("hidden", [(), (6,), (6, 5)], ids=str)
-def test_the_folded_network_computes_what_the_running_statistics_do(hidden):
+def test_plain_network_computes_the_same_as_the_running_statistics(hidden):
     network = make(3, hidden)
     x, _, _ = examples(11)
     plain = network.plain()
@@ -180,14 +179,14 @@ def test_the_folded_network_computes_what_the_running_statistics_do(hidden):
     np.testing.assert_allclose(logits, normalised_outputs(network, x), rtol=0, atol=1e-12)
 
 
-def test_a_last_batch_of_one_teaches_and_keeps_the_statistics():
+def test_batch_of_one_trains_every_parameter_and_keeps_the_statistics():
     network = make()
     train(network, [16, 16])
     weights, statistics = network.parameters.flat.copy(), network.statistics.flat.copy()
     train(network, [1])
     assert np.isfinite(network.parameters.flat).all()
     np.testing.assert_array_equal(network.statistics.flat, statistics)
-    # More than the biases: by statistics of its own, every ẑ would be 0 and no weight below would move.
+    # With its own statistics every ẑ would be 0, and only shifts would change.
     assert all((a != b).any() for a, b in zip(split(network, weights), network.parameters.arrays, strict=True))
 
 

@@ -13,16 +13,9 @@ from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer, Penalties, no_pena
 from mlptrain.engine.parameters import Architecture
 from tests.peers import assert_same, others_of, torch_or_skip, twin, weights_of
 
-NAMES = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam")
+# ---- update rules by hand ------------------------------------------------------------------------------
 
-
-def test_all_nine_are_there():
-    assert tuple(OPTIMIZERS) == NAMES
-
-
-# ---- one number, by hand ------------------------------------------------------------------------------
-
-# The weight 1 after steps with the gradients 1, −2 and 1 at rate 0.1, worked from the papers' formulas.
+# The weight 1 after steps with the gradients 1, −2 and 1 at rate 0.1, by the formulas of the papers.
 BY_HAND = {
     # 1 − 0.1, + 0.2, − 0.1
     "sgd": ({}, [0.9, 1.1, 1.0]),
@@ -45,15 +38,19 @@ BY_HAND = {
 }
 
 
+def test_every_optimizer_has_worked_steps():
+    assert OPTIMIZERS.keys() == {*BY_HAND, "nadam"}
+
+
 def number() -> Network:
-    """A network whose only weight is 1, and whose bias is 1 too."""
+    """Return a network with one weight and one bias, both 1."""
     network = Network(Architecture((1, 1), "tanh", "linear", "mse"), 1, "float64")
     network.parameters.flat[:] = 1
     return network
 
 
 def trace(optimizer: Optimizer, gradients: list[float], rate: float = 0.1) -> list[list[float]]:
-    """Weight and bias after each step."""
+    """Return weight and bias after each step."""
     seen = []
     for gradient in gradients:
         optimizer.gradients.flat[:] = gradient * (rate if optimizer.rule.linear else 1)
@@ -67,26 +64,26 @@ def made(name: str, values: dict[str, float], **penalties: float) -> Optimizer:
 
 
 def only(members: int = 1, **values: Any) -> Penalties:
-    """Nothing but these penalties."""
+    """Return penalties of which only these have an effect."""
     base = no_penalties(members)
     return Penalties(**{**vars(base), **{key: np.broadcast_to(value, members) for key, value in values.items()}})
 
 
 @pytest.mark.parametrize("name", BY_HAND)
-def test_by_hand(name):
+def test_worked_steps(name):
     values, worked = BY_HAND[name]
     seen = trace(made(name, values), [1, -2, 1])
     assert [weight for weight, _ in seen] == pytest.approx(worked, abs=6e-8)
-    if name != "adamw":  # whose decay is for weights alone
+    if name != "adamw":  # which decays only weights
         assert [bias for _, bias in seen] == pytest.approx(worked, abs=6e-8)
 
 
-def test_adamw_decays_no_bias():
+def test_adamw_does_not_decay_biases():
     values, _ = BY_HAND["adamw"]
     assert [bias for _, bias in trace(made("adamw", values), [1, -2, 1])] == pytest.approx(BY_HAND["adam"][1], abs=6e-8)
 
 
-def test_nadam_by_hand():
+def test_worked_steps_of_nadam():
     # μₜ = 0.5 (1 − ½ · 0.96^(0.004 t)): μ₁ = 0.2500408, μ₂ = 0.2500816, μ₃ = 0.2501224; ε = 0, β₂ = 0.75.
     # t = 1: m = 0.5, v̂ = 1: 0.1 [μ₂ 0.5 / (1 − μ₁ μ₂) + (1 − μ₁) / (1 − μ₁)] = 0.1 [0.1333812 + 1].
     # t = 2: m = −0.75, v̂ = 2.7142857; Πμ = 0.0625306:
@@ -95,8 +92,8 @@ def test_nadam_by_hand():
     assert [weight for weight, _ in seen] == pytest.approx([0.8866619, 0.9953381], abs=6e-8)
 
 
-def test_momentum_carries_a_falling_rate_within_its_velocity():
-    # v = −0.1 · 1, then −0.05 − 0.01 · 1: the velocity holds steps, not gradients (Sutskever et al. 2013).
+def test_velocity_contains_the_rate():
+    # v = −0.1 · 1, then −0.05 − 0.01 · 1 (Sutskever et al. 2013).
     optimizer = made("momentum", {"momentum": 0.5})
     trace(optimizer, [1], rate=0.1)
     assert trace(optimizer, [1], rate=0.01)[0][0] == pytest.approx(0.9 - 0.06)
@@ -106,8 +103,8 @@ def test_momentum_carries_a_falling_rate_within_its_velocity():
 
 
 @pytest.mark.parametrize("name", ["sgd", "rmsprop"])
-def test_l1_by_hand(name):
-    # g = 0, l1 = 0.5: the weight 1 feels 0.5 and the weight −1 feels −0.5; a bias and a weight of 0 feel nothing.
+def test_worked_l1(name):
+    # g = 0, l1 = 0.5: the gradient of the weight 1 is 0.5, of −1 it is −0.5, of 0 and of the bias it is 0.
     values = {"rho": 0.0, "epsilon": 0.5}  # rmsprop's step is then rate · 0.5 / (0.5 + 0.5)
     for weight, after in ((1.0, 0.95), (-1.0, -0.95), (0.0, 0.0)):
         optimizer = made(name, values, l1=0.5)
@@ -116,8 +113,8 @@ def test_l1_by_hand(name):
 
 
 @pytest.mark.parametrize("name", ["sgd", "rmsprop"])
-def test_l2_by_hand(name):
-    # g = 0, l2 = 0.5, w = 1 as above; for sgd w = 2 feels 1.
+def test_worked_l2(name):
+    # g = 0, l2 = 0.5: the gradient of the weight 1 is 0.5 and of 2 it is 1.
     values = {"rho": 0.0, "epsilon": 0.5}
     assert trace(made(name, values, l2=0.5), [0])[0] == pytest.approx([0.95, 1.0])
     optimizer = made("sgd", {}, l2=0.5)
@@ -125,31 +122,31 @@ def test_l2_by_hand(name):
     assert trace(optimizer, [0])[0] == pytest.approx([1.9, 1.0])
 
 
-def test_l1_and_l2_together():
+def test_worked_l1_and_l2():
     assert trace(made("sgd", {}, l1=0.3, l2=0.5), [1])[0] == pytest.approx([1 - 0.1 * 1.8, 0.9])
 
 
 @pytest.mark.parametrize("rate", [0.1, 1e-30])
 @pytest.mark.parametrize("name", ["sgd", "adagrad"])
 def test_clipping_bounds_the_norm_of_the_whole_gradient(name, rate):
-    # Weight and bias have the gradients 3 and 3: norm 4.2426407; bounded by 1 each is 0.7071068.
+    # Weight and bias have the gradient 3: norm 4.2426407; with a norm of 1 each is 0.7071068.
     optimizer = made(name, {"epsilon": 1.0}, clip_norm=1.0)
     trace(optimizer, [3], rate)
     moved = 0.7071068 if name == "sgd" else 0.7071068 / 1.7071068
     assert optimizer.network.parameters.flat == pytest.approx(1 - rate * moved)
-    # A gradient within the bound stays as it is.
+    # A gradient within the bound does not change.
     optimizer = made(name, {"epsilon": 1.0}, clip_norm=4.3)
     trace(optimizer, [3], rate)
     assert optimizer.network.parameters.flat == pytest.approx(1 - rate * (3 if name == "sgd" else 0.75))
 
 
-def test_clipping_copes_with_a_rate_of_zero_and_gradients_of_zero():
+def test_clipping_at_rate_0_and_gradient_0():
     assert trace(made("sgd", {}, clip_norm=1.0), [5], rate=0.0) == [[1, 1]]
     assert trace(made("sgd", {}, clip_norm=1.0), [0]) == [[1, 1]]
     assert trace(made("adam", {"beta1": 0.9, "beta2": 0.9, "epsilon": 1e-8}, clip_norm=1.0), [0]) == [[1, 1]]
 
 
-def test_the_clipped_gradient_includes_the_penalties():
+def test_clipped_gradient_includes_the_penalties():
     # w = 1, l2 = 4: the gradients are 4 and 0, bounded by 1 they are 1 and 0.
     assert trace(made("sgd", {}, l2=4.0, clip_norm=1.0), [0])[0] == pytest.approx([0.9, 1.0])
 
@@ -166,7 +163,7 @@ def test_max_norm_bounds_the_incoming_weights_of_each_unit():
     assert (network.parameters.biases[0] == 7).all()
 
 
-# ---- the machinery ------------------------------------------------------------------------------------
+# ---- the optimizer ------------------------------------------------------------------------------------
 
 HYPERPARAMETERS = {
     "momentum": 0.9,
@@ -212,7 +209,7 @@ def train(
     rates: np.ndarray | None = None,
     **keywords: Any,
 ) -> Optimizer:
-    """Full-batch steps."""
+    """Train on the full batch."""
     x, y, _ = examples()
     members = network.members
     rates = np.full(members, RATES.get(name, 0.3)) if rates is None else rates
@@ -225,10 +222,10 @@ def train(
     return optimizer
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("size", [1, 7, 320, 448])
-def test_a_network_worked_in_blocks_gives_the_same_bytes(monkeypatch, name, size):
-    """The first layer has 320 weights, all three 480."""
+def test_size_of_blocks_does_not_change_the_bytes(monkeypatch, name, size):
+    """The first layer has 320 weights, the three layers 480."""
     penalties = only(l1=1e-3, l2=1e-2, clip_norm=0.5, max_norm=1.0)
     steps = 2 if size == 1 else 4
     whole, pieces = make(), make()
@@ -238,21 +235,21 @@ def test_a_network_worked_in_blocks_gives_the_same_bytes(monkeypatch, name, size
     np.testing.assert_array_equal(whole.parameters.flat, pieces.parameters.flat)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_allocated_anew(name):
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_weights_and_state_are_updated_in_place(name):
     optimizer = train(make(), name, steps=2)
     arrays = [optimizer.network.parameters.flat, *(state.flat for state in optimizer.states)]
     kept = [array.copy() for array in arrays]
     optimizer.gradients.flat[:] = 0.1
     optimizer.update(np.array([0.1]))
-    assert all((array != old).any() for array, old in zip(arrays, kept, strict=True)), "state and weights in place"
+    assert all((array != old).any() for array, old in zip(arrays, kept, strict=True))
     assert len(optimizer.states) == optimizer.rule.states
 
 
 @pytest.mark.parametrize(("order", "same"), [((0,), True), ((0, 1), True), ((0, 1), False)])
-@pytest.mark.parametrize("name", NAMES)
-def test_restored_it_goes_on_as_the_one_it_was_taken_from(name, order, same):
-    """Of one network, or of a stack with one rate or one each: in the other order, from a new optimizer."""
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_restored_optimizer_continues_as_the_original(name, order, same):
+    """For one network, and for a stack that is restored in reverse order."""
     back, count = order[::-1], len(order)
 
     def stack(members: Sequence[int]) -> Optimizer:
@@ -279,8 +276,8 @@ def test_restored_it_goes_on_as_the_one_it_was_taken_from(name, order, same):
         np.testing.assert_array_equal(after, resumed[::-1])
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_float32_stays_float32_and_near_float64(name):
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_float32_is_kept_and_close_to_float64(name):
     single, double = make(dtype="float32"), make()
     optimizer = train(single, name, only(l1=1e-3, l2=1e-2, clip_norm=0.5, max_norm=1.0))
     train(double, name, only(l1=1e-3, l2=1e-2, clip_norm=0.5, max_norm=1.0))
@@ -294,9 +291,9 @@ def test_float32_stays_float32_and_near_float64(name):
 @pytest.mark.parametrize(
     ("key", "value"), [("beta1", 1 - 1e-12), ("beta2", 1 - 1e-12), ("rho", 1 - 1e-12), ("epsilon", 1e-60)]
 )
-@pytest.mark.parametrize("name", NAMES)
-def test_numbers_that_float32_cannot_tell_from_0_and_1(name, key, value, dtype):
-    """1 − β and ε are divided by; a pixel that is always 0 has gradients of 0."""
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_hyperparameters_that_float32_rounds_to_0_or_1(name, key, value, dtype):
+    """Rules divide by 1 − β and ε; a pixel that is always 0 has gradient 0."""
     network = make(dtype=dtype)
     optimizer = Optimizer(name, network, {**hyperparameters(), key: np.array([value])})
     for _ in range(3):
@@ -306,17 +303,16 @@ def test_numbers_that_float32_cannot_tell_from_0_and_1(name, key, value, dtype):
     assert np.isfinite(network.parameters.flat).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_stack_of_one_number_each_and_of_equal_numbers_agree(name):
-    """Numbers that broadcast over (K, out, in) and plain numbers over flat pieces are one rule."""
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_scalars_and_one_number_per_network_agree(name):
     flat, broadcast = make(3), make(3)
     train(flat, name, only(3, l1=1e-3, l2=1e-2))
     train(broadcast, name, only(3, l1=1e-3, l2=1e-2), same_rates=False)
     np.testing.assert_allclose(flat.parameters.flat, broadcast.parameters.flat, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_networks_of_a_stack_have_rates_of_their_own(name):
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_networks_of_a_stack_have_separate_rates(name):
     rates = RATES.get(name, 0.3) * np.array([0.5, 2.0])
     stack = make(2)
     train(stack, name, rates=rates, same_rates=False)
@@ -328,23 +324,21 @@ def test_networks_of_a_stack_have_rates_of_their_own(name):
             np.testing.assert_allclose(ours[member], alone[0], rtol=0, atol=1e-12)
 
 
-def test_equal_numbers_are_one_number_over_flat_pieces():
-    """Which spares a stack the passes over each of its arrays."""
+def test_equal_numbers_need_few_blocks():
     assert len(Optimizer("adam", make(2), hyperparameters(2))._blocks) == 1
-    assert len(Optimizer("adamw", make(2), hyperparameters(2))._blocks) == 2, "weights apart, for only they decay"
+    assert len(Optimizer("adamw", make(2), hyperparameters(2))._blocks) == 2, "only weights decay"
     assert len(Optimizer("adam", make(2), hyperparameters(2), only(2, l2=[0.1, 0.1]))._blocks) == 2
     assert len(Optimizer("adam", make(2), hyperparameters(2), same_rates=False)._blocks) == 6
-    assert len(Optimizer("sgd", make(2), {}, same_rates=False)._blocks) == 1, "its rate rides on the delta"
+    assert len(Optimizer("sgd", make(2), {}, same_rates=False)._blocks) == 1, "its rate is in the delta"
     assert len(Optimizer("sgd", make(2), {}, only(2, l2=0.1), same_rates=False)._blocks) == 6
 
 
-def test_numbers_of_0_and_from_1_on_are_taken_as_they_are():
+def test_hyperparameters_of_0_and_above_1_are_not_changed():
     assert trace(made("momentum", {"momentum": 0.0}), [1, -2]) == trace(made("sgd", {}), [1, -2])
     assert trace(made("adagrad", {"epsilon": 1.5}), [1])[0][0] == 1 - 0.1 / 2.5
 
 
-def test_a_resting_network_does_not_disturb_its_neighbours_when_clipped():
-    """A rate that has decayed to 0 leaves no gradient to take a norm of."""
+def test_clipping_in_a_stack_with_a_rate_of_0():
     stack, solo = make(2), make(1)
     train(stack, "sgd", only(2, clip_norm=0.1), rates=np.array([0.3, 0.0]), same_rates=False)
     train(solo, "sgd", only(clip_norm=0.1), rates=np.array([0.3]))
@@ -355,11 +349,11 @@ def test_a_resting_network_does_not_disturb_its_neighbours_when_clipped():
         np.testing.assert_array_equal(ours[1], start[1])
 
 
-# ---- an outside oracle --------------------------------------------------------------------------------
+# ---- agreement with PyTorch --------------------------------------------------------------------------------
 
 
 def peer_of(torch: Any, name: str, model: Any, l2: float = 0.0) -> Any:
-    """PyTorch's optimizer of that name, with decay of weight matrices alone."""
+    """Return PyTorch's optimizer of that name; only weight matrices decay."""
     rate, h = RATES.get(name, 0.3), HYPERPARAMETERS
     betas, eps = (h["beta1"], h["beta2"]), h["epsilon"]
     decay = h["decay"] if name == "adamw" else l2
@@ -393,8 +387,8 @@ def train_peer(torch: Any, model: Any, peer: Any, steps: int = 20, before: Any =
 
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])
 @pytest.mark.parametrize("l2", [0.0, 0.02])
-@pytest.mark.parametrize("name", NAMES)
-def test_the_weights_of_torch_after_twenty_steps(name, l2, batch_norm):
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_training_agrees_with_torch(name, l2, batch_norm):
     if name == "adamw" and l2:
         pytest.skip("PyTorch's AdamW has no other decay")
     torch, network = torch_or_skip(), make(batch_norm=batch_norm)
@@ -407,7 +401,7 @@ def test_the_weights_of_torch_after_twenty_steps(name, l2, batch_norm):
 
 @pytest.mark.parametrize("bound", [0.05, 0.3])
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam"])
-def test_torch_clips_the_norm_alike(name, bound):
+def test_clipping_agrees_with_torch(name, bound):
     torch, network = torch_or_skip(), make()
     model = twin(network)
     norms = []
@@ -422,7 +416,7 @@ def test_torch_clips_the_norm_alike(name, bound):
 
 
 @pytest.mark.parametrize("name", ["nesterov", "rmsprop"])
-def test_torch_bounds_the_rows_alike(name):
+def test_max_norm_agrees_with_torch(name):
     torch, network = torch_or_skip(), make()
     model, clipped = twin(network), []
 
@@ -439,8 +433,8 @@ def test_torch_bounds_the_rows_alike(name):
     assert_same(network, model, 1e-5)  # renorm divides by the norm plus 1e-7
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_torch_agrees_about_l1(name):
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_l1_agrees_with_torch(name):
     torch, network = torch_or_skip(), make()
     model = twin(network)
 
@@ -454,9 +448,9 @@ def test_torch_agrees_about_l1(name):
 
 
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])
-def test_every_rule_lowers_the_loss(batch_norm):
+def test_every_optimizer_reduces_the_loss(batch_norm):
     x, y, _ = examples()
-    for name in NAMES:
+    for name in OPTIMIZERS:
         network = make(batch_norm=batch_norm)
         optimizer = train(network, name, steps=1)
         first = loss_of(network, optimizer, x, y)
