@@ -75,7 +75,9 @@ class TrainingPass:
         drops = list(dropout) or [None] * (depth - 1)
         rows = np.cumsum([members * units for units in layers[1:]])
         all_deltas = aligned((rows[-1], batch_size), dtype)
-        *deltas, self.delta = [lean(part.reshape(members, -1, batch_size)) for part in np.split(all_deltas, rows[:-1])]
+        *deltas, self.delta = [
+            lean(piece.reshape(members, -1, batch_size)) for piece in np.split(all_deltas, rows[:-1])
+        ]
         self.hidden = [_Hidden(network, index, gradients, deltas[index], drops[index]) for index in range(depth - 1)]
         self.scratch = np.empty_like(self.delta)
         self.column = lean(np.empty((members, 1, batch_size), dtype))
