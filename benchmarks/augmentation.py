@@ -74,8 +74,9 @@ def medians(jobs: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 def main() -> None:
     """Print the medians, and augmentation as a share of the step."""
+    work = workloads()
     use_threads(1)
-    times = medians(workloads())
+    times = medians(work)
     print(f"784-800-10 at batch {BATCH}, float32, one BLAS thread, median of {REPEATS}")
     for name, microseconds in times.items():
         print(f"{name:22} {microseconds:6.1f} µs per image")

@@ -42,15 +42,14 @@ def names(folders: list[str]) -> list[str]:
 
 def case_of(job: tuple[str, int]) -> tuple[str, int, str, str]:
     """Train a config with a seed and return the case of its learning curves with the evidence."""
-    from mlptrain.system.machine import use_threads
-
-    use_threads(1)
     from mlptrain.config.config import load_config
     from mlptrain.errors import DivergedError
     from mlptrain.runs.diagnosis import curves_of, diagnose
     from mlptrain.runs.train import train
+    from mlptrain.system.machine import use_threads
     from mlptrain.training.reports import EpochReport, Report
 
+    use_threads(1)
     name, seed = job
     config = load_config(CONFIGS / f"{name}.yaml", [f"seed={seed}"])
     reports: list[EpochReport] = []

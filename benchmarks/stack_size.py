@@ -11,7 +11,8 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
-# NumPy, and whatever imports it, is imported within the functions: the threads have to be chosen first.
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -36,8 +37,6 @@ UNITS = 4096  # of all networks of the widest stack measured
 
 def member_seconds(config: Config, width: int, repeats: int) -> float:
     """Return the processor time per member and step in a stack of this width, including gathering and metrics."""
-    import numpy as np
-
     from mlptrain.datasets.dataset import Dataset
     from mlptrain.datasets.split import Split
     from mlptrain.training.trainer import Trainer

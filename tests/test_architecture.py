@@ -43,6 +43,7 @@ LIBRARIES = {
     "pydantic_core": {"config"},
     "requests": {"datasets"},
     "rich": {"reporting"},
+    "threadpoolctl": {"system"},
     "typer": {"cli"},
     "matplotlib": {"reporting"},
     "urllib3": {"datasets"},

@@ -31,16 +31,14 @@ def evaluate(
     no_color: NoColor = False,
 ) -> None:
     """Measure a run's model: loss, accuracy, figures a class, what it confuses; several runs: averaged."""
-    from mlptrain.system.machine import use_threads
-
-    if threads is not None:
-        use_threads(threads)
-
     from mlptrain.errors import AccuracyError
     from mlptrain.reporting.evaluation import render_evaluation
     from mlptrain.reporting.terminal import make_console
     from mlptrain.runs.finished import evaluate_runs, find_run
+    from mlptrain.system.machine import use_threads
 
+    if threads is not None:
+        use_threads(threads)
     result = evaluate_runs(runs, part=split, dataset=dataset, runs_dir=runs_dir, data_dir=data_dir, mistakes=mistakes)
     if not quiet:
         console = make_console(sys.stderr if json_output else sys.stdout, no_color=no_color)

@@ -26,13 +26,13 @@ def lr_find(
     from mlptrain.cli.options import choose_threads, read_config
 
     config = read_config(config_file, overrides)
-    choose_threads(config, threads)
 
     from mlptrain.reporting.lrfind import render_range_test
     from mlptrain.reporting.terminal import make_console
     from mlptrain.runs.job import prepare
     from mlptrain.training.lrfind import range_test
 
+    choose_threads(config, threads)
     job = prepare(config, data_dir=data_dir)
     result = range_test(job.config, job.dataset, job.split, steps)
     if not quiet:

@@ -38,12 +38,11 @@ def plot(
     from mlptrain.system.machine import use_threads
 
     need("matplotlib", "plots", "plot")
-    if threads is not None:
-        use_threads(threads)
-
     from mlptrain.reporting.gallery import pictures_of, write_pictures
     from mlptrain.runs.job import default_data_dir
 
+    if threads is not None:
+        use_threads(threads)
     folder, pictures = pictures_of(runs, runs_dir, data_dir or default_data_dir())
     written, left_out = write_pictures(pictures, folder, output, form, only or [])
     human = sys.stderr if json_output else sys.stdout

@@ -34,12 +34,12 @@ def predict(
 
     if json_output and csv_output:
         raise UsageError("--json and --csv contradict each other: leave one of them out")
-    use_threads(threads or 1)  # products for a few images are small
 
     from mlptrain.reporting.prediction import render_predictions
     from mlptrain.reporting.terminal import make_console
     from mlptrain.runs.finished import load_model, predict
 
+    use_threads(threads or 1)  # products for a few images are small
     model = load_model(run, runs_dir=runs_dir)
     predictions = predict(model, images)
     if not quiet:

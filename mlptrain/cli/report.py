@@ -28,12 +28,11 @@ def report(
     from mlptrain.system.machine import use_threads
 
     need("matplotlib", "plots", "report")
-    if threads is not None:
-        use_threads(threads)
-
     from mlptrain.reporting.page import write_report
     from mlptrain.runs.job import default_data_dir
 
+    if threads is not None:
+        use_threads(threads)
     folder, path = write_report(run, runs_dir, data_dir or default_data_dir(), output)
     if not quiet:
         print(path, file=sys.stderr if json_output else sys.stdout)

@@ -90,12 +90,11 @@ def sweep(
         _train_one(spec, index, run or source.stem, runs_dir, data_dir, threads, quiet=quiet, no_color=no_color)
         return
 
+    from mlptrain.reporting.sweep import make_sweep_reporter
+    from mlptrain.sweeps import sweep as session
     from mlptrain.system.machine import use_threads
 
     use_threads(1)  # for this process; its workers have their own
-
-    from mlptrain.reporting.sweep import make_sweep_reporter
-    from mlptrain.sweeps import sweep as session
 
     human = sys.stderr if json_output or print_key is not None else sys.stdout
     reporter = make_sweep_reporter(human, quiet=quiet, no_color=no_color)
@@ -160,11 +159,11 @@ def _train_one(
 
     check_listable(spec, "--index")
     trial = trial_number(spec, index)
-    choose_threads(trial.config, threads)
 
     from mlptrain.reporting.run import make_reporter, show
     from mlptrain.runs.train import train as train_run
 
+    choose_threads(trial.config, threads)
     reporter = make_reporter(sys.stdout, quiet=quiet, no_color=no_color)
     try:
         result = train_run(

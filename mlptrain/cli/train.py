@@ -49,7 +49,6 @@ def train(
     from mlptrain.cli.options import choose_threads, read_config
 
     config = read_config(config_file, overrides)
-    choose_threads(config, threads)
 
     from mlptrain.errors import AccuracyError
     from mlptrain.reporting.diagnosis import verdict_line
@@ -62,6 +61,7 @@ def train(
     from mlptrain.system.signals import Interrupted
     from mlptrain.training.profiling import Profiler
 
+    choose_threads(config, threads)
     human = sys.stderr if json_output else sys.stdout
     reporter = make_reporter(human, quiet=quiet, no_color=no_color, log_every=log_every)
     model = None if start is None else load_model(start, runs_dir=runs_dir)

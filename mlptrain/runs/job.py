@@ -22,7 +22,7 @@ from mlptrain.engine.parameters import Architecture
 from mlptrain.errors import UsageError
 from mlptrain.models.model import Model
 from mlptrain.runs.checkpoint import Checkpoint
-from mlptrain.system.machine import configured_threads
+from mlptrain.system.machine import threads_in_use
 from mlptrain.training.members import Outcome
 from mlptrain.training.memory import check_memory
 from mlptrain.training.reports import RunEnd, RunStart
@@ -79,7 +79,7 @@ class Job:
             "split_fingerprint": self.split.fingerprint,
             "start": None if self.start is None else f"sha256:{digest.hexdigest()}",
             **{f"{name} version": version for name, version in versions().items()},
-            "threads": configured_threads(),
+            "threads": threads_in_use(),
         }
 
     def describe(self, name: str, checkpoint: Checkpoint | None = None) -> RunStart:
@@ -100,7 +100,7 @@ class Job:
             config.epochs,
             -(-parts[0] // batch),
             batch,
-            configured_threads(),
+            threads_in_use(),
             resumed=checkpoint is not None,
             history=() if checkpoint is None else checkpoint.history,
             step=0 if checkpoint is None else checkpoint.state["step"],
@@ -175,7 +175,7 @@ def metrics_of(job: Job, end: RunEnd) -> dict[str, Any]:
         "samples_per_second": None if end.samples_per_second is None else round(end.samples_per_second),
         "stopped": end.stopped,
         "versions": versions(),
-        "threads": configured_threads(),
+        "threads": threads_in_use(),
         "data_fingerprint": job.dataset.fingerprint,
         "split_fingerprint": job.split.fingerprint,
     }

@@ -6,14 +6,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from mlptrain.sweeps.executors import Advanced, Event, Lost, Task
 from mlptrain.sweeps.worker import run_task
-from mlptrain.system.machine import VARIABLES
+from mlptrain.system.machine import thread_variables
 
 GRACE = 2.0
 """Seconds that a worker has to end by itself before it is killed."""
@@ -28,7 +28,7 @@ class _Worker:
         self.threads = threads
         self.task: Task | None = None
         self.process: BaseProcess = context.Process(target=serve, args=(theirs,), name="mlptrain-worker", daemon=True)
-        with _environment(threads):
+        with thread_variables(threads):
             self.process.start()
         theirs.close()  # so that the pipe ends when the worker does
 
@@ -41,21 +41,6 @@ class _Worker:
             self.process.kill()
             self.process.join()
         self.process.close()
-
-
-@contextmanager
-def _environment(threads: int) -> Iterator[None]:
-    """The BLAS threads of processes that are started meanwhile; they are read when NumPy is imported."""
-    before = {name: os.environ.get(name) for name in VARIABLES}
-    os.environ.update(dict.fromkeys(VARIABLES, str(threads)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 class Processes:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-# What the usual BLAS libraries under NumPy read once, when they are loaded.
-VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+from threadpoolctl import threadpool_info, threadpool_limits
 
-# Multiply-adds of a step's largest product that are worth one more thread. Threads that share small products wait
-# for each other at every one of them, and where another process has a core, each wait lasts as long as that process's
-# turn. On 2 cores, idle, 784-128-10 at batch 64 (6.4 million) gains a little from a second thread, 0.15 s an epoch
-# instead of 0.22; beside two other busy processes it takes 25 s instead of 0.24. Whoever runs many at a time, and so
-# whoever shares a machine, is better off with one. 784-512-512-10 at batch 128 (51 million) takes 0.82 s instead of
-# 1.5, and 4 s beside the same processes.
+VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""Environment variables from which BLAS libraries read their number of threads, once, when they are loaded."""
+
+# Threads that share a small product wait for each other at every product, and beside other busy processes each wait
+# lasts as long as the turn of the process that has the core. On 2 cores a second thread takes 784-128-10 at batch 64
+# (6.4 million) from 0.22 to 0.15 s per epoch; beside two busy processes it takes it from 0.24 to 25 s. For
+# 784-512-512-10 at batch 128 (51 million) the times are 1.5, 0.82 and 4 s.
 WORK_PER_THREAD = 20_000_000
+"""Multiply-adds of the largest product of a step per BLAS thread."""
 
 
 def available_cores() -> int:
@@ -34,16 +34,23 @@ def available_cores() -> int:
 
 
 def threads_for(layers: Sequence[int], batch_size: int, cores: int | None = None) -> int:
-    """Threads for the largest matrix product of a step: one for small products, up to all cores for large.
+    """Return the number of BLAS threads for a network: one for small products, up to ``cores`` for large ones.
 
-    ``layers`` are the sizes from input to output, ``batch_size`` the examples a step.
+    Parameters
+    ----------
+    layers
+        Sizes of the layers from input to output.
+    batch_size
+        Examples per step.
+    cores
+        Upper limit; default: the available cores.
     """
     work = batch_size * max(a * b for a, b in pairwise(layers))
     return max(1, min(available_cores() if cores is None else cores, work // WORK_PER_THREAD))
 
 
 def configured_threads() -> int | None:
-    """The thread count that the environment states, or None."""
+    """Return the number of threads that the environment sets, or None."""
     for variable in VARIABLES:
         value = os.environ.get(variable, "")
         if value.isdecimal() and int(value) > 0:
@@ -52,13 +59,32 @@ def configured_threads() -> int | None:
 
 
 def use_threads(count: int) -> None:
-    """Have BLAS use ``count`` threads; only possible while NumPy has not been imported.
+    """Set the threads of the BLAS libraries loaded so far, to at most the available cores.
 
-    Where it has been (a notebook, a test), the count in force stays.
+    Without effect before NumPy is imported, and for Apple's Accelerate, which only reads its environment variable.
     """
-    if "numpy" not in sys.modules:
-        for variable in VARIABLES:
-            os.environ[variable] = str(count)
+    threadpool_limits(min(count, available_cores()), user_api="blas")
+
+
+def threads_in_use() -> int | None:
+    """Return the number of BLAS threads in force, or None if it is unknown."""
+    found: list[int] = [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+    return max(found, default=configured_threads())
+
+
+@contextmanager
+def thread_variables(count: int, names: Sequence[str] = VARIABLES) -> Iterator[None]:
+    """Set environment variables to ``count`` within the block, for libraries loaded or processes started there."""
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(count)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 _MEMINFO = Path("/proc/meminfo")

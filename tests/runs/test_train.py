@@ -27,7 +27,6 @@ from mlptrain.runs.checkpoint import load_checkpoint, save_checkpoint
 from mlptrain.runs.finished import PARTS, evaluate_runs
 from mlptrain.runs.job import default_data_dir, versions
 from mlptrain.system.lock import locked
-from mlptrain.system.machine import VARIABLES
 from mlptrain.system.signals import Interrupted
 from mlptrain.training.reports import EpochReport, Progress, Report, RunEnd, RunStart
 from mlptrain.training.stack import Stack
@@ -626,12 +625,11 @@ def test_what_was_forced_is_remembered_over_another_interruption(tmp_path):
 
 
 def test_other_versions_and_threads_are_refused(tmp_path, monkeypatch):
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("mlptrain.runs.job.threads_in_use", lambda: 2)
     partly(tmp_path)
     monkeypatch.setattr("mlptrain.runs.job.versions", lambda: {**versions(), "numpy": "0.1"})
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    with pytest.raises(UsageError, match=r"numpy version was .* and is '0.1', threads was null and is 7"):
+    monkeypatch.setattr("mlptrain.runs.job.threads_in_use", lambda: 7)
+    with pytest.raises(UsageError, match=r"numpy version was .* and is '0.1', threads was 2 and is 7"):
         resume(tmp_path, small())
 
 

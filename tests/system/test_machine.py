@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy  # noqa: F401  (loads the BLAS library whose threads are set)
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from mlptrain.system import machine
 from mlptrain.system.machine import (
@@ -16,7 +17,9 @@ from mlptrain.system.machine import (
     configured_threads,
     format_bytes,
     processor_caches,
+    thread_variables,
     threads_for,
+    threads_in_use,
     use_threads,
 )
 
@@ -62,20 +65,42 @@ def test_a_variable_that_holds_no_count_is_passed_over(monkeypatch, value):
     assert configured_threads() is None
 
 
-def test_too_late_for_a_loaded_numpy():
-    import numpy  # noqa: F401
-
-    use_threads(3)
-    assert configured_threads() is None
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
 
 
-def test_in_time_for_numpy():
-    code = (
-        "import os, sys; from mlptrain.system.machine import *; use_threads(3); assert 'numpy' not in sys.modules;"
-        "print(configured_threads(), *(os.environ[name] for name in VARIABLES))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["3"] * (1 + len(VARIABLES))
+@pytest.fixture
+def threads_restored() -> Iterator[None]:
+    with threadpool_limits():
+        yield
+
+
+@pytest.mark.usefixtures("threads_restored")
+def test_threads_are_set_and_reported_at_any_time(monkeypatch):
+    monkeypatch.setattr(machine, "available_cores", lambda: 3)
+    for count in (1, 3, 2):
+        use_threads(count)
+        assert blas_threads() == {count} and threads_in_use() == count
+    use_threads(8)
+    assert threads_in_use() == 3, "never more than the cores"
+
+
+def test_threads_of_an_unsupported_blas_library_are_those_of_the_environment(monkeypatch):
+    monkeypatch.setattr(machine, "threadpool_info", lambda: [{"user_api": "openmp", "num_threads": 5}])
+    assert threads_in_use() is None
+    monkeypatch.setenv("VECLIB_MAXIMUM_THREADS", "4")
+    assert threads_in_use() == 4
+
+
+def test_variables_are_set_within_the_block_alone(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    before = dict(os.environ)
+    with pytest.raises(ZeroDivisionError), thread_variables(3):
+        assert {os.environ[name] for name in VARIABLES} == {"3"}
+        1 / 0  # noqa: B018
+    with thread_variables(2, ["MKL_NUM_THREADS"]):
+        assert (os.environ["MKL_NUM_THREADS"], os.environ["OMP_NUM_THREADS"]) == ("2", "7")
+    assert dict(os.environ) == before
 
 
 @pytest.fixture
