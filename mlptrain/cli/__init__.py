@@ -1,41 +1,114 @@
-"""The command line: one file a command, each of which parses, calls, renders and chooses the exit code."""
+"""The command line: the table of commands, and exit codes for everything that can end one."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import ParamSpec, TypeVar
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 import mlptrain
-from mlptrain.cli import (
-    backprop,
-    config,
-    diagnose,
-    download,
-    evaluate,
-    export,
-    lrfind,
-    plot,
-    predict,
-    report,
-    sweep,
-    train,
-)
 from mlptrain.errors import MlptrainError
 from mlptrain.system.signals import as_exceptions
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell reports a program that a closed pipe ended
 INTERRUPTED = 130  # 128 + SIGINT, where nothing more is known
 
-P = ParamSpec("P")
-R = TypeVar("R")
+
+class Entry(NamedTuple):
+    """A command: its module and function (both of one name), its line of help, and settings of its parser."""
+
+    module: str
+    help: str
+    settings: Mapping[str, Any] = {}
+
+
+COMMANDS = {
+    "download": Entry(
+        "download", "Fetch the official IDX files of a dataset, verify them and place them in the data folder."
+    ),
+    "train": Entry("train", "Train one network: validate each epoch, test at the end, keep everything in a run folder."),
+    "eval": Entry(
+        "evaluate",
+        "Measure a run's model: loss, accuracy, figures a class, what it confuses; several runs: averaged.",
+    ),
+    "sweep": Entry("sweep", "Train many networks from one sweep file, side by side, and rank them."),
+    "plot": Entry(
+        "plot",
+        "Draw a run: its curves, confusion matrix, hidden units, worst mistakes and calibration; or a sweep.",
+    ),
+    "report": Entry(
+        "report",
+        "Write one self-contained HTML page: figures, diagnosis, config, environment, and how to run it again.",
+    ),
+    "diagnose": Entry(
+        "diagnose", "Say which kind of learning curve a run has, by which numbers, and what to change."
+    ),
+    "predict": Entry("predict", "Classify pictures of your own handwriting, and show what the network sees of them."),
+    "export": Entry("export", "Write a run's model for other runtimes."),
+    "lr-find": Entry(
+        "lr_find", "Raise the learning rate batch by batch, see where the loss turns, and suggest a rate."
+    ),
+    "config": Entry(
+        "config", "Show the fully resolved config, defaults included; without a CONFIG, the defaults."
+    ),
+    "backprop": Entry(
+        "backprop",
+        "Go forward and backward through a computation graph, and show every node.",
+        {"ignore_unknown_options": True},  # they are the beginning of an expression: -x*y, --x
+    ),
+}  # fmt: skip
+
+
+class _Ended(Exception):
+    """Carries an exit code past Typer, which would turn the original exceptions into codes of its own."""
+
+    def __init__(self, code: int, message: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class _Commands(TyperGroup):
+    """A group that imports the module of a command when the command is run, so that ``--help`` imports none."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: TyperCommand(name, help=entry.help) for name, entry in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, _load(str(name)), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _Ended(CLOSED_PIPE) from error
+        except KeyboardInterrupt as error:
+            raise _Ended(getattr(error, "exit_code", INTERRUPTED), str(error) or "interrupted") from error
+
+
+def _load(name: str) -> Any:
+    """Import the module of a command and return the command for Typer to run."""
+    from mlptrain.system.machine import thread_variables  # imports threadpoolctl, which --help does not need
+
+    entry = COMMANDS[name]
+    # OpenBLAS starts and joins its threads whether they are used or not, which takes 0.05 s; a command that needs
+    # more than one says so once it knows how many.
+    with thread_variables(1, ["OPENBLAS_NUM_THREADS"]):
+        module = import_module(f"mlptrain.cli.{entry.module}")
+    single = typer.Typer(add_completion=False)
+    single.command(name, context_settings=dict(entry.settings))(getattr(module, entry.module))
+    return typer.main.get_command(single)
+
 
 app = typer.Typer(
     name="mlptrain",
+    cls=_Commands,
     help="Train multilayer perceptrons on MNIST digits.",
     no_args_is_help=True,
     add_completion=False,
@@ -48,44 +121,6 @@ def _options(version: bool = typer.Option(False, "--version", help="Show the ver
     if version:
         typer.echo(f"mlptrain {mlptrain.__version__}")
         raise typer.Exit
-
-
-class _Ended(Exception):
-    """Carries an exit code past Typer, which would turn the original exceptions into codes of its own."""
-
-    def __init__(self, code: int, message: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def _guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """The command with signals and a closed pipe as exit codes of ours."""
-
-    @wraps(command)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except BrokenPipeError as error:
-            raise _Ended(CLOSED_PIPE) from error
-        except KeyboardInterrupt as error:
-            raise _Ended(getattr(error, "exit_code", INTERRUPTED), str(error) or "interrupted") from error
-
-    return guarded
-
-
-app.command("download")(_guarded(download.download))
-app.command("train")(_guarded(train.train))
-app.command("eval")(_guarded(evaluate.evaluate))
-app.command("sweep")(_guarded(sweep.sweep))
-app.command("plot")(_guarded(plot.plot))
-app.command("report")(_guarded(report.report))
-app.command("diagnose")(_guarded(diagnose.diagnose))
-app.command("predict")(_guarded(predict.predict))
-app.command("export")(_guarded(export.export))
-app.command("lr-find")(_guarded(lrfind.lr_find))
-app.command("config")(_guarded(config.config))
-# Not options but the beginning of an expression: -x*y, --x.
-app.command("backprop", context_settings={"ignore_unknown_options": True})(_guarded(backprop.backprop))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,15 +6,18 @@ import json
 import sys
 from collections.abc import Sequence
 from math import isnan
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from unicodedata import normalize
 
 import typer
 
 from mlptrain.cli.options import NoColor
-
-if TYPE_CHECKING:
-    from mlptrain.graph.graph import Passes
+from mlptrain.config.values import shown
+from mlptrain.errors import UsageError
+from mlptrain.graph.expression import parse
+from mlptrain.graph.graph import Passes, backpropagate
+from mlptrain.reporting.graph import render_passes
+from mlptrain.reporting.terminal import make_console
 
 
 def backprop(
@@ -33,11 +36,6 @@ def backprop(
 
     Example: mlptrain backprop "(x + y) * z" x=-2 y=5 z=-4
     """
-    from mlptrain.graph.expression import parse
-    from mlptrain.graph.graph import backpropagate
-    from mlptrain.reporting.graph import render_passes
-    from mlptrain.reporting.terminal import make_console
-
     graph = parse(expression)
     passes = backpropagate(graph, _numbers(values or ()))
     if json_output:
@@ -48,9 +46,6 @@ def backprop(
 
 def _numbers(arguments: Sequence[str]) -> dict[str, float]:
     """The NAME=VALUE arguments; names in the normal form in which Python reads those of the expression."""
-    from mlptrain.config.values import shown
-    from mlptrain.errors import UsageError
-
     numbers: dict[str, float] = {}
     for argument in arguments:
         name, equals, text = (part.strip() for part in argument.partition("="))

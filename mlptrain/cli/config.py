@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from mlptrain.config import config as configs
+
 
 def config(
     arguments: Annotated[
@@ -17,11 +19,8 @@ def config(
     json_output: Annotated[bool, typer.Option("--json", help="The config as one JSON object.")] = False,
 ) -> None:
     """Show the fully resolved config, defaults included; without a CONFIG, the defaults."""
-    from mlptrain.config import config as configs
-    from mlptrain.config.config import config_schema
-
     if schema:
-        print(json.dumps(config_schema(), indent=2))
+        print(json.dumps(configs.config_schema(), indent=2))
         return
     given = list(arguments or ())
     path = Path(given.pop(0)) if given and "=" not in given[0] else None

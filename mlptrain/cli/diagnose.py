@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import Json, NoColor, Quiet, RunsDir
+from mlptrain.reporting.diagnosis import render_diagnosis
+from mlptrain.reporting.terminal import make_console
+from mlptrain.runs.finished import find_run, view_run
 
 
 def diagnose(
@@ -20,10 +23,6 @@ def diagnose(
     no_color: NoColor = False,
 ) -> None:
     """Say which kind of learning curve a run has, by which numbers, and what to change."""
-    from mlptrain.reporting.diagnosis import render_diagnosis
-    from mlptrain.reporting.terminal import make_console
-    from mlptrain.runs.finished import find_run, view_run
-
     view = view_run(find_run(run, runs_dir))
     found = view.diagnosis
     if not quiet:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mlptrain.cli.options import DataDir, Json, NoColor, Quiet
-
-if TYPE_CHECKING:
-    from mlptrain.datasets.registry import DatasetInfo
-    from mlptrain.datasets.verify import FileState
+from mlptrain.datasets import registry
+from mlptrain.datasets.download import check_mirror, copy_from, fetch, mirrors_of
+from mlptrain.datasets.registry import DatasetInfo
+from mlptrain.datasets.verify import FileState, check_dataset
+from mlptrain.errors import DataError, UsageError
+from mlptrain.reporting.download import checked_line, make_transfers
+from mlptrain.runs.job import default_data_dir
 
 ALL = "all"
 
@@ -41,13 +45,6 @@ def download(
     """Fetch the official IDX files of a dataset, verify them and place them in the data folder."""
     infos = _chosen(dataset)
     _refuse_contradictions(mirror=mirror, source=source, check=check, force=force)
-
-    from mlptrain.datasets.download import check_mirror, copy_from, fetch, mirrors_of
-    from mlptrain.datasets.verify import check_dataset
-    from mlptrain.errors import DataError
-    from mlptrain.reporting.download import checked_line, make_transfers
-    from mlptrain.runs.job import default_data_dir
-
     if mirror is not None:
         check_mirror(mirror)
     folder = default_data_dir() if data_dir is None else data_dir
@@ -89,26 +86,19 @@ def download(
 
 def _chosen(name: str) -> list[DatasetInfo]:
     """The datasets of that name, or all."""
-    from difflib import get_close_matches
-
-    from mlptrain.datasets.registry import DATASETS, SAMPLE
-    from mlptrain.errors import UsageError
-
     if name == ALL:
-        return list(DATASETS.values())
-    if name in DATASETS:
-        return [DATASETS[name]]
-    if name == SAMPLE:
+        return list(registry.DATASETS.values())
+    if name in registry.DATASETS:
+        return [registry.DATASETS[name]]
+    if name == registry.SAMPLE:
         raise UsageError("the sample ships with the package: train on it at once, with `dataset: sample`")
-    choices = [*DATASETS, ALL]
+    choices = [*registry.DATASETS, ALL]
     near = get_close_matches(name.lower(), choices, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise UsageError(f"no dataset {name!r}{hint}\nexpected {', '.join(choices[:-1])} or {ALL}")
 
 
 def _refuse_contradictions(*, mirror: str | None, source: Path | None, check: bool, force: bool) -> None:
-    from mlptrain.errors import UsageError
-
     given = {"--check": check, "--from": source is not None, "--mirror": mirror is not None, "--force": force}
     for option, others in (("--check", ("--from", "--mirror", "--force")), ("--from", ("--mirror",))):
         other = next((other for other in others if given[option] and given[other]), None)

@@ -10,6 +10,12 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import DataDir, Json, MinAccuracy, NoColor, Quiet, RunsDir, Threads
+from mlptrain.cli.setup import set_threads
+from mlptrain.errors import AccuracyError
+from mlptrain.reporting.evaluation import render_evaluation
+from mlptrain.reporting.terminal import make_console
+from mlptrain.runs.finished import evaluate_runs, find_run
+from mlptrain.system.machine import available_cores
 
 
 def evaluate(
@@ -31,14 +37,7 @@ def evaluate(
     no_color: NoColor = False,
 ) -> None:
     """Measure a run's model: loss, accuracy, figures a class, what it confuses; several runs: averaged."""
-    from mlptrain.errors import AccuracyError
-    from mlptrain.reporting.evaluation import render_evaluation
-    from mlptrain.reporting.terminal import make_console
-    from mlptrain.runs.finished import evaluate_runs, find_run
-    from mlptrain.system.machine import use_threads
-
-    if threads is not None:
-        use_threads(threads)
+    set_threads(threads, available_cores())
     result = evaluate_runs(runs, part=split, dataset=dataset, runs_dir=runs_dir, data_dir=data_dir, mistakes=mistakes)
     if not quiet:
         console = make_console(sys.stderr if json_output else sys.stdout, no_color=no_color)

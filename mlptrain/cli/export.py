@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import Json, Quiet, RunsDir
+from mlptrain.runs.finished import export_run
+from mlptrain.system.machine import format_bytes
 
 
 def export(
@@ -25,9 +27,6 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Write a run's model for other runtimes."""
-    from mlptrain.runs.finished import export_run
-    from mlptrain.system.machine import format_bytes
-
     path = export_run(run, format, output=output, runs_dir=runs_dir)
     size = path.stat().st_size
     if not quiet:

@@ -10,6 +10,10 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import DataDir, Json, Quiet, RunsDir, Threads
+from mlptrain.cli.setup import set_threads
+from mlptrain.runs.job import default_data_dir
+from mlptrain.system.extras import need
+from mlptrain.system.machine import available_cores
 
 
 def plot(
@@ -34,15 +38,10 @@ def plot(
 
     Of several runs the curves are drawn together, labelled by what differs in their configs.
     """
-    from mlptrain.system.extras import need
-    from mlptrain.system.machine import use_threads
-
     need("matplotlib", "plots", "plot")
     from mlptrain.reporting.gallery import pictures_of, write_pictures
-    from mlptrain.runs.job import default_data_dir
 
-    if threads is not None:
-        use_threads(threads)
+    set_threads(threads, available_cores())
     folder, pictures = pictures_of(runs, runs_dir, data_dir or default_data_dir())
     written, left_out = write_pictures(pictures, folder, output, form, only or [])
     human = sys.stderr if json_output else sys.stdout

@@ -11,6 +11,11 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import Json, NoColor, Quiet, RunsDir, Threads
+from mlptrain.cli.setup import set_threads
+from mlptrain.errors import UsageError
+from mlptrain.reporting.prediction import render_predictions
+from mlptrain.reporting.terminal import make_console
+from mlptrain.runs import finished
 
 
 def predict(
@@ -29,19 +34,11 @@ def predict(
     no_color: NoColor = False,
 ) -> None:
     """Classify pictures of your own handwriting, and show what the network sees of them."""
-    from mlptrain.errors import UsageError
-    from mlptrain.system.machine import use_threads
-
     if json_output and csv_output:
         raise UsageError("--json and --csv contradict each other: leave one of them out")
-
-    from mlptrain.reporting.prediction import render_predictions
-    from mlptrain.reporting.terminal import make_console
-    from mlptrain.runs.finished import load_model, predict
-
-    use_threads(threads or 1)  # products for a few images are small
-    model = load_model(run, runs_dir=runs_dir)
-    predictions = predict(model, images)
+    set_threads(threads, 1)  # products for a few images are small
+    model = finished.load_model(run, runs_dir=runs_dir)
+    predictions = finished.predict(model, images)
     if not quiet:
         console = make_console(sys.stderr if json_output or csv_output else sys.stdout, no_color=no_color)
         render_predictions(predictions, model.class_names, console)

@@ -10,6 +10,10 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import DataDir, Json, Quiet, RunsDir, Threads
+from mlptrain.cli.setup import set_threads
+from mlptrain.runs.job import default_data_dir
+from mlptrain.system.extras import need
+from mlptrain.system.machine import available_cores
 
 
 def report(
@@ -24,15 +28,10 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Write one self-contained HTML page: figures, diagnosis, config, environment, and how to run it again."""
-    from mlptrain.system.extras import need
-    from mlptrain.system.machine import use_threads
-
     need("matplotlib", "plots", "report")
     from mlptrain.reporting.page import write_report
-    from mlptrain.runs.job import default_data_dir
 
-    if threads is not None:
-        use_threads(threads)
+    set_threads(threads, available_cores())
     folder, path = write_report(run, runs_dir, data_dir or default_data_dir(), output)
     if not quiet:
         print(path, file=sys.stderr if json_output else sys.stdout)

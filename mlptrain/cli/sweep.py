@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mlptrain.cli.options import DataDir, Json, NoColor, Quiet, RunsDir, Threads
-
-if TYPE_CHECKING:
-    from mlptrain.sweeps.spec import Spec
-    from mlptrain.sweeps.sweep import SweepResult
+from mlptrain.cli.setup import set_threads, training_threads, warn
+from mlptrain.errors import TrialsError, UsageError
+from mlptrain.reporting.run import make_reporter, show
+from mlptrain.reporting.sweep import final_lines, make_sweep_reporter
+from mlptrain.runs.train import train as train_run
+from mlptrain.sweeps import sweep as session
+from mlptrain.sweeps.collect import collect as collect_trials
+from mlptrain.sweeps.shell import check_key, check_listable, commands, lookup, trial_number
+from mlptrain.sweeps.spec import Spec, warnings
+from mlptrain.sweeps.sweepfile import read_sweep
+from mlptrain.system.machine import use_threads
 
 
 def sweep(
@@ -62,9 +69,6 @@ def sweep(
     no_color: NoColor = False,
 ) -> None:
     """Train many networks from one sweep file, side by side, and rank them."""
-    from mlptrain.errors import UsageError
-    from mlptrain.sweeps.shell import check_key
-
     if print_key is not None:
         check_key(print_key)
     if sum((list_commands, shard is not None, index is not None, collect)) > 1:
@@ -76,23 +80,16 @@ def sweep(
         return
     if not given or "=" in given[0]:
         raise UsageError("SWEEP is missing: name a sweep file, or a config and spaces such as learning_rate=0.1,0.3,1")
-    from mlptrain.sweeps.spec import warnings
-    from mlptrain.sweeps.sweepfile import read_sweep
-
     source = Path(given[0])
     spec = read_sweep(source, given[1:])
     for warning in warnings(spec):
-        typer.echo(f"mlptrain: warning: {warning}", err=True)
+        warn(warning)
     if list_commands:
         _list(spec, run or source.stem, runs_dir, data_dir, threads)
         return
     if index is not None:
         _train_one(spec, index, run or source.stem, runs_dir, data_dir, threads, quiet=quiet, no_color=no_color)
         return
-
-    from mlptrain.reporting.sweep import make_sweep_reporter
-    from mlptrain.sweeps import sweep as session
-    from mlptrain.system.machine import use_threads
 
     use_threads(1)  # for this process; its workers have their own
 
@@ -124,8 +121,6 @@ def sweep(
 
 
 def _parsed(shard: str | None) -> tuple[int, int] | None:
-    from mlptrain.errors import UsageError
-
     if shard is None:
         return None
     first, slash, every = shard.partition("/")
@@ -135,8 +130,6 @@ def _parsed(shard: str | None) -> tuple[int, int] | None:
 
 
 def _list(spec: Spec, name: str, runs_dir: Path, data_dir: Path | None, threads: int | None) -> None:
-    from mlptrain.sweeps.shell import check_listable, commands
-
     check_listable(spec, "--list")
     for command in commands(spec, name, runs_dir=runs_dir, data_dir=data_dir, threads=threads or 1):
         print(command)
@@ -154,16 +147,10 @@ def _train_one(
     no_color: bool,
 ) -> None:
     """Train the trial of this number as `mlptrain train` would, in ``trials/NNNN``."""
-    from mlptrain.cli.options import choose_threads
-    from mlptrain.sweeps.shell import check_listable, trial_number
-
     check_listable(spec, "--index")
     trial = trial_number(spec, index)
 
-    from mlptrain.reporting.run import make_reporter, show
-    from mlptrain.runs.train import train as train_run
-
-    choose_threads(trial.config, threads)
+    set_threads(threads, training_threads(trial.config))
     reporter = make_reporter(sys.stdout, quiet=quiet, no_color=no_color)
     try:
         result = train_run(
@@ -179,11 +166,10 @@ def _train_one(
         print(result.folder)
 
 
-def _collect(given: list[str], run: str | None, runs_dir: Path, *, quiet: bool, json_output: bool) -> SweepResult:
-    from mlptrain.reporting.sweep import final_lines
-    from mlptrain.sweeps.collect import collect
-
-    collection = collect(given, run=run, runs_dir=runs_dir)
+def _collect(
+    given: list[str], run: str | None, runs_dir: Path, *, quiet: bool, json_output: bool
+) -> session.SweepResult:
+    collection = collect_trials(given, run=run, runs_dir=runs_dir)
     if not quiet:
         human = sys.stderr if json_output else sys.stdout
         for line in final_lines(collection.result.end, 10_000, "#"):
@@ -195,11 +181,8 @@ def _collect(given: list[str], run: str | None, runs_dir: Path, *, quiet: bool, 
     return collection.result
 
 
-def _finish(result: SweepResult, json_output: bool, print_key: str | None) -> None:
+def _finish(result: session.SweepResult, json_output: bool, print_key: str | None) -> None:
     """Print what was asked for; exit 6 where trials failed."""
-    from mlptrain.errors import TrialsError
-    from mlptrain.sweeps.shell import lookup
-
     summary = result.summary()
     if print_key is not None:
         print(lookup(summary, print_key))

@@ -12,6 +12,17 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import DataDir, Json, MinAccuracy, NoColor, Overrides, Quiet, RunsDir, Threads
+from mlptrain.cli.setup import read_config, set_threads, training_threads
+from mlptrain.errors import AccuracyError
+from mlptrain.reporting.diagnosis import verdict_line
+from mlptrain.reporting.run import make_reporter, render_profile, show
+from mlptrain.runs.diagnosis import curves_of, diagnose
+from mlptrain.runs.finished import load_model
+from mlptrain.runs.folder import check_claimable
+from mlptrain.runs.job import prepare
+from mlptrain.runs.train import train as train_run
+from mlptrain.system.signals import Interrupted
+from mlptrain.training.profiling import Profiler
 
 
 def train(
@@ -46,22 +57,9 @@ def train(
     no_color: NoColor = False,
 ) -> None:
     """Train one network: validate each epoch, test at the end, keep everything in a run folder."""
-    from mlptrain.cli.options import choose_threads, read_config
-
     config = read_config(config_file, overrides)
 
-    from mlptrain.errors import AccuracyError
-    from mlptrain.reporting.diagnosis import verdict_line
-    from mlptrain.reporting.run import make_reporter, render_profile, show
-    from mlptrain.runs.diagnosis import curves_of, diagnose
-    from mlptrain.runs.finished import load_model
-    from mlptrain.runs.folder import check_claimable
-    from mlptrain.runs.job import prepare
-    from mlptrain.runs.train import train as train_run
-    from mlptrain.system.signals import Interrupted
-    from mlptrain.training.profiling import Profiler
-
-    choose_threads(config, threads)
+    set_threads(threads, training_threads(config))
     human = sys.stderr if json_output else sys.stdout
     reporter = make_reporter(human, quiet=quiet, no_color=no_color, log_every=log_every)
     model = None if start is None else load_model(start, runs_dir=runs_dir)

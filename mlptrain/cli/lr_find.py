@@ -10,6 +10,11 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import DataDir, Json, NoColor, Overrides, Quiet, Threads
+from mlptrain.cli.setup import read_config, set_threads, training_threads
+from mlptrain.reporting.lrfind import render_range_test
+from mlptrain.reporting.terminal import make_console
+from mlptrain.runs.job import prepare
+from mlptrain.training.lrfind import range_test
 
 
 def lr_find(
@@ -23,16 +28,8 @@ def lr_find(
     no_color: NoColor = False,
 ) -> None:
     """Raise the learning rate batch by batch, see where the loss turns, and suggest a rate."""
-    from mlptrain.cli.options import choose_threads, read_config
-
     config = read_config(config_file, overrides)
-
-    from mlptrain.reporting.lrfind import render_range_test
-    from mlptrain.reporting.terminal import make_console
-    from mlptrain.runs.job import prepare
-    from mlptrain.training.lrfind import range_test
-
-    choose_threads(config, threads)
+    set_threads(threads, training_threads(config))
     job = prepare(config, data_dir=data_dir)
     result = range_test(job.config, job.dataset, job.split, steps)
     if not quiet:
