@@ -45,7 +45,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: the command line must start before NumPy is loaded."""
+    """Import a public name when it is first used, so that the command line starts without NumPy."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'mlptrain' has no attribute {name!r}")

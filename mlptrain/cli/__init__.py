@@ -1,4 +1,7 @@
-"""The command line: the table of commands, and exit codes for everything that can end one."""
+"""Commands of the ``mlptrain`` program: their table, and the exit code of every way in which one can end.
+
+To add a command, write a module with a function of the same name and add it to `COMMANDS`.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ import mlptrain
 from mlptrain.errors import MlptrainError
 from mlptrain.system.signals import as_exceptions
 
-CLOSED_PIPE = 141  # 128 + SIGPIPE, as a shell reports a program that a closed pipe ended
-INTERRUPTED = 130  # 128 + SIGINT, where nothing more is known
+CLOSED_PIPE = 141  # 128 + SIGPIPE
+INTERRUPTED = 130  # 128 + SIGINT; Interrupted has a code of its own
 
 
-class Entry(NamedTuple):
-    """A command: its module and function (both of one name), its line of help, and settings of its parser."""
+class Command(NamedTuple):
+    """A command: its module and the function of the same name in it, its first line of help, its parser's settings."""
 
     module: str
     help: str
@@ -28,44 +31,27 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "download": Entry(
-        "download", "Fetch the official IDX files of a dataset, verify them and place them in the data folder."
-    ),
-    "train": Entry("train", "Train one network: validate each epoch, test at the end, keep everything in a run folder."),
-    "eval": Entry(
-        "evaluate",
-        "Measure a run's model: loss, accuracy, figures a class, what it confuses; several runs: averaged.",
-    ),
-    "sweep": Entry("sweep", "Train many networks from one sweep file, side by side, and rank them."),
-    "plot": Entry(
-        "plot",
-        "Draw a run: its curves, confusion matrix, hidden units, worst mistakes and calibration; or a sweep.",
-    ),
-    "report": Entry(
-        "report",
-        "Write one self-contained HTML page: figures, diagnosis, config, environment, and how to run it again.",
-    ),
-    "diagnose": Entry(
-        "diagnose", "Say which kind of learning curve a run has, by which numbers, and what to change."
-    ),
-    "predict": Entry("predict", "Classify pictures of your own handwriting, and show what the network sees of them."),
-    "export": Entry("export", "Write a run's model for other runtimes."),
-    "lr-find": Entry(
-        "lr_find", "Raise the learning rate batch by batch, see where the loss turns, and suggest a rate."
-    ),
-    "config": Entry(
-        "config", "Show the fully resolved config, defaults included; without a CONFIG, the defaults."
-    ),
-    "backprop": Entry(
+    "download": Command("download", "Download the files of a dataset and verify them."),
+    "train": Command("train", "Train one network and save it in a run folder."),
+    "eval": Command("evaluate", "Measure the loss and accuracy of trained networks."),
+    "sweep": Command("sweep", "Train many networks with different settings and rank them."),
+    "plot": Command("plot", "Draw the plots of a run, of several runs, or of a sweep."),
+    "report": Command("report", "Write a self-contained HTML page about a run or a sweep."),
+    "diagnose": Command("diagnose", "Diagnose a run by its learning curves and suggest a change."),
+    "predict": Command("predict", "Classify images of your own handwritten digits."),
+    "export": Command("export", "Write a model as an ONNX, NumPy or JSON file."),
+    "lr-find": Command("lr_find", "Suggest a learning rate after a short range test."),
+    "config": Command("config", "Show a config with all defaults, or the schema of configs."),
+    "backprop": Command(
         "backprop",
-        "Go forward and backward through a computation graph, and show every node.",
-        {"ignore_unknown_options": True},  # they are the beginning of an expression: -x*y, --x
+        "Show the forward and backward pass through an expression.",
+        {"ignore_unknown_options": True},  # -x*y and --x are expressions
     ),
-}  # fmt: skip
+}
 
 
 class _Ended(Exception):
-    """Carries an exit code past Typer, which would turn the original exceptions into codes of its own."""
+    """An exit code on its way past Typer, which has other codes for a closed pipe and an interrupt."""
 
     def __init__(self, code: int, message: str = "") -> None:
         super().__init__(message)
@@ -73,11 +59,11 @@ class _Ended(Exception):
 
 
 class _Commands(TyperGroup):
-    """A group that imports the module of a command when the command is run, so that ``--help`` imports none."""
+    """The group of all commands, which imports the module of a command only when the command runs."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = {name: TyperCommand(name, help=entry.help) for name, entry in COMMANDS.items()}
+        self.commands = {name: TyperCommand(name, help=command.help) for name, command in COMMANDS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         name, _, rest = super().resolve_command(ctx, args)
@@ -93,16 +79,16 @@ class _Commands(TyperGroup):
 
 
 def _load(name: str) -> Any:
-    """Import the module of a command and return the command for Typer to run."""
-    from mlptrain.system.machine import thread_variables  # imports threadpoolctl, which --help does not need
+    """Import the module of a command and return the command for Typer."""
+    from mlptrain.system.machine import thread_variables  # `mlptrain --help` does not need it
 
-    entry = COMMANDS[name]
-    # OpenBLAS starts and joins its threads whether they are used or not, which takes 0.05 s; a command that needs
-    # more than one says so once it knows how many.
+    command = COMMANDS[name]
+    # Starting and joining the threads of OpenBLAS takes 0.05 s even if they have no work, so it begins with one;
+    # the command sets their number when it knows the size of the network.
     with thread_variables(1, ["OPENBLAS_NUM_THREADS"]):
-        module = import_module(f"mlptrain.cli.{entry.module}")
+        module = import_module(f"mlptrain.cli.{command.module}")
     single = typer.Typer(add_completion=False)
-    single.command(name, context_settings=dict(entry.settings))(getattr(module, entry.module))
+    single.command(name, context_settings=dict(command.settings))(getattr(module, command.module))
     return typer.main.get_command(single)
 
 
@@ -124,7 +110,7 @@ def _options(version: bool = typer.Option(False, "--version", help="Show the ver
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; only a bug leaves a traceback."""
+    """Run a command and return its exit code; print a traceback only for a bug."""
     try:
         with as_exceptions():
             app(args=None if arguments is None else list(arguments), prog_name="mlptrain")
@@ -138,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    """Say what went wrong on stderr; what cannot be written any more is dropped."""
+    """Write an error message to stderr and return the exit code; discard output for a closed pipe."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -149,5 +135,5 @@ def _fail(message: str, code: int) -> int:
 
 
 def entry() -> None:
-    """The console script."""
+    """Run the console script."""
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""``mlptrain backprop``."""
+"""Command ``mlptrain backprop``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 from mlptrain.cli.options import NoColor
 from mlptrain.config.values import shown
 from mlptrain.errors import UsageError
-from mlptrain.graph.expression import parse
+from mlptrain.graph.expression import FUNCTIONS, parse
 from mlptrain.graph.graph import Passes, backpropagate
 from mlptrain.reporting.graph import render_passes
 from mlptrain.reporting.terminal import make_console
@@ -25,58 +25,62 @@ def backprop(
         str,
         typer.Argument(
             metavar="EXPR",
-            help="Names, numbers, + - * / ** ( ) and max, min, exp, log, sigmoid, tanh, relu, in quotes.",
+            help=f"Expression in quotes, of names, numbers, + - * / ** ( ) and {', '.join(FUNCTIONS)}.",
         ),
     ],
-    values: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="A number for each name.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="One JSON object instead of the tree.")] = False,
+    values: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Value of each name in the expression.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the tree.")] = False,
     no_color: NoColor = False,
 ) -> None:
-    """Go forward and backward through a computation graph, and show every node.
+    """Show the forward and backward pass through an expression.
+
+    Each node of the computation graph is shown with its value and its gradient.
 
     Example: mlptrain backprop "(x + y) * z" x=-2 y=5 z=-4
     """
     graph = parse(expression)
     passes = backpropagate(graph, _numbers(values or ()))
     if json_output:
-        print(json.dumps(_plain(passes), allow_nan=False))
+        print(json.dumps(_as_json(passes), allow_nan=False))
     else:
         render_passes(passes, make_console(sys.stdout, no_color=no_color))
 
 
 def _numbers(arguments: Sequence[str]) -> dict[str, float]:
-    """The NAME=VALUE arguments; names in the normal form in which Python reads those of the expression."""
+    """Return the NAME=VALUE arguments; names are normalised (NFKC), as Python does in the expression."""
     numbers: dict[str, float] = {}
     for argument in arguments:
         name, equals, text = (part.strip() for part in argument.partition("="))
         if not (name and equals and text):
-            options = "; for the options see --help" if argument.startswith("-") else ""
-            raise UsageError(f"{shown(argument)} is not NAME=VALUE; write it like x=2{options}")
+            remedy = "run `mlptrain backprop --help`" if argument.startswith("-") else "write a value as x=2"
+            raise UsageError(f"{shown(argument)}: expected NAME=VALUE\nhint: {remedy}")
         name = normalize("NFKC", name)
         if name in numbers:
-            raise UsageError(f"{shown(name)} is given twice")
+            raise UsageError(f"{shown(name)}: given twice")
         try:
             numbers[name] = float(text)
         except ValueError:
-            raise UsageError(f"{shown(name)}: {shown(text)} is not a number; write it like 2, -0.5 or 1e-3") from None
+            raise UsageError(f"{shown(name)}: expected a number such as 2, -0.5 or 1e-3 (got {shown(text)})") from None
     return numbers
 
 
-def _plain(passes: Passes) -> dict[str, Any]:
-    """The passes as plain values; a gradient that is no finite number is null."""
+def _as_json(passes: Passes) -> dict[str, Any]:
+    """Return the passes as plain values, with null for an undefined gradient."""
     nodes = enumerate(zip(passes.graph.nodes, passes.values, passes.gradients, strict=True))
     return {
         "value": passes.value,
         "gradients": passes.inputs,
         "nodes": [
             {
-                "id": place,
+                "id": number,
                 "gate": node.gate,
                 "expression": node.expression,
                 "inputs": node.inputs,
                 "value": value,
                 "gradient": None if isnan(gradient) else gradient,
             }
-            for place, (node, value, gradient) in nodes
+            for number, (node, value, gradient) in nodes
         ],
     }

@@ -1,4 +1,4 @@
-"""``mlptrain config``."""
+"""Command ``mlptrain config``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from mlptrain.config import config as configs
 
 def config(
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="CONFIG KEY=VALUE", help="A YAML config, and replaced keys.")
+        list[str] | None,
+        typer.Argument(metavar="CONFIG KEY=VALUE", help="YAML config file, and keys to replace."),
     ] = None,
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of configs.")] = False,
-    json_output: Annotated[bool, typer.Option("--json", help="The config as one JSON object.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of configs instead.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the config as one JSON object.")] = False,
 ) -> None:
-    """Show the fully resolved config, defaults included; without a CONFIG, the defaults."""
+    """Show a config with all defaults, or the schema of configs.
+
+    Without a CONFIG, only the defaults are shown.
+    """
     if schema:
         print(json.dumps(configs.config_schema(), indent=2))
         return

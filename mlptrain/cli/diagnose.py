@@ -1,4 +1,4 @@
-"""``mlptrain diagnose``."""
+"""Command ``mlptrain diagnose``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mlptrain.runs.finished import find_run, view_run
 
 
 def diagnose(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or a name under --runs-dir.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or name of a run.")],
     runs_dir: RunsDir = Path("runs"),
     json_output: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Say which kind of learning curve a run has, by which numbers, and what to change."""
+    """Diagnose a run by its learning curves and suggest a change."""
     view = view_run(find_run(run, runs_dir))
     found = view.diagnosis
     if not quiet:

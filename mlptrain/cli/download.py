@@ -1,17 +1,17 @@
-"""``mlptrain download``."""
+"""Command ``mlptrain download``."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mlptrain.cli.options import DataDir, Json, NoColor, Quiet
+from mlptrain.config.messages import enumerate_words, hint
 from mlptrain.datasets import registry
 from mlptrain.datasets.download import check_mirror, copy_from, fetch, mirrors_of
 from mlptrain.datasets.registry import DatasetInfo
@@ -25,26 +25,24 @@ ALL = "all"
 
 def download(
     dataset: Annotated[
-        str, typer.Argument(metavar="[mnist|fashion-mnist|kmnist|all]", help="The dataset.", show_default=True)
+        str, typer.Argument(metavar="DATASET", help=f"Dataset to download: {', '.join(registry.DATASETS)} or {ALL}.")
     ] = "mnist",
-    mirror: Annotated[
-        str | None, typer.Option("--mirror", help="An address to try first, such as a classroom's own.", metavar="URL")
-    ] = None,
+    mirror: Annotated[str | None, typer.Option("--mirror", help="Address to try first.", metavar="URL")] = None,
     source: Annotated[
-        Path | None, typer.Option("--from", help="Verify and place files from this folder.", metavar="DIR")
+        Path | None, typer.Option("--from", help="Copy the files from this folder instead.", metavar="DIR")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only verify what is there; exit 3 where files are missing or damaged.")
+        bool, typer.Option("--check", help="Verify the files without downloading; exit with code 3 if any is bad.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Fetch verified files again too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Download verified files again.")] = False,
     data_dir: DataDir = None,
     json_output: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Fetch the official IDX files of a dataset, verify them and place them in the data folder."""
+    """Download the files of a dataset and verify them."""
     infos = _chosen(dataset)
-    _refuse_contradictions(mirror=mirror, source=source, check=check, force=force)
+    _check_options(mirror=mirror, source=source, check=check, force=force)
     if mirror is not None:
         check_mirror(mirror)
     folder = default_data_dir() if data_dir is None else data_dir
@@ -72,7 +70,7 @@ def download(
             if bad:
                 faults.append(
                     f"{folder / info.name}: {bad} of {len(found)} files missing or damaged\n"
-                    f"run `mlptrain download {info.name}{option}`"
+                    f"hint: run `mlptrain download {info.name}{option}`"
                 )
                 continue
             transfers.say([checked_line(info.title, len(found), str(folder / info.name)), *_next_lines(info, option)])
@@ -85,25 +83,23 @@ def download(
 
 
 def _chosen(name: str) -> list[DatasetInfo]:
-    """The datasets of that name, or all."""
+    """Return the dataset of a name, or all datasets."""
     if name == ALL:
         return list(registry.DATASETS.values())
     if name in registry.DATASETS:
         return [registry.DATASETS[name]]
     if name == registry.SAMPLE:
-        raise UsageError("the sample ships with the package: train on it at once, with `dataset: sample`")
+        raise UsageError(f"{name}: part of mlptrain, needs no download\nhint: set `dataset: {name}` in a config")
     choices = [*registry.DATASETS, ALL]
-    near = get_close_matches(name.lower(), choices, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UsageError(f"no dataset {name!r}{hint}\nexpected {', '.join(choices[:-1])} or {ALL}")
+    raise UsageError(f"{name!r}: unknown dataset{hint(name, choices)}\nexpected {enumerate_words(choices, 'or')}")
 
 
-def _refuse_contradictions(*, mirror: str | None, source: Path | None, check: bool, force: bool) -> None:
+def _check_options(*, mirror: str | None, source: Path | None, check: bool, force: bool) -> None:
     given = {"--check": check, "--from": source is not None, "--mirror": mirror is not None, "--force": force}
     for option, others in (("--check", ("--from", "--mirror", "--force")), ("--from", ("--mirror",))):
         other = next((other for other in others if given[option] and given[other]), None)
         if other is not None:
-            raise UsageError(f"{option} and {other} contradict each other: leave one of them out")
+            raise UsageError(f"{option}: cannot be combined with {other}")
 
 
 def _next_lines(info: DatasetInfo, option: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""``mlptrain eval``."""
+"""Command ``mlptrain eval``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from mlptrain.system.machine import available_cores
 
 
 def evaluate(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Run folders, or names under --runs-dir.")],
-    split: Annotated[str, typer.Option("--split", help="train, validation, test or all.", metavar="PART")] = "test",
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Run folders, or names of runs.")],
+    split: Annotated[
+        str, typer.Option("--split", help="Split to use: train, validation, test or all.", metavar="SPLIT")
+    ] = "test",
     dataset: Annotated[
-        str | None, typer.Option("--dataset", help="Another dataset or folder of IDX files.", metavar="NAME|DIR")
+        str | None,
+        typer.Option("--dataset", help="Dataset or folder of IDX files to use instead.", metavar="NAME|DIR"),
     ] = None,
-    confusion: Annotated[bool, typer.Option("--confusion", help="Show the confusion matrix.")] = False,
+    confusion: Annotated[bool, typer.Option("--confusion", help="Print the confusion matrix too.")] = False,
     mistakes: Annotated[
-        int, typer.Option("--mistakes", min=0, help="Draw the N wrong guesses of the highest confidence.", metavar="N")
+        int, typer.Option("--mistakes", min=0, help="Show the N most confident mistakes.", metavar="N")
     ] = 0,
     min_accuracy: MinAccuracy = None,
     threads: Threads = None,
@@ -36,7 +39,10 @@ def evaluate(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Measure a run's model: loss, accuracy, figures a class, what it confuses; several runs: averaged."""
+    """Measure the loss and accuracy of trained networks.
+
+    Precision, recall and F1 are shown per class. The outputs of several runs are averaged.
+    """
     set_threads(threads, available_cores())
     result = evaluate_runs(runs, part=split, dataset=dataset, runs_dir=runs_dir, data_dir=data_dir, mistakes=mistakes)
     if not quiet:
@@ -44,17 +50,17 @@ def evaluate(
         render_evaluation(result, console, confusion=confusion)
     if json_output:
         folders = [str(find_run(run, runs_dir)) for run in runs]
-        figures = {
+        metrics = {
             "run": folders[0] if len(folders) == 1 else folders,
             "split": result.split,
             "loss": result.loss,
             "accuracy": result.accuracy,
-            "per_class": [vars(figures) for figures in result.per_class],
+            "per_class": [vars(row) for row in result.per_class],
             "confusion": result.confusion,
         }
         if mistakes:
             keys = ("index", "truth", "guess", "confidence")
-            figures["mistakes"] = [{key: getattr(mistake, key) for key in keys} for mistake in result.mistakes]
-        print(json.dumps(figures))
+            metrics["mistakes"] = [{key: getattr(mistake, key) for key in keys} for mistake in result.mistakes]
+        print(json.dumps(metrics))
     if min_accuracy is not None and result.accuracy < min_accuracy:
         raise AccuracyError(f"accuracy {result.accuracy:.4f} is below --min-accuracy {min_accuracy:g}")

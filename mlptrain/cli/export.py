@@ -1,4 +1,4 @@
-"""``mlptrain export``."""
+"""Command ``mlptrain export``."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from mlptrain.system.machine import format_bytes
 
 
 def export(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, a name under --runs-dir, or a model.npz.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, name of a run, or model.npz file.")],
     format: Annotated[
-        str, typer.Option("--format", help="onnx (needs the extra of that name), npz or json.", metavar="FORMAT")
+        str, typer.Option("--format", help="Format of the file: onnx, npz or json.", metavar="FORMAT")
     ] = "onnx",
     output: Annotated[
-        Path | None, typer.Option("--output", help="A file or folder; default: within the run folder.", metavar="PATH")
+        Path | None,
+        typer.Option("--output", help="File or folder to write to.", show_default="the run folder", metavar="PATH"),
     ] = None,
     runs_dir: RunsDir = Path("runs"),
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a run's model for other runtimes."""
+    """Write a model as an ONNX, NumPy or JSON file."""
     path = export_run(run, format, output=output, runs_dir=runs_dir)
     size = path.stat().st_size
     if not quiet:

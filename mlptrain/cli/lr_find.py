@@ -1,15 +1,14 @@
-"""``mlptrain lr-find``."""
+"""Command ``mlptrain lr-find``."""
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mlptrain.cli.options import DataDir, Json, NoColor, Overrides, Quiet, Threads
+from mlptrain.cli.options import ConfigFile, DataDir, Json, NoColor, Overrides, Quiet, TrainThreads
 from mlptrain.cli.setup import read_config, set_threads, training_threads
 from mlptrain.reporting.lrfind import render_range_test
 from mlptrain.reporting.terminal import make_console
@@ -18,16 +17,19 @@ from mlptrain.training.lrfind import range_test
 
 
 def lr_find(
-    config_file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config.")],
+    config_file: ConfigFile,
     overrides: Overrides = None,
-    steps: Annotated[int, typer.Option("--steps", min=2, help="Batches from the lowest rate to the highest.")] = 200,
-    threads: Threads = None,
+    steps: Annotated[int, typer.Option("--steps", min=2, help="Number of batches in the test.", metavar="N")] = 200,
+    threads: TrainThreads = None,
     data_dir: DataDir = None,
     json_output: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Raise the learning rate batch by batch, see where the loss turns, and suggest a rate."""
+    """Suggest a learning rate after a short range test.
+
+    The test raises the learning rate from batch to batch until the loss rises. Nothing is saved.
+    """
     config = read_config(config_file, overrides)
     set_threads(threads, training_threads(config))
     job = prepare(config, data_dir=data_dir)

@@ -1,4 +1,4 @@
-"""The options that mean the same in every command."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -7,26 +7,35 @@ from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; everything else on stderr.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; other output goes to stderr.")]
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but results asked for and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and requested values.")]
 
-NoColor = Annotated[bool, typer.Option("--no-color", help="No colour (also: the NO_COLOR variable).")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="Print without colours, as if NO_COLOR were set.")]
+
+TrainThreads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="Number of BLAS threads.", show_default="by network size", metavar="N"),
+]
 
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="BLAS threads; default: chosen by the network's size.")
+    int | None, typer.Option("--threads", min=1, help="Number of BLAS threads.", show_default="all cores", metavar="N")
 ]
 
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="Where datasets lie; default: MLPTRAIN_DATA_DIR, else data.", metavar="DIR"),
+    typer.Option("--data-dir", help="Folder of datasets.", show_default="MLPTRAIN_DATA_DIR, else data", metavar="DIR"),
 ]
 
-RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Where runs are kept.", metavar="DIR")]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of runs.", metavar="DIR")]
 
 MinAccuracy = Annotated[
     float | None,
-    typer.Option("--min-accuracy", min=0.0, max=1.0, help="Exit 5 where the accuracy is lower.", metavar="X"),
+    typer.Option("--min-accuracy", min=0.0, max=1.0, help="Exit with code 5 if accuracy is lower.", metavar="X"),
 ]
 
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Replace config keys.")]
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML config file.")]
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Config keys to replace, such as epochs=5.")
+]

@@ -1,4 +1,4 @@
-"""``mlptrain plot``."""
+"""Command ``mlptrain plot``."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mlptrain.system.machine import available_cores
 
 
 def plot(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Run or sweep folders, or names under --runs-dir.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Run or sweep folders, or names of runs.")],
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", help="A folder, or for one picture a .png or .svg file; default: RUN/plots.", metavar="PATH"
+            "--output", help="Folder, or for one plot a .png or .svg file.", show_default="RUN/plots", metavar="PATH"
         ),
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="png or svg.", metavar="FORMAT")] = "png",
+    form: Annotated[str, typer.Option("--format", help="Format of the files: png or svg.", metavar="FORMAT")] = "png",
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Only the picture of this name; may be repeated.", metavar="NAME")
+        list[str] | None, typer.Option("--only", help="Draw only the plot of this name; repeatable.", metavar="NAME")
     ] = None,
     threads: Threads = None,
     data_dir: DataDir = None,
@@ -34,9 +34,10 @@ def plot(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw a run: its curves, confusion matrix, hidden units, worst mistakes and calibration; or a sweep.
+    """Draw the plots of a run, of several runs, or of a sweep.
 
-    Of several runs the curves are drawn together, labelled by what differs in their configs.
+    A run has learning curves, a confusion matrix, weights, activations, mistakes and calibration.
+    The learning curves of several runs share one plot.
     """
     need("matplotlib", "plots", "plot")
     from mlptrain.reporting.gallery import pictures_of, write_pictures

@@ -1,4 +1,4 @@
-"""``mlptrain predict``."""
+"""Command ``mlptrain predict``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mlptrain.cli.options import Json, NoColor, Quiet, RunsDir, Threads
+from mlptrain.cli.options import Json, NoColor, Quiet, RunsDir
 from mlptrain.cli.setup import set_threads
 from mlptrain.errors import UsageError
 from mlptrain.reporting.prediction import render_predictions
@@ -19,24 +19,29 @@ from mlptrain.runs import finished
 
 
 def predict(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, a name under --runs-dir, or a model.npz.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, name of a run, or model.npz file.")],
     images: Annotated[
         list[str],
-        typer.Argument(metavar="IMAGE", help="PNG, JPEG, .npy or IDX files; - is standard input."),
+        typer.Argument(metavar="IMAGE", help="PNG, JPEG, .npy or IDX files; - for standard input."),
     ],
     csv_output: Annotated[
-        bool, typer.Option("--csv", help="A row an image on stdout; everything else on stderr.")
+        bool, typer.Option("--csv", help="Print one CSV row per image; other output goes to stderr.")
     ] = False,
-    threads: Threads = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Number of BLAS threads.", show_default="1", metavar="N")
+    ] = None,
     runs_dir: RunsDir = Path("runs"),
     json_output: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Classify pictures of your own handwriting, and show what the network sees of them."""
+    """Classify images of your own handwritten digits.
+
+    Each image is shown as the network sees it, with the probability of each class.
+    """
     if json_output and csv_output:
-        raise UsageError("--json and --csv contradict each other: leave one of them out")
-    set_threads(threads, 1)  # products for a few images are small
+        raise UsageError("--csv: cannot be combined with --json")
+    set_threads(threads, 1)
     model = finished.load_model(run, runs_dir=runs_dir)
     predictions = finished.predict(model, images)
     if not quiet:

@@ -1,4 +1,4 @@
-"""``mlptrain report``."""
+"""Command ``mlptrain report``."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from mlptrain.system.machine import available_cores
 
 
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN|SWEEP", help="A run or sweep folder, or a name under --runs-dir.")],
+    run: Annotated[str, typer.Argument(metavar="RUN|SWEEP", help="Run or sweep folder, or name of a run or sweep.")],
     output: Annotated[
-        Path | None, typer.Option("--output", help="The file; default: report.html in the folder.", metavar="PATH")
+        Path | None,
+        typer.Option("--output", help="File to write.", show_default="report.html in the folder", metavar="PATH"),
     ] = None,
     threads: Threads = None,
     data_dir: DataDir = None,
@@ -27,7 +28,10 @@ def report(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write one self-contained HTML page: figures, diagnosis, config, environment, and how to run it again."""
+    """Write a self-contained HTML page about a run or a sweep.
+
+    It contains the plots, metrics, diagnosis, config and environment, and the command that repeats the run.
+    """
     need("matplotlib", "plots", "report")
     from mlptrain.reporting.page import write_report
 

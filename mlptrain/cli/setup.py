@@ -1,4 +1,4 @@
-"""The set-up that several commands share: the config that is read, and the BLAS threads that are set."""
+"""Set-up that several commands share: reading the config, and setting the BLAS threads."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def warn(message: str) -> None:
 
 
 def read_config(path: Path, overrides: Sequence[str] | None) -> Config:
-    """Return the config with its overrides, and warn of keys that have no effect."""
+    """Return a config with its overrides, and warn of each key that has no effect."""
     config = load_config(path, overrides or ())
     for warning in warnings(config):
         warn(warning)
     return config
 
 
-def set_threads(asked: int | None, default: int) -> None:
-    """Set the BLAS threads: as asked, else as the environment says, else ``default``."""
-    use_threads(asked or configured_threads() or default)
-    if asked and asked != threads_in_use():
-        warn(f"--threads {asked}: {threads_in_use() or 'an unknown number of'} BLAS threads are in use")
+def set_threads(requested: int | None, default: int) -> None:
+    """Set the BLAS threads to ``requested``, else to what the environment variables say, else to ``default``."""
+    use_threads(requested or configured_threads() or default)
+    if requested and requested != threads_in_use():
+        warn(f"--threads {requested}: {threads_in_use() or 'an unknown number of'} BLAS threads are in use")
 
 
 def training_threads(config: Config) -> int:
-    """Return the number of BLAS threads by the size of the products in training."""
-    largest = 784, *config.hidden, 10
-    batch = 60_000 if config.batch_size == "full" else config.batch_size
-    # Augmentation works on a core of its own: BLAS threads on that core would wait for it at every product.
-    return threads_for(largest, batch, available_cores() - (config.augment is not None))
+    """Return the number of BLAS threads that suits the matrix products of a training step."""
+    layers = 784, *config.hidden, 10
+    batch_size = 60_000 if config.batch_size == "full" else config.batch_size
+    # Augmentation takes one core; a BLAS thread there would delay every product.
+    return threads_for(layers, batch_size, available_cores() - (config.augment is not None))

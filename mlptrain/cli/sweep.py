@@ -1,4 +1,4 @@
-"""``mlptrain sweep``."""
+"""Command ``mlptrain sweep``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from mlptrain.cli.options import DataDir, Json, NoColor, Quiet, RunsDir, Threads
+from mlptrain.cli.options import DataDir, Json, NoColor, Quiet, RunsDir, TrainThreads
 from mlptrain.cli.setup import set_threads, training_threads, warn
+from mlptrain.config.messages import enumerate_words
 from mlptrain.errors import TrialsError, UsageError
 from mlptrain.reporting.run import make_reporter, show
 from mlptrain.reporting.sweep import final_lines, make_sweep_reporter
@@ -26,60 +27,66 @@ from mlptrain.system.machine import use_threads
 def sweep(
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SWEEP KEY=VALUE", help="A sweep file, or a config, and spaces such as KEY=1,2,3."),
+        typer.Argument(metavar="SWEEP KEY=VALUE", help="Sweep file or config, and values to try, such as seed=1,2,3."),
     ] = None,
     run: Annotated[
-        str | None, typer.Option("--run", help="Name of the sweep's folder; default: SWEEP-NNN.", metavar="NAME")
+        str | None, typer.Option("--run", help="Name of the sweep folder.", show_default="SWEEP-NNN", metavar="NAME")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with --run, or with the latest sweep of this file.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue --run, or the latest sweep of this file.")] = False,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Stacks at a time; default: one a core.", metavar="N")
+        int | None,
+        typer.Option("--workers", min=1, help="Number of worker processes.", show_default="one per core", metavar="N"),
     ] = None,
     executor: Annotated[
-        str, typer.Option("--executor", help="processes (this machine) or dask.", metavar="NAME")
+        str, typer.Option("--executor", help="Executor: processes (this machine) or dask.", metavar="NAME")
     ] = "processes",
     scheduler: Annotated[
-        str | None, typer.Option("--scheduler", help="A running Dask cluster, tcp://...", metavar="ADDRESS")
+        str | None, typer.Option("--scheduler", help="Address of a Dask scheduler, tcp://...", metavar="ADDRESS")
     ] = None,
-    keep: Annotated[str, typer.Option("--keep", help="Models that stay: best, all or none.", metavar="WHICH")] = "best",
-    no_stack: Annotated[bool, typer.Option("--no-stack", help="Train each network by itself.")] = False,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="End with the first trial that fails.")] = False,
+    keep: Annotated[
+        str, typer.Option("--keep", help=f"Models to keep: {enumerate_words(session.KEEP, 'or')}.", metavar="WHICH")
+    ] = "best",
+    no_stack: Annotated[bool, typer.Option("--no-stack", help="Train each network by itself, not in a stack.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first trial that fails.")] = False,
     list_commands: Annotated[
-        bool, typer.Option("--list", help="Print one `mlptrain train` command a trial, and train nothing.")
+        bool, typer.Option("--list", help="Print one command per trial without training.")
     ] = False,
     shard: Annotated[
-        str | None, typer.Option("--shard", help="Every Nth point from the Ith, I from 1 to N.", metavar="I/N")
+        str | None, typer.Option("--shard", help="Train every Nth point, from the Ith.", metavar="I/N")
     ] = None,
     index: Annotated[
-        int | None, typer.Option("--index", min=0, help="The trial of this number alone, from 0.", metavar="N")
+        int | None, typer.Option("--index", min=0, help="Train only the trial of this number, from 0.", metavar="N")
     ] = None,
     collect: Annotated[
-        bool, typer.Option("--collect", help="Rank what lies in DIR...: runs, trials/, shards, given as arguments.")
+        bool, typer.Option("--collect", help="Rank finished runs or shards; folders as arguments.")
     ] = False,
     print_key: Annotated[
         str | None, typer.Option("--print", help="Print one value, such as best.learning_rate.", metavar="KEY")
     ] = None,
-    threads: Threads = None,
+    threads: TrainThreads = None,
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
     json_output: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Train many networks from one sweep file, side by side, and rank them."""
+    """Train many networks with different settings and rank them.
+
+    Example: mlptrain sweep configs/mnist.yaml learning_rate=0.1,0.3,1
+    """
     if print_key is not None:
         check_key(print_key)
     if sum((list_commands, shard is not None, index is not None, collect)) > 1:
-        raise UsageError("--list, --shard, --index and --collect each say what to do; give one of them")
+        raise UsageError("--list, --shard, --index and --collect cannot be combined")
     given = list(arguments or ())
     if collect:
         result = _collect(given, run, runs_dir, quiet=quiet or print_key is not None, json_output=json_output)
         _finish(result, json_output, print_key)
         return
     if not given or "=" in given[0]:
-        raise UsageError("SWEEP is missing: name a sweep file, or a config and spaces such as learning_rate=0.1,0.3,1")
+        raise UsageError(
+            "SWEEP: missing\nhint: name a sweep file, or a config and values such as learning_rate=0.1,0.3,1"
+        )
     source = Path(given[0])
     spec = read_sweep(source, given[1:])
     for warning in warnings(spec):
@@ -90,8 +97,7 @@ def sweep(
     if index is not None:
         _train_one(spec, index, run or source.stem, runs_dir, data_dir, threads, quiet=quiet, no_color=no_color)
         return
-
-    use_threads(1)  # for this process; its workers have their own
+    use_threads(1)  # workers have their own
 
     human = sys.stderr if json_output or print_key is not None else sys.stdout
     reporter = make_sweep_reporter(human, quiet=quiet, no_color=no_color)
@@ -125,7 +131,7 @@ def _parsed(shard: str | None) -> tuple[int, int] | None:
         return None
     first, slash, every = shard.partition("/")
     if not (slash and first.isdecimal() and every.isdecimal()):
-        raise UsageError(f"--shard {shard}: must be I/N with I from 1 to N, such as 1/4")
+        raise UsageError(f"--shard: expected I/N with I from 1 to N, such as 1/4 (got {shard})")
     return int(first), int(every)
 
 
@@ -146,10 +152,9 @@ def _train_one(
     quiet: bool,
     no_color: bool,
 ) -> None:
-    """Train the trial of this number as `mlptrain train` would, in ``trials/NNNN``."""
+    """Train one trial as `mlptrain train` would, in ``trials/NNNN``."""
     check_listable(spec, "--index")
     trial = trial_number(spec, index)
-
     set_threads(threads, training_threads(trial.config))
     reporter = make_reporter(sys.stdout, quiet=quiet, no_color=no_color)
     try:
@@ -175,23 +180,24 @@ def _collect(
         for line in final_lines(collection.result.end, 10_000, "#"):
             print(line, file=human)
         if collection.missing:
-            names = ", ".join(f"{number:04d}" for number in collection.missing[:8])
-            more = ", …" if len(collection.missing) > 8 else ""
-            print(f"not there yet: {len(collection.missing)} trials, {names}{more}", file=human)
+            numbers = _listed([f"{number:04d}" for number in collection.missing])
+            print(f"missing: {len(collection.missing)} trials, {numbers}", file=human)
     return collection.result
 
 
 def _finish(result: session.SweepResult, json_output: bool, print_key: str | None) -> None:
-    """Print what was asked for; exit 6 where trials failed."""
+    """Print the requested values, and raise TrialsError if a trial failed."""
     summary = result.summary()
     if print_key is not None:
         print(lookup(summary, print_key))
     if json_output:
         print(json.dumps(summary))
     if result.failed:
-        names = ", ".join(f"{one.trial:04d} ({one.status})" for one in result.failed[:6])
-        more = ", …" if len(result.failed) > 6 else ""
-        first = next((one.message for one in result.failed if one.message), "")
-        raise TrialsError(
-            f"{len(result.failed)} of {result.trials} trials failed: {names}{more}\n{(first or '').splitlines()[0]}"
-        )
+        names = _listed([f"{trial.trial:04d} ({trial.status})" for trial in result.failed])
+        messages = [trial.message.splitlines()[0] for trial in result.failed if trial.message]
+        raise TrialsError("\n".join([f"{len(result.failed)} of {result.trials} trials failed: {names}", *messages[:1]]))
+
+
+def _listed(names: list[str]) -> str:
+    """Return the first eight names, separated by commas."""
+    return ", ".join(names[:8] + ["…"] * (len(names) > 8))

@@ -1,4 +1,4 @@
-"""``mlptrain train``."""
+"""Command ``mlptrain train``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from typing import Annotated
 
 import typer
 
-from mlptrain.cli.options import DataDir, Json, MinAccuracy, NoColor, Overrides, Quiet, RunsDir, Threads
+from mlptrain.cli.options import (
+    ConfigFile,
+    DataDir,
+    Json,
+    MinAccuracy,
+    NoColor,
+    Overrides,
+    Quiet,
+    RunsDir,
+    TrainThreads,
+)
 from mlptrain.cli.setup import read_config, set_threads, training_threads
 from mlptrain.errors import AccuracyError
 from mlptrain.reporting.diagnosis import verdict_line
@@ -26,39 +36,41 @@ from mlptrain.training.profiling import Profiler
 
 
 def train(
-    config_file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML config.")],
+    config_file: ConfigFile,
     overrides: Overrides = None,
     run: Annotated[
-        str | None, typer.Option("--run", help="Name of the run folder; default: CONFIG-NNN.", metavar="NAME")
+        str | None, typer.Option("--run", help="Name of the run folder.", show_default="CONFIG-NNN", metavar="NAME")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing --run.")] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with --run from its checkpoint; start it where there is none.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Resume although config, data or versions changed.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check config and data, train nothing.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue --run from its checkpoint, or start it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Resume despite a changed config, data or version.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check config and data without training.")] = False,
     min_accuracy: MinAccuracy = None,
     time_limit: Annotated[
         float | None,
-        typer.Option("--time-limit", min=0.0, help="End after this many seconds; save and test.", metavar="SECONDS"),
+        typer.Option("--time-limit", min=0.0, help="Stop training after this time; save and test.", metavar="SECONDS"),
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="Start from the weights of a run or model.npz.", metavar="MODEL")
+        str | None, typer.Option("--from", help="Run or model.npz whose weights to start from.", metavar="MODEL")
     ] = None,
     log_every: Annotated[
-        int, typer.Option("--log-every", min=1, help="Plain output every Nth epoch and the last.", metavar="N")
+        int, typer.Option("--log-every", min=1, help="Print every Nth epoch and the last (plain output).", metavar="N")
     ] = 1,
-    profile: Annotated[bool, typer.Option("--profile", help="Show where the time of training went.")] = False,
-    threads: Threads = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Show how the training time was spent.")] = False,
+    threads: TrainThreads = None,
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
     json_output: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Train one network: validate each epoch, test at the end, keep everything in a run folder."""
-    config = read_config(config_file, overrides)
+    """Train one network and save it in a run folder.
 
+    The network is validated after each epoch and tested after the last.
+
+    Example: mlptrain train configs/mnist.yaml hidden=15 epochs=5
+    """
+    config = read_config(config_file, overrides)
     set_threads(threads, training_threads(config))
     human = sys.stderr if json_output else sys.stdout
     reporter = make_reporter(human, quiet=quiet, no_color=no_color, log_every=log_every)

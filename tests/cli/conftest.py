@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from mlptrain.cli import main
 
 
 class Result:
-    """What a command printed, and its exit code."""
+    """Exit code, standard output and standard error of a command."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
@@ -14,7 +15,7 @@ class Result:
 
 @pytest.fixture
 def mlptrain(tmp_path, monkeypatch, capfd):
-    """Run a command in this process, in a folder of its own, without full MNIST at hand."""
+    """Run commands in this process, in a temporary folder, without MLPTRAIN_DATA_DIR; restore the BLAS threads."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLPTRAIN_DATA_DIR", raising=False)
 
@@ -24,12 +25,13 @@ def mlptrain(tmp_path, monkeypatch, capfd):
         out, err = capfd.readouterr()
         return Result(code, out, err)
 
-    return run
+    with threadpool_limits():
+        yield run
 
 
 @pytest.fixture
 def tiny(tmp_path):
-    """A config that trains in a blink."""
+    """A config that trains in a few milliseconds."""
     path = tmp_path / "tiny.yaml"
     path.write_text("hidden: [8]\nsubset: 200\nepochs: 2\nbatch_size: 20\n")
     return path

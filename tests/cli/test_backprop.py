@@ -9,7 +9,7 @@ import pytest
 NEURON = ["1/(1 + exp(-(w0*x0 + w1*x1 + w2)))", "w0=2", "w1=-3", "w2=-3", "x0=-1", "x1=-2"]
 
 
-def test_the_tree_of_a_product_of_a_sum(mlptrain):
+def test_the_tree_shows_values_and_gradients(mlptrain):
     result = mlptrain("backprop", "(x + y) * z", "x=-2", "y=5", "z=-4")
     assert (result.code, result.err) == (0, "")
     assert result.out.splitlines() == [
@@ -31,7 +31,7 @@ def test_the_tree_of_a_product_of_a_sum(mlptrain):
     ]
 
 
-def test_json_of_product_and_max(mlptrain):
+def test_json_lists_inputs_and_nodes(mlptrain):
     result = mlptrain("backprop", "2 * (x*y + max(z, w))", "x=3", "y=-4", "z=2", "w=-1", "--json")
     assert (result.code, result.err) == (0, "")
     printed = json.loads(result.out)
@@ -44,14 +44,14 @@ def test_json_of_product_and_max(mlptrain):
     assert [node["id"] for node in printed["nodes"]] == list(range(9))
 
 
-def test_json_of_the_sigmoid_neuron(mlptrain):
+def test_gradients_of_a_sigmoid_neuron(mlptrain):
     printed = json.loads(mlptrain("backprop", *NEURON, "--json").out)
     assert round(printed["value"], 2) == 0.73
     rounded = {name: round(gradient, 4) for name, gradient in printed["gradients"].items()}
     assert rounded == {"w0": -0.1966, "x0": 0.3932, "w1": -0.3932, "x1": -0.5898, "w2": 0.1966}
 
 
-def test_a_gradient_that_is_no_number_is_null(mlptrain):
+def test_an_undefined_gradient_is_null(mlptrain):
     printed = json.loads(mlptrain("backprop", "--json", "x**2", "x=-3").out)
     assert [node["gradient"] for node in printed["nodes"]] == [-6, None, 1]
     assert "2             2         -" in mlptrain("backprop", "x**2", "x=-3").out
@@ -74,7 +74,7 @@ def test_a_gradient_that_is_no_number_is_null(mlptrain):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_expressions_that_begin_with_a_minus_and_others(arguments, value, gradients, mlptrain):
+def test_expressions_may_look_like_options(arguments, value, gradients, mlptrain):
     result = mlptrain("backprop", "--json", *arguments)
     assert result.code == 0, result.err
     printed = json.loads(result.out)
@@ -91,14 +91,14 @@ def test_expressions_that_begin_with_a_minus_and_others(arguments, value, gradie
         (["1/x", "x=0"], ["1/x", "division by 0"]),
         (["x"], ["no value for x", "x=NUMBER"]),
         (["x", "x=1", "y=1"], ["y does not occur"]),
-        (["x", "x=1", "x=2"], ["'x' is given twice"]),
-        (["ﬁ", "fi=1", "ﬁ=2"], ["'fi' is given twice"]),
-        (["x", "x=one"], ["'x'", "'one' is not a number"]),
-        (["x", "x=1/2"], ["'1/2' is not a number", "-0.5"]),
+        (["x", "x=1", "x=2"], ["'x'", "twice"]),
+        (["ﬁ", "fi=1", "ﬁ=2"], ["'fi'", "twice"]),
+        (["x", "x=one"], ["'x'", "'one'", "number"]),
+        (["x", "x=1/2"], ["'1/2'", "-0.5"]),
         (["x", "x=nan"], ["x: nan is not a finite number"]),
         (["x", "x=1e999"], ["x: inf is not a finite number"]),
-        (["x", "x="], ["'x=' is not NAME=VALUE"]),
-        (["x", "=1"], ["'=1' is not NAME=VALUE"]),
+        (["x", "x="], ["'x='", "NAME=VALUE"]),
+        (["x", "=1"], ["'=1'", "NAME=VALUE"]),
         (["x", "x=1", "--jsn"], ["'--jsn'", "--help"]),
         (["x" * 3000], ["3,000 characters"]),
         (["-" * 1000 + "x", "x=1"], ["levels deep"]),
@@ -106,7 +106,7 @@ def test_expressions_that_begin_with_a_minus_and_others(arguments, value, gradie
     ],
     ids=lambda value: " ".join(value)[:20] if value and "is" not in " ".join(value) else None,
 )
-def test_wrong_usage(arguments, parts, mlptrain):
+def test_wrong_usage_is_exit_2(arguments, parts, mlptrain):
     result = mlptrain("backprop", *arguments)
     assert (result.code, result.out) == (2, ""), result.err
     assert all(part in result.err for part in parts), result.err
@@ -114,11 +114,11 @@ def test_wrong_usage(arguments, parts, mlptrain):
     assert "\x1b" not in result.err
 
 
-def test_no_expression_at_all(mlptrain):
+def test_a_missing_expression_is_exit_2(mlptrain):
     assert mlptrain("backprop").code == 2
 
 
-def test_numpy_is_not_loaded():
+def test_numpy_is_not_imported():
     code = (
         "import sys; from mlptrain.cli import main; main(['backprop', 'x*y', 'x=1', 'y=2']); "
         "sys.exit('numpy' in sys.modules)"

@@ -43,54 +43,52 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
-    """A server, and a registry of three small datasets of which it is the only mirror."""
+    """Run a server that is the only mirror of three small datasets."""
     with fault_server() as running:
         small = {name: dataset(running.url, name=name) for name in registry.DATASETS}
         monkeypatch.setattr(registry, "DATASETS", small)
         yield running
 
 
-def test_download(tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_are_downloaded_verified_and_not_downloaded_again(
+    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["download"]) == 0
     assert placed(tmp_path / "data" / "mnist") == CONTENTS
     output, errors = capsys.readouterr()
     lines = output.splitlines()
     for line, name, size in zip(lines, CONTENTS, ("60.0 kB", "3.0 kB", "20.0 kB", "500 bytes"), strict=False):
-        assert line.startswith(f"mnist/{name}: {size} in ") and line.endswith("/s), verified")
-    assert lines[4:] == [
-        "Mnist: 4 files verified in data/mnist (MD5 and SHA-256)",
-        "by Somebody; a licence",
-        "next: mlptrain train configs/mnist.yaml",
-    ]
+        assert line.startswith(f"mnist/{name}: {size}")
+    assert "data/mnist" in lines[4] and lines[-1].endswith("mlptrain train configs/mnist.yaml")
     assert not errors
 
     server.asked.clear()
     assert main(["download", "mnist"]) == 0
-    assert capsys.readouterr().out.splitlines()[:2] == [
-        f"mnist/{IMAGES}: 60.0 kB, there and verified",
-        f"mnist/{LABELS}: 3.0 kB, there and verified",
-    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"mnist/{IMAGES}: 60.0 kB") and lines[1].startswith(f"mnist/{LABELS}: 3.0 kB")
     assert not server.asked
 
 
-def test_all_and_another_folder(tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_datasets_go_to_the_data_dir(
+    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["download", "all", "--data-dir", "my data"]) == 0
     assert sorted(path.name for path in (tmp_path / "my data").iterdir()) == ["fashion-mnist", "kmnist", "mnist"]
     output = capsys.readouterr().out
-    assert "next: mlptrain train configs/mnist.yaml --data-dir 'my data'\n" in output
-    assert "next: mlptrain train configs/mnist.yaml dataset=kmnist --data-dir 'my data'\n" in output
+    assert "mlptrain train configs/mnist.yaml --data-dir 'my data'\n" in output
+    assert "mlptrain train configs/mnist.yaml dataset=kmnist --data-dir 'my data'\n" in output
 
 
-def test_data_dir_of_the_environment(
+def test_the_environment_sets_the_data_dir(
     tmp_path: Path, server: FaultServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLPTRAIN_DATA_DIR", str(tmp_path / "elsewhere"))
     assert main(["download", "kmnist"]) == 0
     assert placed(tmp_path / "elsewhere" / "kmnist") == CONTENTS
-    assert capsys.readouterr().out.endswith("next: mlptrain train configs/mnist.yaml dataset=kmnist\n")
+    assert capsys.readouterr().out.endswith("mlptrain train configs/mnist.yaml dataset=kmnist\n")
 
 
-def test_json(tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_lists_the_files(tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "data" / "mnist").mkdir(parents=True)
     (tmp_path / "data" / "mnist" / IMAGES).write_bytes(CONTENTS[IMAGES])
     assert main(["download", "--json"]) == 0
@@ -108,29 +106,29 @@ def test_json(tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture
         "path": str(Path("data/mnist") / LABELS),
         "mirror": server.url,
     }
-    assert "4 files verified" in errors
+    assert LABELS in errors
 
 
-def test_quiet(server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_nothing(server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["download", "-q"]) == 0
     assert capsys.readouterr() == ("", "")
 
 
-def test_check(tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_missing_and_damaged_files(
+    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     main(["download", "-q"])
     server.asked.clear()
     assert main(["download", "--check"]) == 0
-    assert f"mnist/{IMAGES}: 60.0 kB, there and verified\n" in capsys.readouterr().out
+    assert f"mnist/{IMAGES}: 60.0 kB" in capsys.readouterr().out
 
     (tmp_path / "data" / "mnist" / IMAGES).write_bytes(bytes(60_000))
     (tmp_path / "data" / "mnist" / LABELS).unlink()
     assert main(["download", "--check"]) == 3
     output, errors = capsys.readouterr()
     lines = output.splitlines()
-    assert lines[0].startswith(f"mnist/{IMAGES}: damaged (wrong SHA-256 ")
-    assert lines[1] == f"mnist/{LABELS}: missing"
-    assert lines[2].endswith("20.0 kB, there and verified")
-    assert errors == "mlptrain: data/mnist: 2 of 4 files missing or damaged\nrun `mlptrain download mnist`\n"
+    assert lines[0].startswith(f"mnist/{IMAGES}: damaged") and lines[1] == f"mnist/{LABELS}: missing"
+    assert errors.startswith("mlptrain: data/mnist: 2 of 4 files") and "`mlptrain download mnist`" in errors
 
     assert main(["download", "--check", "--json", "-q"]) == 3
     found = json.loads(capsys.readouterr().out)
@@ -141,43 +139,43 @@ def test_check(tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixtur
     assert not (tmp_path / "data" / "kmnist").exists()
 
 
-def test_nothing_on_stdout_where_it_fails(
+def test_a_failed_download_prints_nothing_to_stdout(
     tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.always(IMAGES, html)
     assert main(["download", "--json", "-q"]) == 3
     output, errors = capsys.readouterr()
     assert output == ""
-    assert errors.splitlines()[:2] == [
-        f"mlptrain: data/mnist/{IMAGES}: could not be downloaded",
-        f"  {server.url}: sends an HTML page instead of the file",
-    ]
+    assert errors.startswith(f"mlptrain: data/mnist/{IMAGES}: ") and server.url in errors.splitlines()[1]
     assert not list(tmp_path.iterdir())
 
 
-def test_of_all_one_fails(tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_failed_dataset_does_not_stop_the_others(
+    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     server.plan(IMAGES, status(404))
     assert main(["download", "all"]) == 3
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["fashion-mnist", "kmnist"]
-    assert "404 Not Found" in capsys.readouterr().err
+    assert "404" in capsys.readouterr().err
 
 
-def test_failed_tries_are_told(server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_repeated_attempt_is_shown(server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.plan(IMAGES, truncated(1000))
     assert main(["download"]) == 0
-    (host, told), *_ = [line.strip().split(": ", 1) for line in capsys.readouterr().out.splitlines()]
-    assert host in server.url
-    assert told.startswith("connection lost after 1,000 bytes: ") and told.endswith("; trying again in 0.5 s")
+    host, problem = capsys.readouterr().out.splitlines()[0].strip().split(": ", 1)
+    assert host in server.url and "1,000 bytes" in problem and "0.5 s" in problem
 
 
-def test_mirror(server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mirror_is_tried_first(server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
     with fault_server() as mine:
         assert main(["download", "--mirror", mine.url.rstrip("/"), "--json", "-q"]) == 0
         assert {file["mirror"] for file in json.loads(capsys.readouterr().out)["files"]} == {mine.url}
         assert not server.asked
 
 
-def test_from(tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_are_copied_from_a_folder(
+    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "mine").mkdir()
     for name, content in CONTENTS.items():
         (tmp_path / "mine" / name).write_bytes(content)
@@ -188,39 +186,40 @@ def test_from(tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture
     assert placed(tmp_path / "data" / "mnist") == placed(tmp_path / "mine") == CONTENTS
     (tmp_path / "mine" / IMAGES).unlink()
     assert main(["download", "kmnist", "--from", "mine"]) == 3
-    assert f"  {IMAGES}: not there\n" in capsys.readouterr().err
+    assert IMAGES in capsys.readouterr().err
     assert not server.asked
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "words"),
     [
-        (["fashon-mnist"], "no dataset 'fashon-mnist'; did you mean 'fashion-mnist'?"),
-        (["cifar10"], "no dataset 'cifar10'\nexpected mnist, fashion-mnist, kmnist or all"),
-        (["sample"], "the sample ships with the package"),
-        (["--mirror", "127.0.0.1:8000"], "--mirror 127.0.0.1:8000: expected the address of a folder"),
-        (["--mirror", "ftp://127.0.0.1/"], "--mirror ftp://127.0.0.1/: expected the address of a folder"),
-        (["--check", "--force"], "--check and --force contradict each other"),
-        (["--check", "--from", "x"], "--check and --from contradict each other"),
-        (["--from", "x", "--mirror", "http://x/"], "--from and --mirror contradict each other"),
+        (["fashon-mnist"], ["'fashon-mnist'", "'fashion-mnist'"]),
+        (["cifar10"], ["'cifar10'", "mnist, fashion-mnist, kmnist or all"]),
+        (["sample"], ["dataset: sample"]),
+        (["--mirror", "127.0.0.1:8000"], ["--mirror 127.0.0.1:8000"]),
+        (["--mirror", "ftp://127.0.0.1/"], ["--mirror ftp://127.0.0.1/"]),
+        (["--check", "--force"], ["--check", "--force"]),
+        (["--check", "--from", "x"], ["--check", "--from"]),
+        (["--from", "x", "--mirror", "http://x/"], ["--from", "--mirror"]),
     ],
 )
-def test_usage(
+def test_wrong_usage_is_exit_2(
     tmp_path: Path,
     server: FaultServer,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
-    told: str,
+    words: list[str],
 ) -> None:
     assert main(["download", *arguments]) == 2
     output, errors = capsys.readouterr()
-    assert told in errors and not output
+    assert all(word in errors for word in words) and not output
     assert not server.asked and not list(tmp_path.iterdir())
 
 
-def test_train_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_without_the_files_names_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", str(ROOT / "configs" / "mnist.yaml")]) == 3
-    assert "run `mlptrain download mnist`, or set `dataset: sample`" in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert "`mlptrain download mnist`" in errors and "`dataset: sample`" in errors
     assert not list(tmp_path.iterdir())
 
 
@@ -234,7 +233,7 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-def test_ctrl_c(tmp_path: Path, server: FaultServer) -> None:
+def test_ctrl_c_leaves_no_file(tmp_path: Path, server: FaultServer) -> None:
     server.always(IMAGES, stalled(20_000))
     command = [sys.executable, "-c", COMMAND, server.url, "download", "--data-dir", str(tmp_path / "data")]
     process = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -248,7 +247,7 @@ def test_ctrl_c(tmp_path: Path, server: FaultServer) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_a_closed_pipe(tmp_path: Path, server: FaultServer) -> None:
+def test_a_closed_pipe_is_exit_141(tmp_path: Path, server: FaultServer) -> None:
     command = [sys.executable, "-c", COMMAND, server.url, "download", "--data-dir", str(tmp_path / "data")]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None

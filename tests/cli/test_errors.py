@@ -1,4 +1,4 @@
-"""Wrong inputs: each a message of at most three lines with place and remedy, the right code, nothing left behind."""
+"""Wrong inputs: at most three lines on stderr that name the place, the exit code, and no file left behind."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def override(*arguments: str):
 
 
 def own_folder(spoil):
-    """A folder of the user's own with 20 images and labels, spoiled by ``spoil``."""
+    """Return a maker of a folder with 20 images and labels, damaged by ``spoil``."""
 
     def make(folder: Path) -> list[str]:
         data = folder / "own"
@@ -84,48 +84,48 @@ def damaged_model(folder: Path) -> list[str]:
 
 
 WRONG = {
-    "missing config": (lambda folder: ["nowhere.yaml"], 2, ["nowhere.yaml", "no such file"]),
-    "bad yaml": (config_with("epochs: 3\nhidden: [30\n"), 2, ["bad.yaml:2", "not valid YAML"]),
-    "unknown key": (config_with("epochs: 3\nlearning_rte: 1\n"), 2, ["bad.yaml:2", "did you mean 'learning_rate'?"]),
-    "duplicate key": (config_with("epochs: 3\nseed: 1\nepochs: 4\n"), 2, ["bad.yaml:3", "first on line 1"]),
-    "wrong type": (config_with("\nepochs: many\n"), 2, ["bad.yaml:2", "whole number", "'many'"]),
-    "true is not 1": (config_with("epochs: true\n"), 2, ["bad.yaml:1", "whole number", "true"]),
+    "missing config": (lambda folder: ["nowhere.yaml"], 2, ["nowhere.yaml"]),
+    "bad yaml": (config_with("epochs: 3\nhidden: [30\n"), 2, ["bad.yaml:2", "YAML"]),
+    "unknown key": (config_with("epochs: 3\nlearning_rte: 1\n"), 2, ["bad.yaml:2", "'learning_rate'"]),
+    "duplicate key": (config_with("epochs: 3\nseed: 1\nepochs: 4\n"), 2, ["bad.yaml:3", "line 1"]),
+    "wrong type": (config_with("\nepochs: many\n"), 2, ["bad.yaml:2", "'many'"]),
+    "true is not 1": (config_with("epochs: true\n"), 2, ["bad.yaml:1", "true"]),
     "alias bomb": (
         config_with("a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
             f"{c}: &{c} [{','.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefg", "bcdefgh", strict=True)
         )),
-        2, ["bad.yaml:", "aliases expanded"],
+        2, ["bad.yaml:"],
     ),
-    "negative rate": (override("learning_rate=-1"), 2, ["command line: learning_rate", "greater than 0 (got -1)"]),
+    "negative rate": (override("learning_rate=-1"), 2, ["learning_rate", "(got -1)"]),
     "override without =": (override("learning_rate"), 2, ["'learning_rate'", "="]),
-    "unknown activation": (override("activation=rleu"), 2, ["activation", "did you mean 'relu'?"]),
-    "unsound pairing": (override("output=sigmoid"), 2, ["cross_entropy needs softmax"]),
-    "sum of parts": (override("split=[0.7,0.2,0.2]"), 2, ["split", "sum 1"]),
+    "unknown activation": (override("activation=rleu"), 2, ["activation", "'relu'"]),
+    "unsound pairing": (override("output=sigmoid"), 2, ["cross_entropy", "softmax"]),
+    "sum of fractions": (override("split=[0.7,0.2,0.2]"), 2, ["split", "1.1"]),
     "official without test file": (override("split=official"), 2, ["official", "[0.7, 0.2, 0.1]"]),
     "impossible split": (own_folder(lambda data: None), 2, ["20", "split"]),
     "subset too large": (override("subset=999999"), 2, ["999999", "3500"]),
-    "too large for memory": (override("hidden=[1000000,1000000]"), 2, ["GB", "available", "smaller"]),
-    "unknown dataset": (override("dataset=mnits"), 2, ["mnits", "did you mean 'mnist'?"]),
+    "too large for memory": (override("hidden=[1000000,1000000]"), 2, ["GB"]),
+    "unknown dataset": (override("dataset=mnits"), 2, ["mnits", "'mnist'"]),
     "missing dataset": (override("dataset=mnist"), 3, ["mlptrain download mnist", "dataset: sample"]),
-    "missing folder": (override("dataset=./nowhere"), 3, ["nowhere", "no such"]),
+    "missing folder": (override("dataset=./nowhere"), 3, ["nowhere"]),
     "cut short": (own_folder(cut_short), 3, ["own/train-images-idx3-ubyte", "15689", "15696"]),
-    "wrong magic": (own_folder(wrong_magic), 3, ["own/train-images-idx3-ubyte", "magic"]),
+    "wrong magic": (own_folder(wrong_magic), 3, ["own/train-images-idx3-ubyte", "00 00 08 03"]),
     "labels and images": (own_folder(fewer_labels), 3, ["20", "19", "train-labels-idx1-ubyte"]),
     "empty folder": (own_folder(empty), 3, ["own", "train-images-idx3-ubyte"]),
     "gzip bomb": (own_folder(bomb), 3, ["train-images-idx3-ubyte.gz"]),
     "vast header": (own_folder(vast), 3, ["train-images-idx3-ubyte"]),
     "unwritable runs": (blocked_runs_dir, 3, ["file/runs", "--runs-dir"]),
     "existing run": (existing_run, 2, ["runs/a", "--overwrite"]),
-    "run leads out": (override("--run", "../x"), 2, ["../x"]),
-    "damaged model": (damaged_model, 3, ["model.npz", "damaged"]),
-    "missing model": (override("--from", "nowhere"), 3, ["nowhere", "no run"]),
-    "threads": (override("--threads", "0"), 2, ["--threads"]),
+    "run outside of the folder": (override("--run", "../x"), 2, ["../x"]),
+    "damaged model": (damaged_model, 3, ["model.npz"]),
+    "missing model": (override("--from", "nowhere"), 3, ["nowhere"]),
+    "no threads": (override("--threads", "0"), 2, ["--threads"]),
     "unknown option": (override("--fast"), 2, ["--fast"]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_inputs(name, mlptrain, tiny, tmp_path):
+def test_wrong_inputs_of_train(name, mlptrain, tiny, tmp_path):
     make, code, parts = WRONG[name]
     arguments = make(tmp_path)
     if name == "impossible split":
@@ -145,7 +145,7 @@ def test_wrong_inputs(name, mlptrain, tiny, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "parts"),
     [
-        (["eval", "nowhere"], 3, ["nowhere", "no run"]),
+        (["eval", "nowhere"], 3, ["nowhere"]),
         (["eval", "a", "--split", "tset"], 2, ["tset", "test"]),
         (["eval", "a", "--dataset", "./nowhere"], 3, ["nowhere"]),
         (["eval", "a", "--min-accuracy", "1.0"], 5, ["below --min-accuracy 1"]),

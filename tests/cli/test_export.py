@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 
-def test_export(mlptrain, tiny, tmp_path):
+def test_export_writes_the_chosen_format(mlptrain, tiny, tmp_path):
     mlptrain("train", tiny, "--run", "a", "-q")
     result = mlptrain("export", "a", "--format", "json")
     assert result.code == 0 and result.out.startswith("runs/a/model.json: json, ")

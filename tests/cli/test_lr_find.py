@@ -3,13 +3,13 @@ from __future__ import annotations
 import json
 
 
-def test_people_get_a_picture_and_a_rate(mlptrain, tiny, tmp_path):
+def test_a_rate_is_suggested_and_nothing_is_saved(mlptrain, tiny, tmp_path):
     result = mlptrain("lr-find", tiny)
-    assert result.code == 0 and "suggested learning_rate=" in result.out and "\x1b" not in result.out
+    assert result.code == 0 and "learning_rate=" in result.out and "\x1b" not in result.out
     assert not (tmp_path / "runs").exists()
 
 
-def test_json(mlptrain, tiny):
+def test_json_holds_the_rates_and_losses(mlptrain, tiny):
     result = mlptrain("lr-find", tiny, "--json", "-q", "--steps", 30, "loss=mse")
     values = json.loads(result.out)
     assert set(values) == {"suggestion", "stopped", "rates", "losses", "smoothed"}
@@ -17,7 +17,7 @@ def test_json(mlptrain, tiny):
     assert result.err == ""
 
 
-def test_wrong_inputs(mlptrain, tiny):
+def test_wrong_inputs_are_exit_2_or_3(mlptrain, tiny):
     assert mlptrain("lr-find", "nowhere.yaml").code == 2
     assert mlptrain("lr-find", tiny, "--steps", 1).code == 2
     assert mlptrain("lr-find", tiny, "dataset=mnist").code == 3

@@ -26,20 +26,19 @@ def board(path: Path) -> list[tuple[str, dict[str, Any]]]:
     return [(line.trial, dict(line.values)) for line in read_leaderboard(path / "leaderboard.csv").lines]
 
 
-def test_a_sweep_is_shown_ranked_and_kept(mlptrain, grid, tmp_path):
+def test_a_sweep_is_shown_ranked_and_saved(mlptrain, grid, tmp_path):
     result = mlptrain("sweep", *grid)
     assert result.code == 0 and result.err == ""
     lines = result.out.splitlines()
-    assert lines[0].startswith("runs/tiny-001: 4 trials of ") and "grid over learning_rate, hidden" in lines[1]
+    assert lines[0].startswith("runs/tiny-001: 4 trials") and "learning_rate, hidden" in lines[1]
     assert sum(line.startswith("[") for line in lines) == 4 and any("[4/4]" in line for line in lines)
     assert any(line.split()[:3] == ["rank", "trial", "val_accuracy"] for line in lines)
-    assert any("which parameters mattered" in line for line in lines)
     assert lines[-1] == "runs/tiny-001"
     assert mlptrain("eval", "runs/tiny-001/best").code == 0
     assert "\x1b" not in result.out
 
 
-def test_json_print_and_quiet(mlptrain, grid):
+def test_json_and_print_give_the_same_values(mlptrain, grid):
     result = mlptrain("sweep", *grid, "-q", "--json")
     summary = json.loads(result.out)
     assert result.err == "" and list(summary) == ["sweep", "trials", "failed", "best"]
@@ -58,19 +57,19 @@ def test_an_existing_sweep_is_resumed_or_refused(mlptrain, grid):
     assert refused.code == 2 and "--resume" in refused.err
     assert mlptrain("sweep", *grid, "-q", "--run", "a", "--resume").code == 0
     changed = mlptrain("sweep", *grid[:-1], "epochs=2", "-q", "--run", "a", "--resume")
-    assert changed.code == 2 and "parameters.epochs was {value: 1} and is {value: 2}" in changed.err
+    assert changed.code == 2 and "parameters.epochs" in changed.err
 
 
-def test_failed_trials_are_exit_6_and_the_object_is_printed(mlptrain, tmp_path):
+def test_failed_trials_are_exit_6_and_json_is_printed(mlptrain, tmp_path):
     (tmp_path / "linear.yaml").write_text(
         "hidden: []\noutput: linear\nloss: mse\nsubset: 100\nepochs: 1\nbatch_size: 20\n"
     )
     result = mlptrain("sweep", "linear.yaml", "learning_rate=0.001,1e30", "-q", "--json")
     assert result.code == 6 and json.loads(result.out)["failed"] == 1
-    assert "1 of 2 trials failed: 0001 (diverged)" in result.err and result.err.count("\n") <= 3
+    assert "1 of 2 trials" in result.err and "0001 (diverged)" in result.err and result.err.count("\n") <= 3
 
 
-def test_the_commands_of_a_list_need_no_quotes_and_give_the_same_trials(mlptrain, grid, tmp_path):
+def test_the_listed_commands_need_no_quotes_and_give_the_same_trials(mlptrain, grid, tmp_path):
     grid[0] = Path("tiny.yaml")
     lines = mlptrain("sweep", *grid, "early_stopping.patience=3", "--list", "--run", "L").out.splitlines()
     assert len(lines) == 4 and not list(tmp_path.glob("runs/*"))
@@ -90,45 +89,42 @@ def test_the_commands_of_a_list_need_no_quotes_and_give_the_same_trials(mlptrain
 def test_a_path_that_needs_quotes_is_refused(mlptrain, tiny, tmp_path):
     (tmp_path / "a b.yaml").write_text(tiny.read_text())
     result = mlptrain("sweep", "a b.yaml", "learning_rate=0.1,0.2", "--list")
-    assert result.code == 2 and "quoted" in result.err and result.out == ""
+    assert result.code == 2 and "a b.yaml" in result.err and result.out == ""
 
 
-def test_an_index_trains_one_trial_as_its_line_would(mlptrain, grid, tmp_path):
+def test_an_index_trains_one_trial(mlptrain, grid, tmp_path):
     assert mlptrain("sweep", *grid, "--index", 2, "-q").code == 0
     text = (tmp_path / "runs/tiny/trials/0002/config.yaml").read_text()
     assert "learning_rate: 0.5" in text and "hidden: [3]" in text
     assert mlptrain("sweep", *grid, "--index", 4).code == 2
 
 
-def test_an_index_is_shown_as_a_run_and_needs_a_method_that_knows_its_trials(mlptrain, grid, tmp_path):
+def test_an_index_needs_a_method_that_lists_its_trials(mlptrain, grid, tmp_path):
     result = mlptrain("sweep", *grid, "--index", 0, "--run", "job")
     assert result.code == 0 and result.out.splitlines()[-1] == "runs/job/trials/0000" and "epoch" in result.out.lower()
     refused = mlptrain("sweep", *grid, "method=halving", "--index", 0)
-    assert refused.code == 2 and "--index: method halving decides by results" in refused.err
+    assert refused.code == 2 and "--index" in refused.err and "halving" in refused.err
 
 
-def test_fail_fast_ends_with_the_first_failure(mlptrain, tmp_path):
+def test_fail_fast_stops_at_the_first_failure(mlptrain, tmp_path):
     (tmp_path / "linear.yaml").write_text(
         "hidden: []\noutput: linear\nloss: mse\nsubset: 100\nepochs: 1\nbatch_size: 20\n"
     )
     options = ("--fail-fast", "--no-stack", "--workers", 1, "-q", "--json")
     result = mlptrain("sweep", "linear.yaml", "learning_rate=1e30,0.001,0.002", *options)
-    assert result.code == 6 and "1 of 1 trials failed: 0000 (diverged)" in result.err
+    assert result.code == 6 and "0000 (diverged)" in result.err
     assert json.loads(result.out)["best"] is None
 
 
-def test_keys_that_no_optimizer_uses_bring_one_warning_each(mlptrain, tiny):
+def test_keys_without_effect_give_one_warning_each(mlptrain, tiny):
     result = mlptrain("sweep", tiny, "momentum=0.5,0.9", "rho=0.8", "optimizer=sgd,adam", "--list")
     assert result.code == 0 and len(result.out.splitlines()) == 4
-    without = "has no effect with the optimizer sgd and adam; it is used by"
-    assert result.err.splitlines() == [
-        f"mlptrain: warning: momentum {without} momentum and nesterov",
-        f"mlptrain: warning: rho {without} rmsprop and adadelta",
-    ]
+    momentum, rho = result.err.splitlines()
+    assert momentum.startswith("mlptrain: warning: momentum") and rho.startswith("mlptrain: warning: rho")
     assert mlptrain("sweep", tiny, "momentum=0.5,0.9", "optimizer=sgd,nesterov", "--list").err == ""
 
 
-def test_a_sweep_whose_loss_was_varied_is_drawn_and_collected(mlptrain, tiny, tmp_path):
+def test_a_sweep_over_losses_is_plotted_and_collected(mlptrain, tiny, tmp_path):
     pytest.importorskip("matplotlib")
     assert mlptrain("sweep", tiny, "loss=mse,cross_entropy", "epochs=1,2", "--run", "s", "-q").code == 0
     assert mlptrain("plot", "s", "--only", "parameters").code == 0
@@ -136,10 +132,10 @@ def test_a_sweep_whose_loss_was_varied_is_drawn_and_collected(mlptrain, tiny, tm
     view = view_sweep(tmp_path / "runs/s")
     assert view.keys == ("loss", "epochs") and {row.values["loss"] for row in view.ranked} == {"mse", "cross_entropy"}
     assert all(row.figures["loss"] > 0 and row.figures["epochs"] == row.values["epochs"] for row in view.ranked)
-    assert mlptrain("sweep", "--collect", "runs/s").out.splitlines()[-1].endswith("summed over the trials")
+    assert mlptrain("sweep", "--collect", "runs/s").code == 0
 
 
-def test_shards_are_sweeps_of_their_own_and_collect_to_the_whole(mlptrain, grid, tmp_path):
+def test_shards_are_collected_to_the_whole_sweep(mlptrain, grid, tmp_path):
     for shard in ("1/2", "2/2"):
         assert mlptrain("sweep", *grid, "--shard", shard, "-q").code == 0
     assert [path.name for path in sorted((tmp_path / "runs/tiny").iterdir())] == ["shard-1-of-2", "shard-2-of-2"]
@@ -148,26 +144,26 @@ def test_shards_are_sweeps_of_their_own_and_collect_to_the_whole(mlptrain, grid,
     assert mlptrain("sweep", *grid, "--run", "whole", "-q").code == 0
     assert board(tmp_path / "runs/tiny") == board(tmp_path / "runs/whole")
     one = mlptrain("sweep", "--collect", "runs/tiny/shard-1-of-2", "--run", "part")
-    assert one.code == 0 and "not there yet: 2 trials, 0001, 0003" in one.out
+    assert one.code == 0 and "missing: 2 trials, 0001, 0003" in one.out
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "SWEEP is missing"),
-        (["tiny.yaml", "epochs=1,2", "--shard", "3/2"], "I/N with I from 1 to N"),
-        (["tiny.yaml", "epochs=1,2", "--shard", "x"], "I/N with I from 1 to N"),
-        (["tiny.yaml", "epochs=1,2", "--shard", "1/2", "--list"], "give one of them"),
-        (["tiny.yaml", "epochs=1,2", "--keep", "some"], "best, all, none"),
-        (["tiny.yaml", "epochs=1,2", "--executor", "ray"], "processes, dask"),
-        (["tiny.yaml", "epochs=1,2", "--scheduler", "tcp://x:1"], "give --executor dask as well"),
-        (["tiny.yaml", "epochs=1,2", "--print", "worst"], "must be sweep, trials, failed or best.KEY"),
-        (["tiny.yaml", "epochs=1,2", "method=halving", "--list"], "decides by results"),
-        (["--collect", "nowhere"], "name the folders to collect"),
-        (["--collect", "."], "no run in"),
+        ([], "SWEEP"),
+        (["tiny.yaml", "epochs=1,2", "--shard", "3/2"], "I/N"),
+        (["tiny.yaml", "epochs=1,2", "--shard", "x"], "I/N"),
+        (["tiny.yaml", "epochs=1,2", "--shard", "1/2", "--list"], "--list"),
+        (["tiny.yaml", "epochs=1,2", "--keep", "some"], "--keep"),
+        (["tiny.yaml", "epochs=1,2", "--executor", "ray"], "--executor"),
+        (["tiny.yaml", "epochs=1,2", "--scheduler", "tcp://x:1"], "--executor dask"),
+        (["tiny.yaml", "epochs=1,2", "--print", "worst"], "best.KEY"),
+        (["tiny.yaml", "epochs=1,2", "method=halving", "--list"], "halving"),
+        (["--collect", "nowhere"], "collect"),
+        (["--collect", "."], "no run"),
     ],
 )
-def test_wrong_usage(mlptrain, tiny, tmp_path, arguments, words):
+def test_wrong_usage_is_exit_2(mlptrain, tiny, tmp_path, arguments, words):
     result = mlptrain("sweep", *arguments)
     assert result.code == 2 and words in result.err, result.err
     assert not (tmp_path / "runs").exists()
@@ -178,14 +174,14 @@ def test_missing_data_leaves_no_folder(mlptrain, tiny, tmp_path):
     assert result.code == 3 and "mnist" in result.err and not (tmp_path / "runs").exists()
 
 
-def test_tpe_without_optuna_is_exit_2_with_what_to_install(mlptrain, tiny, tmp_path, monkeypatch):
+def test_tpe_without_optuna_names_the_extra(mlptrain, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("mlptrain.system.extras.find_spec", lambda name: None)
     result = mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "method=tpe", "run_cap=2")
     assert result.code == 2 and "pip install 'mlptrain[optuna]'" in result.err and not (tmp_path / "runs").exists()
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """A sweep of many long trials in a process of its own, with something under way."""
+    """Return the process of a sweep whose workers have started."""
     command = [sys.executable, "-m", "mlptrain", "sweep", "tiny.yaml", "learning_rate=0.1,0.2", "--run", "s", "-q"]
     process = subprocess.Popen([*command, *arguments], cwd=folder, stderr=subprocess.PIPE)
     end = time.monotonic() + 60
@@ -195,7 +191,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def workers(pid: int) -> list[int]:
-    """The worker processes of a sweep: its children but for the resource tracker of multiprocessing."""
+    """Return the process ids of a sweep's workers: its children but the resource tracker of multiprocessing."""
     found = []
     with suppress(OSError):  # one that has just ended
         for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
@@ -213,11 +209,11 @@ def gone(pid: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_signals_leave_a_sweep_to_resume_no_workers_and_no_second_writer(mlptrain, tiny, tmp_path, number, code):
+def test_a_signal_ends_all_workers_and_leaves_a_sweep_to_resume(mlptrain, tiny, tmp_path, number, code):
     process = start(tmp_path, "epochs=1000000")
     busy = workers(process.pid)
     locked = mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "epochs=1000000", "--run", "s", "--resume")
-    assert locked.code == 2 and "in use by process" in locked.err
+    assert locked.code == 2 and f"process {process.pid}" in locked.err
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == code and busy
@@ -226,4 +222,4 @@ def test_signals_leave_a_sweep_to_resume_no_workers_and_no_second_writer(mlptrai
         time.sleep(0.02)
     assert all(map(gone, busy)), "a worker outlived the sweep"
     if code > 0:
-        assert b"interrupted with 0 of 2 trials done" in errors and b"--resume --run s" in errors
+        assert b"--resume --run s" in errors

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlptrain.system.machine import VARIABLES, available_cores
 
-def test_a_run_leaves_its_folder_and_ends_with_its_name(mlptrain, tiny, tmp_path):
+
+def test_the_folder_of_a_run_and_its_name_in_the_last_line(mlptrain, tiny, tmp_path):
     result = mlptrain("train", tiny)
     assert result.code == 0 and result.err == ""
     assert result.out.splitlines()[-1] == "runs/tiny-001"
@@ -33,7 +35,7 @@ def test_runs_are_numbered(mlptrain, tiny):
     assert json.loads(mlptrain("train", tiny, "-q", "--json").out)["run"] == "runs/tiny-003"
 
 
-def test_json_is_one_object_on_stdout(mlptrain, tiny):
+def test_json_prints_one_object_to_stdout(mlptrain, tiny):
     result = mlptrain("train", tiny, "--json")
     metrics = json.loads(result.out)
     assert metrics["run"] == "runs/tiny-001" and metrics["stopped"] is None
@@ -46,7 +48,7 @@ def test_quiet_prints_nothing(mlptrain, tiny):
     assert (result.code, result.out, result.err) == (0, "", "")
 
 
-def test_profile_shows_where_the_time_went(mlptrain, tiny):
+def test_profile_divides_the_training_time(mlptrain, tiny):
     result = mlptrain("train", tiny, "--profile")
     lines = result.out.splitlines()
     assert any(line.startswith("  products ") for line in lines) and "GFLOP/s" in result.out
@@ -57,27 +59,27 @@ def test_profile_shows_where_the_time_went(mlptrain, tiny):
     assert "profile" not in json.loads(mlptrain("train", tiny, "-q", "--json").out)
 
 
-def test_plain_lines_hold_no_escapes(mlptrain, tiny, monkeypatch):
+def test_plain_output_has_no_escape_codes(mlptrain, tiny, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     result = mlptrain("train", tiny)
     assert "\x1b" not in result.out + result.err and "\r" not in result.out
-    assert "Epoch 1/2\n9/10" not in result.out and "Epoch 1/2\n10/10 - " in result.out
+    assert "Epoch 1/2\n10/10 - " in result.out
 
 
-def test_log_every(mlptrain, tiny):
+def test_log_every_prints_each_nth_epoch_and_the_last(mlptrain, tiny):
     lines = mlptrain("train", tiny, "epochs=5", "--log-every", 2).out.splitlines()
     assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 2/5", "Epoch 4/5", "Epoch 5/5"]
 
 
-def test_min_accuracy(mlptrain, tiny):
+def test_an_accuracy_below_the_minimum_is_exit_5(mlptrain, tiny):
     assert mlptrain("train", tiny, "--min-accuracy", 0.05, "-q").code == 0
     result = mlptrain("train", tiny, "--min-accuracy", 0.999, "--json", "-q")
     assert result.code == 5
     assert json.loads(result.out)["test_accuracy"] < 0.999
-    assert "runs/tiny-002: test accuracy" in result.err and "below --min-accuracy 0.999" in result.err
+    assert "runs/tiny-002" in result.err and "--min-accuracy 0.999" in result.err
 
 
-def test_no_epochs_saves_and_tests_the_initial_model(mlptrain, tiny, tmp_path):
+def test_zero_epochs_save_and_test_the_initial_model(mlptrain, tiny, tmp_path):
     metrics = json.loads(mlptrain("train", tiny, "epochs=0", "--json", "-q").out)
     assert metrics["epochs"] == 0 and metrics["loss"] is None and metrics["best_epoch"] is None
     assert 0 <= metrics["test_accuracy"] < 0.5 and metrics["val_loss"] > 0
@@ -96,13 +98,13 @@ def test_a_saved_config_gives_the_same_model(mlptrain, tiny, tmp_path):
     assert (tmp_path / "runs/a/config.yaml").read_bytes() == (tmp_path / "runs/b/config.yaml").read_bytes()
 
 
-def test_seeds_differ_but_are_measured_on_the_same_images(mlptrain, tiny):
+def test_runs_of_different_seeds_share_the_split(mlptrain, tiny):
     first, second = (json.loads(mlptrain("train", tiny, f"seed={seed}", "--json").out) for seed in (1, 2))
     assert first["split_fingerprint"] == second["split_fingerprint"]
     assert first["test_loss"] != second["test_loss"]
 
 
-def test_an_existing_run_is_kept_unless_overwritten(mlptrain, tiny, tmp_path):
+def test_an_existing_run_is_kept_without_overwrite(mlptrain, tiny, tmp_path):
     mlptrain("train", tiny, "--run", "a")
     (tmp_path / "runs/a/notes.txt").write_text("mine")
     before = (tmp_path / "runs/a/model.npz").read_bytes()
@@ -114,7 +116,7 @@ def test_an_existing_run_is_kept_unless_overwritten(mlptrain, tiny, tmp_path):
     assert (tmp_path / "runs/a/notes.txt").read_text() == "mine"
 
 
-def test_overwrite_keeps_the_old_run_where_the_new_one_cannot_start(mlptrain, tiny, tmp_path):
+def test_overwrite_keeps_the_old_run_if_the_new_one_cannot_start(mlptrain, tiny, tmp_path):
     mlptrain("train", tiny, "--run", "a")
     assert mlptrain("train", tiny, "--run", "a", "--overwrite", "dataset=./nowhere").code == 3
     assert (tmp_path / "runs/a/model.npz").exists()
@@ -128,7 +130,7 @@ def test_a_dry_run_writes_nothing(mlptrain, tiny, tmp_path):
     assert mlptrain("train", tiny, "--dry-run", "--run", "a").code == 2
 
 
-def test_from_starts_with_saved_weights(mlptrain, tiny):
+def test_from_starts_from_saved_weights(mlptrain, tiny):
     first = json.loads(mlptrain("train", tiny, "--run", "a", "--json").out)
     copied = json.loads(mlptrain("train", tiny, "--from", "a", "epochs=0", "seed=5", "--json").out)
     assert copied["test_loss"] == first["test_loss"]
@@ -138,7 +140,7 @@ def test_from_starts_with_saved_weights(mlptrain, tiny):
     assert refused.code == 2 and "784-8-10" in refused.err and "784-9-10" in refused.err
 
 
-def test_a_time_limit_ends_with_a_tested_model(mlptrain, tiny, tmp_path):
+def test_a_time_limit_leaves_a_tested_model(mlptrain, tiny, tmp_path):
     started = time.perf_counter()
     metrics = json.loads(mlptrain("train", tiny, "epochs=100000", "--time-limit", 0.5, "--json", "-q").out)
     assert time.perf_counter() - started < 10
@@ -147,19 +149,19 @@ def test_a_time_limit_ends_with_a_tested_model(mlptrain, tiny, tmp_path):
     assert (tmp_path / "runs/tiny-001/model.npz").exists()
 
 
-def test_divergence_is_exit_4_and_keeps_the_history(mlptrain, tiny, tmp_path):
+def test_divergence_is_exit_4_and_leaves_the_history(mlptrain, tiny, tmp_path):
     result = mlptrain("train", tiny, "loss=mse", "output=linear", "activation=relu", "learning_rate=1e9", "--json")
     assert result.code == 4 and result.out == ""
-    assert "diverged" in result.err and "epoch 1" in result.err and "learning_rate=1e+08" in result.err
+    assert "epoch 1" in result.err and "learning_rate=1e+08" in result.err
     assert sorted(path.name for path in (tmp_path / "runs/tiny-001").iterdir()) == ["config.yaml", "history.csv"]
 
 
-def test_a_key_that_the_optimizer_does_not_use_brings_one_warning(mlptrain, tiny):
+def test_a_key_without_effect_gives_a_warning(mlptrain, tiny):
     result = mlptrain("train", tiny, "momentum=0.5", "--dry-run")
     assert result.code == 0 and result.err.count("warning") == 1 and "momentum" in result.err
 
 
-def test_full_batch_is_one_step_an_epoch(mlptrain, tiny):
+def test_a_full_batch_is_one_step_per_epoch(mlptrain, tiny):
     assert "Epoch 1/2\n1/1 - " in mlptrain("train", tiny, "batch_size=full").out
 
 
@@ -167,17 +169,33 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "mlptrain", *map(str, arguments)]
 
 
-def test_the_thread_count_is_set_before_numpy_loads(tiny, tmp_path):
-    environment = {key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")}
-    for threads in (1, 2):
-        done = subprocess.run(
-            command("train", tiny, "--json", "-q", "--threads", threads),
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        assert json.loads(done.stdout)["threads"] == threads
+@pytest.mark.parametrize(
+    ("options", "variables", "threads"),
+    [
+        ([], {}, 1),  # by the size of the network
+        ([], {"OMP_NUM_THREADS": "2"}, 2),
+        (["--threads", 2], {}, 2),
+        (["--threads", 1], {"OMP_NUM_THREADS": "2"}, 1),
+    ],
+)
+def test_threads_come_from_the_option_the_environment_or_the_network(
+    mlptrain, tiny, monkeypatch, options, variables, threads
+):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    result = mlptrain("train", tiny, "--json", "-q", *options)
+    assert json.loads(result.out)["threads"] == min(threads, available_cores())
 
 
-def test_a_closed_pipe_ends_it_quietly(tiny, tmp_path):
+def test_more_threads_than_cores_give_a_warning(mlptrain, tiny):
+    result = mlptrain("train", tiny, "--json", "-q", "--threads", 1000)
+    assert json.loads(result.out)["threads"] == available_cores()
+    assert "warning: --threads 1000" in result.err
+
+
+def test_a_closed_pipe_is_exit_141_without_a_message(tiny, tmp_path):
     process = subprocess.Popen(
         command("train", tiny, "epochs=2000"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -190,7 +208,7 @@ def test_a_closed_pipe_ends_it_quietly(tiny, tmp_path):
 
 
 def started(folder: Path, *arguments: object) -> subprocess.Popen[str]:
-    """A run in a process of its own that has finished its third epoch."""
+    """Return a process whose run has finished its third epoch."""
     process = subprocess.Popen(
         command("train", *arguments), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -201,16 +219,13 @@ def started(folder: Path, *arguments: object) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
-def test_a_signal_says_in_one_line_how_to_go_on(tiny, tmp_path, number, code):
+def test_a_signal_prints_the_command_that_resumes_the_run(tiny, tmp_path, number, code):
     process = started(tmp_path, tiny, "epochs=100000", "--run", "a", "--threads", "1")
     process.send_signal(getattr(signal, number))
     _, error = process.communicate(timeout=60)
     assert process.returncode == code
-    assert re.fullmatch(
-        r"mlptrain: interrupted in epoch \d+; go on with: "
-        r"mlptrain train runs/a/config.yaml --run a --resume --threads 1\n",
-        error,
-    )
+    assert re.search(r"epoch \d+", error)
+    assert error.endswith("mlptrain train runs/a/config.yaml --run a --resume --threads 1\n")
     with (tmp_path / "runs/a/history.csv").open() as stream:
         assert len(list(csv.DictReader(stream))) >= 3
     assert sorted(path.name for path in (tmp_path / "runs/a").iterdir()) == [
@@ -218,13 +233,13 @@ def test_a_signal_says_in_one_line_how_to_go_on(tiny, tmp_path, number, code):
     ]  # fmt: skip
 
 
-def test_a_second_run_into_the_folder_is_refused(tiny, tmp_path, mlptrain, monkeypatch):
+def test_a_second_process_cannot_use_the_folder(tiny, tmp_path, mlptrain, monkeypatch):
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # in both processes
     process = started(tmp_path, tiny, "epochs=100000", "--run", "a")
     try:
         for option in ("--resume", "--overwrite"):
             result = mlptrain("train", tiny, "epochs=100000", "--run", "a", option)
-            assert result.code == 2 and f"runs/a: in use by process {process.pid}" in result.err
+            assert result.code == 2 and f"process {process.pid}" in result.err
     finally:
         process.kill()
         process.communicate()
@@ -232,18 +247,18 @@ def test_a_second_run_into_the_folder_is_refused(tiny, tmp_path, mlptrain, monke
     assert result.code == 0, result.err
 
 
-def test_resume(mlptrain, tiny, tmp_path):
-    started_anew = mlptrain("train", tiny, "--run", "a", "--resume", "--time-limit", "0")
-    assert started_anew.code == 0 and (tmp_path / "runs/a/checkpoint.npz").is_file()
+def test_a_resumed_run_equals_an_uninterrupted_one(mlptrain, tiny, tmp_path):
+    first = mlptrain("train", tiny, "--run", "a", "--resume", "--time-limit", "0")
+    assert first.code == 0 and (tmp_path / "runs/a/checkpoint.npz").is_file()
     changed = mlptrain("train", tiny, "learning_rate=0.1", "--run", "a", "--resume")
-    assert (changed.code, changed.err.count("\n")) == (2, 2) and "learning_rate was 0.5 and is 0.1" in changed.err
-    gone_on = mlptrain("train", tiny, "--run", "a", "--resume")
-    assert gone_on.code == 0 and "resumed in epoch 1 after step 1\n" in gone_on.out
+    assert (changed.code, changed.err.count("\n")) == (2, 2) and "learning_rate" in changed.err
+    resumed = mlptrain("train", tiny, "--run", "a", "--resume")
+    assert resumed.code == 0 and "resumed in epoch 1" in resumed.out
     whole = mlptrain("train", tiny, "--run", "whole", "--json")
     complete = mlptrain("train", tiny, "--run", "a", "--resume", "--json")
     assert complete.code == 0 and "Epoch" not in complete.err
-    figures = [json.loads(result.out) for result in (whole, complete)]
-    assert [figure["test_loss"] for figure in figures] == [figures[0]["test_loss"]] * 2
+    metrics = [json.loads(result.out) for result in (whole, complete)]
+    assert metrics[0]["test_loss"] == metrics[1]["test_loss"]
     assert (tmp_path / "runs/a/model.npz").read_bytes() == (tmp_path / "runs/whole/model.npz").read_bytes()
     assert mlptrain("train", tiny, "--resume").code == 2
     assert mlptrain("train", tiny, "--run", "a", "--resume", "--overwrite").code == 2
@@ -253,16 +268,16 @@ def test_a_damaged_checkpoint_is_exit_3(mlptrain, tiny, tmp_path):
     mlptrain("train", tiny, "--run", "a", "--time-limit", "0")
     (tmp_path / "runs/a/checkpoint.npz").write_bytes(b"no archive")
     result = mlptrain("train", tiny, "--run", "a", "--resume")
-    assert result.code == 3 and "not a usable checkpoint" in result.err and "--overwrite" in result.err
+    assert result.code == 3 and "checkpoint" in result.err and "--overwrite" in result.err
     assert mlptrain("train", tiny, "--run", "a", "--overwrite").code == 0
     assert not (tmp_path / "runs/a/checkpoint.npz").exists()
 
 
-def test_a_signal_while_nothing_is_trained_yet(mlptrain, tiny, monkeypatch):
-    def terminated(*arguments, **options):
+def test_a_signal_before_training_is_reported(mlptrain, tiny, monkeypatch):
+    def terminate(*arguments, **options):
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr("mlptrain.runs.train.prepare", terminated)
+    monkeypatch.setattr("mlptrain.runs.train.prepare", terminate)
     result = mlptrain("train", tiny)
     assert (result.code, result.err) == (143, "mlptrain: interrupted by SIGTERM\n")
 

@@ -42,16 +42,16 @@ def no_threads_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ((784, 10), 1, 16, 1),
     ],
 )
-def test_threads_for(layers, batch, cores, threads):
+def test_large_products_get_more_threads(layers, batch, cores, threads):
     assert threads_for(layers, batch, cores) == threads
 
 
-def test_cores_are_at_most_the_machines():
+def test_cores_are_at_most_those_of_the_machine():
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
     assert threads_for((784, 1000, 10), 1000) == available_cores()
 
 
-def test_the_first_variable_that_holds_a_count(monkeypatch):
+def test_the_first_variable_with_a_count_is_used(monkeypatch):
     assert configured_threads() is None
     monkeypatch.setenv("MKL_NUM_THREADS", "3")
     assert configured_threads() == 3
@@ -60,7 +60,7 @@ def test_the_first_variable_that_holds_a_count(monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "two", "4,2", "1.5", "²"])
-def test_a_variable_that_holds_no_count_is_passed_over(monkeypatch, value):
+def test_a_variable_without_a_count_is_ignored(monkeypatch, value):
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     assert configured_threads() is None
 
