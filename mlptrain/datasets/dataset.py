@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mlptrain.config.registry import DATASET_NAMES, DATASETS, SAMPLE, STEMS
 from mlptrain.datasets.cache import Decoded, cached, folder_name
 from mlptrain.datasets.idx import idx_shape, read_idx
-from mlptrain.datasets.registry import DATASET_NAMES, DATASETS, SAMPLE, STEMS
 from mlptrain.errors import DataError
 from mlptrain.system.files import reason
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mlptrain.datasets.registry import DatasetInfo, RemoteFile
+from mlptrain.config.registry import DatasetInfo, RemoteFile
 from mlptrain.datasets.transfer import Failure, Incoming, Limits, Mirror, transfer
 from mlptrain.datasets.verify import PIECE, FileState, check_dataset
 from mlptrain.errors import DataError, UsageError

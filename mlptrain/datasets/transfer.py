@@ -19,7 +19,7 @@ import requests
 from urllib3 import exceptions as urllib3_errors
 
 from mlptrain import __version__
-from mlptrain.datasets.registry import RemoteFile
+from mlptrain.config.registry import RemoteFile
 from mlptrain.datasets.verify import Digests
 from mlptrain.errors import DataError
 from mlptrain.system.files import hold, reason, sync_folder, temporary_beside

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mlptrain.datasets.registry import DatasetInfo, RemoteFile
+from mlptrain.config.registry import DatasetInfo, RemoteFile
 from mlptrain.system.files import reason
 
 Status = Literal["verified", "fetched", "missing", "damaged"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlptrain.cli import main
-from mlptrain.datasets import registry
+from mlptrain.config import registry
 from tests.datasets.fault_server import (
     CONTENTS,
     IMAGES,
@@ -226,7 +226,7 @@ def test_training_without_the_files_names_the_command(tmp_path: Path, capsys: py
 COMMAND = """
 import sys
 from mlptrain.cli import main
-from mlptrain.datasets import registry
+from mlptrain.config import registry
 from tests.datasets.fault_server import dataset
 registry.DATASETS = {"mnist": dataset(sys.argv[1], name="mnist")}
 sys.exit(main(sys.argv[2:]))

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from mlptrain.datasets.registry import STEMS, DatasetInfo, RemoteFile
+from mlptrain.config.registry import STEMS, DatasetInfo, RemoteFile
 
 SIZES = (60_000, 3_000, 20_000, 500)
 CONTENTS = {f"{stem}.gz": random.Random(size).randbytes(size) for stem, size in zip(STEMS.values(), SIZES, strict=True)}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mlptrain.config.registry import DATASETS
 from mlptrain.datasets.download import Arriving, Event, TryFailed
-from mlptrain.datasets.registry import DATASETS
 from mlptrain.datasets.verify import FileState, Status
 from mlptrain.reporting import download as transfers
 from mlptrain.reporting.download import Pace, make_transfers

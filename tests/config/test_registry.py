@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlptrain.datasets.registry import DATASET_NAMES, DATASETS, SAMPLE
+from mlptrain.config.registry import DATASET_NAMES, DATASETS, SAMPLE
 
 
 def test_names() -> None:
@@ -50,7 +50,7 @@ def test_nothing_can_be_changed() -> None:
 
 
 def test_imports_no_numpy() -> None:
-    code = "import sys, mlptrain.datasets.registry; sys.exit('numpy' in sys.modules)"
+    code = "import sys, mlptrain.config.registry; sys.exit('numpy' in sys.modules)"
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": root}
     assert subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, check=False).returncode == 0
