@@ -17,7 +17,7 @@ import mlptrain
 from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.averaging import Average
 from mlptrain.engine.dropout import Dropout
-from mlptrain.engine.initializers import AUTO, INITIALIZERS, layer_initializers
+from mlptrain.engine.initializers import INITIALIZERS, layer_initializers
 from mlptrain.engine.losses import OUTPUTS, PAIRINGS, outputs
 from mlptrain.engine.network import Architecture, Network
 from mlptrain.engine.normalization import BatchNorm, fold
@@ -90,7 +90,7 @@ def test_initializer(name):
         assert_equal(drawn, expected)
 
 
-@pytest.mark.parametrize("activation", AUTO)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_automatic_initializer(activation):
     chosen = [formula("auto")(activation, is_output_layer) for is_output_layer in (False, True)]
     assert [INITIALIZERS[name] for name in chosen] == layer_initializers("auto", activation, 2)

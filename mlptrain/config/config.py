@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -17,81 +17,42 @@ from pydantic import (
     model_validator,
 )
 
-from mlptrain.config.messages import Models, enumerate_words, hint, problems, refusal, report, unknown
+from mlptrain.config.messages import Models, OneOf, enumerate_words, hint, problems, refusal, report, unknown
 from mlptrain.config.overrides import merge, parse_overrides
+from mlptrain.config.registry import DATASET_NAMES
 from mlptrain.config.values import UNPRINTABLE, flow, put, shown
 from mlptrain.config.yaml import Document, read_yaml
+from mlptrain.engine.activations import ACTIVATIONS
+from mlptrain.engine.initializers import INITIALIZERS
+from mlptrain.engine.losses import OUTPUTS, PAIRINGS, UNSOUND, outputs_for
+from mlptrain.engine.optimizers import OPTIMIZERS
+from mlptrain.engine.schedules import SCHEDULES
 from mlptrain.errors import ConfigError
-
-DATASETS = ("sample", "mnist", "fashion-mnist", "kmnist")
 
 MAX_WHOLE = 10**9
 
-Activation = Literal["sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "linear"]
+Activation = Annotated[str, OneOf(lambda: ACTIVATIONS)]
 
-Output = Literal["auto", "softmax", "sigmoid", "linear"]
+Output = Annotated[str, OneOf(lambda: ("auto", *OUTPUTS))]
 
-Init = Literal[
-    "auto",
-    "zeros",
-    "normal",
-    "glorot_uniform",
-    "glorot_normal",
-    "he_uniform",
-    "he_normal",
-    "lecun_normal",
-]
+Init = Annotated[str, OneOf(lambda: ("auto", *INITIALIZERS))]
 
-Loss = Literal["cross_entropy", "binary_cross_entropy", "mse"]
+Loss = Annotated[str, OneOf(lambda: dict.fromkeys(loss for loss, _ in PAIRINGS))]
 
-Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam"]
+Optimizer = Annotated[str, OneOf(lambda: OPTIMIZERS)]
 
-ScheduleName = Literal["constant", "step", "exponential", "cosine", "one_cycle", "plateau"]
+ScheduleName = Annotated[str, OneOf(lambda: SCHEDULES)]
 
 Monitor = Literal["loss", "accuracy", "val_loss", "val_accuracy"]
 
-OUTPUTS: dict[str, tuple[str, ...]] = {
-    "cross_entropy": ("softmax",),
-    "binary_cross_entropy": ("sigmoid",),
-    "mse": ("sigmoid", "softmax", "linear"),
-}
-"""The outputs that go with each loss; ``output: auto`` is the first."""
-
-_NO_PAIR = {
-    ("cross_entropy", "sigmoid"): "sigmoid outputs are not a distribution, all ones would cost nothing",
-    ("cross_entropy", "linear"): "linear outputs may be negative and then have no logarithm",
-    ("binary_cross_entropy", "softmax"): "it judges each output on its own, softmax ties them together",
-    ("binary_cross_entropy", "linear"): "linear outputs may be negative and then have no logarithm",
-}
-
-SCHEDULE_KEYS: dict[str, tuple[tuple[str, ...], str]] = {
-    "constant": ((), "constant"),
-    "step": (("every", "gamma"), "{name: step, every: 5000, gamma: 0.5}"),
-    "exponential": (("gamma",), "{name: exponential, gamma: 0.9999}"),
-    "cosine": ((), "cosine"),
-    "one_cycle": ((), "one_cycle"),
-    "plateau": (("factor", "patience"), "{name: plateau, factor: 0.5, patience: 3}"),
-}
-"""The keys that each schedule needs besides its name and warmup, and an example."""
-
-USED_BY: dict[str, tuple[str, ...]] = {
-    "momentum": ("momentum", "nesterov"),
-    "beta1": ("adam", "adamw", "nadam"),
-    "beta2": ("adam", "adamw", "nadam"),
-    "epsilon": ("adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam"),
-    "decay": ("adamw",),
-    "rho": ("rmsprop", "adadelta"),
-}
-"""The optimizers that use a key; all of them use the keys that are not here."""
-
 
 def whole(value: Any) -> Any:
-    """``1e1`` is the whole number 10; YAML has no other way to write it short."""
+    """Return a whole number as an int, so that ``1e6`` is one; YAML has no other short form of it."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _wholes(value: Any) -> Any:
-    """A bare number stands for a list of it; lists become tuples, so that a config is hashable."""
+    """Return a list, or a number as a list of one, as a tuple: a config is hashable."""
     if isinstance(value, (list, tuple)):
         return tuple(whole(item) for item in value)
     return (whole(value),) if isinstance(value, (int, float)) else value
@@ -138,11 +99,13 @@ class Elastic(BaseModel):
     model_config = _FROZEN
 
     alpha: NotNegative = Field(default=36.0, description="Strength of the displacements, in pixels.")
-    sigma: Positive = Field(default=5.0, description="Width of the Gaussian that smooths them, in pixels.")
+    sigma: Positive = Field(
+        default=5.0, description="Standard deviation of the Gaussian that smooths the displacements, in pixels."
+    )
 
 
 class Augment(BaseModel):
-    """Random changes of each training image, drawn anew every time it is shown."""
+    """Random changes of each training image, drawn anew each time it is used."""
 
     model_config = _FROZEN
 
@@ -154,57 +117,62 @@ class Augment(BaseModel):
 
 
 class Schedule(BaseModel):
-    """How the learning rate moves over the steps; parameters that its name does not use stay null."""
+    """Change of the learning rate over the steps; options that the schedule does not use stay null."""
 
     model_config = _FROZEN
 
-    name: ScheduleName = Field(description="The kind of schedule.")
-    warmup: Fraction = Field(default=0.0, description="Fraction of all steps over which the rate rises from 0.")
-    every: PositiveCount | None = Field(default=None, description="step: steps between two reductions.")
-    gamma: Positive | None = Field(default=None, description="step, exponential: factor of each reduction.")
-    factor: Positive | None = Field(default=None, description="plateau: factor of each reduction.")
-    patience: Count | None = Field(default=None, description="plateau: epochs without improvement before it.")
+    name: ScheduleName = Field(description="Kind of schedule.")
+    warmup: Fraction = Field(
+        default=0.0,
+        description="Fraction of all steps for a linear warm-up: step t of w has t/w times the schedule's first rate.",
+    )
+    every: PositiveCount | None = Field(default=None, description="Steps between two reductions.")
+    gamma: Positive | None = Field(default=None, description="Factor of each reduction.")
+    factor: Positive | None = Field(default=None, description="Factor of each reduction.")
+    patience: Count | None = Field(
+        default=None, description="Epochs without a lower validation loss before a reduction; 0 means 1."
+    )
 
     @model_validator(mode="after")
-    def _has_what_it_uses(self) -> Schedule:
-        given = {key for key in ("every", "gamma", "factor", "patience") if getattr(self, key) is not None}
-        uses, example = SCHEDULE_KEYS[self.name]
-        if missing := sorted(set(uses) - given):
+    def _has_its_options(self) -> Schedule:
+        given = self.model_dump(exclude_none=True, exclude={"name", "warmup"}).keys()
+        options = SCHEDULES[self.name].options
+        example = flow({"name": self.name, **options} if options else self.name)
+        if missing := sorted(options.keys() - given):
             raise refusal(f"{self.name} needs {enumerate_words(missing, 'and')}; write {example}")
-        if useless := sorted(given - set(uses)):
+        if useless := sorted(given - options.keys()):
             raise refusal(f"{self.name} does not use {enumerate_words(useless, 'and')}; write {example}")
         return self
 
 
 class EarlyStopping(BaseModel):
-    """When training ends before its last epoch."""
+    """Condition for ending training before the last epoch."""
 
     model_config = _FROZEN
 
-    monitor: Monitor = Field(default="val_loss", description="The figure that has to improve.")
-    patience: Count = Field(default=5, description="Epochs without improvement before training ends.")
-    min_delta: NotNegative = Field(default=0.0, description="Smallest change that counts as an improvement.")
-    restore_best: Flag = Field(default=True, description="Whether the model of the best epoch is kept.")
+    monitor: Monitor = Field(default="val_loss", description="Metric that must improve.")
+    patience: Count = Field(default=5, description="Epochs without improvement after which training stops; 0 means 1.")
+    min_delta: NotNegative = Field(default=0.0, description="Changes up to this size do not count as improvement.")
+    restore_best: Flag = Field(default=True, description="Keep the model of the best epoch instead of the last.")
 
 
 class Config(BaseModel):
-    """Every setting of a run. Frozen and hashable; read one with `load_config`.
+    """All settings of a run. Frozen and hashable; read one with `load_config`.
 
-    Constructing it directly raises pydantic's ``ValidationError`` instead of ``ConfigError``, and skips the
-    check for what this version does not have yet.
+    Constructing one directly raises pydantic's ``ValidationError`` instead of ``ConfigError``.
     """
 
     model_config = _FROZEN
 
     dataset: Annotated[str, _STRICT] = Field(
-        default="sample", description="sample, mnist, fashion-mnist, kmnist, or a folder of IDX files."
+        default="sample", description=f"{', '.join(DATASET_NAMES)}, or a folder of IDX files."
     )
     split: Annotated[Split, BeforeValidator(_tuple)] = Field(
         default=(0.7, 0.2, 0.1),
-        description="Fractions for training, validation and test, with sum 1; or the files' own order: "
-        "official (50,000 / 10,000 / test file), official-60k (whole training file, no validation).",
+        description="Fractions for training, validation and test, which sum to 1; or official (50,000 images, "
+        "10,000 images, the test file); or official-60k (the whole training file, no validation, the test file).",
     )
-    subset: PositiveCount | None = Field(default=None, description="Train on only this many images; null for all.")
+    subset: PositiveCount | None = Field(default=None, description="Number of training images to use; null for all.")
     augment: Augment | None = Field(default=None, description="Random changes of training images; null for none.")
 
     hidden: Annotated[tuple[Units, ...], BeforeValidator(_wholes)] = Field(
@@ -215,95 +183,114 @@ class Config(BaseModel):
     activation: Activation = Field(default="sigmoid", description="Activation of the hidden layers.")
     output: Output = Field(
         default="auto",
-        description="Output activation; auto: softmax for cross_entropy, sigmoid for the other losses.",
+        description="Activation of the output layer; auto chooses softmax for cross_entropy, else sigmoid.",
     )
     init: Init = Field(default="auto", description="Initial weights; auto chooses by the activation of each layer.")
     batch_norm: Flag = Field(default=False, description="Batch normalisation before each hidden activation.")
     dropout: Annotated[Rates, BeforeValidator(_tuple)] = Field(
-        default=0.0, description="Fraction of hidden units dropped: one number, or one for each hidden layer."
+        default=0.0, description="Fraction of hidden units dropped: one number, or a list with one per hidden layer."
     )
     input_dropout: Fraction = Field(default=0.0, description="Fraction of pixels dropped.")
 
-    loss: Loss = Field(default="cross_entropy", description="Cost of a batch; mse is 1/(2n) sum ||y - a||^2.")
+    loss: Loss = Field(
+        default="cross_entropy", description="Loss, averaged over each batch; mse is 1/(2n) sum ||y - a||^2."
+    )
     optimizer: Optimizer = Field(default="sgd", description="Rule that turns gradients into updates.")
     learning_rate: Positive = Field(default=0.5, description="Step size of the updates.")
     batch_size: PositiveCount | Literal["full"] = Field(
-        default=64, description="Images an update; full: all training images (plain gradient descent)."
+        default=64, description="Images per update; full uses all training images (plain gradient descent)."
     )
     epochs: Count = Field(default=20, description="Passes over the training images; 0 tests the initial model.")
-    momentum: Fraction = Field(default=0.9, description="Fraction of the velocity that is kept (momentum, nesterov).")
-    beta1: Fraction = Field(default=0.9, description="Decay of the mean of gradients (adam, adamw, nadam).")
-    beta2: Fraction = Field(default=0.999, description="Decay of the mean of squares (adam, adamw, nadam).")
-    epsilon: Positive = Field(default=1e-7, description="Keeps denominators above 0 (the adaptive optimizers).")
-    decay: NotNegative = Field(default=0.01, description="Decoupled weight decay (adamw): w -= rate * decay * w.")
-    rho: Fraction = Field(default=0.9, description="Decay of the mean of squares (rmsprop, adadelta).")
+    momentum: Fraction = Field(default=0.9, description="Fraction of the velocity kept at each step.")
+    beta1: Fraction = Field(default=0.9, description="Decay of the running mean of gradients.")
+    beta2: Fraction = Field(default=0.999, description="Decay of the running mean of squared gradients.")
+    epsilon: Positive = Field(default=1e-7, description="Small number that keeps denominators above 0.")
+    decay: NotNegative = Field(default=0.01, description="Decoupled weight decay: w -= rate * decay * w.")
+    rho: Fraction = Field(default=0.9, description="Decay of the running mean of squared gradients.")
     schedule: Annotated[Schedule, BeforeValidator(_named)] = Field(
         default=Schedule(name="constant"),
-        description="How the learning rate moves: a name, or {name: cosine, warmup: 0.1, ...}.",
+        description="Change of the learning rate: a name, or a mapping such as {name: cosine, warmup: 0.1}.",
     )
-    l1: NotNegative = Field(default=0.0, description="Adds l1 * sum |w| to the cost; biases are left out.")
-    l2: NotNegative = Field(default=0.0, description="Adds l2/2 * sum w^2 to the cost; biases are left out.")
-    max_norm: Positive | None = Field(default=None, description="Bound on the norm of each unit's incoming weights.")
-    label_smoothing: Fraction = Field(default=0.0, description="Share of the target spread evenly over the classes.")
-    clip_norm: Positive | None = Field(default=None, description="Bound on the norm of the whole gradient.")
+    l1: NotNegative = Field(default=0.0, description="Adds l1 * sum |w| to the loss; biases are left out.")
+    l2: NotNegative = Field(default=0.0, description="Adds l2/2 * sum w^2 to the loss; biases are left out.")
+    max_norm: Positive | None = Field(
+        default=None, description="Upper bound on the norm of each unit's incoming weights; null for none."
+    )
+    label_smoothing: Fraction = Field(
+        default=0.0, description="Share of each target that is spread evenly over the classes."
+    )
+    clip_norm: Positive | None = Field(
+        default=None, description="Upper bound on the norm of the whole gradient; null for none."
+    )
     ema: Annotated[float, _FINITE, Field(gt=0, lt=1)] | None = Field(
         default=None,
-        description="Decay a step of the averaged weights that are evaluated; null for no averaging.",
+        description="Decay per step of the averaged weights, which are the ones evaluated; null for no averaging.",
     )
-    early_stopping: EarlyStopping | None = Field(default=None, description="When to end early; null for never.")
+    early_stopping: EarlyStopping | None = Field(
+        default=None, description="Condition for ending training early; null for none."
+    )
     seed: Seed = Field(
         default=0,
-        description="Initial weights, dropout and, without batch_seed, batch order and augmentation.",
+        description="Seed of initial weights and dropout, and of batch order and augmentation if batch_seed is null.",
     )
-    batch_seed: Seed | None = Field(default=None, description="Batch order and augmentation; null: the seed.")
-    split_seed: Seed = Field(default=0, description="The split alone.")
-    dtype: Literal["float32", "float64"] = Field(default="float32", description="Type of the numbers computed with.")
-    checkpoint_seconds: NotNegative = Field(default=60.0, description="Longest time between two checkpoints.")
+    batch_seed: Seed | None = Field(
+        default=None, description="Seed of batch order and augmentation; null for the value of seed."
+    )
+    split_seed: Seed = Field(default=0, description="Seed of the split.")
+    dtype: Literal["float32", "float64"] = Field(default="float32", description="Floating-point type of training.")
+    checkpoint_seconds: NotNegative = Field(
+        default=60.0, description="Longest time between two checkpoints, in seconds."
+    )
 
     @field_validator("dataset")
     @classmethod
     def _known_or_folder(cls, name: str) -> str:
-        if name in DATASETS:
+        if name in DATASET_NAMES:
             return name
         if not name or UNPRINTABLE.search(name):
             raise refusal(f"must be a name or a folder (got {shown(name)})")
         path = os.path.expanduser(name)  # noqa: PTH111 (Path.expanduser raises where there is no home)
         if "/" in name or os.sep in name or os.path.isdir(path):  # noqa: PTH112 (bad names are no folder)
             return os.path.abspath(path)  # noqa: PTH100 (Path.absolute keeps '..')
-        choices = ", ".join(DATASETS)
-        raise refusal(f"{shown(name)} is neither a folder here nor one of {choices}{hint(name, DATASETS)}")
+        choices = ", ".join(DATASET_NAMES)
+        raise refusal(f"must be a folder or one of {choices} (got {shown(name)}){hint(name, DATASET_NAMES)}")
 
     @field_validator("split")
     @classmethod
-    def _sum_is_one(cls, split: tuple[float, ...] | str) -> tuple[float, ...] | str:
+    def _sums_to_one(cls, split: tuple[float, ...] | str) -> tuple[float, ...] | str:
         if isinstance(split, tuple) and abs(sum(split) - 1) > 1e-9:
-            raise refusal(f"the three parts must have the sum 1 (got {flow(split)}, sum {sum(split):g})")
+            raise refusal(f"the three fractions must sum to 1 (got {flow(split)}, sum {sum(split):g})")
         return split
 
     @model_validator(mode="after")
     def _fits_together(self) -> Config:
-        if reason := _NO_PAIR.get((self.loss, self.output)):
-            raise refusal(f"{self.loss} needs {OUTPUTS[self.loss][0]}: {reason}", key="output")
+        outputs = outputs_for(self.loss)
+        if self.output not in ("auto", *outputs):
+            reason = UNSOUND.get((self.loss, self.output), f"there is no pair with {self.output}")
+            raise refusal(f"{self.loss} needs {enumerate_words(outputs, 'or')}: {reason}", key="output")
         if isinstance(self.dropout, tuple) and len(self.dropout) != len(self.hidden):
             got = f"(got {len(self.dropout)} for {len(self.hidden)})"
-            raise refusal(f"must be one number, or one for each hidden layer {got}", key="dropout")
+            raise refusal(f"must be one number, or one per hidden layer {got}", key="dropout")
         if self.split == "official-60k":
             if self.schedule.name == "plateau":
                 raise refusal("plateau follows the validation loss, and official-60k has no validation", key="schedule")
             if self.early_stopping is not None and self.early_stopping.monitor.startswith("val_"):
-                watched = self.early_stopping.monitor
-                raise refusal(f"watches {watched}, and official-60k has no validation", key="early_stopping")
+                monitor = self.early_stopping.monitor
+                raise refusal(f"monitors {monitor}, and official-60k has no validation", key="early_stopping")
         return self
 
     def resolve(self) -> Config:
-        """The config with ``output: auto`` settled; ``init: auto`` and ``batch_seed: null`` are values."""
-        output = OUTPUTS[self.loss][0] if self.output == "auto" else self.output
+        """Return the config with the output that ``auto`` stands for; ``init: auto`` and ``batch_seed: null`` stay."""
+        output = outputs_for(self.loss)[0] if self.output == "auto" else self.output
         return self.model_copy(update={"output": output})
 
 
 def batch_seed_of(config: Config) -> int:
-    """The seed of batch order and augmentation: ``batch_seed``, else ``seed``."""
+    """Return the seed of batch order and augmentation: ``batch_seed``, or ``seed`` if it is null."""
     return config.seed if config.batch_seed is None else config.batch_seed
+
+
+# ---- reading ----------------------------------------------------------------------------------------
 
 
 def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
@@ -312,7 +299,7 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
     Raises
     ------
     ConfigError
-        The file cannot be read, or a key or value is not allowed; the message names file and line.
+        The file cannot be read, or a key or value is invalid; the message names file and line.
     """
     document = Document("defaults", {}, {}) if path is None else read_yaml(Path(path))
     return config_from(merge(document, parse_overrides(overrides)))
@@ -324,18 +311,17 @@ def config_from(document: Document) -> Config:
     Raises
     ------
     ConfigError
-        A key is unknown, or a value not allowed; at most three lines.
+        A key is unknown or a value invalid; at most three lines.
     """
     try:
-        config = Config.model_validate(document.values)
+        return Config.model_validate(document.values)
     except ValidationError as error:
         found = problems(error.errors(include_url=False), document.values, _MODELS, _EXPECTED, _MAPPINGS)
         raise ConfigError(report(found, document, _MODELS)) from None
-    return config
 
 
 def problem_with(key: str, value: Any) -> str:
-    """What is wrong with the value of one dotted key, whatever the other keys hold; nothing where it may stand."""
+    """Return what is wrong with the value of one dotted key, whatever the other keys are; empty if nothing is."""
     values: dict[str, Any] = {}
     put(values, key, value)
     try:
@@ -351,45 +337,13 @@ def problem_with(key: str, value: Any) -> str:
     return ""
 
 
-def plain_values(config: Config) -> dict[str, Any]:
-    """All keys in order as plain values, as they stand in YAML and JSON: lists, numbers, text, dicts."""
-    values = config.model_dump(mode="json")
-    schedule = config.schedule.model_dump(exclude_defaults=True)
-    values["schedule"] = schedule["name"] if len(schedule) == 1 else schedule
-    return values
-
-
-def dump_yaml(config: Config) -> str:
-    """The config as YAML, all keys in order, every number written so that it reads back equal."""
-    headings = {"dataset": "# data\n", "hidden": "\n# network\n", "loss": "\n# training\n"}
-    return "".join(f"{headings.get(key, '')}{key}: {flow(value)}\n" for key, value in plain_values(config).items())
-
-
-def no_effect(what: str, optimizers: Sequence[str], users: Sequence[str]) -> str:
-    """The warning that these optimizers do not read ``what``, and that ``users`` do."""
-    chosen, others = enumerate_words(optimizers, "and"), enumerate_words(users, "and")
-    return f"{what} has no effect with the optimizer {chosen}; it is used by {others}"
-
-
-def warnings(config: Config) -> list[str]:
-    """One warning for each key at a non-default value that the optimizer does not use."""
-    return [
-        no_effect(f"{key}: {flow(getattr(config, key))}", (config.optimizer,), users)
-        for key, users in USED_BY.items()
-        if config.optimizer not in users and getattr(config, key) != Config.model_fields[key].default
-    ]
-
-
-# ---- what is wrong, in plain words ------------------------------------------------------------------
-
-
 _EXPECTED = {
     "split": "must be three numbers above 0 such as [0.7, 0.2, 0.1], or official, or official-60k",
     "hidden": "must be at most 100 whole numbers from 1 to 1000000, such as 30, [128, 64] or []",
-    "dropout": "must be a number from 0 to below 1, or a list of one for each hidden layer",
+    "dropout": "must be a number from 0 to below 1, or a list with one per hidden layer",
     "batch_size": f"must be a whole number from 1 to {MAX_WHOLE}, or full",
 }
-"""Keys whose value may take several shapes: one sentence for whatever is wrong with it."""
+"""The message for any invalid value of a key that accepts several kinds of values."""
 
 _MAPPINGS = {
     "augment": "must be null or a mapping such as {shift: 2, rotate: 15}",
@@ -397,6 +351,7 @@ _MAPPINGS = {
     "schedule": "must be a name or a mapping such as {name: cosine, warmup: 0.1}",
     "early_stopping": "must be null or a mapping such as {monitor: val_loss, patience: 5}",
 }
+"""The message for a value that is not a mapping."""
 
 _MODELS: Models = {
     "": Config,
@@ -407,17 +362,69 @@ _MODELS: Models = {
 }
 
 
+# ---- writing ----------------------------------------------------------------------------------------
+
+
+def plain_values(config: Config) -> dict[str, Any]:
+    """Return all keys in order as the plain values of YAML and JSON: lists, numbers, text, dicts."""
+    values = config.model_dump(mode="json")
+    schedule = config.schedule.model_dump(exclude_defaults=True)
+    values["schedule"] = schedule["name"] if len(schedule) == 1 else schedule
+    return values
+
+
+def dump_yaml(config: Config) -> str:
+    """Return the config as YAML, all keys in order, every number written so that it reads back equal."""
+    headings = {"dataset": "# data\n", "hidden": "\n# network\n", "loss": "\n# training\n"}
+    return "".join(f"{headings.get(key, '')}{key}: {flow(value)}\n" for key, value in plain_values(config).items())
+
+
 def config_schema() -> dict[str, Any]:
-    """The JSON Schema of a config file, for editors and other programs."""
+    """Return the JSON Schema of a config file, for editors and other programs."""
     result = Config.model_json_schema()
-    keys = result["properties"]
+    keys, options = result["properties"], result["$defs"]["Schedule"]["properties"]
     keys["hidden"] = _or_short(keys["hidden"], keys["hidden"]["items"], [30])
-    keys["schedule"] = _or_short(keys["schedule"], {"enum": list(get_args(ScheduleName))}, "constant")
+    keys["schedule"] = _or_short(keys["schedule"], {"enum": options["name"]["enum"]}, "constant")
+    _add_users(keys, {name: rule.hyperparameters for name, rule in OPTIMIZERS.items()})
+    _add_users(options, {name: kind.options for name, kind in SCHEDULES.items()})
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **result}
 
 
 def _or_short(full: dict[str, Any], short: dict[str, Any], default: Any) -> dict[str, Any]:
-    """The schema of a key that may also be written in a short form."""
+    """Return the schema of a key that also has a short form."""
     shared: dict[str, Any] = {name: full.pop(name) for name in ("description", "title") if name in full}
     full.pop("default")
     return {**shared, "default": default, "anyOf": [short, full]}
+
+
+def _add_users(keys: dict[str, Any], table: Mapping[str, Collection[str]]) -> None:
+    """Add to the descriptions of ``keys`` which entries of a table use them."""
+    for key, schema in keys.items():
+        if users := [name for name, used in table.items() if key in used]:
+            schema["description"] += f" Used by {enumerate_words(users, 'and')}."
+
+
+# ---- warnings ---------------------------------------------------------------------------------------
+
+
+def unused_keys(optimizers: Collection[str]) -> dict[str, list[str]]:
+    """Return the hyperparameters that none of these optimizers uses, each with the optimizers that use it."""
+    users = {
+        key: [name for name, rule in OPTIMIZERS.items() if key in rule.hyperparameters] for key in Config.model_fields
+    }
+    return {key: names for key, names in users.items() if names and not set(names) & set(optimizers)}
+
+
+def no_effect(what: str, optimizers: Sequence[str], users: Sequence[str]) -> str:
+    """Return the warning that these optimizers do not use ``what``, and that ``users`` do."""
+    chosen, others = enumerate_words(optimizers, "and"), enumerate_words(users, "and")
+    return f"{what} has no effect with the optimizer {chosen}; it is used by {others}"
+
+
+def warnings(config: Config) -> list[str]:
+    """Return a warning for each key with a non-default value that the optimizer does not use."""
+    return [
+        no_effect(f"{key}: {flow(getattr(config, key))}", (config.optimizer,), users)
+        for key, users in unused_keys([config.optimizer]).items()
+        if getattr(config, key) != Config.model_fields[key].default
+    ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 from mlptrain.config.values import flow, shown, shown_key
 from mlptrain.config.yaml import Document
@@ -42,6 +42,24 @@ _ALIASES = {
 
 Problem = tuple[str, str]
 """A dotted key and what is wrong with it; an empty second part means that the key is unknown."""
+
+
+class OneOf:
+    """A pydantic annotation for text that is one of ``names()``, asked anew each time: tables may grow."""
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self.names = names
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._check)
+
+    def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
+        return {"enum": list(self.names()), "type": "string"}
+
+    def _check(self, value: Any) -> str:
+        if isinstance(value, str) and value in self.names():
+            return value
+        raise PydanticKnownError("literal_error", {"expected": ", ".join(self.names())})
 
 
 def refusal(problem: str, key: str = "") -> PydanticCustomError:
@@ -140,10 +158,11 @@ def _nearest(given: object, choices: Sequence[str]) -> str | None:
 
 
 def _choices(key: str, models: Models) -> list[str]:
-    """The allowed words of a dotted key, if it has such."""
+    """Return the allowed words of a dotted key; none if it has no such list."""
     outer, _, name = key.rpartition(".")
-    allowed = get_args(models[outer].model_fields[name].annotation)
-    return [choice for choice in allowed if isinstance(choice, str)]
+    field = models[outer].model_fields[name]
+    lists = [mark.names() for mark in field.metadata if isinstance(mark, OneOf)]
+    return [choice for choice in (*lists, get_args(field.annotation))[0] if isinstance(choice, str)]
 
 
 def enumerate_words(words: Sequence[str], last: str) -> str:

@@ -22,11 +22,13 @@ ZERO, ONE = np.zeros((), np.float32), np.ones((), np.float32)
 class Activation:
     """An activation function and its step of the chain rule, as the module describes them.
 
-    The second argument of ``backward`` is a if ``from_output``, otherwise a copy of z.
+    ``init`` names the initialiser that ``init: auto`` chooses for hidden layers. The second argument of ``backward``
+    is a if ``from_output``, otherwise a copy of z.
     """
 
     apply: Callable[[np.ndarray, np.ndarray], object]
     backward: Callable[[np.ndarray, np.ndarray, np.ndarray], object]
+    init: str
     from_output: bool = True
 
 
@@ -211,14 +213,14 @@ def gelu_backward(delta: np.ndarray, z: np.ndarray, scratch: np.ndarray) -> None
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "sigmoid": Activation(sigmoid, sigmoid_backward),
-    "tanh": Activation(tanh, tanh_backward),
-    "relu": Activation(relu, relu_backward),
-    "leaky_relu": Activation(leaky_relu, leaky_relu_backward),
-    "elu": Activation(elu, elu_backward),
-    "selu": Activation(selu, selu_backward),
-    "gelu": Activation(gelu, gelu_backward, from_output=False),
-    "silu": Activation(silu, silu_backward, from_output=False),
-    "softplus": Activation(softplus, softplus_backward),
-    "linear": Activation(linear, linear_backward),
+    "sigmoid": Activation(sigmoid, sigmoid_backward, "glorot_uniform"),
+    "tanh": Activation(tanh, tanh_backward, "glorot_uniform"),
+    "relu": Activation(relu, relu_backward, "he_normal"),
+    "leaky_relu": Activation(leaky_relu, leaky_relu_backward, "he_normal"),
+    "elu": Activation(elu, elu_backward, "he_normal"),
+    "selu": Activation(selu, selu_backward, "lecun_normal"),
+    "gelu": Activation(gelu, gelu_backward, "he_normal", from_output=False),
+    "silu": Activation(silu, silu_backward, "he_normal", from_output=False),
+    "softplus": Activation(softplus, softplus_backward, "he_normal"),
+    "linear": Activation(linear, linear_backward, "glorot_uniform"),
 }

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mlptrain.engine.activations import ACTIVATIONS
+
 Initializer = Callable[[np.random.Generator, int, int], tuple[np.ndarray, np.ndarray]]
 
 
@@ -67,20 +69,7 @@ INITIALIZERS: dict[str, Initializer] = {
     "lecun_normal": _gaussian(_lecun),
 }
 
-# The initialiser that ``auto`` chooses for hidden layers, by activation, and for the output layer.
-AUTO = {
-    "sigmoid": "glorot_uniform",
-    "tanh": "glorot_uniform",
-    "linear": "glorot_uniform",
-    "relu": "he_normal",
-    "leaky_relu": "he_normal",
-    "elu": "he_normal",
-    "gelu": "he_normal",
-    "silu": "he_normal",
-    "softplus": "he_normal",
-    "selu": "lecun_normal",
-}
-
+# The initialiser that ``auto`` chooses for the output layer; `ACTIVATIONS` names those for hidden layers.
 AUTO_OUTPUT = "glorot_uniform"
 
 
@@ -88,4 +77,4 @@ def layer_initializers(name: str, activation: str, layers: int) -> list[Initiali
     """Return the initialiser of each of the ``layers`` layers, the last of which is the output layer."""
     if name != "auto":
         return [INITIALIZERS[name]] * layers
-    return [INITIALIZERS[AUTO[activation]]] * (layers - 1) + [INITIALIZERS[AUTO_OUTPUT]]
+    return [INITIALIZERS[ACTIVATIONS[activation].init]] * (layers - 1) + [INITIALIZERS[AUTO_OUTPUT]]

@@ -142,8 +142,6 @@ class Pairing:
     delta: DeltaFunction
 
 
-# By (loss, output). Other pairs make no sense: cross-entropy of outputs that are not a distribution is lowest if all
-# are 1, and a linear output may have no logarithm.
 PAIRINGS: dict[tuple[str, str], Pairing] = {
     ("cross_entropy", "softmax"): Pairing(cross_entropy, _plain_delta("softmax")),
     ("binary_cross_entropy", "sigmoid"): Pairing(binary_cross_entropy, _plain_delta("sigmoid")),
@@ -151,3 +149,17 @@ PAIRINGS: dict[tuple[str, str], Pairing] = {
     ("mse", "softmax"): Pairing(_squared_error("softmax"), _mse_softmax_delta),
     ("mse", "linear"): Pairing(_squared_error("linear"), _plain_delta("linear")),
 }
+"""Every legal pair of a loss and an output; the first output of a loss is the one that ``output: auto`` chooses."""
+
+UNSOUND: dict[tuple[str, str], str] = {
+    ("cross_entropy", "sigmoid"): "sigmoid outputs are not a distribution: all ones would cost nothing",
+    ("cross_entropy", "linear"): "linear outputs may be negative and then have no logarithm",
+    ("binary_cross_entropy", "softmax"): "it judges each output separately, and softmax couples them",
+    ("binary_cross_entropy", "linear"): "linear outputs may be negative and then have no logarithm",
+}
+"""Reasons why the other pairs are not in `PAIRINGS`."""
+
+
+def outputs_for(loss: str) -> tuple[str, ...]:
+    """Return the outputs that may be paired with a loss, its default first."""
+    return tuple(output for other, output in PAIRINGS if other == loss)

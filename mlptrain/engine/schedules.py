@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from mlptrain.engine.state import State
 
@@ -105,18 +106,27 @@ class Plateau:
         return self.value
 
 
-SCHEDULES: dict[str, Callable[[Mapping[str, float]], Schedule]] = {
-    "constant": lambda options: constant,
-    "step": lambda options: step_decay(int(options["every"]), options["gamma"]),
-    "exponential": lambda options: exponential(options["gamma"]),
-    "cosine": lambda options: cosine,
-    "one_cycle": lambda options: one_cycle,
-    "plateau": lambda options: Plateau(options["factor"], int(options["patience"])),
+@dataclass(frozen=True)
+class ScheduleKind:
+    """A function that makes a schedule, and the options that it takes, each with an example value."""
+
+    make: Callable[..., Schedule]
+    options: Mapping[str, float] = field(default_factory=dict)
+
+
+SCHEDULES: dict[str, ScheduleKind] = {
+    "constant": ScheduleKind(lambda: constant),
+    "step": ScheduleKind(step_decay, {"every": 5000, "gamma": 0.5}),
+    "exponential": ScheduleKind(exponential, {"gamma": 0.9999}),
+    "cosine": ScheduleKind(lambda: cosine),
+    "one_cycle": ScheduleKind(lambda: one_cycle),
+    "plateau": ScheduleKind(Plateau, {"factor": 0.5, "patience": 3}),
 }
 
 
 def make_schedule(name: str, options: Mapping[str, float], warmup: float) -> tuple[Schedule, Plateau | None]:
     """Return the schedule with its warm-up, and for ``plateau`` the `Plateau` that needs the loss of each epoch."""
-    schedule = SCHEDULES[name](options)
+    kind = SCHEDULES[name]
+    schedule = kind.make(**{key: options[key] for key in kind.options})
     plateau = schedule if isinstance(schedule, Plateau) else None
     return (with_warmup(schedule, warmup) if warmup > 0 else schedule), plateau

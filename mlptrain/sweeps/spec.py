@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlptrain.config.config import USED_BY, Config, config_from, dump_yaml, no_effect, plain_values
+from mlptrain.config.config import Config, config_from, dump_yaml, no_effect, plain_values, unused_keys
 from mlptrain.config.values import flow
 from mlptrain.config.yaml import Document
 from mlptrain.sweeps.space import Choice, Parameter, Space
@@ -111,9 +111,8 @@ def warnings(spec: Spec) -> list[str]:
     optimizers = varied.values if isinstance(varied, Choice) else (base.optimizer,)
     return [
         no_effect(key, optimizers, users)
-        for key, users in USED_BY.items()
-        if not set(users) & set(optimizers)
-        and (key in parameters or getattr(base, key) != Config.model_fields[key].default)
+        for key, users in unused_keys(optimizers).items()
+        if key in parameters or getattr(base, key) != Config.model_fields[key].default
     ]
 
 

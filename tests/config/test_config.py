@@ -7,17 +7,16 @@ import math
 import pickle
 import random
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
+import mlptrain
 from mlptrain.config.config import (
-    OUTPUTS,
     Augment,
     Config,
     EarlyStopping,
@@ -31,9 +30,16 @@ from mlptrain.config.config import (
     problem_with,
     warnings,
 )
+from mlptrain.config.registry import DATASET_NAMES
 from mlptrain.config.values import put
 from mlptrain.config.yaml import Document, parse_yaml
-from mlptrain.errors import ConfigError
+from mlptrain.engine.activations import ACTIVATIONS, Activation
+from mlptrain.engine.losses import OUTPUTS, PAIRINGS, UNSOUND, outputs_for
+from mlptrain.engine.optimizers import OPTIMIZERS, Rule
+from mlptrain.engine.schedules import SCHEDULES, ScheduleKind
+from mlptrain.errors import ConfigError, UsageError
+from mlptrain.models.formats import about
+from mlptrain.models.onnx import write_onnx
 from tests.made import processor_seconds
 
 
@@ -133,7 +139,7 @@ SHAPES = {
     "hidden": "hidden: must be at most 100 whole numbers from 1 to 1000000, such as 30, [128, 64] or []",
     "split": "split: must be three numbers above 0 such as [0.7, 0.2, 0.1], or official, or official-60k",
     "batch_size": "batch_size: must be a whole number from 1 to 1000000000, or full",
-    "dropout": "dropout: must be a number from 0 to below 1, or a list of one for each hidden layer",
+    "dropout": "dropout: must be a number from 0 to below 1, or a list with one per hidden layer",
 }
 
 
@@ -177,10 +183,10 @@ SHAPES = {
         ("split=[1.1,0.1,-0.2]", f"{SHAPES['split']} (got [1.1, 0.1, -0.2])"),
         ("split=[0.8,0.2,0]", f"{SHAPES['split']} (got [0.8, 0.2, 0])"),
         ("split=offical", f"{SHAPES['split']} (got 'offical')"),
-        ("split=[0.5,0.5,0.5]", "split: the three parts must have the sum 1 (got [0.5, 0.5, 0.5], sum 1.5)"),
+        ("split=[0.5,0.5,0.5]", "split: the three fractions must sum to 1 (got [0.5, 0.5, 0.5], sum 1.5)"),
         ("dropout=1", f"{SHAPES['dropout']} (got 1)"),
         ("dropout=[x]", f"{SHAPES['dropout']} (got ['x'])"),
-        ("dropout=[0.1, 0.2]", "dropout: must be one number, or one for each hidden layer (got 2 for 1)"),
+        ("dropout=[0.1, 0.2]", "dropout: must be one number, or one per hidden layer (got 2 for 1)"),
         (
             "loss=mean_squared",
             "loss: must be one of cross_entropy, binary_cross_entropy, mse (got 'mean_squared')",
@@ -269,44 +275,25 @@ def test_at_most_two_problems_in_the_order_of_the_file() -> None:
     assert refusal("seed: x\nepochs: y\n").count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("loss", "output", "reason"),
-    [
-        (
-            "cross_entropy",
-            "sigmoid",
-            "needs softmax: sigmoid outputs are not a distribution, all ones would cost nothing",
-        ),
-        (
-            "cross_entropy",
-            "linear",
-            "needs softmax: linear outputs may be negative and then have no logarithm",
-        ),
-        (
-            "binary_cross_entropy",
-            "softmax",
-            "needs sigmoid: it judges each output on its own, softmax ties them together",
-        ),
-        (
-            "binary_cross_entropy",
-            "linear",
-            "needs sigmoid: linear outputs may be negative and then have no logarithm",
-        ),
-    ],
-)
-def test_outputs_that_do_not_go_with_a_loss(loss: str, output: str, reason: str) -> None:
-    assert refusal(f"loss: {loss}\noutput: {output}") == f"x.yaml:2: output: {loss} {reason}"
+@pytest.mark.parametrize(("loss", "output"), UNSOUND)
+def test_unsound_pairs_are_refused_with_a_reason(loss: str, output: str) -> None:
+    message = refusal(f"loss: {loss}\noutput: {output}")
+    assert message.startswith("x.yaml:2: output: ")
+    assert outputs_for(loss)[0] in message and UNSOUND[loss, output] in message
 
 
-def test_outputs_that_go_with_a_loss() -> None:
-    for loss, outputs in OUTPUTS.items():
-        for output in outputs:
-            assert from_text(f"loss: {loss}\noutput: {output}").resolve().output == output
-    assert sum(len(outputs) for outputs in OUTPUTS.values()) == 5
+def test_every_pair_is_either_legal_or_has_a_reason() -> None:
+    losses = {loss for loss, _ in PAIRINGS}
+    assert {(loss, output) for loss in losses for output in OUTPUTS} == PAIRINGS.keys() ^ UNSOUND.keys()
+
+
+@pytest.mark.parametrize(("loss", "output"), PAIRINGS)
+def test_outputs_that_fit_a_loss(loss: str, output: str) -> None:
+    assert from_text(f"loss: {loss}\noutput: {output}").resolve().output == output
 
 
 def test_resolve_settles_the_output() -> None:
-    resolved = {loss: from_text(f"loss: {loss}").resolve().output for loss in OUTPUTS}
+    resolved = {loss: from_text(f"loss: {loss}").resolve().output for loss, _ in PAIRINGS}
     assert resolved == {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "mse": "sigmoid"}
     config = Config().resolve()
     assert (config.init, config.batch_seed) == ("auto", None)
@@ -325,10 +312,9 @@ def test_the_dataset_is_a_name_or_a_folder(tmp_path: Path, monkeypatch: pytest.M
     assert from_text("dataset: ~/mine").dataset == f"{tmp_path}/mine"
     assert from_text("dataset: mnist").dataset == "mnist"
     assert from_text("dataset: ./mnist").dataset == f"{here}/mnist"
-    assert refusal("dataset: mnits") == (
-        "x.yaml:1: dataset: 'mnits' is neither a folder here nor one of "
-        "sample, mnist, fashion-mnist, kmnist; did you mean 'mnist'?"
-    )
+    message = refusal("dataset: mnits")
+    assert message.startswith("x.yaml:1: dataset: ")
+    assert ", ".join(DATASET_NAMES) in message and "did you mean 'mnist'?" in message
     assert refusal("dataset: ''") == "x.yaml:1: dataset: must be a name or a folder (got '')"
 
 
@@ -354,7 +340,7 @@ def test_a_schedule_takes_what_it_uses(schedule: str, message: str) -> None:
 
 def test_what_needs_validation_is_refused_without_it() -> None:
     whole = "split: official-60k\n"
-    assert refusal(whole + "early_stopping: {}").endswith("watches val_loss, and official-60k has no validation")
+    assert "official-60k has no validation" in refusal(whole + "early_stopping: {}")
     plateau = "schedule: {name: plateau, factor: 0.5, patience: 2}"
     assert "official-60k has no validation" in refusal(whole + plateau)
     assert from_text(whole + "early_stopping.monitor: loss").early_stopping is not None
@@ -380,7 +366,7 @@ def test_what_needs_validation_is_refused_without_it() -> None:
         (Config(optimizer="adadelta", rho=0.8, epsilon=1e-8), []),
         (
             Config(optimizer="adagrad", rho=0.8, epsilon=1e-8),
-            ["rho: 0.8 has no effect with the optimizer adagrad; it is used by rmsprop and adadelta"],
+            ["rho: 0.8 has no effect with the optimizer adagrad; it is used by adadelta and rmsprop"],
         ),
     ],
 )
@@ -417,16 +403,6 @@ def test_random_numbers_survive_the_round_trip() -> None:
             batch_size=pick.choice(["full", 7]),
         )
         assert from_text(dump_yaml(config)) == config
-
-
-def test_numpy_is_not_imported() -> None:
-    code = (
-        "import sys\n"
-        "import mlptrain.config.config, mlptrain.config.overrides, mlptrain.config.yaml\n"
-        "mlptrain.config.config.load_config(None, ['hidden=[15,30]'])\n"
-        "assert 'numpy' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 FULL = """\
@@ -557,3 +533,62 @@ def test_the_json_schema() -> None:
     assert {"Augment", "Elastic", "Schedule", "EarlyStopping"} == set(result["$defs"])
     defaults = {key: entry["default"] for key, entry in properties.items()}
     assert defaults == json.loads(json.dumps(plain_values(Config())))
+
+
+# ---- one vocabulary ---------------------------------------------------------------------------------
+
+
+def trained(*overrides: str) -> Any:
+    return mlptrain.train(load_config(None, ["epochs=1", "subset=64", *overrides]))
+
+
+def choices(key: str) -> list[str]:
+    return config_schema()["properties"][key]["enum"]
+
+
+def test_an_activation_needs_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    def square(z: np.ndarray, scratch: np.ndarray) -> None:
+        np.multiply(z, z, out=z)
+
+    def square_backward(delta: np.ndarray, z: np.ndarray, scratch: np.ndarray) -> None:
+        delta *= 2 * z
+
+    assert "square" not in choices("activation")
+    monkeypatch.setitem(ACTIVATIONS, "square", Activation(square, square_backward, "zeros", from_output=False))
+    assert "square" in choices("activation")
+    assert "square" in refusal("activation: unknown")
+    result = trained("activation=square", "learning_rate=0.1")
+    assert result.metrics["test_loss"] > 0
+    assert not result.model.weights[0].any(), "init: auto takes the entry's"
+    assert load_config(None, ["activation=square"]) == from_text(dump_yaml(Config(activation="square")))
+
+
+def test_onnx_refuses_an_activation_that_it_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    monkeypatch.setitem(ACTIVATIONS, "twice", ACTIVATIONS["relu"])
+    model = trained("activation=twice").model
+    with pytest.raises(UsageError, match="twice"):
+        write_onnx(tmp_path / "model.onnx", model, about(model, None))
+
+
+def test_an_optimizer_needs_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sign(w: np.ndarray, g: np.ndarray, state: object, scratch: np.ndarray, h: Any) -> None:
+        w -= h["rate"] * (np.sign(g) + h["rho"])
+
+    monkeypatch.setitem(OPTIMIZERS, "sign", Rule(sign, 0, ("rho",)))
+    properties = config_schema()["properties"]
+    assert "sign" in properties["optimizer"]["enum"]
+    assert "sign" in properties["rho"]["description"] and "sign" not in properties["beta1"]["description"]
+    config = load_config(None, ["optimizer=sign", "rho=0.5", "beta1=0.5"])
+    assert [warning.partition(":")[0] for warning in warnings(config)] == ["beta1"]
+    assert trained("optimizer=sign", "learning_rate=0.001").metrics["test_loss"] > 0
+
+
+def test_a_schedule_needs_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = ScheduleKind(lambda gamma: lambda step, steps: gamma / (step + 1), {"gamma": 0.9})
+    monkeypatch.setitem(SCHEDULES, "harmonic", kind)
+    schema = config_schema()
+    assert "harmonic" in schema["properties"]["schedule"]["anyOf"][0]["enum"]
+    assert "harmonic" in schema["$defs"]["Schedule"]["properties"]["gamma"]["description"]
+    assert "{name: harmonic, gamma: 0.9}" in refusal("schedule: harmonic")
+    assert trained("schedule={name: harmonic, gamma: 0.5}").metrics["test_loss"] > 0
