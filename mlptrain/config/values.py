@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlptrain.errors import ConfigError
@@ -52,6 +53,33 @@ def put(values: dict[str, Any], key: str, value: Any) -> None:
         values[part] = inner
         values = inner
     values[last] = value
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one mapping of dotted keys."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return result
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the keys whose values differ, each with both values as a list; a missing key counts as None."""
+    pairs = {key: [before.get(key), after.get(key)] for key in {**before, **after}}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def differing(every: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the keys, in their order, whose values are not the same in all mappings."""
+    first, *others = every
+    changed = {key for other in others for key in difference(first, other)}
+    return [key for key in dict.fromkeys(key for values in (first, *others) for key in values) if key in changed]
+
+
+def described(changes: Mapping[str, Sequence[Any]], most: int = 3) -> str:
+    """Return a `difference` in words, ``learning_rate was 0.5 and is 0.1, ...``, with at most ``most`` keys."""
+    words = [f"{key} was {shown(old)} and is {shown(new)}" for key, (old, new) in changes.items()]
+    return ", ".join(words[:most]) + (f" (and {len(words) - most} more)" if len(words) > most else "")
 
 
 def flow(value: Any) -> str:

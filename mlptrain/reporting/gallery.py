@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from mlptrain.config.config import plain_values
-from mlptrain.config.values import flow
+from mlptrain.config.values import differing, flow
 from mlptrain.datasets.dataset import Dataset, load_dataset
 from mlptrain.datasets.split import make_split
 from mlptrain.errors import DataError, UsageError
@@ -191,7 +191,7 @@ def comparison(views: Sequence[RunView]) -> Picture:
 def labels(views: Sequence[RunView]) -> list[str]:
     """What tells runs apart: the config keys that differ; the folder's name where they do not, or are too many."""
     values = [plain_values(view.config) for view in views]
-    keys = [key for key in values[0] if len({flow(value.get(key)) for value in values}) > 1]
+    keys = differing(values)
     texts = [", ".join(f"{key}={flow(value.get(key))}" for key in keys) for value in values]
     paths = [view.path.name or str(view.path) for view in views]
     return [

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from mlptrain.config.values import shown
 from mlptrain.errors import DataError
 from mlptrain.models.npz import read_npz, write_npz
 from mlptrain.training.reports import EpochReport
@@ -133,18 +132,6 @@ def _history(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[EpochReport,
             EpochReport(number, int(epochs), int(steps), loss, accuracy, validated[0], validated[1], rate, seconds)
         )
     return tuple(history)
-
-
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """What differs between two origins: each key with its value then and now, null where there was none."""
-    keys = list(dict.fromkeys([*now, *before]))
-    return {key: [before.get(key), now.get(key)] for key in keys if before.get(key) != now.get(key)}
-
-
-def described(changed: Mapping[str, list[Any]]) -> str:
-    """The changes in words: ``learning_rate was 0.5 and is 0.1, ...``; three of them at most."""
-    words = [f"{key} was {shown(then)} and is {shown(now)}" for key, (then, now) in changed.items()]
-    return ", ".join(words[:3]) + (f" (and {len(words) - 3} more)" if len(words) > 3 else "")
 
 
 PARTING = 1.0  # seconds that a write under way is given when the run is ended at once

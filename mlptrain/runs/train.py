@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mlptrain.config.config import Config, plain_values
+from mlptrain.config.values import described, difference
 from mlptrain.errors import DivergedError, UsageError
 from mlptrain.models.evaluation import figures_together
 from mlptrain.models.model import Model, model_of
-from mlptrain.runs.checkpoint import Checkpoint, Saver, changes, described, load_checkpoint, unusable
+from mlptrain.runs.checkpoint import Checkpoint, Saver, load_checkpoint, unusable
 from mlptrain.runs.finished import load_metrics, load_run_config, load_run_model
 from mlptrain.runs.folder import CHECKPOINT, CONFIG, HISTORY, RunFolder, check_claimable, claim, claim_next, run_path
 from mlptrain.runs.history import read_history
@@ -60,7 +61,7 @@ def _restored(path: Path, trainer: Trainer, origin: Mapping[str, Any], force: bo
     checkpoint = load_checkpoint(path)
     if origin["start"] is None:  # weights that have been trained need not be named again
         origin = {**origin, "start": checkpoint.origin.get("start")}
-    changed = changes(checkpoint.origin, origin)
+    changed = difference(checkpoint.origin, origin)
     if changed and not force:
         raise UsageError(
             f"{path.parent}: {described(changed)}\n"
@@ -240,7 +241,7 @@ def _tested(job: Job, outcome: Outcome) -> tuple[Model, dict[str, Any], RunEnd]:
 def _complete(folder: RunFolder, config: Config, on_report: Callable[[Report], object]) -> TrainResult:
     """The result of a run that has ended."""
     before = load_run_config(folder.path).resolve()
-    changed = changes(plain_values(before), plain_values(config))
+    changed = difference(plain_values(before), plain_values(config))
     if changed:
         raise UsageError(
             f"{folder.path}: complete, and {described(changed)}\nchoose another --run, or replace it with --overwrite"

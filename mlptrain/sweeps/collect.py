@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlptrain.config.config import Config, plain_values
+from mlptrain.config.values import differing, flat
 from mlptrain.errors import UsageError
 from mlptrain.runs.finished import load_metrics, load_run_config
 from mlptrain.runs.folder import CONFIG, METRICS, claim_next, run_path
@@ -123,9 +124,9 @@ def _given(runs: Sequence[_Found], spec: Spec | None) -> list[tuple[Result, Path
                 raise UsageError(f"{run.path}: is no trial of this sweep; take it out, or collect it without the sweep")
             found.append((_result(run, trial.number, trial.point, _varied(spec, trial)), run.path))
         return found
-    keys = differing([run.config for run in runs])
-    for number, run in enumerate(runs):
-        values = flat(plain_values(run.config))
+    configs = [flat(plain_values(run.config)) for run in runs]
+    keys = differing(configs)
+    for number, (run, values) in enumerate(zip(runs, configs, strict=True)):
         found.append((_result(run, number, number, {key: values.get(key) for key in keys}), run.path))
     return found
 
@@ -140,25 +141,6 @@ def _result(run: _Found, number: int, point: int, values: Mapping[str, Any]) -> 
         message = f"{run.path}: has not finished, or diverged"
         return Result(number, point, key, values, FAILED, {}, message)
     return Result(number, point, key, values, FINISHED, run.metrics)
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys dotted."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            result |= flat(value, f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = value
-    return result
-
-
-def differing(configs: Iterable[Config]) -> tuple[str, ...]:
-    """The dotted keys whose values are not the same in all configs."""
-    every = [flat(plain_values(config)) for config in configs]
-    keys = dict.fromkeys(key for values in every for key in values)
-    absent = object()
-    return tuple(key for key in keys if any(v.get(key, absent) != every[0].get(key, absent) for v in every))
 
 
 def _target(folders: Sequence[Path], run: str | None, runs_dir: Path) -> Path:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlptrain.config.values import described, difference
 from mlptrain.errors import DataError, UsageError
 from mlptrain.runs.finished import load_metrics, load_run_config
 from mlptrain.runs.folder import HISTORY, METRICS, RunFolder
@@ -16,7 +17,7 @@ from mlptrain.runs.history import read_history
 from mlptrain.sweeps.executors import State, Trained
 from mlptrain.sweeps.journal import JOURNAL
 from mlptrain.sweeps.leaderboard import LEADERBOARD
-from mlptrain.sweeps.spec import Spec, changes
+from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import Result, Trial, config_key
 from mlptrain.system.files import make_folder, reason, temporary_beside, write_text_atomic
@@ -55,10 +56,9 @@ class SweepFolder:
             return
         before = read_sweep(self.path / SWEEP)
         if before.digest != spec.digest:
-            found = changes(before.facts(), spec.facts()) or ["the order of the parameters has changed"]
-            more = f" (and {len(found) - 2} more)" if len(found) > 2 else ""
+            changed = described(difference(before.facts(), spec.facts()), 2)
             raise UsageError(
-                f"{self.path}: was begun as another sweep: {'; '.join(found[:2])}{more}\n"
+                f"{self.path}: was begun as another sweep: {changed or 'the order of the parameters has changed'}\n"
                 "undo the change to go on with --resume, or start a new sweep under another --run"
             )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlptrain.config.config import Config
+from mlptrain.config.values import flat
 from mlptrain.errors import UsageError
 from mlptrain.sweeps.methods import points_of
 from mlptrain.sweeps.spec import Spec
@@ -63,7 +64,7 @@ def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = N
     places += [] if data_dir is None else ["--data-dir", str(data_dir)]
     base = spec.base_config
     for trial in all_trials(spec):
-        keys = [f"{key}={short(value)}" for key, value in overrides(base, trial.config)]
+        keys = [f"{key}={short(value)}" for key, value in overrides(base, trial.config).items()]
         run = f"{name}/trials/{trial.name}"
         words = ["mlptrain", "train", spec.base_path, *keys, "--threads", str(threads), "--run", run, *places]
         for word in words:
@@ -75,20 +76,10 @@ def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = N
         yield " ".join(words)
 
 
-def overrides(base: Config, config: Config) -> Iterator[tuple[str, Any]]:
-    """The dotted keys, and their values, that turn one resolved config into another; never a mapping."""
-    yield from _differences(base.model_dump(mode="json"), config.model_dump(mode="json"), "")
-
-
-def _differences(before: dict[str, Any], after: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in after.items():
-        old = before.get(key)
-        if old == value:
-            continue
-        if isinstance(value, dict):
-            yield from _differences(old if isinstance(old, dict) else {}, value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def overrides(base: Config, config: Config) -> dict[str, Any]:
+    """Return the dotted keys, and their values, that turn one resolved config into another; no value is a mapping."""
+    before, after = (flat(each.model_dump(mode="json")) for each in (base, config))
+    return {key: value for key, value in after.items() if key not in before or before[key] != value}
 
 
 def lookup(summary: dict[str, Any], key: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,17 +125,3 @@ def plain_parameter(parameter: Parameter) -> dict[str, Any]:
     kind = {"distribution": "log_uniform_values"} if parameter.log else {}
     step = {} if parameter.step is None else {"q": parameter.step}
     return {**kind, "min": parameter.low, "max": parameter.high, **step}
-
-
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between the `facts` of two sweeps, a phrase each."""
-    absent = object()
-
-    def said(value: Any) -> str:
-        return "absent" if value is absent else flow(value)
-
-    return [
-        f"{key} was {said(before.get(key, absent))} and is {said(now.get(key, absent))}"
-        for key in {**before, **now}
-        if before.get(key, absent) != now.get(key, absent)
-    ]

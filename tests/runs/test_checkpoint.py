@@ -10,7 +10,7 @@ import pytest
 from mlptrain.errors import DataError
 from mlptrain.models.npz import read_npz, write_npz
 from mlptrain.runs import checkpoint as module
-from mlptrain.runs.checkpoint import Checkpoint, Saver, changes, described, load_checkpoint, save_checkpoint
+from mlptrain.runs.checkpoint import Checkpoint, Saver, load_checkpoint, save_checkpoint
 from mlptrain.training.reports import EpochReport
 
 STATE = {"epoch": 2, "step": 3, "order": "{}", "rate": math.inf, "none": None, "stack.w": np.arange(3.0, dtype="f4")}
@@ -85,14 +85,6 @@ def test_no_archive_at_all(tmp_path):
     (tmp_path / "c.npz").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(DataError, match=r"not a usable checkpoint: damaged, or not a NumPy archive"):
         load_checkpoint(tmp_path / "c.npz")
-
-
-def test_changes():
-    assert changes({"a": 1, "b": 2}, {"a": 1, "b": 2}) == {}
-    changed = changes({"a": 1, "b": [1], "d": 4}, {"a": 2, "b": [1], "c": None, "e": 5})
-    assert changed == {"a": [1, 2], "e": [None, 5], "d": [4, None]}
-    assert described({"a": [1, 2]}) == "a was 1 and is 2"
-    assert described({key: [0, 1] for key in "abcde"}).endswith("c was 0 and is 1 (and 2 more)")
 
 
 class Disk:

@@ -10,7 +10,7 @@ import pytest
 import mlptrain
 from mlptrain.config.config import load_config
 from mlptrain.errors import UsageError
-from mlptrain.sweeps.collect import collect, differing, flat
+from mlptrain.sweeps.collect import collect
 from mlptrain.sweeps.leaderboard import read_leaderboard
 from tests.sweeps.made import drive, spec
 
@@ -109,9 +109,3 @@ def test_wrong_arguments(tmp_path, arguments, words):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=words):
         collect(arguments)
-
-
-def test_nested_keys_are_dotted():
-    assert flat({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
-    configs = [load_config(None, [text]) for text in ("schedule={name: step, every: 5, gamma: 0.5}", "epochs=3")]
-    assert set(differing(configs)) == {"schedule", "schedule.name", "schedule.every", "schedule.gamma", "epochs"}

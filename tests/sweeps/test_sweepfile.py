@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from mlptrain.config.values import difference
 from mlptrain.errors import ConfigError
 from mlptrain.sweeps.space import Choice, Interval
-from mlptrain.sweeps.spec import Halving, changes
+from mlptrain.sweeps.spec import Halving
 from mlptrain.sweeps.sweepfile import read_sweep
 from tests.sweeps.made import spec
 
@@ -63,9 +64,9 @@ def test_what_has_changed_is_said(tmp_path):
     text = RANDOM + "parameters:\n  learning_rate: {values: [0.1, 0.3]}\n"
     first, second = spec(tmp_path, text), spec(tmp_path, text.replace("0.3", "0.5"), base="epochs: 9\n")
     assert first.digest != second.digest
-    found = changes(first.facts(), second.facts())
-    assert "parameters.learning_rate was {values: [0.1, 0.3]} and is {values: [0.1, 0.5]}" in found
-    assert "base: epochs was 2 and is 9" in found
+    changed = difference(first.facts(), second.facts())
+    assert changed["parameters.learning_rate"] == [{"values": [0.1, 0.3]}, {"values": [0.1, 0.5]}]
+    assert changed["base: epochs"] == [2, 9]
 
 
 def test_a_space_on_the_command_line(tmp_path):
