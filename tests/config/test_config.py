@@ -261,7 +261,7 @@ def test_the_file_and_the_line_are_named(tmp_path: Path) -> None:
 
 
 def test_a_missing_config(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"there is no such file"):
+    with pytest.raises(ConfigError, match=r"no such file"):
         load_config(tmp_path / "x.yaml")
 
 

@@ -56,7 +56,7 @@ EXAMPLE = "is not KEY=VALUE; write it like learning_rate=0.1"
         (["hidden=[15,30"], "command line: hidden: '[15,30': not valid YAML: "),
         (["a={b: 1, b: 2}"], "command line: a: '{b: 1, b: 2}': duplicate key 'b' (first on line 1)"),
         (["a b\n=[1"], "command line: 'a b': '[1': not valid YAML: "),
-        (["a={name:cosine}"], "command line: a: '{name:cosine}': the key 'name:cosine' holds a ':'; put a "),
+        (["a={name:cosine}"], "command line: a: '{name:cosine}': the key 'name:cosine' contains a ':'; put a "),
     ],
 )
 def test_refusals(arguments: list[str], message: str) -> None:
