@@ -1,1 +1,1 @@
-"""The configuration: YAML and KEY=VALUE arguments to one validated, frozen model."""
+"""The configuration: YAML files and KEY=VALUE arguments, read into one validated, frozen model."""

@@ -1,4 +1,4 @@
-"""What is wrong with a document, in words for the person who wrote it: at most three lines, with the place."""
+"""Messages about invalid documents: at most three lines for the person who wrote them, with file and line."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mlptrain.config.values import flow, shown, shown_key
 from mlptrain.config.yaml import Document
 
 Models = Mapping[str, type[BaseModel]]
-"""The models of a document by the dotted key under which they stand; the whole document under ''."""
+"""The models of a document by dotted key; that of the whole document under ''."""
 
 Sentences = Mapping[str, str]
-"""By dotted key, one sentence for whatever is wrong with a value that may take several shapes."""
+"""Messages by dotted key."""
 
 _WORDS = {
     "greater_than": "must be greater than {gt}",
@@ -30,7 +30,7 @@ _WORDS = {
     "literal_error": "must be one of {choices}",
     "missing": "is missing; must be one of {choices}",
 }
-"""Pydantic's error types that can occur, in plain words."""
+"""The types of pydantic's errors that can occur, as messages."""
 
 _ALIASES = {
     "lr": "learning_rate",
@@ -45,7 +45,7 @@ Problem = tuple[str, str]
 
 
 class OneOf:
-    """A pydantic annotation for text that is one of ``names()``, asked anew each time: tables may grow."""
+    """A pydantic annotation for text that is one of ``names()``, called at each use so that tables may grow."""
 
     def __init__(self, names: Callable[[], Iterable[str]]) -> None:
         self.names = names
@@ -63,14 +63,18 @@ class OneOf:
 
 
 def refusal(problem: str, key: str = "") -> PydanticCustomError:
-    """The error for a validator to raise: what is wrong, and with which key where it is not its own."""
+    """Return the error that a validator raises; ``key`` is the key at fault if it is not the validated one."""
     return PydanticCustomError("refused", "{problem}", {"problem": problem, "key": key})
 
 
 def problems(
     errors: Iterable[Any], values: dict[str, Any], models: Models, sentences: Sentences, mappings: Sentences
 ) -> Iterator[Problem]:
-    """Pydantic's ``errors``, one for each key; ``mappings`` are the sentences for keys that hold keys."""
+    """Yield the first of pydantic's ``errors`` for each key.
+
+    ``sentences`` replaces every message about a key that accepts several kinds of values, ``mappings`` the message
+    about a value that is not a mapping.
+    """
     seen = set()
     for item in errors:
         key, words = _problem(item, values, models, sentences, mappings)
@@ -93,7 +97,7 @@ def _problem(item: Any, values: dict[str, Any], models: Models, sentences: Sente
         words = mappings[key]
     else:
         limits = {name: _limit(limit) for name, limit in context.items()}
-        words = _WORDS.get(kind, "is not allowed here").format(**limits, choices=", ".join(choices))
+        words = _WORDS.get(kind, "is invalid").format(**limits, choices=", ".join(choices))
     if kind == "missing":
         return key, words
     if key == "schedule.name" and not isinstance(values["schedule"], dict):
@@ -102,12 +106,12 @@ def _problem(item: Any, values: dict[str, Any], models: Models, sentences: Sente
 
 
 def _limit(value: Any) -> str:
-    """A bound as people write it: 1 rather than 1.0."""
+    """Return a bound as people write it: 1 rather than 1.0."""
     return flow(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def report(found: Iterable[Problem], document: Document, models: Models) -> str:
-    """The first two problems in the order of the file, those of the command line last."""
+    """Return the message about the first two problems in the order of the file, those of the command line last."""
 
     def order(problem: Problem) -> tuple[bool, int]:
         _, line = document.place(problem[0])
@@ -124,34 +128,34 @@ def report(found: Iterable[Problem], document: Document, models: Models) -> str:
 
 
 def unknown(key: str, models: Models) -> str:
-    """What to say about a key that none of the models has, with the nearest one that there is."""
+    """Return the message about an unknown key, with the most similar key that exists."""
     outer, _, last = key.rpartition(".")
     dot = "." if outer else ""
     names = list(models[outer].model_fields)
     elsewhere = [f"{other}.{last}" for other, model in models.items() if other and last in model.model_fields]
     if not outer and _ALIASES.get(last) in names:
-        hint = f"; did you mean {_ALIASES[last]!r}?"
-    elif near := _nearest(last, names):
-        hint = f"; did you mean '{outer}{dot}{near}'?"
+        advice = f"; did you mean {_ALIASES[last]!r}?"
+    elif near := _most_similar(last, names):
+        advice = f"; did you mean '{outer}{dot}{near}'?"
     elif elsewhere:
-        hint = f"; did you mean {enumerate_words([repr(name) for name in elsewhere], 'or')}?"
+        advice = f"; did you mean {enumerate_words([repr(name) for name in elsewhere], 'or')}?"
     elif outer or len(names) < 12:
-        hint = f"; the keys there are {enumerate_words(names, 'and')}"
+        advice = f"; the keys there are {enumerate_words(names, 'and')}"
     else:
-        hint = "; see `mlptrain config` for all keys"
-    return f"unknown key {shown(key)}{hint}"
+        advice = "; see `mlptrain config` for all keys"
+    return f"unknown key {shown(key)}{advice}"
 
 
 def hint(given: object, choices: Sequence[str]) -> str:
-    """``; did you mean 'x'?`` for the choice nearest to what was given, or nothing."""
-    near = _nearest(given, choices)
+    """Return ``; did you mean 'x'?`` with the choice most similar to what was given, or nothing."""
+    near = _most_similar(given, choices)
     return f"; did you mean {near!r}?" if near else ""
 
 
-def _nearest(given: object, choices: Sequence[str]) -> str | None:
+def _most_similar(given: object, choices: Sequence[str]) -> str | None:
     if not isinstance(given, str):
         return None
-    from difflib import get_close_matches  # imported late: only errors need it
+    from difflib import get_close_matches  # only errors need it
 
     found = get_close_matches(given[:100].lower(), choices, n=1)
     return found[0] if found else None
@@ -166,5 +170,5 @@ def _choices(key: str, models: Models) -> list[str]:
 
 
 def enumerate_words(words: Sequence[str], last: str) -> str:
-    """``a, b and c``, with ``last`` before the last word."""
+    """Return ``a, b and c``, with ``last`` before the last word."""
     return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

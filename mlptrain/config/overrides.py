@@ -1,4 +1,4 @@
-"""``KEY=VALUE`` arguments: their grammar, and how they change a document."""
+"""``KEY=VALUE`` arguments: their grammar and their effect on a document."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SOURCE = "command line"
 
 @dataclass(frozen=True)
 class Overrides:
-    """Values from the command line under their dotted keys, as given: ``{"schedule.warmup": 0.1}``."""
+    """Values from the command line by dotted key, as they were given: ``{"schedule.warmup": 0.1}``."""
 
     values: dict[str, Any]
     source: str = SOURCE
 
 
 def parse_overrides(arguments: Sequence[str]) -> Overrides:
-    """Parse ``KEY=VALUE`` arguments; the order in which they stand has no meaning.
+    """Parse ``KEY=VALUE`` arguments, whose order has no meaning.
 
     Raises
     ------
@@ -42,15 +42,15 @@ def parse_overrides(arguments: Sequence[str]) -> Overrides:
 
 
 def merge(document: Document, overrides: Overrides) -> Document:
-    """A new document in which the values of ``overrides`` stand in place of those of ``document``.
+    """Return a new document with the values of ``overrides`` in place of those of ``document``.
 
-    A value replaces the former one as a whole. A dotted key sets one nested value: parents that are
+    A value replaces the previous one as a whole. A dotted key sets one nested value: parents that are
     missing or null become mappings, and a name such as ``schedule: cosine`` becomes ``{name: cosine}``.
 
     Raises
     ------
     ConfigError
-        A parent of a dotted key holds a number, a boolean or a list.
+        A parent of a dotted key is a number, a boolean or a list.
     """
     values = copy.deepcopy(document.values)
     lines = dict(document.lines)
@@ -71,11 +71,14 @@ def _parse(argument: str) -> tuple[str, Any]:
     if not equals or not all(key.split(".")) or UNPRINTABLE.search(key) or len(key) > MAX_KEY:
         raise ConfigError(f"{SOURCE}: {shown(argument)} is not KEY=VALUE; write it like learning_rate=0.1")
     if not text.strip():
-        raise ConfigError(f"{SOURCE}: {shown(argument)} has no value; write null where nothing is meant")
+        raise ConfigError(f"{SOURCE}: {shown(argument)} has no value; write null for none")
     try:
         return key, parse_value(text)
     except ConfigError as error:
         raise ConfigError(f"{SOURCE}: {shown_key(key)}: {error}") from None
+
+
+_ABSENT = object()
 
 
 def _check_parents(key: str, values: dict[str, Any]) -> None:
@@ -88,6 +91,3 @@ def _check_parents(key: str, values: dict[str, Any]) -> None:
             inner = inner.get(part, _ABSENT) if isinstance(inner, dict) else _ABSENT
         if inner is not _ABSENT:
             raise ConfigError(f"{SOURCE}: duplicate key {shown(key)}; give it once")
-
-
-_ABSENT = object()

@@ -1,4 +1,4 @@
-"""Plain values (text, numbers, lists, dicts): set by dotted key, written as YAML, shown in messages."""
+"""Plain values (text, numbers, lists, dicts): set by dotted key, compared, written as YAML, shown in messages."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ WORDS: dict[str, Any] = {
     ".NaN": math.nan,
     ".NAN": math.nan,
 }
-"""The plain scalars of YAML's core schema that are words."""
+"""The words that YAML's core schema reads as something other than text."""
 
 
 def put(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in place; null and missing parents become mappings, text becomes ``{name: text}``.
+    """Set a dotted key in place; null or missing parents become mappings, text becomes ``{name: text}``.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def put(values: dict[str, Any], key: str, value: Any) -> None:
         elif isinstance(inner, str):
             inner = {"name": inner}
         elif not isinstance(inner, dict):
-            raise ConfigError(f"{shown_key(key)}: {part} is {shown(inner)} and has no keys of its own")
+            raise ConfigError(f"{shown_key(key)}: {part} is {shown(inner)}, which has no keys")
         values[part] = inner
         values = inner
     values[last] = value
@@ -83,7 +83,7 @@ def described(changes: Mapping[str, Sequence[Any]], most: int = 3) -> str:
 
 
 def flow(value: Any) -> str:
-    """Plain values as one line of YAML that reads back equal: ``[30]``, ``{name: cosine}``, ``"1"``."""
+    """Return plain values as one line of YAML that reads back equal: ``[30]``, ``{name: cosine}``, ``"1"``."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{flow(key)}: {flow(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):
@@ -99,7 +99,7 @@ def flow(value: Any) -> str:
 
 
 def shown(value: Any, depth: int = 2) -> str:
-    """A value for an error message: one line, bounded in length whatever the value is."""
+    """Return a value as messages show it: one line of bounded length, nested ``depth`` levels at most."""
     if isinstance(value, str):
         return repr(value if len(value) <= 60 else value[:60] + "…")
     if isinstance(value, (dict, list, tuple)):
@@ -115,12 +115,12 @@ def shown(value: Any, depth: int = 2) -> str:
 
 
 def shown_key(key: object) -> str:
-    """A key for an error message: as it is where it is a plain word, else quoted and cut."""
+    """Return a key as messages show it: a plain word as it is, anything else in quotes and cut."""
     text = str(key)
     return text if len(text) <= 60 and _BARE.fullmatch(text) else shown(text)
 
 
 def _quoted(text: str) -> str:
-    """``text`` in double quotes; JSON's escapes are YAML's, but YAML folds more kinds of line breaks."""
+    """Return ``text`` in double quotes: JSON's escapes are YAML's, but YAML has more kinds of line breaks."""
     quoted = json.dumps(text, ensure_ascii=False)
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)

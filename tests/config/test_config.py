@@ -1,4 +1,4 @@
-"""The config: defaults, types, messages, pairings and the round trip through YAML."""
+"""The config: defaults, types, messages, pairs of loss and output, the round trip through YAML, one vocabulary."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_defaults() -> None:
     assert config == Config() == from_text("")
 
 
-def test_a_config_is_frozen_hashable_and_travels() -> None:
+def test_a_config_is_frozen_hashable_and_can_be_pickled() -> None:
     config = load_config(None, ["hidden=[15,30]"])
     assert hash(config) == hash(load_config(None, ["hidden=[15,30]"]))
     assert len({config, Config(), from_text("hidden: [15, 30]")}) == 2
@@ -135,143 +135,105 @@ def test_keys_have_their_types(text: str, key: str, value: object) -> None:
     assert hash(config) == hash(from_text(text))
 
 
-SHAPES = {
-    "hidden": "hidden: must be at most 100 whole numbers from 1 to 1000000, such as 30, [128, 64] or []",
-    "split": "split: must be three numbers above 0 such as [0.7, 0.2, 0.1], or official, or official-60k",
-    "batch_size": "batch_size: must be a whole number from 1 to 1000000000, or full",
-    "dropout": "dropout: must be a number from 0 to below 1, or a list with one per hidden layer",
-}
+@pytest.mark.parametrize(
+    ("given", "key", "words"),
+    [
+        ("learning_rate=-1", "learning_rate", "greater than 0 (got -1)"),
+        ("learning_rate=0", "learning_rate", "greater than 0 (got 0)"),
+        ("learning_rate=.inf", "learning_rate", "finite number (got .inf)"),
+        ("learning_rate=.nan", "learning_rate", "finite number (got .nan)"),
+        ("learning_rate=1e999", "learning_rate", "finite number (got .inf)"),
+        ("learning_rate=true", "learning_rate", "a number (got true)"),
+        ("learning_rate=null", "learning_rate", "a number (got null)"),
+        ("learning_rate='0.1'", "learning_rate", "a number (got '0.1')"),
+        ("learning_rate=[1]", "learning_rate", "a number (got [1])"),
+        ("learning_rate.x=1", "learning_rate", "a number (got {x: 1})"),
+        ("epochs=-1", "epochs", "at least 0 (got -1)"),
+        ("epochs=1.5", "epochs", "whole number (got 1.5)"),
+        ("epochs=true", "epochs", "whole number (got true)"),
+        ("epochs=1e10", "epochs", "at most 1000000000 (got 10000000000)"),
+        ("epochs=.inf", "epochs", "whole number (got .inf)"),
+        ("subset=0", "subset", "at least 1 (got 0)"),
+        ("momentum=1", "momentum", "less than 1 (got 1)"),
+        ("seed=-1", "seed", "at least 0 (got -1)"),
+        ("seed=9223372036854775808", "seed", "less than 9223372036854775808 (got 9223372036854775808)"),
+        ("batch_norm=yes", "batch_norm", "true or false (got 'yes')"),
+        ("batch_norm=1", "batch_norm", "true or false (got 1)"),
+        ("dataset=3", "dataset", "text (got 3)"),
+        ("ema=1", "ema", "less than 1 (got 1)"),
+        ("hidden=0", "hidden", "such as 30, [128, 64] or [] (got 0)"),
+        ("hidden=[30, x]", "hidden", "(got [30, 'x'])"),
+        ("hidden=[true]", "hidden", "(got [true])"),
+        ("hidden=true", "hidden", "(got true)"),
+        ("hidden=1.5", "hidden", "(got 1.5)"),
+        ("hidden=null", "hidden", "(got null)"),
+        ("hidden=[[30]]", "hidden", "(got [[30]])"),
+        ("hidden={a: 1}", "hidden", "(got {a: 1})"),
+        ("batch_size=0", "batch_size", "or full (got 0)"),
+        ("batch_size=half", "batch_size", "(got 'half')"),
+        ("batch_size=true", "batch_size", "(got true)"),
+        ("split=[0.5,0.5]", "split", "or official, or official-60k (got [0.5, 0.5])"),
+        ("split=[1.1,0.1,-0.2]", "split", "(got [1.1, 0.1, -0.2])"),
+        ("split=[0.8,0.2,0]", "split", "(got [0.8, 0.2, 0])"),
+        ("split=offical", "split", "(got 'offical')"),
+        ("split=[0.5,0.5,0.5]", "split", "(got [0.5, 0.5, 0.5], sum 1.5)"),
+        ("dropout=1", "dropout", "0 to below 1"),
+        ("dropout=[x]", "dropout", "(got ['x'])"),
+        ("dropout=[0.1, 0.2]", "dropout", "(got 2 for 1)"),
+        ("loss=mean_squared", "loss", "cross_entropy, binary_cross_entropy, mse (got 'mean_squared')"),
+        ("activation=sigmoidd", "activation", "softplus, linear (got 'sigmoidd'); did you mean 'sigmoid'?"),
+        ("activation=[relu]", "activation", "(got ['relu'])"),
+        ("dtype=Float32", "dtype", "float32, float64 (got 'Float32'); did you mean 'float32'?"),
+        ("schedule=cosin", "schedule", "one_cycle, plateau (got 'cosin'); did you mean 'cosine'?"),
+        ("schedule.warmup=0.1", "schedule.name", "is missing; must be one of constant, step"),
+        ("schedule=3", "schedule", "such as {name: cosine, warmup: 0.1} (got 3)"),
+        ("early_stopping=true", "early_stopping", "such as {monitor: val_loss, patience: 5} (got true)"),
+        ("early_stopping.patience=-1", "early_stopping.patience", "at least 0 (got -1)"),
+        ("early_stopping.monitor=val_los", "early_stopping.monitor", "did you mean 'val_loss'?"),
+        ("augment=5", "augment", "such as {shift: 2, rotate: 15} (got 5)"),
+        ("augment.elastic=5", "augment.elastic", "such as {alpha: 36, sigma: 5} (got 5)"),
+        ("augment.elastic.sigma=0", "augment.elastic.sigma", "greater than 0 (got 0)"),
+    ],
+)
+def test_invalid_values_are_named_with_what_is_expected(given: str, key: str, words: str) -> None:
+    message = refusal("", given)
+    assert message.startswith(f"command line: {key}: ") and words in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("given", "hint"),
     [
-        ("learning_rate=-1", "learning_rate: must be greater than 0 (got -1)"),
-        ("learning_rate=0", "learning_rate: must be greater than 0 (got 0)"),
-        ("learning_rate=.inf", "learning_rate: must be a finite number (got .inf)"),
-        ("learning_rate=.nan", "learning_rate: must be a finite number (got .nan)"),
-        ("learning_rate=1e999", "learning_rate: must be a finite number (got .inf)"),
-        ("learning_rate=true", "learning_rate: must be a number (got true)"),
-        ("learning_rate=null", "learning_rate: must be a number (got null)"),
-        ("learning_rate='0.1'", "learning_rate: must be a number (got '0.1')"),
-        ("learning_rate=[1]", "learning_rate: must be a number (got [1])"),
-        ("epochs=-1", "epochs: must be at least 0 (got -1)"),
-        ("epochs=1.5", "epochs: must be a whole number (got 1.5)"),
-        ("epochs=true", "epochs: must be a whole number (got true)"),
-        ("epochs=1e10", "epochs: must be at most 1000000000 (got 10000000000)"),
-        ("epochs=.inf", "epochs: must be a whole number (got .inf)"),
-        ("subset=0", "subset: must be at least 1 (got 0)"),
-        ("momentum=1", "momentum: must be less than 1 (got 1)"),
-        ("seed=-1", "seed: must be at least 0 (got -1)"),
-        ("seed=9223372036854775808", "seed: must be less than 9223372036854775808 (got 9223372036854775808)"),
-        ("batch_norm=yes", "batch_norm: must be true or false (got 'yes')"),
-        ("batch_norm=1", "batch_norm: must be true or false (got 1)"),
-        ("dataset=3", "dataset: must be text (got 3)"),
-        ("ema=1", "ema: must be less than 1 (got 1)"),
-        ("hidden=0", f"{SHAPES['hidden']} (got 0)"),
-        ("hidden=[30, x]", f"{SHAPES['hidden']} (got [30, 'x'])"),
-        ("hidden=[true]", f"{SHAPES['hidden']} (got [true])"),
-        ("hidden=true", f"{SHAPES['hidden']} (got true)"),
-        ("hidden=1.5", f"{SHAPES['hidden']} (got 1.5)"),
-        ("hidden=null", f"{SHAPES['hidden']} (got null)"),
-        ("hidden=[[30]]", f"{SHAPES['hidden']} (got [[30]])"),
-        ("hidden={a: 1}", f"{SHAPES['hidden']} (got {{a: 1}})"),
-        ("batch_size=0", f"{SHAPES['batch_size']} (got 0)"),
-        ("batch_size=half", f"{SHAPES['batch_size']} (got 'half')"),
-        ("batch_size=true", f"{SHAPES['batch_size']} (got true)"),
-        ("split=[0.5,0.5]", f"{SHAPES['split']} (got [0.5, 0.5])"),
-        ("split=[1.1,0.1,-0.2]", f"{SHAPES['split']} (got [1.1, 0.1, -0.2])"),
-        ("split=[0.8,0.2,0]", f"{SHAPES['split']} (got [0.8, 0.2, 0])"),
-        ("split=offical", f"{SHAPES['split']} (got 'offical')"),
-        ("split=[0.5,0.5,0.5]", "split: the three fractions must sum to 1 (got [0.5, 0.5, 0.5], sum 1.5)"),
-        ("dropout=1", f"{SHAPES['dropout']} (got 1)"),
-        ("dropout=[x]", f"{SHAPES['dropout']} (got ['x'])"),
-        ("dropout=[0.1, 0.2]", "dropout: must be one number, or one per hidden layer (got 2 for 1)"),
-        (
-            "loss=mean_squared",
-            "loss: must be one of cross_entropy, binary_cross_entropy, mse (got 'mean_squared')",
-        ),
-        ("dtype=Float32", "dtype: must be one of float32, float64 (got 'Float32'); did you mean 'float32'?"),
-        (
-            "schedule=cosin",
-            "schedule: must be one of constant, step, exponential, cosine, one_cycle, plateau (got 'cosin'); "
-            "did you mean 'cosine'?",
-        ),
-        (
-            "schedule.warmup=0.1",
-            "schedule.name: is missing; must be one of constant, step, exponential, cosine, one_cycle, plateau",
-        ),
-        ("schedule=3", "schedule: must be a name or a mapping such as {name: cosine, warmup: 0.1} (got 3)"),
-        (
-            "early_stopping=true",
-            "early_stopping: must be null or a mapping such as {monitor: val_loss, patience: 5} (got true)",
-        ),
-        ("early_stopping.patience=-1", "early_stopping.patience: must be at least 0 (got -1)"),
-        (
-            "early_stopping.monitor=val_los",
-            "early_stopping.monitor: must be one of loss, accuracy, val_loss, val_accuracy (got 'val_los'); "
-            "did you mean 'val_loss'?",
-        ),
-        ("augment=5", "augment: must be null or a mapping such as {shift: 2, rotate: 15} (got 5)"),
-        (
-            "augment.elastic=5",
-            "augment.elastic: must be null or a mapping such as {alpha: 36, sigma: 5} (got 5)",
-        ),
-        ("augment.elastic.sigma=0", "augment.elastic.sigma: must be greater than 0 (got 0)"),
-        ("learning_rate.x=1", "learning_rate: must be a number (got {x: 1})"),
-        ("learning_rte=3", "unknown key 'learning_rte'; did you mean 'learning_rate'?"),
-        ("Epochs=3", "unknown key 'Epochs'; did you mean 'epochs'?"),
-        ("lr=3", "unknown key 'lr'; did you mean 'learning_rate'?"),
-        ("zzz=3", "unknown key 'zzz'; see `mlptrain config` for all keys"),
-        ("foo.bar=3", "unknown key 'foo'; see `mlptrain config` for all keys"),
-        ("monitor=loss", "unknown key 'monitor'; did you mean 'early_stopping.monitor'?"),
-        (
-            "early_stopping.pateince=3",
-            "unknown key 'early_stopping.pateince'; did you mean 'early_stopping.patience'?",
-        ),
-        (
-            "early_stopping.foo=3",
-            "unknown key 'early_stopping.foo'; the keys there are monitor, patience, min_delta and restore_best",
-        ),
+        ("learning_rte=3", "'learning_rate'"),
+        ("Epochs=3", "'epochs'"),
+        ("lr=3", "'learning_rate'"),
+        ("zzz=3", "`mlptrain config`"),
+        ("foo.bar=3", "`mlptrain config`"),
+        ("monitor=loss", "'early_stopping.monitor'"),
+        ("early_stopping.pateince=3", "'early_stopping.patience'"),
+        ("early_stopping.foo=3", "monitor, patience, min_delta and restore_best"),
     ],
 )
-def test_messages(given: str, message: str) -> None:
-    assert refusal("", given) == f"command line: {message}"
-
-
-def test_a_wrong_choice_lists_the_right_ones() -> None:
-    assert refusal("seed: 1\nactivation: sigmoidd") == (
-        "x.yaml:2: activation: must be one of sigmoid, tanh, relu, leaky_relu, elu, selu, gelu, silu, "
-        "softplus, linear (got 'sigmoidd'); did you mean 'sigmoid'?"
-    )
+def test_unknown_keys_get_a_suggestion(given: str, hint: str) -> None:
+    message = refusal("", given)
+    assert message.startswith("command line: unknown key '") and hint in message
 
 
 def test_the_file_and_the_line_are_named(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("# mine\n\nlearning_rte: 3\n")
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(path))}:3: unknown key 'learning_rte'"):
         load_config(path)
-    assert str(caught.value) == f"{path}:3: unknown key 'learning_rte'; did you mean 'learning_rate'?"
     path.write_text("epochs: 3\nlearning_rate: 0.1\n")
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=r"^command line: learning_rate: "):
         load_config(path, ["learning_rate=-1"])
-    assert str(caught.value) == "command line: learning_rate: must be greater than 0 (got -1)"
     assert load_config(path, ["epochs=5"]).epochs == 5
     assert load_config(path, ["epochs=5"]).learning_rate == 0.1
 
 
-def test_a_missing_config(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no such file"):
-        load_config(tmp_path / "x.yaml")
-
-
 def test_at_most_two_problems_in_the_order_of_the_file() -> None:
-    text = "epochs: -1\nfoo_bar: 1\nlearning_rate: 0\nhidden: [x, y, z]\n"
-    assert refusal(text) == (
-        "x.yaml:1: epochs: must be at least 0 (got -1)\n"
-        "x.yaml:2: unknown key 'foo_bar'; see `mlptrain config` for all keys\n"
-        "(and 2 more)"
-    )
+    lines = refusal("epochs: -1\nfoo_bar: 1\nlearning_rate: 0\nhidden: [x, y, z]\n").splitlines()
+    assert [line[:8] for line in lines] == ["x.yaml:1", "x.yaml:2", "(and 2 m"]
     assert refusal("seed: x\nepochs: y\n").count("\n") == 1
 
 
@@ -326,16 +288,17 @@ def test_any_folder_survives_the_round_trip(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "message"),
+    ("schedule", "words"),
     [
-        ("step", "schedule: step needs every and gamma; write {name: step, every: 5000, gamma: 0.5}"),
-        ("{name: step, every: 100}", "schedule: step needs gamma; write {name: step, every: 5000, gamma: 0.5}"),
-        ("plateau", "schedule: plateau needs factor and patience; write {name: plateau, factor: 0.5, patience: 3}"),
-        ("{name: cosine, gamma: 0.5}", "schedule: cosine does not use gamma; write cosine"),
+        ("step", "needs every and gamma; write {name: step, every: 5000, gamma: 0.5}"),
+        ("{name: step, every: 100}", "needs gamma;"),
+        ("plateau", "needs factor and patience;"),
+        ("{name: cosine, gamma: 0.5}", "does not use gamma; write cosine"),
     ],
 )
-def test_a_schedule_takes_what_it_uses(schedule: str, message: str) -> None:
-    assert refusal(f"seed: 1\nschedule: {schedule}") == f"x.yaml:2: {message}"
+def test_a_schedule_takes_the_options_of_its_kind(schedule: str, words: str) -> None:
+    message = refusal(f"seed: 1\nschedule: {schedule}")
+    assert message.startswith("x.yaml:2: schedule: ") and words in message
 
 
 def test_what_needs_validation_is_refused_without_it() -> None:
@@ -348,30 +311,31 @@ def test_what_needs_validation_is_refused_without_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "expected"),
+    ("config", "key", "users"),
     [
-        (Config(), []),
-        (Config(optimizer="momentum", momentum=0.5), []),
-        (Config(optimizer="nesterov", momentum=0.5), []),
-        (
-            Config(momentum=0.5),
-            ["momentum: 0.5 has no effect with the optimizer sgd; it is used by momentum and nesterov"],
-        ),
-        (
-            Config(optimizer="adam", decay=0.1),
-            ["decay: 0.1 has no effect with the optimizer adam; it is used by adamw"],
-        ),
-        (Config(optimizer="adamw", decay=0.1, beta1=0.8, beta2=0.9, epsilon=1e-8), []),
-        (Config(optimizer="rmsprop", rho=0.8, epsilon=1e-8), []),
-        (Config(optimizer="adadelta", rho=0.8, epsilon=1e-8), []),
-        (
-            Config(optimizer="adagrad", rho=0.8, epsilon=1e-8),
-            ["rho: 0.8 has no effect with the optimizer adagrad; it is used by adadelta and rmsprop"],
-        ),
+        (Config(momentum=0.5), "momentum: 0.5", "momentum and nesterov"),
+        (Config(optimizer="adam", decay=0.1), "decay: 0.1", "adamw"),
+        (Config(optimizer="adagrad", rho=0.8, epsilon=1e-8), "rho: 0.8", "adadelta and rmsprop"),
     ],
 )
-def test_warnings(config: Config, expected: list[str]) -> None:
-    assert warnings(config) == expected
+def test_keys_without_effect_bring_a_warning(config: Config, key: str, users: str) -> None:
+    (warning,) = warnings(config)
+    assert warning.startswith(f"{key} ") and warning.endswith(f" {users}") and config.optimizer in warning
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(),
+        Config(optimizer="momentum", momentum=0.5),
+        Config(optimizer="nesterov", momentum=0.5),
+        Config(optimizer="adamw", decay=0.1, beta1=0.8, beta2=0.9, epsilon=1e-8),
+        Config(optimizer="rmsprop", rho=0.8, epsilon=1e-8),
+        Config(optimizer="adadelta", rho=0.8, epsilon=1e-8),
+    ],
+)
+def test_keys_with_an_effect_bring_no_warning(config: Config) -> None:
+    assert warnings(config) == []
 
 
 def test_one_warning_for_each_unused_key() -> None:
@@ -381,7 +345,7 @@ def test_one_warning_for_each_unused_key() -> None:
     ]  # fmt: skip
 
 
-def test_the_dump_reads_as_the_design_writes_it() -> None:
+def test_the_dump_has_three_sections() -> None:
     text = dump_yaml(load_config(None, ["hidden=[15,30]", "learning_rate=1e-3"]))
     assert text.startswith("# data\ndataset: sample\nsplit: [0.7, 0.2, 0.1]\nsubset: null\naugment: null\n\n")
     assert "\n# network\nhidden: [15, 30]\nactivation: sigmoid\noutput: auto\n" in text
@@ -428,7 +392,7 @@ seed: 0
 """
 
 
-def test_mutated_configs_raise_nothing_else() -> None:
+def test_mutated_configs_raise_only_config_errors() -> None:
     pick = random.Random(3)
     lines = FULL.splitlines()
     pieces = [
@@ -456,7 +420,7 @@ def test_mutated_configs_raise_nothing_else() -> None:
         assert message.count("\n") <= 2
         assert "Input should" not in message
         assert "pydantic" not in message
-        assert "is not allowed here" not in message
+        assert "is invalid" not in message
         assert all(line.startswith(("x.yaml", "(and ")) for line in message.splitlines())
 
 
@@ -481,7 +445,7 @@ def test_wrong_types_everywhere_have_plain_words() -> None:
             except ConfigError as error:
                 refused += 1
                 assert re.match(r"x\.yaml:1: (\S+: \S|unknown key)", str(error))
-                assert not re.search("is not allowed here|nput should|validat", str(error))
+                assert not re.search("is invalid|nput should|validat", str(error))
     assert refused > 500
 
 
@@ -514,7 +478,7 @@ def test_refusing_a_vast_config_takes_less_than_a_second(text: str) -> None:
         ("schedule.warmupp", "unknown key 'schedule.warmupp'; did you mean 'schedule.warmup'?"),
     ],
 )
-def test_a_key_below_a_key_that_nothing_has_is_unknown(key, words):
+def test_a_key_below_an_unknown_key_is_unknown(key, words):
     assert problem_with(key, 1).startswith(words)
 
 

@@ -1,4 +1,4 @@
-"""The configs that ship: all of them are valid, and the laboratories train."""
+"""The shipped configs: all of them are valid, and the laboratories train."""
 
 from __future__ import annotations
 

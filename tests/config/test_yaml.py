@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from mlptrain.config import yaml as yamlfile
-from mlptrain.config.values import flow, put, shown
+from mlptrain.config.values import flow
 from mlptrain.config.yaml import Document, parse_value, parse_yaml, read_yaml
 from mlptrain.errors import ConfigError
 from tests.made import processor_seconds
@@ -248,10 +248,10 @@ def test_the_alias_bomb_takes_milliseconds() -> None:
     ],
     ids=range(10),
 )
-def test_large_texts_within_the_bounds_take_less_than_a_second(either_loader: str, text: str) -> None:
+def test_large_texts_within_the_bounds_take_less_than_two_seconds(either_loader: str, text: str) -> None:
     start = time.process_time()
     parse_yaml(text, "x.yaml")
-    assert time.process_time() - start < processor_seconds(1)
+    assert time.process_time() - start < processor_seconds(2)
 
 
 def test_fifty_levels_are_read(either_loader: str) -> None:
@@ -308,7 +308,7 @@ def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("", None),
     ],
 )
-def test_values_of_the_command_line(either_loader: str, text: str, value: object) -> None:
+def test_values_on_the_command_line(either_loader: str, text: str, value: object) -> None:
     assert parse_value(text) == value
 
 
@@ -323,15 +323,10 @@ def test_values_of_the_command_line(either_loader: str, text: str, value: object
         ("9" * 401, "a number of 401 characters"),
     ],
 )
-def test_values_that_are_refused(either_loader: str, text: str, words: str) -> None:
+def test_values_refused_on_the_command_line(either_loader: str, text: str, words: str) -> None:
     message = refusal(lambda: parse_value(text))
     assert words in message
     assert len(message) < 400
-
-
-def test_put_refuses_a_number_as_parent() -> None:
-    values: dict[str, object] = {"a": 3}
-    assert refusal(lambda: put(values, "a.b", 1)) == "a.b: a is 3 and has no keys of its own"
 
 
 @pytest.mark.parametrize(
@@ -349,20 +344,7 @@ def test_flow_reads_back_equal(either_loader: str, value: object) -> None:
     assert repr(read) == repr(value)
 
 
-def test_flow_is_short() -> None:
-    assert flow((30, 15)) == "[30, 15]"
-    assert flow({"name": "cosine", "every": None}) == "{name: cosine, every: null}"
-
-
-def test_shown_values_are_bounded_lines() -> None:
-    vast = ["x\n" * 100_000] * 10_000
-    assert shown([vast, {"a": vast}]).count("x") < 1000
-    assert "\n" not in shown(vast)
-    assert shown(list(range(9))) == "[0, 1, 2, 3, 4, 5, …]"
-    assert shown({"a": {"b": {"c": 1}}}) == "{a: {b: {…}}}"
-
-
-def test_no_text_raises_anything_else(either_loader: str) -> None:
+def test_random_text_raises_only_config_errors(either_loader: str) -> None:
     pick = random.Random(1)
     pieces = [
         *"[]{},:-?&*!|>'\"%@`#~<.=\n\t \\", "a", "a: ", "- ", "&x ", "*x", "!!int ", "\n  ", "1e-3", "...\n",
