@@ -18,8 +18,6 @@ from mlptrain.engine.parameters import aligned
 # stays in a shared third-level cache until the products have used it.
 CHUNK = 2048
 
-Empty = Callable[[tuple[int, ...], np.dtype], np.ndarray]
-
 
 @dataclass(frozen=True)
 class Chunk:
@@ -44,9 +42,9 @@ def _items(images: np.ndarray) -> np.ndarray:
 class _Buffers:
     """Where one chunk is made."""
 
-    def __init__(self, rows: int, pixels: int, classes: int, dtype: np.dtype, empty: Empty) -> None:
+    def __init__(self, rows: int, pixels: int, classes: int, dtype: np.dtype) -> None:
         self.bytes = np.empty((rows, pixels), np.uint8)
-        self.x = empty((rows, pixels), dtype)
+        self.x = aligned((rows, pixels), dtype)
         self.y = np.empty(rows * classes, dtype)
 
 
@@ -66,9 +64,7 @@ class Batches:
         classes: int,
         dtype: str | np.dtype,
         augmentation: Augmentation | None = None,
-        empty: Empty = np.empty,
     ) -> None:
-        """``empty`` makes the array, of a shape and a type, that a chunk's images lie in."""
         self.dataset = dataset
         self.indices = indices
         self.batch_size = min(batch_size, len(indices))
@@ -80,7 +76,7 @@ class Batches:
             self.augmenter = Augmenter(dataset.shape, augmentation, dtype)
         pixels = dataset.images.shape[1]
         count = 2 if augmentation else 1
-        self._buffers = [_Buffers(self.rows, pixels, classes, self.dtype, empty) for _ in range(count)]
+        self._buffers = [_Buffers(self.rows, pixels, classes, self.dtype) for _ in range(count)]
         self._digits = np.arange(classes, dtype=np.uint8)[:, np.newaxis]
 
     def __len__(self) -> int:
@@ -172,4 +168,4 @@ def training_batches(config: Config, dataset: Dataset, split: Split) -> Batches:
     """The training part in batches of the config's size and type, augmented as it says."""
     size = batch_size_of(config, len(split.train))
     augmentation = augmentation_of(config)
-    return Batches(dataset, split.train, size, dataset.classes, config.dtype, augmentation, empty=aligned)
+    return Batches(dataset, split.train, size, dataset.classes, config.dtype, augmentation)
