@@ -28,7 +28,7 @@ input()
 ours = False
 for line in Path("/proc/self/smaps").read_text().splitlines() if Path("/proc/self/smaps").exists() else []:
     if not line.split()[0].endswith(":"):
-        ours = "/.cache/" in line
+        ours = "images.npy" in line
     elif ours and line.startswith(("Rss", "Pss:")):
         print(line.split()[0], int(line.split()[1]) * 1024)
 """

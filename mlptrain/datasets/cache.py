@@ -1,52 +1,40 @@
-"""Decoded datasets kept as plain bytes that every process maps into its memory, so that gzip is inflated once.
+"""Cache of decoded datasets: ``.npy`` files that processes map into memory and share, so that gzip is inflated once.
 
-An entry is a page of header, then the images, then the labels. It is named after the digest of the files that
-it was decoded from, so it cannot be out of date; a checksum covers every byte of it, so damage is found. Then
-it is made again. It only saves time: where it cannot be read or written all goes on without it.
+An entry is a folder ``.cache/NAME-KEY`` of the data folder with ``images.npy``, ``labels.npy`` and ``entry.json``,
+which holds their checksum. KEY is a digest of the dataset's files, so an entry never becomes outdated; a damaged one
+is written again. The cache only saves time: where it cannot be read or written, the files are decoded.
 """
 
 from __future__ import annotations
 
 import hashlib
-import mmap
+import json
 import os
-import struct
+import shutil
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
+from mlptrain.datasets.idx import GZIP_MAGIC
 from mlptrain.errors import DataError
-from mlptrain.system.files import remove_leftovers, write_atomic
+from mlptrain.system.files import remove_leftovers, write_atomic, write_text_atomic
 
-FOLDER = ".cache"
-
-KEPT = 4  # entries for folders of the user's own, the latest; a named dataset has one
-
-_FOLDER_NAME = "folder-"
-
-_MAGIC = b"mlptrain"
-
-_VERSION = 1
-
-_CHECKSUM = struct.Struct("<8sI")  # magic, CRC-32 of all that follows these twelve bytes
-
-_FIELDS = struct.Struct("<I4Q32s32s")  # version, images, height, width, train_count, source key, fingerprint
-
-_HEADER_BYTES = 4096  # one page, so that the images begin on one
-
-_GZIP_MAGIC = b"\x1f\x8b"
+MAX_FOLDER_ENTRIES = 4
+"""Number of entries kept for folders of the user's own; each registered dataset has one."""
 
 _PIECE = 2**20
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """What a dataset's files hold: ``images`` (n, height, width) and ``labels`` (n,), uint8, not writeable."""
+    """Contents of a dataset's files: ``images`` (n, height, width) and ``labels`` (n,), uint8 and read-only.
+
+    The first ``train_count`` images are those of the training file.
+    """
 
     images: np.ndarray
     labels: np.ndarray
@@ -54,114 +42,95 @@ class Decoded:
     fingerprint: str
 
 
-def cached(data_dir: Path, name: str, sources: Sequence[Path], decode: Callable[[], Decoded]) -> Decoded:
-    """What ``decode`` gives, mapped from ``data_dir/.cache`` where it was given before for the same ``sources``.
+def load_cached(data_dir: Path, name: str, sources: Sequence[Path], decode: Callable[[], Decoded]) -> Decoded:
+    """Return ``decode()``, mapped from the cache in ``data_dir`` if these ``sources`` were decoded before.
 
-    ``name`` is the dataset's: an older entry of that name goes when a new one is written. ``data_dir`` itself is
-    not made. Files that are all unpacked are read as fast as the cache is, so there is none of them.
+    A new entry replaces the older ones of the same ``name``. Files of which none is gzipped are not cached, because
+    they load as fast as an entry does. ``data_dir`` itself is never created.
 
     Raises
     ------
     DataError
-        By ``decode`` alone.
+        Only from ``decode``.
     """
-    stamps = _stamps(sources)
     key = _source_key(sources)
-    if key is None or stamps is None:
+    if key is None:
         return decode()
-    path = data_dir / FOLDER / f"{name}-{key.hex()[:32]}.bytes"
-    found = _read(path, key)
+    entry = data_dir / ".cache" / f"{name}-{key}"
+    found = _read(entry)
     if found is not None:
         return found
     decoded = decode()
-    # What was decoded is what was digested only if nobody wrote to the files in between.
-    if _stamps(sources) == stamps and _write(path, key, decoded):
-        _remove_others(path, name)
-        found = _read(path, key)  # mapped like everybody's; the memory of ``decoded`` is given back
-    return found or decoded
+    if _source_key(sources) != key:  # the files were changed while they were decoded
+        return decoded
+    with suppress(OSError, DataError):
+        _write(entry, decoded)
+        _remove_older(entry, name)
+    found = _read(entry)
+    if found is None:  # the disk is full, for example
+        shutil.rmtree(entry, ignore_errors=True)
+        return decoded
+    return found  # mapped, so that the memory of ``decoded`` is freed
 
 
-def folder_name(folder: Path) -> str:
-    """The name of the entry for a folder of the user's own, which is its path's digest."""
-    return f"{_FOLDER_NAME}{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]}"
+def folder_entry_name(folder: Path) -> str:
+    """Return the ``name`` of the entries for a folder of the user's own, given by its resolved path."""
+    return f"folder-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
 
 
-def _source_key(sources: Sequence[Path]) -> bytes | None:
-    """The digest of the digests of the files; None where one cannot be read or none is gzipped."""
+def _source_key(sources: Sequence[Path]) -> str | None:
+    """Return the digest of the files; None if one cannot be read or none is gzipped."""
     digests = b""
-    zipped = False
+    gzipped = False
     try:
         for source in sources:
             digest = hashlib.sha256()
             with source.open("rb") as stream:
-                piece = stream.read(_PIECE)
-                zipped |= piece.startswith(_GZIP_MAGIC)
-                while piece:
+                gzipped |= stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+                stream.seek(0)
+                while piece := stream.read(_PIECE):
                     digest.update(piece)
-                    piece = stream.read(_PIECE)
             digests += digest.digest()
     except OSError:
         return None
-    return hashlib.sha256(digests).digest() if zipped else None
+    return hashlib.sha256(digests).hexdigest()[:32] if gzipped else None
 
 
-def _stamps(sources: Sequence[Path]) -> list[tuple[int, int, int]] | None:
+def _checksum(decoded: Decoded) -> int:
+    """Return the CRC-32 of everything in an entry; it takes half as long as SHA-256."""
+    facts = f"{decoded.images.dtype} {decoded.images.shape} {decoded.train_count} {decoded.fingerprint}"
+    return zlib.crc32(decoded.labels.data, zlib.crc32(decoded.images.data, zlib.crc32(facts.encode())))
+
+
+def _read(entry: Path) -> Decoded | None:
+    """Map an entry into memory; None if it is missing or damaged."""
     try:
-        return [(s.st_ino, s.st_size, s.st_mtime_ns) for s in (source.stat() for source in sources)]
-    except OSError:
+        facts = json.loads((entry / "entry.json").read_bytes())
+        images, labels = (np.asarray(np.load(entry / name, mmap_mode="r")) for name in ("images.npy", "labels.npy"))
+        decoded = Decoded(images, labels, facts["train_count"], facts["fingerprint"])
+        return decoded if facts["crc32"] == _checksum(decoded) else None
+    except Exception:  # a damaged header of an array raises errors of many kinds
         return None
 
 
-def _read(path: Path, key: bytes) -> Decoded | None:
-    """The entry at ``path``, mapped; None where there is none or it is damaged in any byte."""
-    try:
-        with path.open("rb") as stream:
-            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):  # ValueError: empty
-        return None
-    if len(mapped) < _HEADER_BYTES:
-        return None
-    magic, checksum = _CHECKSUM.unpack_from(mapped)
-    version, count, height, width, train_count, source, fingerprint = _FIELDS.unpack_from(mapped, _CHECKSUM.size)
-    size = count * height * width
-    if (magic, version, source, _HEADER_BYTES + size + count) != (_MAGIC, _VERSION, key, len(mapped)):
-        return None
-    data = np.frombuffer(mapped, np.uint8)
-    if zlib.crc32(memoryview(mapped)[_CHECKSUM.size :]) != checksum:
-        return None
-    images = data[_HEADER_BYTES:][:size].reshape(count, height, width)
-    return Decoded(images, data[_HEADER_BYTES + size :], train_count, f"sha256:{fingerprint.hex()}")
+def _write(entry: Path, decoded: Decoded) -> None:
+    entry.parent.mkdir(exist_ok=True)
+    entry.mkdir(exist_ok=True)
+    remove_leftovers(entry)
+    write_atomic(entry / "images.npy", lambda stream: np.save(stream, decoded.images))
+    write_atomic(entry / "labels.npy", lambda stream: np.save(stream, decoded.labels))
+    facts = {
+        "train_count": decoded.train_count,
+        "fingerprint": decoded.fingerprint,
+        "crc32": _checksum(decoded),
+    }
+    write_text_atomic(entry / "entry.json", json.dumps(facts))
 
 
-def _write(path: Path, key: bytes, decoded: Decoded) -> bool:
-    """Whether the entry could be written, whole."""
-    fingerprint = bytes.fromhex(decoded.fingerprint.removeprefix("sha256:"))
-    fields = _FIELDS.pack(_VERSION, *decoded.images.shape, decoded.train_count, key, fingerprint)
-    rest = fields.ljust(_HEADER_BYTES - _CHECKSUM.size, b"\0")
-    parts = (rest, decoded.images.data.cast("B"), decoded.labels.data.cast("B"))
-    checksum = 0
-    for part in parts:
-        checksum = zlib.crc32(part, checksum)
-
-    def write(stream: BinaryIO) -> None:
-        stream.write(_CHECKSUM.pack(_MAGIC, checksum))
-        for part in parts:
-            stream.write(part)
-
-    try:
-        path.parent.mkdir(exist_ok=True)
-        remove_leftovers(path.parent)
-        write_atomic(path, write)
-    except (OSError, DataError):
-        return False
-    return True
-
-
-def _remove_others(path: Path, name: str) -> None:
-    """Remove the older entries of the same dataset, and of folders of the user's own all but the latest."""
-    with suppress(OSError):
-        old = [entry for entry in path.parent.glob(f"{name}-*.bytes") if entry != path]
-        folders = sorted(path.parent.glob(f"{_FOLDER_NAME}*.bytes"), key=lambda entry: -entry.stat().st_mtime_ns)
-        for entry in {*old, *folders[KEPT:]} - {path}:
-            with suppress(OSError):
-                entry.unlink()
+def _remove_older(entry: Path, name: str) -> None:
+    """Remove the other entries of the same dataset, and all but the newest for folders of the user's own."""
+    older = set(entry.parent.glob(f"{name}-*"))
+    by_age = sorted(entry.parent.glob("folder-*"), key=lambda path: path.stat().st_mtime_ns)
+    for path in older.union(by_age[:-MAX_FOLDER_ENTRIES]) - {entry}:
+        shutil.rmtree(path, ignore_errors=True)
+        path.unlink(missing_ok=True)  # version 0.1 wrote files

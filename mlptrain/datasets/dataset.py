@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlptrain.config.registry import DATASET_NAMES, DATASETS, SAMPLE, STEMS
-from mlptrain.datasets.cache import Decoded, cached, folder_name
+from mlptrain.datasets.cache import Decoded, folder_entry_name, load_cached
 from mlptrain.datasets.idx import idx_shape, read_idx
 from mlptrain.errors import DataError
 from mlptrain.system.files import reason
@@ -119,8 +119,8 @@ def _decoded(name: str, files: DatasetFiles, data_dir: Path) -> Decoded:
         folder = _own_folder(name).resolve()
         if data_dir.resolve().is_relative_to(folder):
             return decode()
-        name = folder_name(folder)
-    return cached(data_dir, name, [path for pair in files.pairs for path in pair], decode)
+        name = folder_entry_name(folder)
+    return load_cached(data_dir, name, [path for pair in files.pairs for path in pair], decode)
 
 
 def find_files(name: str, data_dir: Path) -> DatasetFiles:

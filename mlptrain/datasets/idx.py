@@ -36,7 +36,7 @@ _TYPES = {
     0x0E: "64-bit floats",
 }
 
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 
 _DEFLATE_LIMIT = 1032  # no deflate stream inflates to more than 1032 times its length
 
@@ -166,7 +166,7 @@ def _begun(
     try:
         length = stream.seek(0, os.SEEK_END)
         stream.seek(0)
-        zipped = stream.read(2) == _GZIP_MAGIC
+        zipped = stream.read(2) == GZIP_MAGIC
         stream.seek(0)
         # RawIOBase and BufferedIOBase both have it, their common type in typing has not.
         readinto: _ReadInto = _inflating(name, stream) if zipped else stream.readinto  # type: ignore[attr-defined]
