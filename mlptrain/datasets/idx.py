@@ -1,8 +1,8 @@
-"""The IDX file format of MNIST, unsigned bytes only, plain or gzipped.
+"""The IDX file format of MNIST, limited to unsigned bytes, plain or gzipped.
 
-A file is a header of big-endian numbers and a body in C order: two zero bytes, the type (0x08: unsigned
-byte), the number of dimensions, four bytes for the size of each, then one byte an entry. The body is read
-straight into its array, and nothing that a header declares is believed before the file's length allows it.
+A file consists of a big-endian header and a body in C order: two zero bytes, the type (0x08: unsigned byte), the
+number of dimensions, the size of each dimension in four bytes, then one byte per element. The body is read directly
+into its array. Memory is allocated only after the length of the file shows that the declared shape is possible.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from mlptrain.errors import DataError
 from mlptrain.system.files import reason, write_atomic
 
 MAX_BYTES = 2**31
+"""Largest body that is read, in bytes."""
+
+GZIP_MAGIC = b"\x1f\x8b"
 
 _UNSIGNED_BYTE = 0x08
 
@@ -36,63 +39,63 @@ _TYPES = {
     0x0E: "64-bit floats",
 }
 
-GZIP_MAGIC = b"\x1f\x8b"
-
-_DEFLATE_LIMIT = 1032  # no deflate stream inflates to more than 1032 times its length
+_MAX_DEFLATE_RATIO = 1032  # no deflate stream inflates to more than 1032 times its length
 
 _PIECE = 2**18
 
-_DAMAGED = "the file is damaged or cut short: fetch or make it again"
+_DAMAGED = "the file is damaged or incomplete; download or copy it again"
 
 _ReadInto = Callable[[memoryview], int]
 
-Name = str | Path
-"""What stands for the file in an error."""
+_Name = str | Path  # of the file, in error messages
 
 
 def idx_shape(path: Path, *, dimensions: int) -> tuple[int, ...]:
-    """The shape that an IDX file's header declares, checked against the file's length; the body is not read.
+    """Return the shape that the header of an IDX file declares, without reading the body.
 
     Raises
     ------
     DataError
-        As for `read_idx`, except for what only the body shows.
+        As for `read_idx`, except for faults that only the body shows.
     """
     with _opened(path, (dimensions,)) as (shape, _):
         return shape
 
 
 def read_idx(path: Path, *, dimensions: int, out: np.ndarray | None = None) -> np.ndarray:
-    """Read an IDX file of unsigned bytes, gzipped or plain by its content, whatever its name.
+    """Read an IDX file of unsigned bytes; the content, not the name, decides whether it is gzipped.
 
     Parameters
     ----------
-    dimensions : 3 for images (n, height, width), 1 for labels (n,).
-    out : a C-contiguous uint8 array of the shape of `idx_shape` to read into; None makes one.
+    dimensions
+        3 for images (n, height, width), 1 for labels (n,).
+    out
+        C-contiguous uint8 array of the shape given by `idx_shape` to read into; None allocates one.
 
     Returns
     -------
-    ndarray, uint8, of the declared shape; ``out`` itself where it is given.
+    numpy.ndarray
+        uint8, of the declared shape; ``out`` if it is given.
 
     Raises
     ------
     DataError
-        The file is missing, unreadable, not such a file, larger than `MAX_BYTES`, or its body is not exactly
-        as long as its header declares.
+        The file is missing, unreadable, not an IDX file of unsigned bytes, larger than `MAX_BYTES`, or its body is not
+        exactly as long as its header declares.
     """
     with _opened(path, (dimensions,)) as (shape, readinto):
         array = np.empty(shape, np.uint8) if out is None else out
         if array.shape != shape:
-            wanted = f"{_times(array.shape)} as a moment before"
-            raise _refused(path, f"{_times(shape)} entries", wanted, "leave the file alone while it is read")
+            hint = "do not change the file while it is read"
+            raise _invalid(path, f"shape {_times(shape)}", f"{_times(array.shape)}, as a moment before", hint)
         _read_body(path, array, readinto)
         return array
 
 
 def read_idx_images(stream: BinaryIO, name: str, *, limit: int = MAX_BYTES) -> np.ndarray:
-    """Read one image (height, width) or many (n, height, width) from a stream that can seek.
+    """Read one image (height, width) or several (n, height, width) of at most ``limit`` bytes from a seekable stream.
 
-    ``name`` stands for the stream in errors; at most ``limit`` bytes are read.
+    Error messages call the stream ``name``.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def read_idx_images(stream: BinaryIO, name: str, *, limit: int = MAX_BYTES) -> n
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    """Write a uint8 array as IDX, whole or not at all; named ``*.gz``: gzipped, to the same bytes each time.
+    """Write a uint8 array as an IDX file, atomically; a name ``*.gz`` selects gzip with reproducible bytes.
 
     Raises
     ------
@@ -116,7 +119,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
         The file cannot be written.
     """
     if array.dtype != np.uint8 or array.ndim == 0 or array.size == 0:
-        raise ValueError(f"expected a uint8 array with entries, not {array.dtype} of shape {array.shape}")
+        raise ValueError(f"expected a uint8 array that is not empty (got {array.dtype} of shape {array.shape})")
     header = struct.pack(f">HBB{array.ndim}I", 0, _UNSIGNED_BYTE, array.ndim, *array.shape)
     body = np.ascontiguousarray(array).data.cast("B")
 
@@ -132,95 +135,93 @@ def write_idx(path: Path, array: np.ndarray) -> None:
     write_atomic(path, write_gzip if path.suffix == ".gz" else write)
 
 
-def _read_body(name: Name, array: np.ndarray, readinto: _ReadInto) -> None:
-    """Fill ``array`` with the body, which must be exactly as long."""
+def _read_body(name: _Name, array: np.ndarray, readinto: _ReadInto) -> None:
+    """Fill ``array`` with the body, which must have exactly its length."""
     filled = _fill(readinto, array.data.cast("B"))
     if filled < array.size:
-        raise _refused(name, f"the body ends after {filled} bytes", f"{_times(array.shape)} = {array.size}")
+        raise _invalid(name, f"the body ends after {filled} bytes", f"{_times(array.shape)} = {array.size}")
     if _fill(readinto, memoryview(bytearray(1))):
-        raise _refused(name, f"the body goes on after {filled} bytes", f"just these, {_times(array.shape)}")
+        raise _invalid(name, f"the body is longer than {filled} bytes", f"{_times(array.shape)} = {array.size}")
 
 
 @contextmanager
 def _opened(path: Path, dimensions: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], _ReadInto]]:
-    """The checked shape, and a function that fills a buffer from the body and returns how far."""
+    """Open a file; yield its checked shape and a function that reads from the body into a buffer."""
     try:
         mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
-            kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-            raise _refused(path, f"this is {kind}", "an IDX file", "name the file itself")
+        if not stat.S_ISREG(mode):  # opening a pipe would block
+            kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+            raise _invalid(path, f"is {kind}", "an IDX file", "give the path of the file itself")
         with path.open("rb") as stream, _begun(path, stream, dimensions, MAX_BYTES) as begun:
             yield begun
     except FileNotFoundError as error:
-        raise _refused(path, "no such file", "an IDX file", "check the path, or fetch or make it") from error
+        raise _invalid(path, "no such file", "an IDX file", "check the path") from error
     except OSError as error:
-        remedy = "check the path and its permissions"
-        raise _refused(path, f"cannot be read: {reason(error)}", "a readable IDX file", remedy) from error
+        hint = "check the path and its permissions"
+        raise _invalid(path, f"cannot be read: {reason(error)}", "a readable IDX file", hint) from error
 
 
 @contextmanager
 def _begun(
-    name: Name, stream: BinaryIO, dimensions: tuple[int, ...], limit: int
+    name: _Name, stream: BinaryIO, dimensions: tuple[int, ...], limit: int
 ) -> Iterator[tuple[tuple[int, ...], _ReadInto]]:
-    """As `_opened`, of an open stream that can seek."""
+    """Do the same for an open, seekable stream."""
     try:
         length = stream.seek(0, os.SEEK_END)
         stream.seek(0)
-        zipped = stream.read(2) == GZIP_MAGIC
+        gzipped = stream.read(2) == GZIP_MAGIC
         stream.seek(0)
-        # RawIOBase and BufferedIOBase both have it, their common type in typing has not.
-        readinto: _ReadInto = _inflating(name, stream) if zipped else stream.readinto  # type: ignore[attr-defined]
+        # RawIOBase and BufferedIOBase both have readinto; their common type in typing does not.
+        readinto: _ReadInto = _inflating(name, stream) if gzipped else stream.readinto  # type: ignore[attr-defined]
         shape = _read_header(name, readinto, dimensions)
-        _check_length(name, shape, length, zipped, limit)
+        _check_length(name, shape, length, gzipped, limit)
         yield shape, readinto
     except zlib.error as error:
-        raise _refused(name, f"the gzip data are wrong ({error})", "an undamaged gzip file") from error
+        raise _invalid(name, f"the gzip data are damaged ({error})", "a valid gzip file") from error
 
 
-def _read_header(name: Name, readinto: _ReadInto, dimensions: tuple[int, ...]) -> tuple[int, ...]:
+def _read_header(name: _Name, readinto: _ReadInto, dimensions: tuple[int, ...]) -> tuple[int, ...]:
     header = memoryview(bytearray(4 + 4 * dimensions[-1]))
     magic = header[:4]
-    wanted = f"an IDX header of {len(header)} bytes"
+    complete = f"an IDX header of {len(header)} bytes"
     filled = _fill(readinto, magic)
     if filled < len(magic):
-        raise _refused(name, f"the file ends after {filled} bytes", wanted)
+        raise _invalid(name, f"the file ends after {filled} bytes", complete)
     if magic[0] or magic[1]:
-        begins = f"{bytes((0, 0, _UNSIGNED_BYTE, dimensions[-1])).hex(' ')}, as an IDX file of bytes does"
-        remedy = "this is no IDX file: name another one, or fetch or make it again"
-        raise _refused(name, f"the file begins with {magic.hex(' ')}", begins, remedy)
+        start = bytes((0, 0, _UNSIGNED_BYTE, dimensions[-1])).hex(" ")
+        hint = "this is not an IDX file; give the path of another one, or download it again"
+        raise _invalid(name, f"the file starts with {magic.hex(' ')}", f"{start}, an IDX header", hint)
     if magic[2] != _UNSIGNED_BYTE:
-        found = f"the entries are of IDX type 0x{magic[2]:02x} ({_TYPES.get(magic[2], 'unknown')})"
-        raise _refused(name, found, "type 0x08 (unsigned bytes)", "make the file again with unsigned bytes")
+        found = f"the elements have IDX type 0x{magic[2]:02x} ({_TYPES.get(magic[2], 'unknown')})"
+        raise _invalid(name, found, "type 0x08 (unsigned bytes)", "convert the file to unsigned bytes")
     if magic[3] not in dimensions:
-        remedy = "images have 3 dimensions and labels 1: are two files swapped?"
-        expected = " or ".join(map(str, dimensions))
-        raise _refused(name, f"the number of dimensions is {magic[3]}", expected, remedy)
+        hint = "images have 3 dimensions and labels have 1; check that two files are not swapped"
+        raise _invalid(name, f"the number of dimensions is {magic[3]}", " or ".join(map(str, dimensions)), hint)
     header = header[: 4 + 4 * magic[3]]
     filled += _fill(readinto, header[4:])
     if filled < len(header):
-        raise _refused(name, f"the file ends after {filled} bytes", wanted)
+        raise _invalid(name, f"the file ends after {filled} bytes", complete)
     return struct.unpack_from(f">{magic[3]}I", header, 4)
 
 
-def _check_length(name: Name, shape: tuple[int, ...], length: int, zipped: bool, limit: int) -> None:
-    """Refuse a shape that a file of ``length`` bytes cannot hold, before memory for it is taken."""
+def _check_length(name: _Name, shape: tuple[int, ...], length: int, gzipped: bool, limit: int) -> None:
+    """Refuse a shape that a file of ``length`` bytes cannot contain, before memory is allocated."""
     declared = math.prod(shape)
     total = declared + 4 + 4 * len(shape)
     found = f"the header declares {_times(shape)} = {declared} bytes"
     if declared == 0:
-        raise _refused(name, found, "every dimension above 0")
+        raise _invalid(name, found, "every dimension above 0")
     if declared > limit:
-        remedy = "the file is damaged or too large: fetch it again, or make a smaller one"
-        raise _refused(name, found, f"at most {limit}", remedy)
-    if zipped and total > length * _DEFLATE_LIMIT:
-        possible = f"at most the {length * _DEFLATE_LIMIT} that {length} gzipped bytes can hold"
-        raise _refused(name, found, possible)
-    if not zipped and total != length:
-        raise _refused(name, f"{found}, the file has {length} bytes", f"{total} bytes with the header")
+        raise _invalid(name, found, f"at most {limit}", "the file is damaged or too large; download or shrink it")
+    if gzipped and total > length * _MAX_DEFLATE_RATIO:
+        possible = f"at most the {length * _MAX_DEFLATE_RATIO} bytes that {length} gzipped bytes can contain"
+        raise _invalid(name, found, possible)
+    if not gzipped and total != length:
+        raise _invalid(name, f"{found}, but the file has {length} bytes", f"{total} bytes with the header")
 
 
-def _inflating(name: Name, stream: BinaryIO) -> _ReadInto:
-    """A ``readinto`` for the one gzip member that ``stream`` must hold; inflates no more than asked for."""
+def _inflating(name: _Name, stream: BinaryIO) -> _ReadInto:
+    """Return a ``readinto`` for the single gzip member of ``stream`` that inflates no more than the buffer takes."""
     member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
     def readinto(buffer: memoryview) -> int:
@@ -231,16 +232,16 @@ def _inflating(name: Name, stream: BinaryIO) -> _ReadInto:
                 buffer[: len(piece)] = piece
                 return len(piece)
             if not packed and not member.eof:
-                raise _refused(name, "the gzip data end early", "a whole gzip file")
+                raise _invalid(name, "the gzip data end early", "a complete gzip file")
         if member.unused_data or stream.read(1):
-            raise _refused(name, "more bytes follow the gzip data", "one gzip member and nothing else")
+            raise _invalid(name, "more bytes follow the gzip data", "a single gzip member")
         return 0
 
     return readinto
 
 
 def _fill(readinto: _ReadInto, buffer: memoryview) -> int:
-    """Fill ``buffer`` as far as the bytes go; the number of bytes filled."""
+    """Fill ``buffer`` as far as possible and return the number of bytes filled."""
     filled = 0
     while filled < len(buffer):
         count = readinto(buffer[filled:])
@@ -254,5 +255,5 @@ def _times(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _refused(name: Name, found: str, expected: str, remedy: str = _DAMAGED) -> DataError:
-    return DataError(f"{name}: {found}\nexpected {expected}\n{remedy}")
+def _invalid(name: _Name, found: str, expected: str, hint: str = _DAMAGED) -> DataError:
+    return DataError(f"{name}: {found}\nexpected {expected}\nhint: {hint}")

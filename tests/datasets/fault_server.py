@@ -18,7 +18,7 @@ from pathlib import Path
 from mlptrain.config.registry import STEMS, DatasetInfo, RemoteFile
 
 SIZES = (60_000, 3_000, 20_000, 500)
-CONTENTS = {f"{stem}.gz": random.Random(size).randbytes(size) for stem, size in zip(STEMS.values(), SIZES, strict=True)}
+CONTENTS = {f"{stem}.gz": random.Random(size).randbytes(size) for stem, size in zip(STEMS, SIZES, strict=True)}
 IMAGES, LABELS, TEST_IMAGES, TEST_LABELS = CONTENTS
 
 Answer = Callable[["Handler", bytes], None]
@@ -29,12 +29,11 @@ def dataset(*mirrors: str, name: str = "tiny", sizes: bool = True) -> DatasetInf
     files = tuple(
         RemoteFile(
             file,
-            role,
             hashlib.md5(content).hexdigest(),
             hashlib.sha256(content).hexdigest(),
             len(content) if sizes else None,
         )
-        for role, (file, content) in zip(STEMS, CONTENTS.items(), strict=True)
+        for file, content in CONTENTS.items()
     )
     return DatasetInfo(name, name.title(), files, tuple("0123456789"), "a licence", "Somebody", mirrors)
 

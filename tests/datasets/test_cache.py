@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mlptrain.datasets import cache, dataset
+from mlptrain.datasets.cache import Decoded
 from mlptrain.datasets.dataset import load_dataset
 from mlptrain.datasets.idx import write_idx
 from mlptrain.system.files import temporary_beside
@@ -30,9 +31,9 @@ class Reading:
         self.count = 0
         read = dataset.read_files
 
-        def counted(files: dataset.DatasetFiles) -> dataset.DatasetArrays:
+        def counted(pairs: tuple[dataset.FilePair, ...]) -> Decoded:
             self.count += 1
-            return read(files)
+            return read(pairs)
 
         monkeypatch.setattr(dataset, "read_files", counted)
 
@@ -167,9 +168,9 @@ def test_files_changed_while_they_are_read_are_not_cached(tmp_path: Path, monkey
     fill(tmp_path / "mnist", train_labels=np.array([7, 7, 7], np.uint8))
     read = dataset.read_files
 
-    def changed_before(files: dataset.DatasetFiles) -> dataset.DatasetArrays:
+    def changed_before(pairs: tuple[dataset.FilePair, ...]) -> Decoded:
         fill(tmp_path / "mnist")
-        return read(files)
+        return read(pairs)
 
     monkeypatch.setattr(dataset, "read_files", changed_before)
     check(tmp_path)
