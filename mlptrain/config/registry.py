@@ -6,7 +6,7 @@ To add a dataset, add its `DatasetInfo` to `_INFOS`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 SAMPLE = "sample"
 """Name of the dataset that is part of the package."""
@@ -20,8 +20,7 @@ STEMS = (
 """Names of a dataset's four files without ``.gz``: images and labels for training, then for test."""
 
 
-@dataclass(frozen=True)
-class RemoteFile:
+class RemoteFile(NamedTuple):
     """A published file: its name, hexadecimal digests and, if known, its size in bytes."""
 
     name: str
@@ -30,8 +29,7 @@ class RemoteFile:
     size: int | None = None
 
 
-@dataclass(frozen=True)
-class DatasetInfo:
+class DatasetInfo(NamedTuple):
     """A published dataset of four gzipped IDX files, named as in `STEMS`.
 
     The name of a file is appended to the address of a mirror; mirrors are tried in their order. Plain http is safe,
