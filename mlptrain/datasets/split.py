@@ -1,4 +1,4 @@
-"""Which images are for training, validation and test: stratified by fractions, or by the files' own order."""
+"""Division of a dataset into training, validation and test images: by stratified fractions or by its files."""
 
 from __future__ import annotations
 
@@ -13,20 +13,15 @@ from mlptrain.datasets.dataset import Dataset
 from mlptrain.engine.streams import stream
 from mlptrain.errors import ConfigError
 
-OFFICIAL = "official"
-
-OFFICIAL_60K = "official-60k"
-
-_PARTS = ("train", "validation", "test")
-
-_TOLERANCE = Fraction(1, 10**9)  # thirds written as floats sum to 1 within this
+_OFFICIAL_60K = "official-60k"
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Three int64 arrays of indices into a dataset that share no image.
+    """Three int64 arrays of indices into a dataset that have no image in common.
 
-    ``train`` is in an order of which every prefix is about stratified, or in the file's for a named split.
+    Every prefix of ``train`` is approximately stratified, unless the split follows the files: then all three are in
+    the order of the files.
     """
 
     train: np.ndarray
@@ -42,148 +37,128 @@ def make_split(
 
     Parameters
     ----------
-    split : fractions of all images, drawn by ``seed`` and stratified by class: totals by largest remainder,
-        each class in each part within one image of its exact share. Or, in file order, ``official``: the
-        first 5/6 of the training file, its last 1/6, the test file; or ``official-60k``: the training file,
-        nothing, the test file.
-    subset : keep only this many images of the training part, its first ones.
+    split
+        Fractions of all images, drawn with ``seed`` and stratified by class: sizes by the largest remainder method,
+        and each class in each split within one image of its exact share. Or the order of the files: ``official`` is
+        the first 5/6 of the training file, its last 1/6 and the test file, ``official-60k`` the training file, no
+        validation images and the test file.
+    subset
+        Number of training images to keep, the first ones; None keeps all.
 
     Raises
     ------
     ConfigError
-        The split is not one of these, the dataset cannot give it, or a part would be empty.
+        A split would be empty, the dataset has no test file, or ``subset`` is larger than the training split.
     """
     if isinstance(split, str):
         train, validation, test = _by_files(dataset, split)
     else:
-        train, validation, test = _by_fractions(dataset, _exact(split), stream(seed, "split"))
-    counts = [len(train), len(validation), len(test)]
-    if any(count == 0 and not (split == OFFICIAL_60K and part == 1) for part, count in enumerate(counts)):
+        train, validation, test = _by_fractions(dataset, split, stream(seed, "split"))
+    if not (len(train) and len(test) and (len(validation) or split == _OFFICIAL_60K)):
+        shown = split if isinstance(split, str) else f"[{', '.join(map(str, split))}]"
         raise ConfigError(
-            f"split: {_shown(split)} of {sum(counts)} images gives {counts[0]} for training, {counts[1]} for "
-            f"validation and {counts[2]} for test\nexpected at least one image in every part\n"
-            "choose larger fractions or a larger dataset"
+            f"split: {shown} of {len(dataset.labels)} images gives {len(train)} for training, {len(validation)} for "
+            f"validation and {len(test)} for test\nexpected at least one image in each\n"
+            "hint: use larger fractions or a larger dataset"
         )
     if subset is not None:
-        if not 1 <= subset <= len(train):
+        if subset > len(train):
             raise ConfigError(
-                f"subset: {subset}, but the training part has {len(train)} images\n"
-                f"expected a number from 1 to {len(train)}, or null for all"
+                f"subset: must be at most the {len(train)} images of the training split (got {subset})\n"
+                "hint: set `subset: null` to train on all of them"
             )
         train = train[:subset].copy()
     return Split(train, validation, test, _fingerprint(train, validation, test))
 
 
 def _by_files(dataset: Dataset, name: str) -> list[np.ndarray]:
-    if name not in (OFFICIAL, OFFICIAL_60K):
-        raise ConfigError(
-            f"split: {name}\nexpected {OFFICIAL}, {OFFICIAL_60K}, or three fractions\n"
-            "write for example `split: [0.7, 0.2, 0.1]`"
-        )
     count, total = dataset.train_count, len(dataset.labels)
     if count == total:
         raise ConfigError(
-            f"split: {name} needs a test file, and dataset {dataset.name} has none\n"
-            "give fractions instead, for example `split: [0.7, 0.2, 0.1]`"
+            f"split: {name} needs a test file, and the dataset {dataset.name} has none\n"
+            "hint: use fractions, for example `split: [0.7, 0.2, 0.1]`"
         )
-    first = (5 * count + 3) // 6 if name == OFFICIAL else count
+    first = count if name == _OFFICIAL_60K else (5 * count + 3) // 6
     return np.split(np.arange(total, dtype=np.int64), [first, count])
 
 
-def _by_fractions(dataset: Dataset, fractions: list[Fraction], rng: np.random.Generator) -> list[np.ndarray]:
-    """Deal out each class's shuffled images by the table of `class_counts`."""
+def _by_fractions(
+    dataset: Dataset, split: tuple[float, float, float], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distribute the shuffled images of each class by the table of `class_counts`."""
+    exact = [Fraction(str(number)) for number in split]  # the decimals as written: 0.7 + 0.2 + 0.1 is 1
+    fractions = [fraction / sum(exact) for fraction in exact]
     labels = dataset.labels
     table = class_counts(np.bincount(labels, minlength=dataset.classes).tolist(), fractions)
-    parts: tuple[list[np.ndarray], ...] = ([], [], [])
+    by_class = []
     keys = []
     for label, counts in enumerate(table):
         members = rng.permutation(np.flatnonzero(labels == label).astype(np.int64))
-        for part, dealt in zip(parts, np.split(members, np.cumsum(counts)[:-1]), strict=True):
-            part.append(dealt)
-        # One key in each of k equal stretches of [0, 1): sorted by them, every prefix is about stratified.
+        by_class.append(np.split(members, np.cumsum(counts)[:-1]))
+        # One key in each of k equal intervals of [0, 1): sorted by them, every prefix is approximately stratified.
         keys.append((np.arange(counts[0]) + rng.random(counts[0])) / max(counts[0], 1))
-    train, validation, test = (np.concatenate(part) for part in parts)
+    train, validation, test = (np.concatenate(pieces) for pieces in zip(*by_class, strict=True))
     order = np.argsort(np.concatenate(keys), kind="stable")
-    return [train[order], np.sort(validation), np.sort(test)]
+    return train[order], np.sort(validation), np.sort(test)
 
 
 def class_counts(sizes: list[int], fractions: list[Fraction]) -> list[list[int]]:
-    """How many images of each class go to each part: a controlled rounding of ``size * fraction``.
+    """Return the number of images of each class (row) in each split (column): a controlled rounding of the shares.
 
-    Rows sum to the classes' sizes, columns to `part_totals`, and every entry is the share rounded down or up.
-    The ones to add to the rounded-down table are matched to parts along augmenting paths, largest remainder
-    first. For three parts a table always exists (Hall): a part lacks no more ones than there are classes with
-    a remainder in it, and a class with a remainder has one in at least two parts.
+    A share is ``size * fraction``; every entry is a share rounded down or up, rows sum to ``sizes``, columns to
+    `split_sizes`. The rows that round up are matched to splits along augmenting paths, largest remainder first. For
+    three splits such a table always exists (Hall's theorem): a split needs at most as many ones as there are classes
+    with a remainder in it, and a class with a remainder has one in at least two splits.
     """
-    parts = range(len(fractions))
+    splits = range(len(fractions))
     shares = [[size * fraction for fraction in fractions] for size in sizes]
     table = [[math.floor(share) for share in row] for row in shares]
-    totals = part_totals(sum(sizes), fractions)
-    lacking = [total - sum(row[part] for row in table) for part, total in enumerate(totals)]
-    raised: set[tuple[int, int]] = set()
+    totals = split_sizes(sum(sizes), fractions)
+    needed = [total - sum(row[split] for row in table) for split, total in enumerate(totals)]
+    rounded_up: set[tuple[int, int]] = set()
 
-    def remainder(row: int, part: int) -> Fraction:
-        return shares[row][part] - math.floor(shares[row][part])
+    def remainder(row: int, split: int) -> Fraction:
+        return shares[row][split] - math.floor(shares[row][split])
 
-    def place(row: int, tried: set[int]) -> bool:
-        """Give ``row`` one more where it has a remainder, if need be by moving another row's."""
-        for part in sorted(parts, key=lambda part: -remainder(row, part)):
-            if part in tried or (row, part) in raised or not remainder(row, part):
+    def round_up(row: int, tried: set[int]) -> bool:
+        """Round up one share of ``row``, if necessary by moving the one of another row to another split."""
+        for split in sorted(splits, key=lambda split: -remainder(row, split)):
+            if split in tried or (row, split) in rounded_up or not remainder(row, split):
                 continue
-            tried.add(part)
-            if lacking[part] > 0:
-                lacking[part] -= 1
-                raised.add((row, part))
+            tried.add(split)
+            if needed[split] > 0:
+                needed[split] -= 1
+                rounded_up.add((row, split))
                 return True
             for other in range(len(sizes)):
-                if (other, part) in raised and place(other, tried):
-                    raised.remove((other, part))
-                    raised.add((row, part))
+                if (other, split) in rounded_up and round_up(other, tried):
+                    rounded_up.remove((other, split))
+                    rounded_up.add((row, split))
                     return True
         return False
 
     for row, size in enumerate(sizes):
         for _ in range(size - sum(table[row])):
-            placed = place(row, set())
-            assert placed
-    for row, part in raised:
-        table[row][part] += 1
+            found = round_up(row, set())
+            assert found
+    for row, split in rounded_up:
+        table[row][split] += 1
     return table
 
 
-def part_totals(count: int, fractions: list[Fraction]) -> list[int]:
-    """Divide ``count`` by the largest remainder; the earlier part wins a tie."""
+def split_sizes(count: int, fractions: list[Fraction]) -> list[int]:
+    """Divide ``count`` by the largest remainder method; the earlier split wins a tie."""
     shares = [count * fraction for fraction in fractions]
-    totals = [math.floor(share) for share in shares]
-    by_remainder = sorted(range(len(shares)), key=lambda part: totals[part] - shares[part])
-    for part in by_remainder[: count - sum(totals)]:
-        totals[part] += 1
-    return totals
+    sizes = [math.floor(share) for share in shares]
+    by_remainder = sorted(range(len(shares)), key=lambda split: sizes[split] - shares[split])
+    for split in by_remainder[: count - sum(sizes)]:
+        sizes[split] += 1
+    return sizes
 
 
-def _exact(split: tuple[float, float, float]) -> list[Fraction]:
-    """The fractions as their decimal text says, so that 0.7 + 0.2 + 0.1 is 1."""
-    try:
-        fractions = [Fraction(str(number)) for number in split]
-    except ValueError:
-        fractions = []
-    total = sum(fractions, Fraction(0))
-    if len(fractions) != len(_PARTS) or min(fractions) <= 0 or abs(total - 1) > _TOLERANCE:
-        raise ConfigError(
-            f"split: {_shown(split)}\n"
-            "expected three fractions above 0 that sum to 1: training, validation, test\n"
-            "write for example `split: [0.7, 0.2, 0.1]`"
-        )
-    return [fraction / total for fraction in fractions]
-
-
-def _shown(split: tuple[float, float, float] | str) -> str:
-    return split if isinstance(split, str) else f"[{', '.join(map(str, split))}]"
-
-
-def _fingerprint(*parts: np.ndarray) -> str:
+def _fingerprint(*splits: np.ndarray) -> str:
     digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part.astype("<i8", copy=False).tobytes())
+    for indices in splits:
+        digest.update(len(indices).to_bytes(8, "little"))
+        digest.update(indices.astype("<i8", copy=False).tobytes())
     return f"sha256:{digest.hexdigest()}"
