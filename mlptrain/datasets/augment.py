@@ -1,4 +1,4 @@
-"""Data augmentation: each image moved by an affine map and an elastic displacement of its own, resampled once."""
+"""Data augmentation: a random affine map and elastic distortion of each image, resampled once."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import numpy as np
 
 from mlptrain.errors import ConfigError
 
-# Far beyond any use; up to here no coordinate overflows, whatever the amounts combine to.
-LARGEST = 1e6
+MAX_AMOUNT = 1e6
+"""Largest amount of any change; up to here no coordinate overflows."""
 
-# Pixels that pass through the buffers at once: 64 MNIST images, 0.2 MB an array in float32. A recipe of everything
-# took 10.2, 8.3, 7.2, 6.8, 6.8 µs an image in blocks of 8, 16, 32, 64, 128; the longer the blocks, the fewer
-# the moments at which the thread needs the interpreter's lock.
-BLOCK = 64 * 784
+BLOCK_PIXELS = 64 * 784
+"""Number of pixels that are augmented at once: 64 images of MNIST, 0.2 MB per array in float32. Smaller blocks are
+slower, larger ones no faster (benchmarks/LOG.md)."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far an image may be moved; every amount is drawn for each image anew, zero is left out.
+    """Limits of the random changes, which are drawn for each image independently.
 
-    ``shift`` in pixels, ``rotate`` in degrees and ``shear`` (x += shear·y) are uniform within ±; ``scale`` below 1
-    makes each axis longer or shorter by a factor uniform in 1 ± scale. ``elastic_alpha`` (pixels) times noise uniform
-    in (−1, 1), smoothed by a Gaussian of ``elastic_sigma`` (pixels), displaces each pixel along each axis.
+    ``shift`` (pixels), ``rotate`` (degrees) and ``shear`` (x += shear·y) are drawn uniformly from ± the limit, the
+    factor of each axis from 1 ± ``scale``, which is below 1. Noise uniform in (−1, 1), smoothed by a Gaussian of
+    standard deviation ``elastic_sigma`` (pixels) and multiplied by ``elastic_alpha`` (pixels), displaces each pixel
+    along each axis.
 
     Raises
     ------
     ConfigError
-        An amount is negative, not finite or absurdly large, or ``scale`` is not below 1.
+        A limit is larger than `MAX_AMOUNT`.
     """
 
     shift: float = 0.0
@@ -41,27 +41,26 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            limit = 1.0 if name == "scale" else LARGEST
-            if not 0 <= value < limit:
-                raise ConfigError(f"augment: {name} is {value:g}\nexpected a number from 0 to less than {limit:g}")
+            if value > MAX_AMOUNT:
+                raise ConfigError(f"augment: {name} must be at most {MAX_AMOUNT:g} (got {value:g})")
 
 
 def affine_coefficients(augmentation: Augmentation, shape: tuple[int, int], units: np.ndarray) -> np.ndarray:
-    """Where the pixels of each moved image come from, as coefficients of (1, y, x) about the centre.
+    """Return the source of each pixel of the augmented images as coefficients of (1, y, x), y and x from the centre.
 
-    An image is scaled, sheared, rotated (anticlockwise as seen) and shifted, in this order, about its centre; a
-    pixel's source is the inverse of that map.
+    An image is scaled, sheared, rotated (anticlockwise as displayed) and shifted, in this order, about its centre;
+    the source of a pixel is given by the inverse of that map.
 
     Parameters
     ----------
     units
-        ``(n, 6)`` in [−1, 1): shift down, shift right, rotation, scale of y, scale of x, shear, in units of what
-        ``augmentation`` allows.
+        ``(n, 6)`` in [−1, 1): shift down, shift right, rotation, scale of y, scale of x and shear as fractions of the
+        limits.
 
     Returns
     -------
     numpy.ndarray
-        ``(2, n, 3)``: for the source's row and its column, the coefficients of 1, y and x.
+        ``(2, n, 3)``: coefficients of 1, y and x for the row and for the column of the source.
     """
     down, right = augmentation.shift * units[:, 0], augmentation.shift * units[:, 1]
     angle = math.radians(augmentation.rotate) * units[:, 2]
@@ -76,26 +75,25 @@ def affine_coefficients(augmentation: Augmentation, shape: tuple[int, int], unit
 
 
 def gaussian_matrix(size: int, sigma: float) -> np.ndarray:
-    """The matrix ``(size, size)`` that smooths a line of pixels by a Gaussian whose sum is 1.
+    """Return the matrix ``(size, size)`` that smooths a line of pixels by a Gaussian whose sum is 1.
 
-    Beyond the border there is no noise: the kernel is cut off there and not renormalised, so rows within about 3σ
-    of the border sum to less than 1, and displacements fall off towards it. A σ near 0 gives the identity.
+    The kernel is truncated at the border without renormalisation: rows within about 3σ of the border sum to less than
+    1, so displacements decrease towards it. A σ near 0 gives the identity.
     """
-    if sigma < 0.08:  # the next pixel's weight is below 1e-33
+    if sigma < 0.08:  # the weight of the next pixel is below 1e-33
         return np.eye(size)
     kernel = np.exp(-(np.arange(max(size, 16)) ** 2) / (2 * sigma**2))
-    kernel[kernel < 1e-30] = 0.0  # would come to subnormal numbers in float32, which are slow
-    # The sum over all whole numbers; from σ = 2 the integral equals it in every digit of a double.
+    kernel[kernel < 1e-30] = 0.0  # subnormal numbers in float32 are slow
+    # The sum over all integers; from σ = 2 it equals the integral in every digit of a double.
     total = sigma * math.sqrt(2 * math.pi) if sigma >= 2 else 2 * kernel.sum() - kernel[0]
     matrix: np.ndarray = kernel[np.abs(np.subtract.outer(np.arange(size), np.arange(size)))] / total
     return matrix
 
 
 class Resampler:
-    """Bilinear interpolation of blocks of up to ``rows`` images, in buffers of its own.
+    """Bilinear interpolation of up to ``rows`` images at once, with preallocated buffers.
 
-    Each image lies in a frame of zeros, which it shares with its neighbours: one column between the lines, one row
-    between the images.
+    The images are surrounded by zeros: one column between the lines, one row between the images.
     """
 
     def __init__(self, shape: tuple[int, int], rows: int, dtype: str | np.dtype) -> None:
@@ -106,7 +104,7 @@ class Resampler:
         self._number = np.dtype(dtype).type
         self._flat = np.zeros(rows * frame + 2 * line + 2, dtype)
         self._frames = self._flat[: rows * frame].reshape(rows, height + 1, line)
-        # Where pixel (0, 0) of each image lies in the flat array, and how far the four neighbours are from it.
+        # The index of pixel (0, 0) of each image in the flat array, and the offsets of the four neighbours of a point.
         self._origins = (np.arange(rows)[:, np.newaxis] * frame + line + 1).astype(dtype)
         self._steps = (0, 1, line, line + 1)
         self._line = self._number(line)
@@ -115,14 +113,14 @@ class Resampler:
         self._neighbours = np.empty((4, rows, pixels), dtype)
 
     def apply(self, images: np.ndarray, coordinates: np.ndarray, out: np.ndarray) -> None:
-        """Write pixel / 255 at fractional places of each image; outside of it lies background, 0.
+        """Write pixel / 255 at fractional coordinates of each image; outside of an image it is 0.
 
         Parameters
         ----------
         images
-            ``(n, height·width)`` bytes.
+            ``(n, height·width)``, uint8.
         coordinates
-            ``(2, n, height·width)``, the row and the column where each pixel of ``out`` comes from; overwritten.
+            ``(2, n, height·width)``: row and column of the source of each pixel of ``out``; overwritten.
         out
             ``(n, height·width)``, floats.
         """
@@ -133,19 +131,17 @@ class Resampler:
         floors, indices = self._floors[:, :count], self._indices[:count]
         np.floor(coordinates, out=floors)
         fractions = np.subtract(coordinates, floors, out=coordinates)
-        places, left = floors
-        places *= self._line
-        places += left
-        places += self._origins[:count]
-        np.copyto(indices, places, casting="unsafe")
+        positions, left = floors
+        positions *= self._line
+        positions += left
+        positions += self._origins[:count]
+        np.copyto(indices, positions, casting="unsafe")
 
-        # Four gathers of floats at one array of indices took 1.8 µs an image. The four neighbours packed into an
-        # integer and gathered at once: 2.4 to 2.7, for the unpacking; into 16 bytes: 2.8; from bytes: 2.6;
-        # fixed-point arithmetic on packed pairs: 1.7, with an error of 0.005.
+        # Four gathers of floats are faster than one gather of packed neighbours (benchmarks/LOG.md).
         self._frames[:count, 1:, 1:] = images.reshape(count, height, width)
         top, top_right, bottom, bottom_right = neighbours = self._neighbours[:, :count]
         for step, neighbour in zip(self._steps, neighbours, strict=True):
-            # The indices are in range; of the modes that write straight into ``out``, "wrap" is the faster.
+            # The indices are in range; of the modes that write directly into ``out``, "wrap" is the faster one.
             np.take(self._flat[step:], indices, out=neighbour, mode="wrap")
         down, right = fractions
         _interpolate(top, top_right, right)
@@ -155,17 +151,17 @@ class Resampler:
 
 
 def _interpolate(a: np.ndarray, b: np.ndarray, fraction: np.ndarray) -> None:
-    """b ← a + (b − a)·fraction, which for bytes never leaves the range of a and b."""
+    """Compute b ← a + (b − a)·fraction in place; for bytes the result is always between a and b."""
     b -= a
     b *= fraction
     b += a
 
 
 class Augmenter:
-    """Augments images of one shape, in buffers of its own, so that one thread at a time may use it.
+    """Augmentation of images of one shape with preallocated buffers, for one thread at a time.
 
-    Nearly all its time is spent in NumPy calls that release the interpreter's lock, and its matrix products (of images
-    up to 50 × 50) are too small for OpenBLAS to call in the threads that the network's training may be using.
+    It runs beside training: NumPy releases the interpreter lock in almost all of its calls, and the matrix products
+    (of images up to 50 × 50) are too small for OpenBLAS to use the threads that training needs.
     """
 
     def __init__(self, shape: tuple[int, int], augmentation: Augmentation, dtype: str | np.dtype = "float32") -> None:
@@ -173,7 +169,7 @@ class Augmenter:
         pixels = height * width
         self.shape = shape
         self.augmentation = augmentation
-        self.rows = max(1, BLOCK // pixels)
+        self.rows = max(1, BLOCK_PIXELS // pixels)
         self._resampler = Resampler(shape, self.rows, dtype)
         self._coordinates = np.empty((2, self.rows, pixels), dtype)
         y, x = np.indices(shape) - (np.array(shape).reshape(2, 1, 1) - 1) / 2
@@ -186,16 +182,16 @@ class Augmenter:
             self._smoothed = np.empty((self.rows, 2 * height, width), dtype)
 
     def apply(self, images: np.ndarray, rng: np.random.Generator, out: np.ndarray) -> None:
-        """Write the images, each moved by numbers of its own, as floats in [0, 1].
+        """Write the augmented images as floats in [0, 1].
 
-        Drawn from ``rng`` are first the affine maps of all images, then image by image the noise.
+        The affine maps of all images are drawn from ``rng`` first, then the noise of each image in turn.
 
         Parameters
         ----------
         images
-            ``(n, height·width)`` bytes.
+            ``(n, height·width)``, uint8.
         out
-            ``(n, height·width)`` in the augmenter's dtype, pixel / 255.
+            ``(n, height·width)`` in the dtype of the augmenter, pixel / 255.
         """
         units = rng.uniform(-1.0, 1.0, (len(images), 6))
         coefficients = affine_coefficients(self.augmentation, self.shape, units).astype(self._basis.dtype)
@@ -208,10 +204,10 @@ class Augmenter:
             self._resampler.apply(images[block], coordinates, out[block])
 
     def _displacements(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Elastic displacements ``(2, count, height·width)`` in pixels, along the rows and the columns.
+        """Return elastic displacements ``(2, count, height·width)`` of rows and columns, in pixels.
 
-        Simard, Steinkraus & Platt 2003, section 2. The smoothing is two small products an image and axis. Noise of
-        16 bits takes 0.9 µs an image, that of ``rng.random`` 2.2.
+        Simard, Steinkraus & Platt 2003, section 2. Smoothing is two small matrix products per image and axis. Noise of
+        16 bits is faster than that of ``rng.random`` (benchmarks/LOG.md).
         """
         height, width = self.shape
         words = -(-height * width // 2)
@@ -222,10 +218,3 @@ class Augmenter:
         planes = noise.reshape(count, 2, height, width)
         np.matmul(self._smooth_rows, smoothed.reshape(planes.shape), out=planes)
         return np.moveaxis(noise.reshape(count, 2, -1), 1, 0)
-
-
-def augment(
-    images: np.ndarray, shape: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator, out: np.ndarray
-) -> None:
-    """Augment images once, as `Augmenter.apply` does: ``(n, height·width)`` bytes to floats in [0, 1]."""
-    Augmenter(shape, augmentation, out.dtype).apply(images, rng, out)
