@@ -9,7 +9,7 @@ from tests.made import dataset, sample
 
 
 def epoch(batches: Batches, rng: np.random.Generator | None = None) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Every batch of an epoch as copies of x, y and labels."""
+    """Return copies of x, y and labels of every batch of an epoch."""
     return [
         (x.copy(), y.copy(), labels.copy())
         for chunk in batches.epoch(rng)
@@ -18,13 +18,14 @@ def epoch(batches: Batches, rng: np.random.Generator | None = None) -> list[tupl
 
 
 def numbered(count: int) -> Batches:
-    """Batches over ``count`` images, each of which tells its own number in base 256."""
+    """Return batches over ``count`` images whose two pixels are their index in base 256."""
     data = dataset(count, pixels=2)
     data.images[:] = np.stack(np.divmod(np.arange(count), 256), axis=1)
     return Batches(data, np.arange(count), 7, 3, "float64")
 
 
 def numbers(x: np.ndarray) -> list[int]:
+    """Return the indices of the images of `numbered`."""
     return np.rint(x @ [256 * 255, 255]).astype(int).tolist()
 
 
@@ -32,13 +33,13 @@ def numbers(x: np.ndarray) -> list[int]:
     ("images", "size", "steps"),
     [(10_240, 512, 20), (10_240, 10_240, 1), (60_000, 64, 938), (49_000, 64, 766), (50_000, 10, 5_000), (7, 7, 1)],
 )
-def test_updates_an_epoch(images, size, steps):
+def test_number_of_batches_per_epoch(images, size, steps):
     assert len(Batches(dataset(3), np.zeros(images, np.int64), size, 3, "float32")) == steps
 
 
 @pytest.mark.parametrize("count", [1, 6, 7, 8, 50, CHUNK, CHUNK + 1, 2 * CHUNK + 5])
 @pytest.mark.parametrize("shuffled", [True, False])
-def test_every_image_once_an_epoch(count, shuffled):
+def test_each_image_occurs_once_per_epoch(count, shuffled):
     batches = numbered(count)
     for repeat in range(2):
         found = epoch(batches, np.random.default_rng(repeat) if shuffled else None)
@@ -50,7 +51,7 @@ def test_every_image_once_an_epoch(count, shuffled):
         assert (seen == list(range(count))) is (not shuffled or count == 1)
 
 
-def test_only_the_images_asked_for_in_their_order():
+def test_the_given_images_in_their_order():
     data = dataset(20)
     ((x, _, labels),) = epoch(Batches(data, np.array([11, 3, 5]), 10, 3, "float32"))
     np.testing.assert_array_equal(np.rint(x * 255), data.images[[11, 3, 5]])
@@ -78,13 +79,13 @@ def test_targets_are_one_hot_columns():
 
 def test_images_keep_their_labels_when_shuffled():
     data = sample()
-    truth = {image.tobytes(): label for image, label in zip(data.images, data.labels, strict=True)}
+    expected = {image.tobytes(): label for image, label in zip(data.images, data.labels, strict=True)}
     for x, _, labels in epoch(Batches(data, np.arange(0, 5000, 7), 64, 10, "float32"), np.random.default_rng(0)):
         images = np.rint(x * 255).astype(np.uint8)
-        assert [truth[image.tobytes()] for image in images] == labels.tolist()
+        assert [expected[image.tobytes()] for image in images] == labels.tolist()
 
 
-def test_the_order_is_the_generators():
+def test_the_generator_decides_the_order():
     batches = numbered(50)
 
     def order(rng: np.random.Generator) -> list[int]:
@@ -93,10 +94,10 @@ def test_the_order_is_the_generators():
     assert order(np.random.default_rng(1)) == order(np.random.default_rng(1))
     assert order(np.random.default_rng(1)) != order(np.random.default_rng(2))
     rng = np.random.default_rng(1)
-    assert order(rng) != order(rng), "each epoch is shuffled anew"
+    assert order(rng) != order(rng), "each epoch is shuffled differently"
 
 
-def test_a_batch_larger_than_the_data_is_the_data():
+def test_a_batch_is_at_most_all_images():
     batches = Batches(dataset(5), np.arange(5), 64, 3, "float32")
     assert (batches.batch_size, len(batches)) == (5, 1)
     ((x, _, _),) = epoch(batches, np.random.default_rng(0))
@@ -109,7 +110,7 @@ def test_a_batch_larger_than_a_chunk():
     assert [len(x) for x, _, _ in epoch(batches)] == [CHUNK + 1, CHUNK + 1, 1]
 
 
-def test_the_data_stay_as_they_are():
+def test_the_dataset_is_not_modified():
     data = dataset(30)
     images, labels, indices = data.images.copy(), data.labels.copy(), np.arange(30)
     epoch(Batches(data, indices, 8, 3, "float32"), np.random.default_rng(0))
@@ -120,7 +121,7 @@ def test_the_data_stay_as_they_are():
 
 @pytest.mark.parametrize("augmented", [False, True])
 @pytest.mark.parametrize(("count", "size"), [(CHUNK + 100, 64), (41, 8), (40, 8), (5000, 2500), (3, 3)])
-def test_batches_after_the_first_are_those_of_the_whole_epoch(count, size, augmented):
+def test_skipping_batches_does_not_change_the_others(count, size, augmented):
     augmentation = Augmentation(shift=1) if augmented else None
     batches = Batches(dataset(count, 4, 3), np.arange(count), size, 3, "float32", augmentation)
 
@@ -134,7 +135,7 @@ def test_batches_after_the_first_are_those_of_the_whole_epoch(count, size, augme
             for x, y, labels in zip(chunk.x, chunk.y, chunk.labels, strict=True)
         ]
 
-    whole = epoch(0)
-    assert len(whole) == len(batches)
+    complete = epoch(0)
+    assert len(complete) == len(batches)
     for first in {0, 1, 5, len(batches) - 1, len(batches)} & set(range(len(batches) + 1)):
-        assert epoch(first) == whole[first:]
+        assert epoch(first) == complete[first:]
