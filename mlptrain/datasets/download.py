@@ -1,4 +1,4 @@
-"""Published datasets brought into a data folder, from mirrors or from another folder, and verified."""
+"""Downloads: published datasets fetched from mirrors or copied from another folder, and verified."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlptrain.config.registry import DatasetInfo, RemoteFile
-from mlptrain.datasets.transfer import Failure, Incoming, Limits, Mirror, transfer
+from mlptrain.datasets.transfer import Failure, IncomingFile, Limits, Mirror, transfer
 from mlptrain.datasets.verify import PIECE, FileState, check_dataset
 from mlptrain.errors import DataError, UsageError
 from mlptrain.system.files import reason, remove_leftovers
@@ -19,7 +19,7 @@ from mlptrain.system.files import reason, remove_leftovers
 
 @dataclass(frozen=True)
 class Arriving:
-    """So many bytes of a file have come, none of them at first; ``size``, where it is known, is all of them."""
+    """Progress of a file: ``received`` bytes of ``size``, if it is known."""
 
     dataset: str
     file: RemoteFile
@@ -29,7 +29,7 @@ class Arriving:
 
 @dataclass(frozen=True)
 class TryFailed:
-    """A try at a file failed; ``next_mirror`` is asked after ``wait`` seconds."""
+    """A failed attempt to get a file; ``next_mirror`` is tried after ``wait`` seconds."""
 
     dataset: str
     file: RemoteFile
@@ -44,12 +44,8 @@ Event = Arriving | TryFailed | FileState
 OnEvent = Callable[[Event], object]
 
 
-def ignore(event: Event) -> None:
-    """An ``on_event`` that shows nothing."""
-
-
 def check_mirror(url: str) -> str:
-    """``url`` with a slash at its end.
+    """Return ``url`` with a slash at its end.
 
     Raises
     ------
@@ -62,12 +58,14 @@ def check_mirror(url: str) -> str:
     except ValueError:
         good = False
     if not good or any(c in url for c in "?#") or not url.isprintable() or " " in url:
-        raise UsageError(f"--mirror {url}: expected the address of a folder, such as http://127.0.0.1:8000/")
+        raise UsageError(
+            f"--mirror {url}: expected the address of a folder\nhint: for example `--mirror http://127.0.0.1:8000/`"
+        )
     return url if url.endswith("/") else f"{url}/"
 
 
 def mirrors_of(info: DatasetInfo, url: str | None = None) -> tuple[Mirror, ...]:
-    """The mirrors of a dataset, that of ``url`` first: its files lie there, or in a folder of the dataset's name."""
+    """Return the mirrors of a dataset: first ``url`` or its folder named after the dataset, then the published ones."""
     published = tuple(Mirror((address,)) for address in info.mirrors)
     if url is None:
         return published
@@ -82,28 +80,27 @@ def fetch(
     force: bool = False,
     limits: Limits | None = None,
     sleep: Callable[[float], object] = time.sleep,
-    on_event: OnEvent = ignore,
+    on_event: OnEvent = lambda event: None,
 ) -> tuple[FileState, ...]:
-    """Verify the files in ``data_dir/NAME`` and fetch those that are missing or damaged, or with ``force`` all.
+    """Verify the files in ``data_dir/NAME`` and fetch those that are missing or damaged, or all of them if ``force``.
 
-    Each file is placed as soon as it is verified, by a rename; so what lies there is at any moment a verified
-    file or what lay there before, and after a failure the verified ones are kept, for the next run to go on
-    from. Nothing else is left: no part of a file, no folder that was not there.
+    A file is renamed into place when it is verified, so at any moment each file is either a verified one or the one
+    that was there before. After a failure the verified files stay; incomplete files and new empty folders do not.
 
-    A file is tried ``limits.tries`` times in all. A mirror that gives the wrong thing (another digest, an HTML
-    page, 404, endless redirects, a certificate that does not hold) is not asked again; one that cannot be
-    reached comes last; one that answers and fails (5xx, cut off, stalled) is asked again, after a wait that
-    doubles each time, as long as a try is left for every mirror not yet asked. It is then asked for the rest of
-    what it sent; another mirror is asked for the whole file, because nothing is known of those bytes.
+    Each file is tried ``limits.tries`` times. A mirror that gives something wrong (other bytes, an HTML page, 404,
+    endless redirects, an invalid certificate) is not tried again, and one that cannot be reached is tried last. One
+    that answers but fails (5xx, a broken or stalled connection) is tried again after a wait that doubles each time, as
+    long as there are enough tries left for the mirrors not yet tried; it is asked only for the rest of the file.
+    Another mirror is asked for the whole file, because the bytes of the first may be wrong.
 
     Raises
     ------
     DataError
-        A file could not be had, with the reason of each mirror; or it cannot be written.
+        A file could not be downloaded, with the reason for each mirror, or could not be written.
     """
-    plan = _plan(info, data_dir, force)
+    remove_leftovers(data_dir / info.name)
     states = []
-    for state in plan:
+    for state in _plan(info, data_dir, force):
         if not state.good:
             state = _fetch_file(state, mirrors, limits or Limits(), sleep, on_event)
         on_event(state)
@@ -112,41 +109,47 @@ def fetch(
 
 
 def copy_from(
-    info: DatasetInfo, data_dir: Path, folder: Path, *, force: bool = False, on_event: OnEvent = ignore
+    info: DatasetInfo,
+    data_dir: Path,
+    folder: Path,
+    *,
+    force: bool = False,
+    on_event: OnEvent = lambda event: None,
 ) -> tuple[FileState, ...]:
-    """As `fetch`, from the files that lie in ``folder``, or in its subfolder of the dataset's name; they stay there.
+    """Do the same as `fetch` with the files in ``folder``, or in its subfolder named after the dataset.
 
     Raises
     ------
     DataError
-        A file that is needed is not there as published, or it cannot be written; others are placed all the same.
+        A file is missing there or not as published, or could not be written; the other files are copied nevertheless.
     """
     if not folder.is_dir():
-        raise DataError(f"--from {folder}: no such folder\nexpected one that holds {info.files[0].name} and so on")
+        raise DataError(f"--from {folder}: no such folder\nexpected a folder with {info.files[0].name} and so on")
+    remove_leftovers(data_dir / info.name)
     states, faults = [], []
     for state in _plan(info, data_dir, force):
         if not state.good:
-            copied, fault = _copy_file(state, folder)
-            if fault:
-                faults.append(fault)
+            try:
+                state = _copy_file(state, folder)
+            except Failure as failure:
+                faults.append(f"  {failure}")
                 continue
-            state = copied
         on_event(state)
         states.append(state)
     if faults:
-        found = "\n".join(f"  {fault}" for fault in faults)
+        found = "\n".join(faults)
         raise DataError(
-            f"--from {folder}: {len(faults)} of the {len(info.files)} files of {info.title} not as published\n{found}\n"
-            f"fetch them with `mlptrain download {info.name}`"
+            f"--from {folder}: {len(faults)} of the {len(info.files)} files of {info.title} missing or damaged\n"
+            f"{found}\nhint: run `mlptrain download {info.name}`"
         )
     return tuple(states)
 
 
-def _plan(info: DatasetInfo, data_dir: Path, force: bool) -> list[FileState]:
-    """What lies there; with ``force`` nothing is good."""
-    remove_leftovers(data_dir / info.name)
-    states = check_dataset(info, data_dir)
-    return [FileState(info.name, state.file, state.path, "missing") for state in states] if force else list(states)
+def _plan(info: DatasetInfo, data_dir: Path, force: bool) -> tuple[FileState, ...]:
+    """Return the state of each file; if ``force``, all count as missing."""
+    if force:
+        return tuple(FileState(info.name, file, data_dir / info.name / file.name, "missing") for file in info.files)
+    return check_dataset(info, data_dir)
 
 
 def _fetch_file(
@@ -157,29 +160,27 @@ def _fetch_file(
     on_event: OnEvent,
 ) -> FileState:
     dataset, file = state.dataset, state.file
+
+    def show_progress(received: int, size: int | None) -> None:
+        on_event(Arriving(dataset, file, received, size))
+
     reasons: dict[Mirror, str] = {}
     queue = deque(mirrors)
     wait = limits.backoff
-    with Incoming(state.path) as incoming:
+    with IncomingFile(state.path) as incoming:
         for tries_left in reversed(range(limits.tries)):
             mirror = queue[0]
-            on_event(Arriving(dataset, file, incoming.received, file.size))
+            show_progress(incoming.received, file.size)
             try:
-                transfer(
-                    mirror,
-                    file,
-                    incoming,
-                    limits,
-                    lambda received, size: on_event(Arriving(dataset, file, received, size)),
-                )
+                transfer(mirror, file, incoming, limits, show_progress)
                 incoming.place()
                 return FileState(dataset, file, state.path, "fetched", incoming.received, source=str(mirror))
             except Failure as failure:
                 reasons[mirror] = str(failure)
-                unasked = sum(other not in reasons for other in queue)
-                if failure.then == "drop":
+                untried = sum(other not in reasons for other in queue)
+                if failure.action == "drop":
                     queue.popleft()
-                elif failure.then == "move" or tries_left <= unasked:
+                elif failure.action == "defer" or tries_left <= untried:
                     queue.rotate(-1)
             if not queue or not tries_left:
                 break
@@ -193,39 +194,44 @@ def _fetch_file(
     found = "\n".join(f"  {mirror}: {why}" for mirror, why in reasons.items())
     raise DataError(
         f"{state.path}: could not be downloaded\n{found}\n"
-        "check the network and run it again, or name --mirror URL, or --from DIR with files that you have"
+        "hint: check the network and try again, or use `--mirror URL`, or `--from DIR` with files that you have"
     )
 
 
-def _copy_file(state: FileState, folder: Path) -> tuple[FileState, str]:
-    """The state after copying from ``folder``, or why it was not copied."""
-    file = state.file
+def _copy_file(state: FileState, folder: Path) -> FileState:
+    """Copy one file.
+
+    Raises
+    ------
+    Failure
+        The folder does not contain the published file.
+    """
+    name = state.file.name
     fault = ""
-    for source in (folder / file.name, folder / state.dataset / file.name):
+    for source in (folder / name, folder / state.dataset / name):
         try:
-            if not stat.S_ISREG(source.stat().st_mode):
-                fault = f"{source}: no regular file"
-                continue
-            with source.open("rb") as stream, Incoming(state.path) as incoming:
-                most = file.size or Limits().most_bytes
-                while incoming.received <= most and (piece := stream.read(PIECE)):
-                    incoming.write(piece)
-                wrong = incoming.fault(file)
-                if not wrong:
-                    incoming.place()
-                    return FileState(
-                        state.dataset, file, state.path, "fetched", incoming.received, source=str(folder)
-                    ), ""
-                fault = f"{source}: {wrong}"
+            return _copy_source(source, state, folder)
         except FileNotFoundError:
             continue
         except OSError as error:
             fault = f"{source}: cannot be read: {reason(error)}"
-    if fault:
-        return state, fault
-    stem = file.name.removesuffix(".gz")
+        except Failure as failure:
+            fault = f"{source}: {failure}"
+    stem = name.removesuffix(".gz")
     for unpacked in (folder / stem, folder / state.dataset / stem):
-        if unpacked.exists():
-            words = f"{file.name}: not there, only {stem}; the digests are of the .gz as published"
-            return state, f"{words} (unpacked files can be used with `dataset={unpacked.parent}`)"
-    return state, f"{file.name}: not there"
+        if not fault and unpacked.exists():
+            fault = f"{name}: missing, only {stem} is there (use unpacked files with `dataset={unpacked.parent}`)"
+    raise Failure(fault or f"{name}: missing", "drop")
+
+
+def _copy_source(source: Path, state: FileState, folder: Path) -> FileState:
+    if not stat.S_ISREG(source.stat().st_mode):
+        raise Failure("not a regular file", "drop")
+    with source.open("rb") as stream, IncomingFile(state.path) as incoming:
+        limit = state.file.size or Limits().max_bytes
+        while incoming.received <= limit and (piece := stream.read(PIECE)):
+            incoming.write(piece)
+        if fault := incoming.fault(state.file):
+            raise Failure(fault, "drop")
+        incoming.place()
+        return FileState(state.dataset, state.file, state.path, "fetched", incoming.received, source=str(folder))

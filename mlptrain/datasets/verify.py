@@ -1,4 +1,4 @@
-"""What of a published dataset lies in a data folder: each file verified, missing or damaged."""
+"""Verification of downloaded datasets: each published file is verified, missing or damaged."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from mlptrain.system.files import reason
 Status = Literal["verified", "fetched", "missing", "damaged"]
 
 PIECE = 2**20
+"""Number of bytes read at once."""
 
 
 @dataclass(frozen=True)
 class FileState:
-    """A published file and what lies, or now lies, at ``path``.
+    """State of a published file in a data folder.
 
-    ``bytes`` there; ``fault`` says in words why it is damaged; ``source`` is the mirror or folder from which
-    it was fetched.
+    ``bytes`` is the size of the file at ``path``, ``fault`` the reason why it is damaged, and ``source`` the mirror or
+    folder from which it was fetched.
     """
 
     dataset: str
@@ -34,28 +35,28 @@ class FileState:
 
     @property
     def good(self) -> bool:
-        """Whether the published bytes lie there."""
+        """True if the file at ``path`` equals the published one."""
         return self.status in ("verified", "fetched")
 
 
 class Digests:
-    """Length, MD5 and SHA-256 of bytes that come in pieces."""
+    """Size, MD5 and SHA-256 of bytes that arrive in pieces."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.size = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
 
-    def update(self, piece: bytes | memoryview) -> None:
-        """Take the next piece in."""
-        self.count += len(piece)
+    def update(self, piece: bytes) -> None:
+        """Add the next piece."""
+        self.size += len(piece)
         self._md5.update(piece)
         self._sha256.update(piece)
 
     def fault(self, file: RemoteFile) -> str:
-        """In what the bytes differ from those of ``file`` as published, in words; empty where in nothing."""
-        if file.size is not None and self.count != file.size:
-            return f"{self.count:,} bytes, expected {file.size:,}"
+        """Describe how the bytes differ from the published file; empty if they do not."""
+        if file.size is not None and self.size != file.size:
+            return size_fault(self.size, file.size)
         for name, found, expected in (
             ("SHA-256", self._sha256.hexdigest(), file.sha256),
             ("MD5", self._md5.hexdigest(), file.md5),
@@ -65,28 +66,30 @@ class Digests:
         return ""
 
 
+def size_fault(found: int, expected: int) -> str:
+    """Describe a wrong size."""
+    return f"{found:,} bytes, expected {expected:,}"
+
+
 def check_dataset(info: DatasetInfo, data_dir: Path) -> tuple[FileState, ...]:
-    """Compare what lies in ``data_dir/NAME`` with the published digests; changes nothing."""
-    return tuple(check_file(info, file, data_dir / info.name / file.name) for file in info.files)
+    """Compare the files in ``data_dir/NAME`` with the published digests, without changing anything."""
+    return tuple(_check_file(info.name, file, data_dir / info.name / file.name) for file in info.files)
 
 
-def check_file(info: DatasetInfo, file: RemoteFile, path: Path) -> FileState:
-    """The state of one file; whatever is there and cannot be read as a file is damaged."""
+def _check_file(dataset: str, file: RemoteFile, path: Path) -> FileState:
     try:
         status = path.stat()
-        size = status.st_size
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-            return FileState(info.name, file, path, "damaged", fault="no regular file")
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would block
+            return FileState(dataset, file, path, "damaged", fault="not a regular file")
+        if file.size not in (None, status.st_size):
+            return FileState(dataset, file, path, "damaged", status.st_size, size_fault(status.st_size, file.size))
         digests = Digests()
-        if file.size in (None, size):
-            with path.open("rb") as stream:
-                while piece := stream.read(PIECE):
-                    digests.update(piece)
-        else:
-            digests.count = size
+        with path.open("rb") as stream:
+            while piece := stream.read(PIECE):
+                digests.update(piece)
     except FileNotFoundError:
-        return FileState(info.name, file, path, "missing")
+        return FileState(dataset, file, path, "missing")
     except OSError as error:
-        return FileState(info.name, file, path, "damaged", fault=f"cannot be read: {reason(error)}")
+        return FileState(dataset, file, path, "damaged", fault=f"cannot be read: {reason(error)}")
     fault = digests.fault(file)
-    return FileState(info.name, file, path, "damaged" if fault else "verified", size, fault)
+    return FileState(dataset, file, path, "damaged" if fault else "verified", digests.size, fault)

@@ -1,4 +1,4 @@
-"""An HTTP server on loopback that fails as it is told, and the small dataset that it serves."""
+"""An HTTP server on loopback with scripted faults, and the small dataset that it serves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Answer = Callable[["Handler", bytes], None]
 
 
 def dataset(*mirrors: str, name: str = "tiny", sizes: bool = True) -> DatasetInfo:
-    """A registry entry with the true digests of `CONTENTS`."""
+    """Return a registry entry with the digests of `CONTENTS`."""
     files = tuple(
         RemoteFile(
             file,
@@ -39,7 +39,7 @@ def dataset(*mirrors: str, name: str = "tiny", sizes: bool = True) -> DatasetInf
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers by the server's script for the file asked for, the last part of the path; else serves the file."""
+    """A handler that follows the script for the requested file, the last part of the path, or else serves the file."""
 
     protocol_version = "HTTP/1.1"
     timeout = 20
@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def start(self) -> int:
-        """Where the range that is asked for begins; 0 for the whole."""
+        """Return the first byte of the requested range; 0 without a Range."""
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         return int(match[1]) if match else 0
 
@@ -76,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class FaultServer(ThreadingHTTPServer):
-    """``files`` by path; ``asked`` lists the requests as (file, Range or "")."""
+    """A server of ``files`` by path; ``asked`` lists the requests as (file, Range or "")."""
 
     daemon_threads = False
 
@@ -97,15 +97,15 @@ class FaultServer(ThreadingHTTPServer):
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.server_port}/"
 
     def plan(self, name: str, *answers: Answer) -> None:
-        """The answers to the next requests for a file; after these it is served."""
+        """Set the answers to the next requests for a file, which is served after them."""
         self._script[name] = list(answers)
 
     def always(self, name: str, answer: Answer) -> None:
-        """The answer to every request for a file."""
+        """Set the answer to every request for a file."""
         self._always[name] = answer
 
     def ranges(self, name: str) -> list[str]:
-        """The Range headers of the requests for a file."""
+        """Return the Range headers of the requests for a file."""
         return [asked for file, asked in self.asked if file == name]
 
     def next_answer(self, name: str) -> Answer | None:
@@ -134,12 +134,12 @@ class FaultServer(ThreadingHTTPServer):
             request.close()  # type: ignore[attr-defined]
 
     def shutdown_request(self, request: object) -> None:
-        request.close()  # type: ignore[attr-defined]  # no FIN before a reset
+        request.close()  # type: ignore[attr-defined]  # without a FIN before a reset
 
 
 @contextmanager
 def fault_server(files: dict[str, bytes] | None = None, context: ssl.SSLContext | None = None) -> Iterator[FaultServer]:
-    """A running server; all its threads have ended afterwards."""
+    """Run a server; afterwards all its threads have ended."""
     server = FaultServer(CONTENTS if files is None else files, context)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -153,7 +153,7 @@ def fault_server(files: dict[str, bytes] | None = None, context: ssl.SSLContext 
 
 
 def serve(handler: Handler, body: bytes) -> None:
-    """As a good server does, with ranges."""
+    """Serve the file correctly, with ranges."""
     start = handler.start()
     if start >= len(body) > 0:
         handler.head(416, Content_Range=f"bytes */{len(body)}", Content_Length=0)
@@ -167,7 +167,7 @@ def serve(handler: Handler, body: bytes) -> None:
 
 
 def truncated(at: int) -> Answer:
-    """The connection ends properly, too early: after ``at`` bytes of the answer."""
+    """Close the connection properly but too early, after ``at`` bytes."""
 
     def answer(handler: Handler, body: bytes) -> None:
         _begin(handler, body, at)
@@ -176,18 +176,18 @@ def truncated(at: int) -> Answer:
 
 
 def reset(at: int) -> Answer:
-    """The connection is reset after ``at`` bytes."""
+    """Reset the connection after ``at`` bytes."""
 
     def answer(handler: Handler, body: bytes) -> None:
         _begin(handler, body, at)
-        time.sleep(0.05)  # the bytes must have been read: a reset throws away what has not
+        time.sleep(0.05)  # the client must have read the bytes, because a reset discards the others
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     return answer
 
 
 def stalled(at: int) -> Answer:
-    """Nothing more comes after ``at`` bytes, and the connection stays open."""
+    """Send nothing more after ``at`` bytes and keep the connection open."""
 
     def answer(handler: Handler, body: bytes) -> None:
         _begin(handler, body, at)
@@ -197,7 +197,7 @@ def stalled(at: int) -> Answer:
 
 
 def silent(handler: Handler, body: bytes) -> None:
-    """No answer at all."""
+    """Send nothing at all."""
     handler.server.closing.wait(10)
     handler.close_connection = True
 
@@ -214,13 +214,13 @@ def _begin(handler: Handler, body: bytes, at: int) -> None:
 
 
 def whole(handler: Handler, body: bytes) -> None:
-    """The whole file with status 200, whatever the Range."""
+    """Send the complete file with status 200, even for a Range."""
     handler.head(200, Content_Length=len(body))
     handler.wfile.write(body)
 
 
 def content_range(text: str) -> Answer:
-    """Status 206 with this Content-Range and the bytes that were asked for."""
+    """Send status 206 with this Content-Range and the requested bytes."""
 
     def answer(handler: Handler, body: bytes) -> None:
         part = body[handler.start() :]
@@ -231,7 +231,7 @@ def content_range(text: str) -> Answer:
 
 
 def other(body: bytes, **headers: object) -> Answer:
-    """Another body, complete, with status 200."""
+    """Send another body, complete, with status 200."""
 
     def answer(handler: Handler, _: bytes) -> None:
         handler.head(200, Content_Length=len(body), **headers)
@@ -241,7 +241,7 @@ def other(body: bytes, **headers: object) -> Answer:
 
 
 def endless(handler: Handler, body: bytes) -> None:
-    """Wrong bytes without end, in chunks, without a length."""
+    """Send wrong bytes endlessly, in chunks without a length."""
     handler.head(200, Transfer_Encoding="chunked")
     handler.close_connection = True
     piece = bytes(2**16 + 1)
@@ -251,13 +251,13 @@ def endless(handler: Handler, body: bytes) -> None:
 
 
 def until_closed(handler: Handler, body: bytes) -> None:
-    """The right bytes without a length, ended by the end of the connection."""
+    """Send the file without a length and close the connection."""
     handler.head(200, Connection="close")
     handler.wfile.write(body)
 
 
 def lingering(answered: Answer) -> Answer:
-    """The connection stays for a moment afterwards, and ends without an answer to what may be asked on it then."""
+    """Keep the connection for a moment after the answer, then close it without reading another request."""
 
     def answer(handler: Handler, body: bytes) -> None:
         answered(handler, body)
@@ -267,7 +267,7 @@ def lingering(answered: Answer) -> Answer:
 
 
 def status(code: int) -> Answer:
-    """This status, without a body."""
+    """Send this status without a body."""
 
     def answer(handler: Handler, _: bytes) -> None:
         handler.head(code, Content_Length=0)
@@ -276,14 +276,14 @@ def status(code: int) -> Answer:
 
 
 def html(handler: Handler, _: bytes) -> None:
-    """A captive portal's page."""
+    """Send the page of a captive portal."""
     page = b"<html><body>Please sign in to the school's network</body></html>"
     handler.head(200, Content_Length=len(page), Content_Type="text/html; charset=utf-8")
     handler.wfile.write(page)
 
 
 def redirect(to: str, body: bytes = b"moved") -> Answer:
-    """A redirect; ``{file}`` stands for the file's name."""
+    """Send a redirect, in which ``{file}`` is replaced by the name of the file."""
 
     def answer(handler: Handler, _: bytes) -> None:
         name = handler.path.rpartition("/")[2]
@@ -294,7 +294,7 @@ def redirect(to: str, body: bytes = b"moved") -> Answer:
 
 
 def slow(seconds: float, pieces: int = 50) -> Answer:
-    """The right bytes, spread over ``seconds``."""
+    """Send the file within ``seconds``."""
 
     def answer(handler: Handler, body: bytes) -> None:
         start = handler.start()
@@ -308,5 +308,5 @@ def slow(seconds: float, pieces: int = 50) -> Answer:
 
 
 def placed(folder: Path) -> dict[str, bytes]:
-    """What lies in a folder, by name, hidden files too."""
+    """Return the contents of the files in a folder by name, including hidden ones."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -17,7 +17,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return load_dataset("sample", tmp_path_factory.mktemp("no-data"))
 
 
-def test_digests() -> None:
+def test_digests_match_the_attribution() -> None:
     lines = (FOLDER / "SHA256SUMS").read_text().splitlines()
     sums = {name: digest for digest, name in (line.split() for line in lines)}
     assert sorted(sums) == sorted(path.name for path in FOLDER.glob("*.gz")) != []
@@ -37,7 +37,9 @@ def test_size_and_reproducible_headers() -> None:
     files = list(FOLDER.glob("*.gz"))
     assert sum(path.stat().st_size for path in files) < 1_000_000
     for path in files:
-        assert path.read_bytes()[:10] == bytes.fromhex("1f8b 08 00 00000000 02 ff"), "no name, no time, level 9"
+        assert path.read_bytes()[:10] == bytes.fromhex("1f8b 08 00 00000000 02 ff"), (
+            "no name and no time in the header, level 9"
+        )
 
 
 def test_contents(sample: Dataset) -> None:
@@ -52,15 +54,15 @@ def test_contents(sample: Dataset) -> None:
     assert len(np.unique(sample.images, axis=0)) == 5000
 
 
-def test_images_lie_as_images_do(sample: Dataset) -> None:
-    """Digits are centred and neither transposed nor cut in the wrong places."""
+def test_orientation(sample: Dataset) -> None:
+    """Digits are centred, upright and not transposed."""
     mean = sample.images.reshape(-1, 28, 28).mean(axis=0)
     assert mean[10:18, 10:18].mean() > 80
     assert mean[[0, -1]].max() < 1 and mean[:, [0, -1]].max() < 1
     ones = sample.images[sample.labels == 1].reshape(-1, 28, 28).mean(axis=0)
-    assert ones.max(axis=1)[5:23].min() > 3 * ones.max(axis=0)[5], "a one is high and narrow"
+    assert ones.max(axis=1)[5:23].min() > 3 * ones.max(axis=0)[5], "a one is tall and narrow"
 
 
 def test_fingerprint(sample: Dataset) -> None:
-    """Runs of different versions are compared by it: it changes only together with the sample."""
+    """It identifies the data of runs across versions, so it changes only together with the sample."""
     assert sample.fingerprint == "sha256:e3e196ad3d4f4ee10e5942e9f1448485a6c2c238001547044cf98be77b210bb9"
