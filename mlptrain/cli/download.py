@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import DataDir, Json, NoColor, Quiet
-from mlptrain.config.messages import enumerate_words, hint
 from mlptrain.config import registry
-from mlptrain.datasets.download import check_mirror, copy_from, fetch, mirrors_of
+from mlptrain.config.messages import enumerate_words, hint
 from mlptrain.config.registry import DatasetInfo
+from mlptrain.datasets.download import check_mirror, copy_from, fetch, mirrors_of
 from mlptrain.datasets.verify import FileState, check_dataset
 from mlptrain.errors import DataError, UsageError
 from mlptrain.reporting.download import checked_line, make_transfers
