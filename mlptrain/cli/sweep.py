@@ -13,7 +13,7 @@ from mlptrain.cli.options import DataDir, Json, NoColor, Quiet, RunsDir, TrainTh
 from mlptrain.cli.setup import set_threads, training_threads, warn
 from mlptrain.config.messages import enumerate_words
 from mlptrain.errors import TrialsError, UsageError
-from mlptrain.reporting.run import make_reporter, show
+from mlptrain.reporting.run import make_reporter
 from mlptrain.reporting.sweep import final_lines, make_sweep_reporter
 from mlptrain.runs.train import train as train_run
 from mlptrain.sweeps import sweep as session
@@ -163,7 +163,7 @@ def _train_one(
             run=f"{name}/trials/{trial.name}",
             runs_dir=runs_dir,
             data_dir=data_dir,
-            on_report=lambda report: show(reporter, report),
+            on_report=reporter.show,
         )
     finally:
         reporter.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +24,7 @@ from mlptrain.cli.options import (
 from mlptrain.cli.setup import read_config, set_threads, training_threads
 from mlptrain.errors import AccuracyError
 from mlptrain.reporting.diagnosis import verdict_line
-from mlptrain.reporting.run import make_reporter, render_profile, show
+from mlptrain.reporting.run import make_reporter, render_profile
 from mlptrain.runs.diagnosis import curves_of, diagnose
 from mlptrain.runs.finished import load_model
 from mlptrain.runs.folder import check_claimable
@@ -79,7 +78,7 @@ def train(
         if run is not None:
             check_claimable(runs_dir, run, overwrite=overwrite, resume=resume)
         job = prepare(config, data_dir=data_dir, start=model)
-        show(reporter, job.describe(run or f"{config_file.stem}-NNN"))
+        reporter.show(job.describe(run or f"{config_file.stem}-NNN"))
         return
     profiler = Profiler() if profile else None
     try:
@@ -94,7 +93,7 @@ def train(
             force=force,
             time_limit=time_limit,
             start=model,
-            on_report=partial(show, reporter),
+            on_report=reporter.show,
             watch=profiler.watch if profiler else lambda trainer: None,
         )
     except Interrupted as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from mlptrain.reporting.plain import printable
+from mlptrain.reporting.text import printable
 
 if TYPE_CHECKING:
     from mlptrain.runs.diagnosis import Diagnosis

@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from mlptrain.reporting.plain import printable
+from mlptrain.reporting.text import printable
 
 INK = 0.35  # brightness from which a pixel is drawn where there are no shades
 RAMP = " .:-=+*#%@"

@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 
 from mlptrain.datasets.download import Arriving, Event, TryFailed
 from mlptrain.datasets.verify import FileState
-from mlptrain.reporting.live import clock, duration
-from mlptrain.reporting.plain import counted, printable
 from mlptrain.reporting.terminal import is_terminal, make_console
+from mlptrain.reporting.text import clock, counted, duration, printable
 from mlptrain.system.machine import format_bytes
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mlptrain.reporting.digit import draw
-from mlptrain.reporting.plain import counted, keras_number, printable
+from mlptrain.reporting.text import counted, keras_number, printable
 
 if TYPE_CHECKING:
     from mlptrain.models.evaluation import Evaluation, Mistake

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mlptrain.graph.graph import GATES, NUMBER, Passes
-from mlptrain.reporting.plain import keras_number, printable
+from mlptrain.reporting.text import keras_number, printable
 
 GAP = "  "
 

@@ -6,7 +6,7 @@ import math
 
 from rich.console import Console
 
-from mlptrain.reporting.terminal import curve
+from mlptrain.reporting.terminal import line_chart
 from mlptrain.training.lrfind import RangeTest
 
 ROWS = 12
@@ -22,7 +22,7 @@ def render_range_test(result: RangeTest, console: Console) -> None:
     if len(logs) > 1:
         # What lies far above the start says nothing but that it diverged; it would flatten the rest.
         ceiling = 1.5 * result.smoothed[0]
-        lines = curve(logs, [min(loss, ceiling) for loss in result.smoothed], columns, ROWS, unicode=unicode)
+        lines = line_chart(logs, [min(loss, ceiling) for loss in result.smoothed], columns, ROWS, braille=unicode)
         top, bottom = min(max(result.smoothed), ceiling), min(result.smoothed)
         corner = "└" if unicode else "+"
         for row, line in enumerate(lines):

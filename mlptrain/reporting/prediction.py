@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.text import Text
 
 from mlptrain.reporting.digit import draw
-from mlptrain.reporting.plain import counted, printable
+from mlptrain.reporting.text import counted, printable
 
 if TYPE_CHECKING:
     from mlptrain.handwriting.predict import Prediction
 
-DRAWN = 20  # pictures drawn; of more there is a line each
+MAX_DRAWN = 20  # pictures drawn; of more there is a line each
 
 GAP = "  "
 
@@ -26,12 +26,12 @@ _WIDEST_NAME = 14
 
 
 def render_predictions(predictions: Sequence[Prediction], class_names: Sequence[str], console: Console) -> None:
-    """Print a drawing with bars for each prediction, or, of more than `DRAWN`, a line each."""
+    """Print a drawing with bars for each prediction, or, of more than `MAX_DRAWN`, a line each."""
     names = [printable(name, console.encoding) for name in class_names]
-    if len(predictions) > DRAWN:
+    if len(predictions) > MAX_DRAWN:
         for prediction in predictions:
             console.print(_title(prediction, console.encoding), soft_wrap=True)
-        text = f"{counted(len(predictions), 'image')}; up to {DRAWN} at a time are drawn"
+        text = f"{counted(len(predictions), 'image')}; up to {MAX_DRAWN} at a time are drawn"
         console.print(text, style="dim", soft_wrap=True)
         return
     for number, prediction in enumerate(predictions):

@@ -1,19 +1,31 @@
-"""A sweep in lines of text: a trial, the leaderboard, and which parameters mattered."""
+"""A sweep for people: its trials, its leaderboard and the importance of its parameters, live or as plain lines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from time import perf_counter
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
-from rich.console import Console, Group, OverflowMethod
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from mlptrain.reporting.live import WIDEST, clock, duration, flow
-from mlptrain.reporting.plain import counted, keras_number, printable
-from mlptrain.reporting.terminal import is_terminal, make_console
+from mlptrain.reporting.live import MAX_WIDTH
+from mlptrain.reporting.reporter import QuietReporter, Reporter
+from mlptrain.reporting.terminal import is_terminal, make_console, print_line, print_phrases, progress_bar
+from mlptrain.reporting.text import (
+    can_print,
+    clock,
+    counted,
+    duration,
+    keras_number,
+    listed,
+    printable,
+    shortened,
+    write_lines,
+)
 from mlptrain.sweeps.importance import BINS, LEAST
 from mlptrain.sweeps.leaderboard import Leaderboard, Row
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
@@ -21,25 +33,39 @@ from mlptrain.sweeps.trials import HALVED, Result, short
 
 GAP = "  "
 
-WIDEST_VALUE = 24
+MAX_VALUE = 24  # characters of a parameter's value in the leaderboard
 
-SHARE_BAR = 20
+SHARE_BAR = 20  # characters of a bar for all of the variance
+
+LEADERS = 5  # rows of the leaderboard while the sweep proceeds
+
+SHOWN = 10  # rows of the leaderboard at the end
+
+REDRAW_SECONDS = 0.1
 
 
-def start_lines(start: SweepStart) -> list[list[str]]:
-    """What is about to be tried, as the phrases of each line."""
-    count = "trials as they are sampled" if start.trials is None else counted(start.trials, "trial")
+def make_sweep_reporter(stream: TextIO, *, quiet: bool, no_color: bool) -> Reporter[SweepReport]:
+    """Return the reporter for ``stream``: live on a terminal, else lines."""
+    if quiet:
+        return QuietReporter()
+    return LiveSweep(make_console(stream, no_color=no_color)) if is_terminal(stream) else PlainSweep(stream)
+
+
+def start_phrases(start: SweepStart) -> tuple[list[str], list[str]]:
+    """Return the phrases of two lines that describe a sweep: its trials, and its method and metric."""
+    count = "trials" if start.trials is None else counted(start.trials, "trial")
     repeats = [f"each point with {start.repeat} seeds"] if start.repeat > 1 else []
-    done = [f"{start.done} of them done before"] if start.done else []
-    goal = "highest" if start.metric.sign > 0 else "lowest"
-    return [
-        [f"{start.name}: {count} of {start.base}", *repeats, *done],
-        [f"{start.method} over {', '.join(start.keys) or 'nothing'}", f"the {goal} {start.metric.name} is the best"],
+    done = [f"{start.done} already finished"] if start.done else []
+    highest = "highest" if start.metric.sign > 0 else "lowest"
+    method = f"{start.method} over {', '.join(start.keys) or 'no parameter'}"
+    return [f"{start.name}: {count} of {start.base}", *repeats, *done], [
+        method,
+        f"ranked by {highest} {start.metric.name}",
     ]
 
 
 def wave_phrases(wave: WaveStart) -> list[str]:
-    """What trains now."""
+    """Return the phrases of a line that describes the trials trained next."""
     until = [] if wave.until is None else [f"up to epoch {wave.until}"]
     return [
         f"{counted(wave.trials, 'trial')} in {counted(wave.stacks, 'stack')}",
@@ -48,315 +74,241 @@ def wave_phrases(wave: WaveStart) -> list[str]:
     ]
 
 
-def parameters(values: Mapping[str, Any]) -> str:
-    """``learning_rate=0.1 hidden=[30]``."""
-    return " ".join(f"{key}={short(value)}" for key, value in values.items())
-
-
-def trial_line(result: Result, metric: str, *, best: bool) -> str:
-    """A finished trial: number, metric (marked where it is the best so far), time, parameters."""
-    figure = result.metrics.get(metric)
-    text = result.status if result.failed or figure is None else keras_number(float(figure)) + ("*" if best else " ")
-    note = f" (halved after {counted(result.metrics['epochs'], 'epoch')})" if result.status == HALVED else ""
-    seconds = duration(result.metrics.get("seconds") or 0.0)
-    return f"{result.trial:04d}{GAP}{text:>9}{GAP}{seconds:>6}{GAP}{parameters(result.values)}{note}"
-
-
 def trial_heading(metric: str) -> str:
-    """The heading of `trial_line`, which marks the best so far."""
+    """Return the heading above the lines of `trial_line`."""
     return f"trial {metric:>9} {GAP}{'time':>5}{GAP}parameters (* best so far)"
 
 
+def trial_line(result: Result, metric: str, *, best: bool) -> str:
+    """Return the line of a finished trial: number, metric (marked if it is the best so far), time, parameters."""
+    value = result.metrics.get(metric)
+    text = result.status if result.failed or value is None else keras_number(float(value)) + ("*" if best else " ")
+    note = f" (halved after {counted(result.metrics['epochs'], 'epoch')})" if result.status == HALVED else ""
+    seconds = duration(result.metrics.get("seconds") or 0.0)
+    return f"{result.trial:04d}{GAP}{text:>9}{GAP}{seconds:>6}{GAP}{_parameters(result.values)}{note}"
+
+
 def retry_line(retry: Retry) -> str:
-    """A stack that is trained again."""
-    trials = ", ".join(f"{trial:04d}" for trial in retry.trials[:6]) + (", …" if len(retry.trials) > 6 else "")
-    return f"{retry.reason}; trained again: {trials}"
+    """Return a line that says why which trials are trained again."""
+    return f"{retry.reason}; training again: {listed([f'{trial:04d}' for trial in retry.trials], 6)}"
+
+
+def is_best(report: TrialEnd) -> bool:
+    """Return whether the trial, or the point that it completes, leads the leaderboard."""
+    best = report.board.best
+    return best is not None and report.result.trial in (best.trial, best.best_trial)
 
 
 def leaderboard_lines(board: Leaderboard, width: int, limit: int) -> list[str]:
-    """A heading and the first ``limit`` rows, in columns where they fit ``width``, else the parameters at the end."""
+    """Return a heading and the first ``limit`` rows.
+
+    Each parameter has a column if they fit ``width``; else the parameters are at the end of the line, cut at its edge.
+    """
     rows = board.rows[:limit]
-    tested = [("test_acc", [_number(row.figures.get("test_accuracy")) for row in rows])]
-    fixed = [("rank", [_rank(row) for row in rows]), ("trial", [f"{row.trial:04d}" for row in rows])]
-    fixed.append((board.metric.name, [_figure(row) for row in rows]))
-    times = [("time", [duration(row.seconds) for row in rows])]
+    first = [
+        _column("rank", ("-" if row.rank is None else str(row.rank) for row in rows)),
+        _column("trial", (f"{row.trial:04d}" for row in rows)),
+        _column(board.metric.name, map(_metric, rows)),
+    ]
+    tested = [_column("test_acc", (_number(row.figures.get("test_accuracy")) for row in rows))]
+    times = [_column("time", (duration(row.seconds) for row in rows))]
     if any(row.status == HALVED for row in board.rows):
-        times.insert(0, ("epochs", ["" if row.epochs is None else str(row.epochs) for row in rows]))
-    varied = [(key, [_cut(short(row.values.get(key))) for row in rows]) for key in board.keys]
-    for columns in ([*fixed, *tested, *times, *varied], [*fixed, *times, *varied]):
-        lines = _columns(columns)
-        if max(map(len, lines)) <= width:
+        times.insert(0, _column("epochs", ("" if row.epochs is None else str(row.epochs) for row in rows)))
+    varied = [_column(key, (shortened(short(row.values.get(key)), MAX_VALUE) for row in rows)) for key in board.keys]
+    for columns in ([*first, *tested, *times, *varied], [*first, *times, *varied]):
+        lines = _joined(columns)
+        if len(lines[0]) <= width:
             return lines
-    heads = _columns([*fixed, *times])
-    tails = ["parameters", *(parameters({key: row.values.get(key) for key in board.keys}) for row in rows)]
-    return [_ended(f"{head}{GAP}{tail}", width) for head, tail in zip(heads, tails, strict=True)]
+    parameters = (_parameters({key: row.values.get(key) for key in board.keys}) for row in rows)
+    return [shortened(line, width) for line in _joined([*first, *times, ["parameters", *parameters]])]
 
 
-def _columns(columns: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    """Columns aligned on the right under their headings."""
-    widths = [max(len(heading), *map(len, cells), 0) for heading, cells in columns]
-    heading = GAP.join(heading.rjust(width) for (heading, _), width in zip(columns, widths, strict=True))
-    count = len(columns[0][1])
-    rows = (
-        GAP.join(cells[row].rjust(width) for (_, cells), width in zip(columns, widths, strict=True))
-        for row in range(count)
-    )
-    return [heading, *rows]
+def _column(heading: str, cells: Iterable[str]) -> list[str]:
+    """Return the heading and the cells, aligned on the right."""
+    column = [heading, *cells]
+    width = max(map(len, column))
+    return [cell.rjust(width) for cell in column]
 
 
-def _rank(row: Row) -> str:
-    return "-" if row.rank is None else str(row.rank)
+def _joined(columns: Sequence[Sequence[str]]) -> list[str]:
+    return [GAP.join(cells) for cells in zip(*columns, strict=True)]
 
 
-def _figure(row: Row) -> str:
+def _metric(row: Row) -> str:
     if row.figure is None:
         return row.status
-    spread = "" if row.deviation is None else f" ± {row.deviation:.4f}"
-    return keras_number(row.figure) + spread
+    deviation = "" if row.deviation is None else f" ± {row.deviation:.4f}"
+    return keras_number(row.figure) + deviation
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else keras_number(value)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= WIDEST_VALUE else text[: WIDEST_VALUE - 1] + "…"
-
-
-def _ended(line: str, width: int) -> str:
-    return line if len(line) <= width else line[: width - 1] + "…"
+def _parameters(values: Mapping[str, Any]) -> str:
+    """Return ``learning_rate=0.1 hidden=[30]``."""
+    return " ".join(f"{key}={short(value)}" for key, value in values.items())
 
 
 def importance_lines(end: SweepEnd, bar: str) -> list[str]:
-    """How much of the variance of the metric each parameter explains by itself, and what that means."""
+    """Return lines with the share of the metric's variance that each parameter alone explains."""
     if not end.board.keys:
         return []
-    metric = end.board.metric.name
     if end.importances is None:
-        return [f"which parameters mattered: too few different results to say ({LEAST} at least)"]
+        return [f"parameter importance: not enough distinct results (at least {LEAST} needed)"]
     width = max(map(len, end.importances))
-    lines = [f"which parameters mattered: share of the variance of {metric} that each explains alone"]
+    lines = [f"parameter importance: share of the variance of {end.board.metric.name} explained"]
     for key, share in end.importances.items():
         lines.append(f"  {key:<{width}} {share:>5.0%} {bar * round(SHARE_BAR * share)}".rstrip())
-    lines.append(
-        f"  (adjusted R² of its values' means, many numbers in {BINS} groups; not in it: interactions, failures)"
-    )
+    lines.append(f"  (adjusted R² per parameter; numbers in {BINS} groups; failed trials left out)")
     return lines
 
 
 def end_lines(end: SweepEnd) -> list[str]:
-    """Where the result lies, what failed, and how long it took."""
+    """Return lines with the failed trials, the paths of the results and the time taken."""
     lines = []
     if end.failed:
-        names = ", ".join(f"{result.trial:04d} ({result.status})" for result in end.failed[:8])
-        lines.append(f"{counted(len(end.failed), 'trial')} failed: {names}{', …' if len(end.failed) > 8 else ''}")
-    hidden = len(end.board.rows) - 10
+        failed = listed([f"{result.trial:04d} ({result.status})" for result in end.failed], 8)
+        lines.append(f"{counted(len(end.failed), 'trial')} failed: {failed}")
+    hidden = len(end.board.rows) - SHOWN
     more = f" ({hidden} more rows)" if hidden > 0 else ""
     lines.append(f"all trials: {end.folder}/leaderboard.csv{more}")
     if end.best is not None:
-        lines.append(f"the best one: {end.best}")
+        lines.append(f"best trial: {end.best}")
     took = duration(end.seconds)
-    lines.append(f"training took {took}, summed over the trials" if end.collected else f"finished in {took}")
+    lines.append(f"training time {took}, summed over the trials" if end.collected else f"finished in {took}")
     return lines
 
 
+def final_lines(end: SweepEnd, width: int, bar: str) -> list[str]:
+    """Return the lines at the end of a sweep, the leaderboard in lines of at most ``width`` characters."""
+    lines = leaderboard_lines(end.board, width, SHOWN) if end.board.rows else []
+    return [*lines, "", *importance_lines(end, bar), *end_lines(end)]
+
+
 def remaining(done: float, total: int, before: float, elapsed: float) -> str:
-    """The ETA by the trials done since the start, or nothing where there are none."""
+    """Return the ETA at the pace of the trials done since the start; empty if there are none yet."""
     if done <= before or elapsed < 1:
         return ""
     return f"ETA {clock((total - done) * elapsed / (done - before))}"
 
 
-LEADERS = 5
-
-SHOWN = 10
-
-REDRAW_SECONDS = 0.1
-
-
-class SweepReporter(Protocol):
-    """Shows the reports of a sweep in the order in which they come."""
-
-    def show(self, report: SweepReport) -> None:
-        """Show one report."""
-
-    def close(self) -> None:
-        """Give the terminal back as it was; after an exception as well, and more than once."""
-
-
-class QuietSweep:
-    """Shows nothing."""
-
-    def show(self, report: SweepReport) -> None:
-        """Show nothing."""
-
-    def close(self) -> None:
-        """Nothing to give back."""
-
-
-def make_sweep_reporter(stream: TextIO, *, quiet: bool, no_color: bool) -> SweepReporter:
-    """The reporter for ``stream``: live on a terminal, else lines."""
-    if quiet:
-        return QuietSweep()
-    if not is_terminal(stream):
-        return PlainSweep(stream)
-    return LiveSweep(make_console(stream, no_color=no_color))
-
-
 class PlainSweep:
-    """A line a trial, flushed; the leaderboard in the end."""
+    """A reporter that writes one line per trial, and the leaderboard at the end."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._start: SweepStart | None = None
+        self._trials: int | None = None
 
-    def show(self, report: SweepReport) -> None:
-        """Write one report."""
+    def show(self, report: SweepReport, /) -> None:
+        """Write a report."""
         match report:
             case SweepStart():
-                self._start = report
-                self._write(*(", ".join(phrases) for phrases in start_lines(report)))
+                self._trials = report.trials
+                write_lines(self._stream, *map(", ".join, start_phrases(report)))
             case WaveStart():
-                self._write(", ".join(wave_phrases(report)))
+                write_lines(self._stream, ", ".join(wave_phrases(report)))
             case TrialEnd():
-                total = self._start.trials if self._start is not None else None
+                total = self._trials
                 count = f"[{report.done}]" if total is None else f"[{report.done:>{len(str(total))}}/{total}]"
-                best = is_best(report)
-                line = trial_line(report.result, report.board.metric.name, best=best)
-                self._write(f"{count} {line}")
+                line = trial_line(report.result, report.board.metric.name, best=is_best(report))
+                write_lines(self._stream, f"{count} {line}")
             case Retry():
-                self._write(retry_line(report))
+                write_lines(self._stream, retry_line(report))
             case SweepEnd():
-                self._write("", *final_lines(report, 10_000, "#"))
+                write_lines(self._stream, "", *final_lines(report, 10_000, "#"))
 
     def close(self) -> None:
-        """Nothing: every line was flushed when it was written."""
-
-    def _write(self, *lines: str) -> None:
-        encoding = getattr(self._stream, "encoding", None)
-        self._stream.write("".join(f"{printable(line, encoding)}\n" for line in lines))
-        self._stream.flush()
-
-
-def is_best(report: TrialEnd) -> bool:
-    """Whether the trial, or the point that it completes, leads the leaderboard."""
-    best = report.board.best
-    return best is not None and report.result.trial in (best.trial, best.best_trial)
-
-
-def final_lines(end: SweepEnd, width: int, bar: str) -> list[str]:
-    """All that is said in the end."""
-    lines = leaderboard_lines(end.board, width, SHOWN) if end.board.rows else []
-    return [*lines, "", *importance_lines(end, bar), *end_lines(end)]
+        """Do nothing: every line is flushed when it is written."""
 
 
 class LiveSweep:
-    """Finished trials are permanent lines; below them the best so far and the progress are redrawn in place."""
+    """A reporter on a terminal: a permanent line per trial, below them the best so far and a progress bar."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live: Live | None = None
         self._board: Leaderboard | None = None
         self._advance = Advance(0.0, 0)
-        self._before: float | None = None
+        self._done_before: float | None = None
         self._began = perf_counter()
-        self._due = 0.0
-        self._headed = False
-        self._bar: str = "━─"
-        self._overflow: OverflowMethod = "ellipsis"
-        try:
-            "━─…".encode(console.encoding)
-        except UnicodeEncodeError:
-            self._bar, self._overflow = "=.", "crop"
+        self._next_redraw = 0.0
 
-    def show(self, report: SweepReport) -> None:
-        """Show one report."""
+    def show(self, report: SweepReport, /) -> None:
+        """Show a report."""
         match report:
             case SweepStart():
-                for phrases in start_lines(report):
-                    self._say(phrases)
+                for phrases in start_phrases(report):
+                    print_phrases(self._console, phrases)
             case WaveStart():
-                self._began = perf_counter() if self._before is None else self._began
-                self._say(wave_phrases(report), style="dim")
+                self._began = perf_counter() if self._done_before is None else self._began
+                print_phrases(self._console, wave_phrases(report), "dim")
             case Advance():
                 self._advance = report
-                self._before = report.done if self._before is None else self._before
+                self._done_before = report.done if self._done_before is None else self._done_before
                 self._draw()
             case TrialEnd():
-                self._trial(report)
+                self._add_trial(report)
             case Retry():
-                self._above(retry_line(report), "yellow")
+                print_line(self._console, retry_line(report), "yellow")
             case SweepEnd():
                 self.close()
                 self._end(report)
 
     def close(self) -> None:
-        """Take the live part away and show the cursor again."""
+        """Remove the live part and show the cursor again."""
         live, self._live = self._live, None
         if live is not None:
-            with suppress(OSError):  # a terminal that is gone has nothing to be restored
+            with suppress(OSError):  # a terminal that is gone needs no restoring
                 live.stop()
 
-    def _say(self, phrases: list[str], style: str = "") -> None:
-        for line in flow([printable(phrase, self._console.encoding) for phrase in phrases], self._console.width):
-            self._above(line, style)
-
-    def _above(self, line: str, style: str = "", *, wrap: bool = False) -> None:
-        """A permanent line, which ends at the edge of the window unless it is to ``wrap``."""
-        text = printable(line, self._console.encoding)
-        self._console.print(Text(text, style), no_wrap=not wrap, overflow="fold" if wrap else self._overflow)
-
-    def _trial(self, report: TrialEnd) -> None:
-        self._board = report.board
+    def _add_trial(self, report: TrialEnd) -> None:
         metric, best = report.board.metric.name, is_best(report)
-        if not self._headed:
-            self._headed = True
-            self._above(trial_heading(metric), "bold")
+        if self._board is None:
+            print_line(self._console, trial_heading(metric), "bold")
+        self._board = report.board
         style = "red" if report.result.failed else "bold green" if best else ""
-        self._above(trial_line(report.result, metric, best=best), style)
-        self._due = 0.0
+        print_line(self._console, trial_line(report.result, metric, best=best), style)
+        self._next_redraw = 0.0
 
     def _draw(self) -> None:
         now = perf_counter()
-        if now < self._due:
+        if now < self._next_redraw:
             return
-        self._due = now + REDRAW_SECONDS
-        width = min(WIDEST, self._console.width - 1)
+        self._next_redraw = now + REDRAW_SECONDS
+        width, encoding = min(MAX_WIDTH, self._console.width - 1), self._console.encoding
         lines = []
         room = min(LEADERS, self._console.height - 6)
         if self._board is not None and room > 0:
-            encoding = self._console.encoding
-            best = [printable(line, encoding) for line in leaderboard_lines(self._board, width, room)]
-            lines = [Text(""), Text(f"best of {counted(len(self._board.rows), 'row')} so far", "dim")]
-            lines += [Text(best[0], "bold"), *map(Text, best[1:])]
+            heading, *best = (printable(line, encoding) for line in leaderboard_lines(self._board, width, room))
+            title = f"best of {counted(len(self._board.rows), 'row')} so far"
+            lines = [Text(""), Text(title, "dim"), Text(heading, "bold"), *map(Text, best)]
         lines.append(self._progress(width))
-        live = self._started()
+        if self._live is None:
+            self._live = Live(
+                console=self._console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=is_terminal(sys.stdout),
+                redirect_stderr=is_terminal(sys.stderr),
+            )
+            self._live.start()
         for line in lines:
-            line.no_wrap, line.overflow = True, self._overflow
-        live.update(Group(*lines), refresh=True)
+            line.no_wrap, line.overflow = True, "ellipsis" if can_print("…", encoding) else "crop"
+        self._live.update(Group(*lines), refresh=True)
 
     def _progress(self, width: int) -> Text:
-        """The bar over trials, with what is left."""
+        """Return the number of trials done, a bar, and the remaining time."""
         done, total = self._advance.done, max(1, self._advance.total)
         whole = len(self._board.rows) * self._board.repeat if self._board is not None else 0
         count = f"{min(int(done + 1e-9), total) or whole}/{total} trials"
-        eta = remaining(done, total, self._before or 0.0, perf_counter() - self._began)
-        room = width - len(count) - len(eta) - 2
-        filled = round(room * min(1.0, done / total))
-        line = Text(f"{count} ")
-        line.append(self._bar[0] * filled, "green")
-        line.append(self._bar[1] * max(0, room - filled), "dim")
-        line.append(f" {eta}", "cyan")
-        return line
-
-    def _started(self) -> Live:
-        if self._live is None:
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
-            self._live.start()
-        return self._live
+        eta = remaining(done, total, self._done_before or 0.0, perf_counter() - self._began)
+        bar = progress_bar(done, total, max(0, width - len(count) - len(eta) - 2), self._console.encoding)
+        return Text(f"{count} ").append_text(bar).append(f" {eta}", "cyan")
 
     def _end(self, end: SweepEnd) -> None:
-        width = min(WIDEST, self._console.width - 1)
+        width = min(MAX_WIDTH, self._console.width - 1)
+        bar = "━" if can_print("━", self._console.encoding) else "="
         self._console.line()
-        for number, line in enumerate(final_lines(end, width, self._bar[0])):
-            self._above(line, "bold" if number == 0 else "bold green" if number == 1 else "", wrap=True)
+        for number, line in enumerate(final_lines(end, width, bar)):
+            print_line(self._console, line, ("bold", "bold green")[number] if number < 2 else "", cut=False)

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+import io
 import math
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
 
 import pytest
 
 from mlptrain.reporting import live
-from mlptrain.reporting.live import clock, duration, flow, layout, table_number
+from mlptrain.reporting.live import layout, table_number
 from mlptrain.reporting.run import make_reporter
+from mlptrain.reporting.terminal import make_console
 from mlptrain.training.reports import EpochReport
 from tests.reporting import made
 
@@ -36,12 +37,12 @@ def shown(
     with made.terminal(columns, rows) as terminal:
         reporter = make_reporter(terminal.stream, quiet=False, no_color=no_color)
         epochs = len(reports)
-        reporter.start(made.start(epochs, validation))
+        reporter.show(made.start(epochs, validation))
         for report in reports:
-            reporter.progress(made.progress(report.epoch, epochs))
-            reporter.epoch(report)
+            reporter.show(made.progress(report.epoch, epochs))
+            reporter.show(report)
         if finish:
-            reporter.end(made.end(epochs, best_epoch=1))
+            reporter.show(made.end(epochs, best_epoch=1))
         reporter.close()
         reporter.close()
     return terminal.screen(), terminal
@@ -74,16 +75,16 @@ def test_the_whole_screen() -> None:
     ]
 
 
-def test_a_run_that_goes_on_shows_its_epochs_so_far() -> None:
+def test_a_resumed_run_shows_its_earlier_epochs() -> None:
     with made.terminal(80, 24) as terminal:
         reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
         before = (made.epoch(1, 3, val_loss=0.5), made.epoch(2, 3, val_loss=0.25))
-        reporter.start(replace(made.start(3), resumed=True, history=before, step=7))
-        reporter.epoch(made.epoch(3, 3, val_loss=0.375))
-        reporter.end(made.end(3, best_epoch=2))
+        reporter.show(replace(made.start(3), resumed=True, history=before, step=7))
+        reporter.show(made.epoch(3, 3, val_loss=0.375))
+        reporter.show(made.end(3, best_epoch=2))
         reporter.close()
     lines = terminal.screen()
-    assert lines[3] == "resumed in epoch 3 after step 7"
+    assert "epoch 3" in lines[3] and "step 7" in lines[3]
     assert [line.split()[0] for line in lines[6:9]] == ["1", "2", "3"]
     assert ["0.5000*" in lines[6], "0.2500*" in lines[7], "0.3750 " in lines[8]] == [True] * 3
     assert any("best epoch 2 (val_loss 0.2500)" in line for line in lines[9:])
@@ -91,7 +92,7 @@ def test_a_run_that_goes_on_shows_its_epochs_so_far() -> None:
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (80, 10), (40, 10), (20, 10), (200, 50)])
 @pytest.mark.parametrize("seconds", [1.0, 0.001])
-def test_rows_stand_once_each_whatever_the_window(columns: int, rows: int, seconds: float) -> None:
+def test_every_epoch_has_one_row_in_any_window(columns: int, rows: int, seconds: float) -> None:
     epochs = 300
     reports = [made.epoch(number, epochs, seconds=seconds) for number in range(1, epochs + 1)]
     lines, terminal = shown(columns, rows, reports)
@@ -109,15 +110,15 @@ def test_the_cursor_is_hidden_and_restored(finish: bool) -> None:
     assert terminal.cursor
 
 
-def test_the_line_of_the_epoch_under_way_stays_after_an_exception() -> None:
+def test_the_line_of_an_unfinished_epoch_stays_after_an_exception() -> None:
     with made.terminal(80) as terminal:
         reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
-        reporter.start(made.start())
+        reporter.show(made.start())
         with pytest.raises(KeyboardInterrupt):
             try:
-                reporter.epoch(made.epoch(1))
-                reporter._due = 0.0  # type: ignore[attr-defined]
-                reporter.progress(made.progress(2))
+                reporter.show(made.epoch(1))
+                reporter._next_redraw = 0.0  # type: ignore[attr-defined]
+                reporter.show(made.progress(2))
                 raise KeyboardInterrupt
             finally:
                 reporter.close()
@@ -140,7 +141,7 @@ def test_without_colour_the_best_values_are_still_marked(how: str, monkeypatch: 
     assert "0.2567*" in lines[5]
 
 
-def test_a_tie_is_not_marked_and_nan_neither_marked_nor_the_best() -> None:
+def test_ties_and_nan_are_not_marked_as_best() -> None:
     losses = [math.nan, 0.5, 0.5, math.inf, 0.4]
     lines, _ = shown(80, 24, [made.epoch(n, 5, loss=loss) for n, loss in enumerate(losses, 1)])
     cells = [line[5:16].strip() for line in lines[5:10]]
@@ -152,11 +153,11 @@ def test_a_tie_is_not_marked_and_nan_neither_marked_nor_the_best() -> None:
 def test_a_window_made_narrower_gets_a_heading_that_fits() -> None:
     with made.terminal(80) as terminal:
         reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
-        reporter.start(made.start())
-        reporter.epoch(made.epoch(1))
+        reporter.show(made.start())
+        reporter.show(made.epoch(1))
         terminal.resize(40, 24)
-        reporter.epoch(made.epoch(2))
-        reporter.end(made.end(2))
+        reporter.show(made.epoch(2))
+        reporter.show(made.end(2))
     assert terminal.screen()[4:8] == [
         "epoch      loss   accuracy   val_loss   val_accuracy   learning_rate     time",
         "    1    0.2567*    0.9234*    0.1843*        0.9456*         0.5000     1.0s",
@@ -165,7 +166,7 @@ def test_a_window_made_narrower_gets_a_heading_that_fits() -> None:
     ]
 
 
-def test_without_a_validation_part_its_columns_are_gone() -> None:
+def test_without_validation_there_are_no_val_columns() -> None:
     lines, _ = shown(80, 24, [made.epoch(1, 1, val_loss=None, val_accuracy=None)], validation=0)
     assert lines[4:6] == [
         "epoch      loss   accuracy   learning_rate     time",
@@ -185,64 +186,63 @@ def test_without_a_validation_part_its_columns_are_gone() -> None:
         (10, "epoch loss val_acc"),
     ],
 )
-def test_narrow_windows_lose_what_matters_least(width: int, headings: str) -> None:
+def test_narrow_windows_drop_the_least_important_columns(width: int, headings: str) -> None:
     assert " ".join(column.heading for column in layout(width, validation=True)) == headings
 
 
 @pytest.mark.parametrize(
-    ("function", "value", "text"),
+    ("value", "text"),
     [
-        (table_number, 0.25674, "0.2567"),
-        (table_number, 0.0001234, "1.23e-04"),
-        (table_number, 9999.5, "1.00e+04"),
-        (table_number, 1e100, "1.0e+100"),
-        (table_number, -1e100, "-1e+100"),
-        (table_number, -math.inf, "-inf"),
-        (clock, 0.4, "0s"),
-        (clock, 59.4, "59s"),
-        (clock, 59.6, "1:00"),
-        (clock, 3599.6, "1:00:00"),
-        (duration, 0.0504, "50ms"),
-        (duration, 0.9999, "1.0s"),
-        (duration, 59.99, "1:00"),
+        (0.25674, "0.2567"),
+        (0.0001234, "1.23e-04"),
+        (9999.5, "1.00e+04"),
+        (1e100, "1.0e+100"),
+        (-1e100, "-1e+100"),
+        (-math.inf, "-inf"),
     ],
 )
-def test_formats(function: Callable[[float], str], value: float, text: str) -> None:
-    assert function(value) == text
+def test_numbers_of_the_table_have_at_most_eight_characters(value: float, text: str) -> None:
+    assert table_number(value) == text
 
 
-def test_flow_breaks_between_phrases_only() -> None:
-    assert flow(["one", "two", "three", "four"], 12) == ["one, two,", "  three,", "  four"]
-    assert flow(["one", "two"], 80) == ["one, two"]
-
-
-def test_progress_that_is_not_due_writes_nothing_and_costs_next_to_nothing() -> None:
+def test_progress_that_is_not_next_redraw_writes_nothing_and_costs_next_to_nothing() -> None:
     calls = 20_000
     with made.terminal(80) as terminal:
         reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
         report = made.progress()
-        reporter.progress(report)
-        reporter._due = math.inf  # type: ignore[attr-defined]
+        reporter.show(report)
+        reporter._next_redraw = math.inf  # type: ignore[attr-defined]
         began = perf_counter()
         for _ in range(calls):
-            reporter.progress(report)
+            reporter.show(report)
         each = (perf_counter() - began) / calls
         reporter.close()
     assert terminal.data.count(b"383/766") == 2  # the first, and the one that stays at the end
     assert each < 5e-6
 
 
-def test_redraws_are_bounded_where_epochs_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_epochs_do_not_add_redraws(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(live, "perf_counter", lambda: now)
     with made.terminal(80) as terminal:
         reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
-        reporter.start(made.start(1000))
+        reporter.show(made.start(1000))
         for number in range(1, 1001):  # a second in all
             for step in (1, 2):
                 now += 0.0005
-                reporter.progress(made.progress(number, 1000, step, 2))
-            reporter.epoch(made.epoch(number, 1000, seconds=0.001))
-        reporter.end(made.end(1000))
+                reporter.show(made.progress(number, 1000, step, 2))
+            reporter.show(made.epoch(number, 1000, seconds=0.001))
+        reporter.show(made.end(1000))
     assert 15 <= terminal.data.count(b"\x1b[2K") <= 60
     assert terminal.screen()[-9].startswith(" 1000 ")
+
+
+@pytest.mark.parametrize(("epochs", "encoding", "metrics"), [(8, "utf-8", 4), (2, "utf-8", 0), (8, "ascii", 0)])
+def test_curves_below_the_table(epochs: int, encoding: str, metrics: int) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    history = [made.epoch(n, loss=1 / n, accuracy=1 - 0.5 / n) for n in range(1, epochs + 1)]
+    live.render_curves(history, make_console(stream))
+    stream.seek(0)
+    lines = stream.read().splitlines()
+    assert [line.split()[0] for line in lines] == ["loss", "val_loss", "accuracy", "val_accuracy"][:metrics]
+    assert not lines or (lines[0].endswith("1.0000 → 0.1250") and "█" in lines[0])

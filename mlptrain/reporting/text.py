@@ -1,0 +1,83 @@
+"""Text for people: numbers, times, counts and names, shortened and escaped to fit where they are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO
+
+
+def keras_number(value: float) -> str:
+    """Return a metric as Keras prints it: four decimals, or ``1.2345e-04`` up to 1e-3 in size; zero is 0.0000."""
+    return f"{value:.4f}" if abs(value) > 1e-3 or value == 0 else f"{value:.4e}"
+
+
+def keras_pace(seconds: float) -> str:
+    """Return the time of one step as Keras prints it: ``2s/step``, ``13ms/step`` or ``85us/step``."""
+    if seconds >= 1 or seconds == 0:
+        return f"{seconds:.0f}s/step"
+    if seconds >= 1e-3:
+        return f"{seconds * 1e3:.0f}ms/step"
+    return f"{seconds * 1e6:.0f}us/step"
+
+
+def clock(seconds: float) -> str:
+    """Return a remaining time as Keras prints it: ``42s``, ``3:07`` or ``1:02:03``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def duration(seconds: float) -> str:
+    """Return a measured time: ``85ms``, ``12.3s``, ``3:07`` or ``1:02:03``."""
+    if seconds < 0.9995:
+        return f"{seconds * 1e3:.0f}ms"
+    return f"{seconds:.1f}s" if seconds < 59.95 else clock(seconds)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 epoch``, ``2 epochs``, ``23,860 parameters``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def shortened(text: str, width: int) -> str:
+    """Return ``text``, cut to ``width`` characters with an ellipsis."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def listed(words: Sequence[str], most: int) -> str:
+    """Return the first ``most`` words, separated by commas, with an ellipsis in place of the others."""
+    return ", ".join([*words[:most], *(["…"] if len(words) > most else [])])
+
+
+def wrapped(phrases: Sequence[str], width: int) -> list[str]:
+    """Join phrases by commas into lines shorter than ``width``, broken between phrases only."""
+    lines = [phrases[0]]
+    for phrase in phrases[1:]:
+        joined = f"{lines[-1]}, {phrase}"
+        if len(joined) < width:
+            lines[-1] = joined
+        else:
+            lines[-1] += ","
+            lines.append(f"  {phrase}")
+    return lines
+
+
+def printable(text: str, encoding: str | None) -> str:
+    """Return ``text`` with control characters, and those that ``encoding`` lacks, as backslash escapes."""
+    codec = encoding or "utf-8"
+    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return visible.encode(codec, "backslashreplace").decode(codec)
+
+
+def can_print(text: str, encoding: str | None) -> bool:
+    """Return whether ``encoding`` has every character of ``text``."""
+    return printable(text, encoding) == text
+
+
+def write_lines(stream: TextIO, *lines: str) -> None:
+    """Write printable lines to ``stream`` and flush it."""
+    encoding = getattr(stream, "encoding", None)
+    stream.write("".join(f"{printable(line, encoding)}\n" for line in lines))
+    stream.flush()
