@@ -17,7 +17,8 @@ from mlptrain.config.registry import DatasetInfo
 from mlptrain.datasets.download import check_mirror, copy_from, fetch, mirrors_of
 from mlptrain.datasets.verify import FileState, check_dataset
 from mlptrain.errors import DataError, UsageError
-from mlptrain.reporting.download import checked_line, make_transfers
+from mlptrain.reporting.download import checked_line, make_download_reporter
+from mlptrain.reporting.text import write_lines
 from mlptrain.runs.job import default_data_dir
 
 ALL = "all"
@@ -47,7 +48,8 @@ def download(
         check_mirror(mirror)
     folder = default_data_dir() if data_dir is None else data_dir
     option = "" if folder == default_data_dir() else f" --data-dir {shlex.quote(str(folder))}"
-    transfers = make_transfers(sys.stderr if json_output else sys.stdout, quiet=quiet, no_color=no_color)
+    human = sys.stderr if json_output else sys.stdout
+    transfers = make_download_reporter(human, quiet=quiet, no_color=no_color)
     states: list[FileState] = []
     faults: list[str] = []
     try:
@@ -73,7 +75,9 @@ def download(
                     f"hint: run `mlptrain download {info.name}{option}`"
                 )
                 continue
-            transfers.say([checked_line(info.title, len(found), str(folder / info.name)), *_next_lines(info, option)])
+            if not quiet:
+                done = checked_line(info.title, len(found), str(folder / info.name))
+                write_lines(human, done, *_next_lines(info, option))
     finally:
         transfers.close()
     if json_output and (check or not faults):
