@@ -1,25 +1,26 @@
-"""A diagnosis as a person reads it: the case, the numbers that say so, the command to try."""
+"""A diagnosis for people: the case, its evidence and a command to try."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.text import Text
-
-from mlptrain.reporting.text import printable
+from mlptrain.reporting.text import can_print, printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mlptrain.runs.diagnosis import Diagnosis
     from mlptrain.runs.finished import RunView
 
 
 def render_diagnosis(view: RunView, console: Console) -> None:
-    """Print the diagnosis of a run; the command stands on a line of its own, never wrapped, to be copied."""
+    """Print the diagnosis of a run; the command has a line of its own, never cut, to be copied."""
+    from rich.text import Text  # imported late: `train` needs only verdict_line
+
     found = view.diagnosis
-    dash = "•" if (console.encoding or "").lower().startswith("utf") else "-"
+    bullet = "•" if can_print("•", console.encoding) else "-"
     lines = [Text.assemble((f"{view.path}: ", "dim"), (found.title, "bold"))]
-    lines += [Text(f"  {dash} {text}") for text in found.evidence]
+    lines += [Text(f"  {bullet} {text}") for text in found.evidence]
     command = found.command(view.config_file)
     if command is None:
         lines.append(Text("nothing needs to change"))
@@ -30,6 +31,6 @@ def render_diagnosis(view: RunView, console: Console) -> None:
 
 
 def verdict_line(found: Diagnosis, folder: object) -> str:
-    """The one line at the end of training."""
-    why = "" if found.case in ("healthy", "not_enough_epochs") else f"; see mlptrain diagnose {folder}"
-    return f"diagnosis: {found.title}{why}"
+    """Return the line at the end of training."""
+    more = "" if found.case in ("healthy", "not_enough_epochs") else f"; see mlptrain diagnose {folder}"
+    return f"diagnosis: {found.title}{more}"

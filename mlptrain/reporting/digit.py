@@ -1,4 +1,4 @@
-"""An image drawn in the terminal: two rows of pixels a line, in half-block characters."""
+"""Images drawn in the terminal with half-block characters, two rows of pixels per line."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from mlptrain.reporting.text import printable
+from mlptrain.reporting.text import can_print
 
-INK = 0.35  # brightness from which a pixel is drawn where there are no shades
+INK = 0.35  # brightness from which a pixel is drawn on a terminal without shades
+
 RAMP = " .:-=+*#%@"
+
 _BLOCKS = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
 
 
 def draw(image: np.ndarray, console: Console) -> list[Text]:
-    """``image`` (height, width) in [0, 1], light on dark, as lines of ``width`` characters.
+    """Return ``image`` (height, width) in [0, 1], light on dark, as lines of ``width`` characters.
 
-    With 256 colours or more in shades of grey, without them black and white, without such characters in ASCII.
+    It is drawn in shades of grey if the terminal has at least 256 colours, else in black and white, and with ASCII
+    characters if the encoding lacks half blocks.
     """
     if image.shape[0] % 2:
         image = np.vstack([image, np.zeros_like(image[:1])])
     pairs = list(zip(image[::2], image[1::2], strict=True))
-    if printable("▀▄█", console.encoding) != "▀▄█":
+    if not can_print("▀▄█", console.encoding):
         return [Text("".join(RAMP[round(9 * float(value))] for value in (upper + lower) / 2)) for upper, lower in pairs]
     if console.no_color or console.color_system in (None, "standard"):
         return [Text("".join(map(_block, upper > INK, lower > INK))) for upper, lower in pairs]
@@ -33,7 +36,7 @@ def _block(upper: object, lower: object) -> str:
 
 
 def _shades(upper: np.ndarray, lower: np.ndarray) -> Text:
-    """The brighter half in front, so that the digit can still be read where the colours are lost."""
+    """Return two rows with the brighter half in the foreground: copied without its colours, the digit stays legible."""
     line = Text()
     for above, below in zip(_bytes(upper), _bytes(lower), strict=True):
         front, back = max(above, below), min(above, below)

@@ -1,4 +1,4 @@
-"""An evaluation as a person reads it: figures, a table of classes, the usual mistakes, the matrix."""
+"""An evaluation for people: loss and accuracy, metrics per class, frequent mistakes and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from rich.console import Console
 from rich.text import Text
 
 from mlptrain.reporting.digit import draw
-from mlptrain.reporting.text import counted, keras_number, printable
+from mlptrain.reporting.text import can_print, counted, keras_number, printable
 
 if TYPE_CHECKING:
     from mlptrain.models.evaluation import Evaluation, Mistake
 
-PAIRS_SHOWN = 5
+MAX_PAIRS = 5
 
 _GAP = "   "
 
-_CAPTION = 24
+_CAPTION = 24  # characters of the caption of a mistake
 
-WIDEST_NAME = 18  # leaves room for ten cells of four digits in 80 columns
+MAX_NAME = 18  # characters of a class name, which leaves room for ten cells of four digits in 80 columns
 
 
 def render_evaluation(evaluation: Evaluation, console: Console, *, confusion: bool) -> None:
-    """Print ``evaluation`` to ``console``, its mistakes drawn, with the confusion matrix where ``confusion`` is set.
+    """Print ``evaluation`` with its mistakes drawn, and with the confusion matrix if ``confusion`` is set.
 
-    Lines are never wrapped or cut, and for ten classes of up to four digits a cell they fit 80 columns.
+    Lines are never wrapped or cut; those of ten classes with up to four digits per cell fit 80 columns.
     """
     names = [printable(name, console.encoding) for name in evaluation.class_names]
-    parts = [_figures(evaluation), _class_table(evaluation, names), _pairs(evaluation, console.encoding)]
+    parts = [_summary(evaluation), _class_table(evaluation, names), _pairs(evaluation, console.encoding)]
     if confusion:
         parts.append(_matrix(evaluation.confusion, names, console))
     if evaluation.mistakes:
@@ -39,7 +39,7 @@ def render_evaluation(evaluation: Evaluation, console: Console, *, confusion: bo
     console.print(Text("\n\n").join(parts), soft_wrap=True)
 
 
-def _figures(evaluation: Evaluation) -> Text:
+def _summary(evaluation: Evaluation) -> Text:
     mistakes = evaluation.count - sum(row[i] for i, row in enumerate(evaluation.confusion))
     loss = "" if evaluation.loss is None else f"loss {keras_number(evaluation.loss)}, "
     text = Text(f"{evaluation.split} {loss}accuracy {keras_number(evaluation.accuracy)}", "bold")
@@ -50,45 +50,45 @@ def _figures(evaluation: Evaluation) -> Text:
 def _class_table(evaluation: Evaluation, names: list[str]) -> Text:
     label = _name_width(["class", *names])
     lines = [Text(f"{set_cell_size('class', label)}  precision  recall      F1  support", "bold")]
-    for name, figures in zip(names, evaluation.per_class, strict=True):
-        numbers = f"{figures.precision:>9.4f}  {figures.recall:.4f}  {figures.f1:.4f}  {figures.support:>7,}"
+    for name, metrics in zip(names, evaluation.per_class, strict=True):
+        numbers = f"{metrics.precision:>9.4f}  {metrics.recall:.4f}  {metrics.f1:.4f}  {metrics.support:>7,}"
         lines.append(Text(f"{set_cell_size(name, label)}  {numbers}"))
     return Text("\n").join(lines)
 
 
 def _pairs(evaluation: Evaluation, encoding: str) -> Text:
-    pairs = evaluation.confused_pairs(PAIRS_SHOWN)
+    pairs = evaluation.confused_pairs(MAX_PAIRS)
     if not pairs:
         return Text("no mistakes")
     lines = [Text("most confused", "bold")]
-    for truth, guess, count in pairs:
-        names = f"{printable(truth, encoding)} taken for {printable(guess, encoding)}"
+    for true, predicted, count in pairs:
+        names = f"{printable(true, encoding)} predicted as {printable(predicted, encoding)}"
         lines.append(Text(f"{names}: {counted(count, 'time')}"))
     return Text("\n").join(lines)
 
 
 def _matrix(confusion: tuple[tuple[int, ...], ...], names: list[str], console: Console) -> Text:
-    """Rows are truths and columns guesses; where names are longer than a cell, numbers stand for them.
+    """Return the confusion matrix; columns have numbers for headings if a name is longer than a cell.
 
-    In a terminal of many colours mistakes are shaded, the darker the larger their share of all images of the truth.
+    In a terminal of many colours mistakes are shaded, the darker the larger their share of the true label's images.
     """
     shaded = console.is_terminal and not console.no_color and console.color_system in ("256", "truecolor")
     cell = max(4, *(len(str(count)) for row in confusion for count in row))
-    heads = names
+    headings = names
     if any(cell_len(name) > cell for name in names):
-        heads = [str(number) for number in range(len(names))]
-        digits = len(heads[-1])
-        names = [f"{head:>{digits}} {name}" for head, name in zip(heads, names, strict=True)]
+        headings = [str(number) for number in range(len(names))]
+        digits = len(headings[-1])
+        names = [f"{heading:>{digits}} {name}" for heading, name in zip(headings, names, strict=True)]
     label = _name_width(names)
     title = Text("confusion matrix", "bold")
-    title.append(" (a row for each truth, a column for each guess)", "not bold")
-    heading = "".join(f"  {' ' * (cell - cell_len(head))}{head}" for head in heads)
+    title.append(" (rows: true label, columns: predicted label)", "not bold")
+    heading = "".join(f"  {' ' * (cell - cell_len(heading))}{heading}" for heading in headings)
     lines = [title, Text(" " * label + heading, "bold")]
-    for truth, (name, counts) in enumerate(zip(names, confusion, strict=True)):
+    for true, (name, counts) in enumerate(zip(names, confusion, strict=True)):
         line = Text(set_cell_size(name, label), "bold")
-        for guess, count in enumerate(counts):
-            style = "not bold green" if guess == truth else "not bold" if count else "not bold dim"
-            if shaded and count and guess != truth:
+        for predicted, count in enumerate(counts):
+            style = "not bold green" if predicted == true else "not bold" if count else "not bold dim"
+            if shaded and count and predicted != true:
                 style += _shade(count / sum(counts))
             line.append(f"  {count or '.':>{cell}}", style)
         lines.append(line)
@@ -96,20 +96,22 @@ def _matrix(confusion: tuple[tuple[int, ...], ...], names: list[str], console: C
 
 
 def _shade(share: float) -> str:
-    """A background for a share of mistakes: the eye tells apart equal steps of its logarithm, .1 % to 10 %."""
+    """Return a background for a share of mistakes, linear in the logarithm of shares from 0.1 % to 10 %."""
     strength = min(1.0, max(0.0, math.log10(1000 * share) / 2))
     red, others = round(90 + 110 * strength), round(60 - 40 * strength)
     return f" bright_white on rgb({red},{others},{others})"
 
 
 def _mistakes(mistakes: Sequence[Mistake], console: Console) -> Text:
-    """Drawings side by side, as many as the window is wide, each under its truth, its guess and its confidence."""
+    """Return drawings side by side, as many as fit the window, each below its labels and its confidence."""
+    arrow = "→" if can_print("→", console.encoding) else "->"
     width = max(mistakes[0].image.shape[1], _CAPTION)
     across = max(1, (console.width + len(_GAP)) // (width + len(_GAP)))
-    lines = [Text("worst mistakes", "bold").append(" (the most confident wrong guesses)", "not bold")]
+    note = f" (true {arrow} predicted label, highest confidence first)"
+    lines = [Text("worst mistakes", "bold").append(note, "not bold")]
     for start in range(0, len(mistakes), across):
         row = mistakes[start : start + across]
-        lines.append(Text(_GAP).join(_caption(mistake, width, console.encoding) for mistake in row))
+        lines.append(Text(_GAP).join(_caption(mistake, width, arrow, console.encoding) for mistake in row))
         for pieces in zip(*(draw(mistake.image, console) for mistake in row), strict=True):
             for piece in pieces:
                 piece.append(" " * (width - piece.cell_len))
@@ -117,14 +119,14 @@ def _mistakes(mistakes: Sequence[Mistake], console: Console) -> Text:
     return Text("\n").join(lines)
 
 
-def _caption(mistake: Mistake, width: int, encoding: str) -> Text:
-    """``5 taken for 3 (99.8%)``, shortened where the names are long."""
-    truth, guess = (printable(name, encoding) for name in (mistake.truth, mistake.guess))
-    room = (width - len(" taken for  (100.0%)")) // 2
-    if cell_len(truth) + cell_len(guess) > 2 * room:
-        truth, guess = (set_cell_size(name, min(room, cell_len(name))) for name in (truth, guess))
-    return Text(set_cell_size(f"{truth} taken for {guess} ({mistake.confidence:.1%})", width))
+def _caption(mistake: Mistake, width: int, arrow: str, encoding: str) -> Text:
+    """Return ``5 → 3 (99.8%)``, with names cut if they are long."""
+    true, predicted = (printable(name, encoding) for name in (mistake.truth, mistake.guess))
+    room = (width - len(f" {arrow}  (100.0%)")) // 2
+    if cell_len(true) + cell_len(predicted) > 2 * room:
+        true, predicted = (set_cell_size(name, min(room, cell_len(name))) for name in (true, predicted))
+    return Text(set_cell_size(f"{true} {arrow} {predicted} ({mistake.confidence:.1%})", width))
 
 
 def _name_width(names: list[str]) -> int:
-    return min(WIDEST_NAME, max(cell_len(name) for name in names))
+    return min(MAX_NAME, max(cell_len(name) for name in names))

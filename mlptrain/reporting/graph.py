@@ -1,4 +1,4 @@
-"""A computation graph as a person reads it: its tree with value and gradient, the rules of its gates, its inputs."""
+"""A computation graph for people: a tree with values and gradients, the rules of its gates, and its inputs."""
 
 from __future__ import annotations
 
@@ -11,34 +11,38 @@ from rich.console import Console
 from rich.text import Text
 
 from mlptrain.graph.graph import GATES, NUMBER, Passes
-from mlptrain.reporting.text import keras_number, printable
+from mlptrain.reporting.text import can_print, keras_number, printable
 
 GAP = "  "
 
-VALUE, GRADIENT = "green", "red"  # as the course colours them
+VALUE, GRADIENT = "green", "red"  # as in the course
 
-STEPS = (3, 2, 1)  # columns a level of the tree takes
+INDENTS = (3, 2, 1)  # characters per level of the tree; the first that fits is taken
 
-SHORTEST = 12  # columns that a label keeps
+MIN_LABEL = 12  # characters
 
-WIDEST_NAME = 30
+MAX_NAME = 30  # characters
 
-LARGE = 1e7
+LARGE = 1e7  # numbers from here on are written with an exponent
 
 NO_NUMBER = "-"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the tree: a node, what it gets of the gradient here, and for each level whether more follows there."""
+    """A row of the tree: one use of a node.
 
-    place: int
+    ``gradient`` is the share of the node's gradient that comes through this use. ``more`` says for each level above
+    whether further inputs follow there.
+    """
+
+    node: int
     gradient: float
     more: tuple[bool, ...] = ()
 
 
 def render_passes(passes: Passes, console: Console) -> None:
-    """Print the forward and backward pass to ``console``; lines fit 80 columns and are never wrapped."""
+    """Print the forward and the backward pass in lines that fit 80 columns and are never wrapped."""
     rows = list(_rows(passes))
     parts = [_tree(passes, rows, console)]
     if len(rows) > 1:
@@ -49,28 +53,28 @@ def render_passes(passes: Passes, console: Console) -> None:
 
 
 def _rows(passes: Passes) -> Iterator[Row]:
-    """The lines from the output down, the inputs of a gate in their order; a name has a line a use."""
+    """Yield the rows from the output down, the inputs of a gate in their order; a name has one row per use."""
     todo = [Row(len(passes.values) - 1, 1.0)]
     while todo:
         row = todo.pop()
         yield row
-        inputs = passes.graph.nodes[row.place].inputs
+        inputs = passes.graph.nodes[row.node].inputs
         below = [
             Row(source, share, (*row.more, index < len(inputs) - 1))
-            for index, (source, share) in enumerate(zip(inputs, passes.shares[row.place], strict=True))
+            for index, (source, share) in enumerate(zip(inputs, passes.shares[row.node], strict=True))
         ]
         todo.extend(reversed(below))
 
 
 def _tree(passes: Passes, rows: Sequence[Row], console: Console) -> Text:
-    values = _column("value", [passes.values[row.place] for row in rows])
+    values = _column("value", [passes.values[row.node] for row in rows])
     gradients = _column("gradient", [row.gradient for row in rows])
     room = console.width - len(GAP + values[0] + GAP + gradients[0])
     deepest = max(len(row.more) for row in rows)
-    step = next((step for step in STEPS if deepest * step + SHORTEST <= room), STEPS[-1])
-    labels = [Text("node", "bold"), *(_label(passes, row, step, console.encoding) for row in rows)]
-    width = min(max(label.cell_len for label in labels), max(room, SHORTEST))
-    dots = "…" if _holds(console.encoding, "…") else "..."
+    indent = next((indent for indent in INDENTS if deepest * indent + MIN_LABEL <= room), INDENTS[-1])
+    labels = [Text("node", "bold"), *(_label(passes, row, indent, console.encoding) for row in rows)]
+    width = min(max(label.cell_len for label in labels), max(room, MIN_LABEL))
+    dots = "…" if can_print("…", console.encoding) else "..."
     lines = []
     for label, value, gradient in zip(labels, values, gradients, strict=True):
         if label.cell_len > width:
@@ -81,15 +85,15 @@ def _tree(passes: Passes, rows: Sequence[Row], console: Console) -> Text:
     return Text("\n").join(lines)
 
 
-def _label(passes: Passes, row: Row, step: int, encoding: str) -> Text:
-    """The branches of the tree that lead to a node, then its gate and its expression."""
-    node = passes.graph.nodes[row.place]
-    branches = ("├─", "└─", "│") if _holds(encoding, "├─└│") else ("|-", "`-", "|")
+def _label(passes: Passes, row: Row, indent: int, encoding: str) -> Text:
+    """Return the branches of the tree that lead to a row, then its gate and its expression."""
+    node = passes.graph.nodes[row.node]
+    branches = ("├─", "└─", "│") if can_print("├─└│", encoding) else ("|-", "`-", "|")
     label = Text()
     for level, more in enumerate(row.more):
         last = level == len(row.more) - 1
         branch = (branches[0] if more else branches[1]) if last else (branches[2] if more else "")
-        label.append(f"{branch[: max(1, step - 1)]:<{step}}", "dim")
+        label.append(f"{branch[: max(1, indent - 1)]:<{indent}}", "dim")
     expression = printable(node.expression, encoding)
     if node.gate in GATES:
         return label.append(node.gate, "bold").append(GAP + expression)
@@ -97,7 +101,7 @@ def _label(passes: Passes, row: Row, step: int, encoding: str) -> Text:
 
 
 def _rules(passes: Passes) -> Text:
-    """A sentence for each kind of gate in the graph, from the output down."""
+    """Return one line per kind of gate, from the output down."""
     lines = [Text("the gradient is 1 at the output; from there back to the inputs:", "bold")]
     for gate in dict.fromkeys(node.gate for node in reversed(passes.graph.nodes) if node.gate in GATES):
         lines.append(Text(f"{GAP}{gate} {GATES[gate].rule}"))
@@ -105,13 +109,13 @@ def _rules(passes: Passes) -> Text:
 
 
 def _inputs(passes: Passes, rows: Sequence[Row], console: Console) -> Text:
-    """The gradient of each name, and how it adds up where the name is used more than once."""
+    """Return the gradient of each name, with the sum of its uses if there are several."""
     names = passes.graph.names
     labels = ["input", *(printable(name, console.encoding) for name in names)]
-    width = min(WIDEST_NAME, max(map(cell_len, labels)))
-    values = _column("value", [passes.values[place] for place in names.values()])
+    width = min(MAX_NAME, max(map(cell_len, labels)))
+    values = _column("value", [passes.values[node] for node in names.values()])
     gradients = _column("gradient", list(passes.inputs.values()))
-    uses = [[row.gradient for row in rows if row.place == place] for place in names.values()]
+    uses = [[row.gradient for row in rows if row.node == node] for node in names.values()]
     room = console.width - width - len(GAP + values[0] + GAP + gradients[0])
     lines = []
     for label, value, gradient, shares in zip(labels, values, gradients, [[], *uses], strict=True):
@@ -119,12 +123,12 @@ def _inputs(passes: Passes, rows: Sequence[Row], console: Console) -> Text:
         line.append(GAP + value, f"not bold {VALUE}").append(GAP + gradient, f"not bold {GRADIENT}")
         lines.append(line.append(_sum(shares, room), "not bold"))
     if any(len(shares) > 1 for shares in uses):
-        lines.append(Text("a name is one node however often it is used: the gradients of its uses add up"))
+        lines.append(Text("a name is one node: its gradient is the sum over its uses"))
     return Text("\n").join(lines)
 
 
 def _sum(shares: Sequence[float], room: int) -> str:
-    """What the uses of a name add up from, where there are several; without the terms where they need more room."""
+    """Return the gradients of several uses as a sum, or only their number if the sum needs more than ``room``."""
     if len(shares) < 2:
         return ""
     terms = " + ".join(_numbers(shares)).replace("+ -", "- ")
@@ -139,7 +143,7 @@ def _column(heading: str, numbers: Sequence[float]) -> list[str]:
 
 
 def _numbers(numbers: Sequence[float]) -> list[str]:
-    """Whole numbers as such where all of them are, else four decimals; powers of ten for the large and small."""
+    """Return numbers without decimals if all are whole, else with four; large and small ones with an exponent."""
     finite = [number for number in numbers if isfinite(number)]
     if all(number.is_integer() and abs(number) < LARGE for number in finite):
         return [f"{number:.0f}" if isfinite(number) else NO_NUMBER for number in numbers]
@@ -148,7 +152,3 @@ def _numbers(numbers: Sequence[float]) -> list[str]:
 
 def _decimal(number: float) -> str:
     return keras_number(number) if abs(number) < LARGE else f"{number:.4e}"
-
-
-def _holds(encoding: str, text: str) -> bool:
-    return printable(text, encoding) == text

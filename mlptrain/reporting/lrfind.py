@@ -1,64 +1,74 @@
-"""The learning-rate range test for people: the loss over the rate as a picture, and the rate suggested."""
+"""The learning-rate range test for people: a chart of the loss over the rate, and the suggested rate."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from mlptrain.reporting.terminal import line_chart
+from mlptrain.reporting.text import can_print
 from mlptrain.training.lrfind import RangeTest
 
 ROWS = 12
 
-LABEL = 8
+LABEL = 8  # characters left of the axis
+
+MAX_WIDTH = 100  # characters
+
+CEILING = 1.5  # times the first loss; larger losses only show that training diverges, and would flatten the rest
 
 
 def render_range_test(result: RangeTest, console: Console) -> None:
-    """Draw the smoothed loss over the rate, with the suggested rate marked below, and say what to do with it."""
-    columns = max(20, min(console.size.width, 100) - LABEL - 2)
-    logs = [math.log10(rate) for rate in result.rates]
-    unicode = (console.encoding or "").lower().startswith("utf")
-    if len(logs) > 1:
-        # What lies far above the start says nothing but that it diverged; it would flatten the rest.
-        ceiling = 1.5 * result.smoothed[0]
-        lines = line_chart(logs, [min(loss, ceiling) for loss in result.smoothed], columns, ROWS, braille=unicode)
-        top, bottom = min(max(result.smoothed), ceiling), min(result.smoothed)
-        corner = "└" if unicode else "+"
-        for row, line in enumerate(lines):
-            label = f"{top - (top - bottom) * row / (ROWS - 1):{LABEL - 1}.3f}" if row % 4 == 3 or row == 0 else ""
-            console.print(f"{label:>{LABEL}}{'│' if unicode else '|'}{line}", style=None)
-        console.print(f"{'':{LABEL}}{corner}{_axis(logs, columns, unicode)}")
-        console.print(f"{'':{LABEL + 1}}{_ticks(logs, columns)}")
-        if result.suggestion is not None:
-            place = _place(math.log10(result.suggestion), logs, columns)
-            console.print(f"{'':{LABEL + 1}}{' ' * place}{'▲' if unicode else '^'}", style="bold green")
+    """Draw the smoothed loss over the rate, mark the suggested rate below it, and print it for a config."""
+    if len(result.rates) > 1:
+        _draw(result, console)
     if result.suggestion is None:
         console.print("the loss did not fall at any rate: check the data, the initial weights and the loss")
         return
     console.print(f"suggested learning_rate={result.suggestion:g}", style="bold")
-    reason = "the loss passed four times its best" if result.stopped else "the highest rate was reached"
-    console.print(f"a tenth of the rate at which the smoothed loss is lowest; {reason} at {result.rates[-1]:.2g}")
+    console.print("this is a tenth of the rate with the lowest smoothed loss")
+    reason = "the loss exceeded four times its minimum" if result.stopped else "this was the highest rate"
+    console.print(f"stopped at {result.rates[-1]:.2g}: {reason}")
 
 
-def _place(log: float, logs: list[float], columns: int) -> int:
-    """The column of a rate's logarithm."""
+def _draw(result: RangeTest, console: Console) -> None:
+    columns = max(20, min(console.width, MAX_WIDTH) - LABEL - 2)
+    braille = can_print("⣿│└─┬▲", console.encoding)
+    vertical, corner, mark = ("│", "└", "▲") if braille else ("|", "+", "^")
+    logs = [math.log10(rate) for rate in result.rates]
+    losses = [min(loss, CEILING * result.smoothed[0]) for loss in result.smoothed]
+    top, bottom = max(losses), min(losses)
+    for row, line in enumerate(line_chart(logs, losses, columns, ROWS, braille=braille)):
+        label = f"{top - (top - bottom) * row / (ROWS - 1):.3f}" if row % 4 == 3 or row == 0 else ""
+        console.print(f"{label:>{LABEL}}{vertical}{line}")
+    console.print(f"{'':{LABEL}}{corner}{_axis(logs, columns, braille)}")
+    console.print(f"{'':{LABEL + 1}}{_tick_labels(logs, columns)}")
+    if result.suggestion is not None:
+        place = _place(math.log10(result.suggestion), logs, columns)
+        console.print(f"{'':{LABEL + 1 + place}}{mark}", style="bold green")
+
+
+def _place(log: float, logs: Sequence[float], columns: int) -> int:
+    """Return the column of a rate's logarithm."""
     return max(0, min(columns - 1, round((log - logs[0]) / (logs[-1] - logs[0]) * (columns - 1))))
 
 
-def _decades(logs: list[float]) -> range:
+def _decades(logs: Sequence[float]) -> range:
     return range(math.ceil(logs[0] - 1e-9), math.floor(logs[-1] + 1e-9) + 1)
 
 
-def _axis(logs: list[float], columns: int, unicode: bool) -> str:
+def _axis(logs: Sequence[float], columns: int, unicode: bool) -> str:
+    """Return the axis with a tick mark at each power of ten."""
     line = ["─" if unicode else "-"] * columns
     for decade in _decades(logs):
         line[_place(decade, logs, columns)] = "┬" if unicode else "+"
     return "".join(line)
 
 
-def _ticks(logs: list[float], columns: int) -> str:
-    """Powers of ten below their marks, left out where they would touch or be cut."""
+def _tick_labels(logs: Sequence[float], columns: int) -> str:
+    """Return the powers of ten below their tick marks, without those that would touch or be cut."""
     line, free = [" "] * columns, 0
     for decade in _decades(logs):
         place, text = _place(decade, logs, columns), f"1e{decade}"

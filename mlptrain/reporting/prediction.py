@@ -1,4 +1,4 @@
-"""Predictions as a person reads them: what the network saw, beside a bar for each class."""
+"""Predictions for people: the image that the network sees, beside a bar per class."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from rich.console import Console
 from rich.text import Text
 
 from mlptrain.reporting.digit import draw
-from mlptrain.reporting.text import counted, printable
+from mlptrain.reporting.text import can_print, counted, printable
 
 if TYPE_CHECKING:
     from mlptrain.handwriting.predict import Prediction
 
-MAX_DRAWN = 20  # pictures drawn; of more there is a line each
+MAX_DRAWN = 20  # images; more than these have a line each
 
 GAP = "  "
 
-_BAR = 24
+_BAR = 24  # characters of a bar for probability 1
 
-_WIDEST_NAME = 14
+_MAX_NAME = 14  # characters of a class name
 
 
 def render_predictions(predictions: Sequence[Prediction], class_names: Sequence[str], console: Console) -> None:
-    """Print a drawing with bars for each prediction, or, of more than `MAX_DRAWN`, a line each."""
+    """Print each prediction as a drawing with bars, or, if there are more than `MAX_DRAWN`, as a line."""
     names = [printable(name, console.encoding) for name in class_names]
     if len(predictions) > MAX_DRAWN:
         for prediction in predictions:
             console.print(_title(prediction, console.encoding), soft_wrap=True)
-        text = f"{counted(len(predictions), 'image')}; up to {MAX_DRAWN} at a time are drawn"
+        text = f"{counted(len(predictions), 'image')}; up to {MAX_DRAWN} are drawn"
         console.print(text, style="dim", soft_wrap=True)
         return
     for number, prediction in enumerate(predictions):
@@ -49,10 +49,10 @@ def _title(prediction: Prediction, encoding: str) -> Text:
 
 
 def _lines(prediction: Prediction, names: list[str], console: Console) -> list[Text]:
-    """The drawing on the left, where there is room for it, and the bars on its right."""
+    """Return the drawing on the left, if there is room for it, and the bars on its right."""
     bars = _bars(prediction, names, console.encoding)
-    width = prediction.seen.shape[1]
-    if width + len(GAP) + bars[0].cell_len >= console.width or prediction.seen.shape[0] < 2:
+    height, width = prediction.seen.shape
+    if width + len(GAP) + bars[0].cell_len >= console.width or height < 2:
         return bars
     drawing = draw(prediction.seen, console)
     above = max(0, (len(drawing) - len(bars)) // 2)
@@ -61,12 +61,12 @@ def _lines(prediction: Prediction, names: list[str], console: Console) -> list[T
 
 
 def _bars(prediction: Prediction, names: list[str], encoding: str) -> list[Text]:
-    full, half = ("█", "▌") if printable("█▌", encoding) == "█▌" else ("#", "")
-    label = min(_WIDEST_NAME, max(cell_len(name) for name in names))
+    full, half = ("█", "▌") if can_print("█▌", encoding) else ("#", "")
+    label = min(_MAX_NAME, max(cell_len(name) for name in names))
     top = max(prediction.probabilities)
     lines = []
     for name, probability in zip(names, prediction.probabilities, strict=True):
-        halves = round(2 * _BAR * min(1.0, max(0.0, probability)))  # linear outputs may lie outside
+        halves = round(2 * _BAR * min(1.0, max(0.0, probability)))  # linear outputs may be outside [0, 1]
         bar = full * (halves // 2) + half * (halves % 2)
         style = "bold green" if probability == top else ""
         line = Text(f"{set_cell_size(name, label)} {probability:6.3f} ", style)

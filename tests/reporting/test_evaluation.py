@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from mlptrain.models.evaluation import Evaluation
+from mlptrain.models.evaluation import Evaluation, Mistake
 from mlptrain.reporting.evaluation import render_evaluation
 from mlptrain.reporting.terminal import make_console
 from tests.reporting import made
@@ -24,10 +26,11 @@ FASHION = (
 CATS = Evaluation("test", 20, 0.22814, 0.85, ((8, 2), (1, 9)), ("cat", "dog"))
 
 
-def rendered(evaluation: Evaluation, *, confusion: bool = True) -> str:
-    stream = io.StringIO()
+def rendered(evaluation: Evaluation, *, confusion: bool = True, encoding: str = "utf-8") -> str:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     render_evaluation(evaluation, make_console(stream), confusion=confusion)
-    return stream.getvalue()
+    stream.seek(0)
+    return stream.read()
 
 
 def diagonal(size: int, count: int, names: tuple[str, ...]) -> Evaluation:
@@ -44,17 +47,17 @@ def test_golden_page() -> None:
         "dog       0.8182  0.9000  0.8571       10",
         "",
         "most confused",
-        "cat taken for dog: 2 times",
-        "dog taken for cat: 1 time",
+        "cat predicted as dog: 2 times",
+        "dog predicted as cat: 1 time",
         "",
-        "confusion matrix (a row for each truth, a column for each guess)",
+        "confusion matrix (rows: true label, columns: predicted label)",
         "      cat   dog",
         "cat     8     2",
         "dog     1     9",
     ]
 
 
-def test_the_matrix_is_shown_on_demand_only() -> None:
+def test_the_matrix_is_shown_only_on_request() -> None:
     assert "confusion matrix" not in rendered(CATS, confusion=False)
 
 
@@ -69,8 +72,8 @@ def test_only_the_five_most_confused_pairs() -> None:
     matrix = tuple(tuple(10 * row + column for column in range(10)) for row in range(10))
     names = tuple("0123456789")
     text = rendered(Evaluation("test", 4950, 1.0, 0.1, matrix, names))
-    pairs = [line for line in text.splitlines() if "taken for" in line]
-    assert pairs[0] == "9 taken for 8: 98 times"
+    pairs = [line for line in text.splitlines() if "predicted as" in line]
+    assert pairs[0] == "9 predicted as 8: 98 times"
     assert len(pairs) == 5
 
 
@@ -96,12 +99,27 @@ def test_names_are_text_not_markup() -> None:
     assert "\x1b" not in text
 
 
-def test_the_diagonal_is_emphasised_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("term", "shaded"), [("xterm-256color", True), ("xterm", False)])
+def test_the_diagonal_is_green_and_mistakes_are_shaded(
+    term: str, shaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("pty")
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", term)
+    for name in ("NO_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
     with made.terminal(80) as terminal:
         render_evaluation(CATS, make_console(terminal.stream), confusion=True)
     assert b"\x1b[32m     8\x1b[0m" in terminal.data
-    assert b"\x1b[32m     2\x1b[0m" not in terminal.data
+    assert (b"48;5;" in terminal.data) == shaded
     assert "dog     1     9" in terminal.screen()
+
+
+@pytest.mark.parametrize(("encoding", "arrow", "ink"), [("utf-8", "→", "████"), ("ascii", "->", "@@@@")])
+def test_mistakes_are_drawn_side_by_side(encoding: str, arrow: str, ink: str) -> None:
+    image = np.zeros((28, 28))
+    image[4:8, 4:8] = 1
+    mistakes = tuple(Mistake(i, image, "cat", "a name of thirty letters or so", 0.987) for i in range(3))
+    lines = rendered(replace(CATS, mistakes=mistakes), confusion=False, encoding=encoding).splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("worst mistakes"))
+    assert lines[place + 1].count(f"cat {arrow} a name") == 2 and lines[place + 1].count("98.7%") == 2
+    assert lines[place + 4].count(ink) == 2 and max(map(len, lines)) <= 80
