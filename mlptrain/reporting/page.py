@@ -1,4 +1,4 @@
-"""A figure as SVG within an HTML page: its colours follow the page's, and it refers to nothing outside itself."""
+"""The HTML report of a run or a sweep: one self-contained page, with plots as SVG in the colours of the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from mlptrain.config.config import dump_yaml
 from mlptrain.config.values import flow
 from mlptrain.errors import DataError
-from mlptrain.reporting.gallery import Picture, run_pictures, sweep_pictures
+from mlptrain.reporting.gallery import Plot, run_plots, sweep_plots
 from mlptrain.reporting.plots.style import GRID, INK, MUTED, PAPER, SERIES, Draw, rendered
 from mlptrain.runs.finished import RunView, find_run, view_run
 from mlptrain.sweeps.finished import SweepView, find_sweep, view_sweep
@@ -34,13 +34,13 @@ _IDS = re.compile(r"(\bid=\"|url\(#|href=\"#)")
 
 _SIZE = re.compile(r" (?:height|width)=\"([\d.]+)pt\"")
 
-SMALLEST = 0.68  # of its own size, to which a figure shrinks in a narrow window; beyond that it scrolls
+MIN_SCALE = 0.68  # to which a plot shrinks in a narrow window; if it is still too wide, it scrolls
 
 _FONT = re.compile(r"'DejaVu Sans'")
 
 
 def inline_svg(draw: Draw, name: str, label: str) -> str:
-    """The figure as an ``<svg>`` element; ``name`` sets its ids apart from those of other figures on the page."""
+    """Return a plot as an ``<svg>`` element; ``name`` makes its ids distinct from those of other plots on the page."""
     text = rendered(draw, "svg", inline=True).decode()
     text = _STYLE.sub("", _DROPPED.sub("", text))
     text = _IDS.sub(lambda match: f"{match[1]}{name}-", text)
@@ -49,13 +49,14 @@ def inline_svg(draw: Draw, name: str, label: str) -> str:
     text = _FONT.sub("var(--font)", text)
     head, body = text[: text.index(">")], text[text.index(">") :]
     width = float(head.split('width="')[1].split("pt")[0]) * 4 / 3
-    style = f"max-width:{width:.0f}px;min-width:{SMALLEST * width:.0f}px"
+    style = f"max-width:{width:.0f}px;min-width:{MIN_SCALE * width:.0f}px"
     head = _SIZE.sub("", head).strip().replace("<svg", f'<svg style="{style}" role="img" aria-label="{escape(label)}"')
     return head + body
 
 
 REPORT = "report.html"
-ROWS = 20
+
+MAX_ROWS = 20  # of the leaderboard
 
 _CSS = """
 :root{--paper:#fefefe;--ink:#1b1f24;--muted:#5c6670;--grid:#d8dde3;--card:#f4f6f8;--accent:#00598c;
@@ -74,11 +75,11 @@ p{margin:.3rem 0}
 .tiles{display:flex;flex-wrap:wrap;gap:.6rem;margin:1rem 0}
 .tiles div{background:var(--card);border-radius:.5rem;padding:.5rem .9rem;flex:1 1 8rem}
 .tiles b{display:block;font-size:1.35rem}
-.verdict{background:var(--card);border-left:.3rem solid var(--accent);border-radius:.3rem;padding:.6rem 1rem}
-.verdict ul{margin:.3rem 0;padding-left:1.2rem}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:1.5rem;align-items:start}
+.diagnosis{background:var(--card);border-left:.3rem solid var(--accent);border-radius:.3rem;padding:.6rem 1rem}
+.diagnosis ul{margin:.3rem 0;padding-left:1.2rem}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:1.5rem;align-items:start}
 figure{margin:0;min-width:0}
-.drawing{overflow-x:auto}
+.plot{overflow-x:auto}
 svg{display:block;width:100%;height:auto;margin-top:.4rem}
 svg *{stroke-linejoin:round;stroke-linecap:butt}
 pre{background:var(--card);padding:.7rem 1rem;border-radius:.4rem;overflow-x:auto;font-size:.85rem;line-height:1.45}
@@ -88,23 +89,23 @@ table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums
 th,td{text-align:left;padding:.25rem .8rem .25rem 0;border-bottom:1px solid var(--grid);vertical-align:top}
 td:last-child{overflow-wrap:anywhere}
 .scroll td{white-space:nowrap}
-@media print{.figures{display:block}figure{break-inside:avoid;margin-bottom:1rem}}
+@media print{.plots{display:block}figure{break-inside:avoid;margin-bottom:1rem}}
 """
 
 
 def run_page(view: RunView, data_dir: Path) -> str:
-    """The page of a run.
+    """Return the page of a run.
 
     Raises
     ------
     DataError
-        The data that its model is shown on is missing.
+        The dataset of the run is missing.
     """
     return _page(str(view.path), [*_run_sections(view, data_dir)])
 
 
 def sweep_page(view: SweepView, data_dir: Path) -> str:
-    """The page of a sweep, and of its best run where that was kept."""
+    """Return the page of a sweep, with its best run if that was kept."""
     best = view.ranked[0]
     values = ", ".join(f"{key}={flow(value)}" for key, value in best.values.items())
     file = view.path / SWEEP
@@ -112,20 +113,20 @@ def sweep_page(view: SweepView, data_dir: Path) -> str:
         _tiles(
             [
                 (f"best {view.metric}", f"{best.score:.4f}"),
-                ("test accuracy of the best", _figure(best.figures.get("test_accuracy"))),
+                ("test accuracy of the best", _number(best.figures.get("test_accuracy"))),
                 ("trials", f"{len(view.ranked) + len(view.lost):,}"),
-                ("without a result", f"{len(view.lost):,}"),
+                ("diverged or failed", f"{len(view.lost):,}"),
             ]
         ),
         f"<p>Best: {escape(values)}</p>",
-        _figures("Figures", sweep_pictures(view)),
+        _plots(sweep_plots(view)),
         _leaderboard(view),
     ]
     if file.is_file():
         command = f"mlptrain sweep {shlex.quote(str(file))}"
-        sections += [_heading("Run it again"), _command(command), _heading("Sweep file"), _code(_text(file))]
+        sections += [_heading("Reproduce"), _command(command), _heading("Sweep file"), _code(_text(file))]
     if view.best is not None:
-        sections += [_heading(f"The best trial: {view.best}"), *_run_sections(view_run(view.best), data_dir)]
+        sections += [_heading(f"Best trial: {view.best}"), *_run_sections(view_run(view.best), data_dir)]
     return _page(str(view.path), sections)
 
 
@@ -136,24 +137,24 @@ def _run_sections(view: RunView, data_dir: Path) -> Iterable[str]:
     yield f'<p class="muted">{escape(summary)}</p>'
     yield _tiles(
         [
-            ("test accuracy", _figure(metrics.get("test_accuracy"))),
-            ("test loss", _figure(metrics.get("test_loss"))),
-            ("validation accuracy", _figure(metrics.get("val_accuracy"))),
+            ("test accuracy", _number(metrics.get("test_accuracy"))),
+            ("test loss", _number(metrics.get("test_loss"))),
+            ("validation accuracy", _number(metrics.get("val_accuracy"))),
             ("epochs", str(metrics.get("epochs", len(view.history.epochs)))),
-            ("parameters", _figure(metrics.get("parameters"), ",")),
-            ("training", _figure(metrics.get("seconds"), ".1f") + " s"),
+            ("parameters", _number(metrics.get("parameters"), ",")),
+            ("training", _number(metrics.get("seconds"), ".1f") + " s"),
         ]
     )
     command = found.command(view.config_file)
     evidence = "".join(f"<li>{escape(text)}</li>" for text in found.evidence)
     tries = f"<p>Try:</p>{_command(command)}" if command else "<p>Nothing needs to change.</p>"
-    yield f'{_heading("Diagnosis")}<div class="verdict"><b>{escape(found.title)}</b><ul>{evidence}</ul>{tries}</div>'
-    yield _figures("Figures", run_pictures(view, data_dir))
+    yield f'{_heading("Diagnosis")}<div class="diagnosis"><b>{escape(found.title)}</b><ul>{evidence}</ul>{tries}</div>'
+    yield _plots(run_plots(view, data_dir))
     threads = metrics.get("threads")
     again = f"mlptrain train {shlex.quote(view.config_file)}" + (f" --threads {threads}" if threads else "")
-    yield _heading("Run it again")
+    yield _heading("Reproduce")
     yield _command(again)
-    yield '<p class="muted">Elsewhere: save the config below as config.yaml and train that.</p>'
+    yield '<p class="muted">On another machine: save the config below as config.yaml and train it.</p>'
     yield _heading("Config") + _code(dump_yaml(config))
     yield _heading("Environment") + _environment(view)
 
@@ -164,7 +165,7 @@ def _environment(view: RunView) -> str:
     keys = ("threads", "samples_per_second", "stopped", "data_fingerprint", "split_fingerprint")
     rows += [(key, view.metrics[key]) for key in keys if view.metrics.get(key) is not None]
     if not rows:
-        return "<p>The run has not ended, so nothing is known of it.</p>"
+        return "<p>Not recorded: the run has not finished.</p>"
     cells = "".join(f"<tr><th>{escape(str(key))}</th><td>{escape(str(value))}</td></tr>" for key, value in rows)
     return f"<table>{cells}</table>"
 
@@ -173,9 +174,9 @@ def _leaderboard(view: SweepView) -> str:
     names = list(dict.fromkeys([view.metric, "test_accuracy", "seconds"]))
     heads = "".join(f"<th>{escape(name)}</th>" for name in ("rank", "trial", *view.keys, *names))
     lines = []
-    for trial in view.ranked[:ROWS]:
+    for trial in view.ranked[:MAX_ROWS]:
         cells = [str(trial.rank), trial.trial, *(flow(value) for value in trial.values.values())]
-        cells += [_figure(trial.figures.get(name)) for name in names]
+        cells += [_number(trial.figures.get(name)) for name in names]
         lines.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     more = len(view.ranked) + len(view.lost) - len(lines)
     rest = f'<p class="muted">{more:,} more in leaderboard.csv</p>' if more else ""
@@ -183,17 +184,17 @@ def _leaderboard(view: SweepView) -> str:
     return _heading("Leaderboard") + table + rest
 
 
-def _figures(title: str, pictures: Sequence[Picture]) -> str:
-    """The pictures, each with title and caption; those that cannot be drawn say why, once for all alike."""
+def _plots(plots: Sequence[Plot]) -> str:
+    """Return the plots with titles and captions, then each distinct reason why a plot is missing."""
     drawn = [
-        f"<figure><h3>{escape(picture.title)}</h3><figcaption>{escape(picture.caption)}</figcaption>"
-        f'<div class="drawing">{inline_svg(picture.draw, picture.name, picture.title)}</div></figure>'
-        for picture in pictures
-        if picture.draw is not None
+        f"<figure><h3>{escape(plot.title)}</h3><figcaption>{escape(plot.caption)}</figcaption>"
+        f'<div class="plot">{inline_svg(plot.draw, plot.name, plot.title)}</div></figure>'
+        for plot in plots
+        if plot.draw is not None
     ]
-    reasons = dict.fromkeys(picture.caption for picture in pictures if picture.draw is None)
+    reasons = dict.fromkeys(plot.caption for plot in plots if plot.draw is None)
     notes = "".join(f'<p class="muted">{escape(reason)}</p>' for reason in reasons)
-    return f'{_heading(title)}<div class="figures">{"".join(drawn)}</div>{notes}'
+    return f'{_heading("Plots")}<div class="plots">{"".join(drawn)}</div>{notes}'
 
 
 def _heading(text: str) -> str:
@@ -213,8 +214,8 @@ def _tiles(tiles: Sequence[tuple[str, str]]) -> str:
     return f'<div class="tiles">{cells}</div>'
 
 
-def _figure(value: object, form: str = ".4f") -> str:
-    """A number of a file that people may have edited; a dash where it is none."""
+def _number(value: object, form: str = ".4f") -> str:
+    """Return a value of a file that may have been edited; a dash if it is not a number."""
     return format(value, form) if isinstance(value, int | float) else "–"
 
 
@@ -236,7 +237,7 @@ def _page(title: str, sections: Sequence[str]) -> str:
 
 
 def write_report(name: str, runs_dir: Path, data_dir: Path, output: Path | None) -> tuple[Path, Path]:
-    """Write the page of a run or a sweep, by default into its folder; return that folder and where the page is.
+    """Write the page of a run or a sweep, by default into its folder; return that folder and the path of the page.
 
     Raises
     ------

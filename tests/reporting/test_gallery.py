@@ -1,5 +1,3 @@
-"""Which pictures there are, what their captions say, and that each can be drawn, to the same bytes."""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -9,18 +7,18 @@ import pytest
 
 from mlptrain.errors import DataError, UsageError
 from mlptrain.reporting.gallery import (
-    MOST_WEIGHTS,
-    RUN_PICTURES,
-    SWEEP_PICTURES,
-    Picture,
+    MAX_ROWS,
+    MAX_WEIGHTS,
+    RUN_PLOTS,
+    SWEEP_PLOTS,
+    Plot,
     comparison,
     labels,
     pictures_of,
-    run_pictures,
-    sweep_pictures,
+    run_plots,
+    sweep_plots,
     write_pictures,
 )
-from mlptrain.reporting.page import write_report
 from mlptrain.reporting.plots.style import rendered
 from mlptrain.runs.finished import RunView, view_run
 from mlptrain.sweeps.finished import view_sweep
@@ -36,61 +34,61 @@ def view(tmp_path_factory) -> RunView:
 
 
 def captions(view: RunView) -> dict[str, str]:
-    return {picture.name: picture.caption for picture in run_pictures(view, NO_DATA)}
+    return {plot.name: plot.caption for plot in run_plots(view, NO_DATA)}
 
 
 def drawn(view: RunView) -> set[str]:
-    return {picture.name for picture in run_pictures(view, NO_DATA) if picture.draw is not None}
+    return {plot.name for plot in run_plots(view, NO_DATA) if plot.draw is not None}
 
 
 def with_model(view: RunView, *layers: int, **functions: str) -> RunView:
     return replace(view, model=random_model(784, *layers, 10, **functions))
 
 
-def test_the_pictures_of_a_run_are_the_same_bytes_each_time(view):
-    pictures = run_pictures(view, NO_DATA)
-    assert tuple(picture.name for picture in pictures) == RUN_PICTURES
-    for picture in (pictures[0], pictures[-1]):
-        assert picture.draw is not None
-        heading = (picture.title, picture.caption)
-        first = rendered(picture.draw, "svg", heading=heading)
-        assert first == rendered(picture.draw, "svg", heading=heading)
+def test_the_same_run_gives_the_same_bytes(view):
+    plots = run_plots(view, NO_DATA)
+    assert tuple(plot.name for plot in plots) == RUN_PLOTS
+    for plot in (plots[0], plots[-1]):
+        assert plot.draw is not None
+        heading = (plot.title, plot.caption)
+        first = rendered(plot.draw, "svg", heading=heading)
+        assert first == rendered(plot.draw, "svg", heading=heading)
         assert first.startswith(b"<?xml") and b"<dc:date>" not in first
-    assert rendered(picture.draw, "png").startswith(b"\x89PNG")
+    assert rendered(plot.draw, "png").startswith(b"\x89PNG")
 
 
 def test_the_confusion_caption_counts_the_mistakes(view):
     assert view.model is not None
     wrong = round(500 * (1 - view.metrics["test_accuracy"]))
-    assert captions(view)["confusion"].startswith(f"{wrong:,} of 500 images were mistaken")
+    assert captions(view)["confusion"].startswith(f"{wrong:,} of 500 images ")
 
 
-def test_a_large_layer_shows_a_selection_and_says_so(view):
+def test_the_captions_of_a_large_layer_mention_the_selection(view):
     large = with_model(view, 1024)
-    assert f"the {MOST_WEIGHTS} of 1,024 units" in captions(large)["weights"]
-    assert "Of large layers the 48 units" in captions(large)["activations"]
+    assert f"the {MAX_WEIGHTS} of 1,024 units" in captions(large)["weights"]
+    assert f"the {MAX_ROWS} units" in captions(large)["activations"]
     assert "of 6 units" not in captions(view)["weights"]
 
 
-def test_many_layers(view):
+def test_of_many_layers_the_first_are_shown(view):
     deep = with_model(view, *[4] * 8)
-    assert "The first 6 of 8 hidden layers" in captions(deep)["activations"]
-    pictures = {picture.name: picture for picture in run_pictures(deep, NO_DATA)}
-    assert pictures["activations"].draw is not None
-    assert b"hidden layer 6" in rendered(pictures["activations"].draw, "svg", inline=True)
+    assert "6 of 8 hidden layers" in captions(deep)["activations"]
+    plots = {plot.name: plot for plot in run_plots(deep, NO_DATA)}
+    assert plots["activations"].draw is not None
+    assert b"hidden layer 6" in rendered(plots["activations"].draw, "svg", inline=True)
 
 
 def test_without_hidden_layers_there_are_weights_for_each_class(view):
     flat = with_model(view)
-    assert drawn(flat) == set(RUN_PICTURES) - {"activations"}
-    pictures = {picture.name: picture for picture in run_pictures(flat, NO_DATA)}
-    assert pictures["weights"].draw is not None and "each class" in pictures["weights"].caption
-    assert rendered(pictures["weights"].draw, "svg", inline=True).count(b"<text") == 10
+    assert drawn(flat) == set(RUN_PLOTS) - {"activations"}
+    plots = {plot.name: plot for plot in run_plots(flat, NO_DATA)}
+    assert plots["weights"].draw is not None and "each class" in plots["weights"].caption
+    assert rendered(plots["weights"].draw, "svg", inline=True).count(b"<text") == 10
 
 
 def test_linear_outputs_have_no_confidence(view):
     linear = with_model(view, 5, output="linear", loss="mse")
-    assert "calibration" not in drawn(linear) and "no probabilities" in captions(linear)["calibration"]
+    assert "calibration" not in drawn(linear) and "probabilities" in captions(linear)["calibration"]
 
 
 def test_without_a_model_there_are_only_curves(view):
@@ -106,11 +104,11 @@ def test_without_a_finished_epoch_there_is_no_curve(view):
 
 @pytest.mark.parametrize("changes", [{"val_loss": (), "val_accuracy": ()}, {"diverged": 4}])
 @pytest.mark.parametrize("epochs", [1, 3])
-def test_curves_without_validation_or_with_a_bad_end(view, changes, epochs):
-    figures = ("epochs", "loss", "accuracy", "val_loss", "val_accuracy")
-    short = {name: getattr(view.history, name)[:epochs] for name in figures}
+def test_curves_without_validation_or_of_a_diverged_run(view, changes, epochs):
+    metrics = ("epochs", "loss", "accuracy", "val_loss", "val_accuracy")
+    short = {name: getattr(view.history, name)[:epochs] for name in metrics}
     odd = replace(view, history=replace(view.history, **{**short, **changes}))
-    curves = run_pictures(replace(odd, model=None), NO_DATA)[0].draw
+    curves = run_plots(replace(odd, model=None), NO_DATA)[0].draw
     assert curves is not None
     text = rendered(curves, "svg", inline=True).decode()
     assert ("validation" in text) == ("val_loss" not in changes)
@@ -119,8 +117,8 @@ def test_curves_without_validation_or_with_a_bad_end(view, changes, epochs):
 
 
 def test_data_that_does_not_fit_the_model(view):
-    with pytest.raises(DataError, match="the data has changed"):
-        run_pictures(replace(view, model=random_model(9, 4, 10)), NO_DATA)
+    with pytest.raises(DataError, match="expected 9 pixels and 10 classes"):
+        run_plots(replace(view, model=random_model(9, 4, 10)), NO_DATA)
 
 
 def test_runs_are_labelled_by_what_differs(view, tmp_path):
@@ -134,34 +132,31 @@ def test_runs_are_labelled_by_what_differs(view, tmp_path):
     assert labels([like("a"), long])[1].startswith("b: hidden=[1, 2")
 
 
-def test_the_pictures_of_a_sweep(tmp_path):
+def test_the_plots_of_a_sweep(tmp_path):
     view = view_sweep(sweep(tmp_path))
-    pictures = sweep_pictures(view)
-    assert tuple(picture.name for picture in pictures) == SWEEP_PICTURES
-    for picture in pictures:
-        assert picture.draw is not None
-        assert b"</svg>" in rendered(picture.draw, "svg", heading=(picture.title, picture.caption))
-    assert "2 without a result" in pictures[0].caption
+    plots = sweep_plots(view)
+    assert tuple(plot.name for plot in plots) == SWEEP_PLOTS
+    for plot in plots:
+        assert plot.draw is not None
+        assert b"</svg>" in rendered(plot.draw, "svg", heading=(plot.title, plot.caption))
+    assert "2 trials" in plots[0].caption
 
 
 @pytest.mark.parametrize("keys, names", [(("hidden",), {"parameters", "parallel"}), ((), set())])
-def test_what_was_not_varied_is_not_drawn(tmp_path, keys, names):
+def test_parameters_that_were_not_varied_are_not_drawn(tmp_path, keys, names):
     view = replace(view_sweep(sweep(tmp_path)), keys=keys)
-    assert {picture.name for picture in sweep_pictures(view) if picture.draw} == names
+    assert {plot.name for plot in sweep_plots(view) if plot.draw} == names
 
 
 def test_a_metric_to_be_minimised_and_few_trials(tmp_path):
     view = view_sweep(sweep(tmp_path, trials=4, lost=0))
     few = replace(view, goal="minimize", ranked=view.ranked[:1])
-    for picture in [*sweep_pictures(few), *sweep_pictures(replace(view, goal="minimize"))]:
-        assert picture.draw is not None
-        assert b"</svg>" in rendered(picture.draw, "svg", inline=True)
+    for plot in [*sweep_plots(few), *sweep_plots(replace(view, goal="minimize"))]:
+        assert plot.draw is not None
+        assert b"</svg>" in rendered(plot.draw, "svg", inline=True)
 
 
-pytest.importorskip("matplotlib")
-
-
-def picture(name: str, drawable: bool = True) -> Picture:
+def plot(name: str, drawable: bool = True) -> Plot:
     def draw(*, narrow=False):
         from matplotlib.figure import Figure
 
@@ -169,17 +164,17 @@ def picture(name: str, drawable: bool = True) -> Picture:
         figure.subplots().plot([1, 2])
         return figure
 
-    return Picture(name, name.title(), f"what {name} shows", draw if drawable else None)
+    return Plot(name, name.title(), f"what {name} shows", draw if drawable else None)
 
 
-PICTURES = [picture("one"), picture("two"), picture("none", drawable=False)]
+PLOTS = [plot("one"), plot("two"), plot("none", drawable=False)]
 
 
 def names(paths) -> list[str]:
     return [path.name for path in paths]
 
 
-def test_whose_pictures_are_drawn(tmp_path):
+def test_plots_of_one_run_several_runs_or_one_sweep(tmp_path):
     runs = tmp_path / "runs"
     first, second = run(tmp_path, "a"), run(tmp_path, "b", "learning_rate=0.5")
     folder, found = pictures_of(["a"], runs, tmp_path)
@@ -189,25 +184,25 @@ def test_whose_pictures_are_drawn(tmp_path):
     board = sweep(tmp_path)
     folder, found = pictures_of(["sweep"], runs, tmp_path)
     assert folder == board and len(found) == 3
-    with pytest.raises(UsageError, match="a sweep is drawn by itself"):
+    with pytest.raises(UsageError, match="by itself"):
         pictures_of(["a", "sweep"], runs, tmp_path)
     with pytest.raises(DataError, match="nobody"):
         pictures_of(["nobody"], runs, tmp_path)
 
 
-def test_pictures_go_to_plots_and_what_cannot_be_drawn_is_told(tmp_path):
-    paths, undrawn = write_pictures(PICTURES, tmp_path, None, "png", ())
+def test_plots_are_written_to_the_default_folder(tmp_path):
+    paths, undrawn = write_pictures(PLOTS, tmp_path, None, "png", ())
     assert names(paths) == ["one.png", "two.png"] and paths[0].parent == tmp_path / "plots"
     assert [p.name for p in undrawn] == ["none"]
     assert paths[0].read_bytes().startswith(b"\x89PNG")
 
 
-def test_one_picture_goes_to_a_file(tmp_path):
-    paths, undrawn = write_pictures(PICTURES, tmp_path, tmp_path / "new/x.SVG", "png", ["two"])
+def test_one_plot_is_written_to_a_file(tmp_path):
+    paths, undrawn = write_pictures(PLOTS, tmp_path, tmp_path / "new/x.SVG", "png", ["two"])
     assert paths == [tmp_path / "new/x.SVG"] and not undrawn
     assert b"<svg" in paths[0].read_bytes()
     (tmp_path / "folder.png").mkdir()  # a folder, whatever its name
-    assert names(write_pictures(PICTURES, tmp_path, tmp_path / "folder.png", "svg", ())[0]) == ["one.svg", "two.svg"]
+    assert names(write_pictures(PLOTS, tmp_path, tmp_path / "folder.png", "svg", ())[0]) == ["one.svg", "two.svg"]
 
 
 @pytest.mark.parametrize(
@@ -215,24 +210,14 @@ def test_one_picture_goes_to_a_file(tmp_path):
     [
         ((None, "pdf", ()), UsageError, "expected png or svg"),
         ((None, "png", ["three"]), UsageError, "expected one of one, two, none"),
-        (("x.png", "png", ()), UsageError, "one file for 2 pictures"),
+        (("x.png", "png", ()), UsageError, "one file for 2 plots"),
         ((None, "png", ["none"]), DataError, "nothing to draw\nwhat none shows\n"),
         (("file/x.png", "png", ["one"]), DataError, "file: cannot be written"),
     ],
 )
-def test_what_is_refused(tmp_path, options, error, words):
+def test_errors(tmp_path, options, error, words):
     (tmp_path / "file").write_text("")
     output, *rest = options
     with pytest.raises(error, match=words):
-        write_pictures(PICTURES, tmp_path, None if output is None else tmp_path / output, *rest)
+        write_pictures(PLOTS, tmp_path, None if output is None else tmp_path / output, *rest)
     assert names(tmp_path.iterdir()) == ["file"]
-
-
-def test_the_page_of_a_run_and_of_a_sweep(tmp_path):
-    folder = run(tmp_path, "a")
-    assert write_report("a", tmp_path / "runs", tmp_path, None) == (folder, folder / "report.html")
-    board, path = write_report(str(sweep(tmp_path)), tmp_path / "runs", tmp_path, tmp_path / "new/page.html")
-    assert board.name == "sweep" and path == tmp_path / "new/page.html"
-    for page in (folder / "report.html", path):
-        text = page.read_text(encoding="utf-8")
-        assert text.startswith("<!DOCTYPE html>") and text.rstrip().endswith("</html>")

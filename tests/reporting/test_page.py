@@ -1,5 +1,3 @@
-"""The page is well formed, whole, and refers to nothing outside itself; tools/check_page.py shows it to a browser."""
-
 from __future__ import annotations
 
 import re
@@ -10,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlptrain.reporting.page import run_page, sweep_page
+from mlptrain.reporting.page import run_page, sweep_page, write_report
 from mlptrain.runs.finished import view_run
 from mlptrain.sweeps.finished import view_sweep
 from tests.reporting.plots.made import run, sweep
@@ -20,7 +18,7 @@ VOID = {"meta"}
 
 
 class Reader(HTMLParser):
-    """Collects what a page refers to, its ids and its text; fails where tags do not match."""
+    """A parser that collects references, ids, tags and text of a page, and fails if tags do not match."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -76,7 +74,7 @@ def sweep_html(folder):
     return sweep_page(view_sweep(folder / "runs/sweep"), NO_DATA)
 
 
-def check_closed(page: str) -> Reader:
+def check_self_contained(page: str) -> Reader:
     reader = Reader(page)
     assert not reader.tags & {"script", "link", "iframe", "object", "embed", "base", "form"}
     outside = [reference for reference in reader.references if not reference.startswith(("#", "data:image/png;base64"))]
@@ -89,26 +87,26 @@ def check_closed(page: str) -> Reader:
 
 
 def test_the_page_of_a_run(run_html):
-    reader = check_closed(run_html)
+    reader = check_self_contained(run_html)
     assert run_html.count("<figure>") == run_html.count("<svg") == 6
     for text in ("Diagnosis", "not enough epochs", "mlptrain train ", "hidden: [6]", "data_fingerprint", "numpy"):
         assert text in reader.text, text
     assert "prefers-color-scheme:dark" in run_html and 'name="viewport"' in run_html
 
 
-def test_figures_take_the_colours_of_the_page(run_html):
+def test_plots_take_the_colours_of_the_page(run_html):
     assert "#1b1f24" not in run_html.split("</style>", 1)[1] and "var(--ink)" in run_html
     assert "DejaVu" not in run_html.split("</style>", 1)[1]
 
 
-def test_the_page_of_a_sweep_holds_its_best_run(sweep_html):
-    reader = check_closed(sweep_html)
+def test_the_page_of_a_sweep_contains_its_best_run(sweep_html):
+    reader = check_self_contained(sweep_html)
     assert sweep_html.count("<svg") == 9
     for text in (
         "Leaderboard",
         "2 more in leaderboard.csv",
         "mlptrain sweep ",
-        "The best trial",
+        "Best trial",
         "hidden: [6]",
         "0.9500",
     ):
@@ -119,15 +117,15 @@ def test_a_sweep_without_file_or_best_run(folder, tmp_path):
     path = sweep(tmp_path)
     (path / "sweep.yaml").unlink()
     page = sweep_page(view_sweep(path), NO_DATA)
-    check_closed(page)
-    assert "mlptrain sweep" not in page and "The best trial" not in page
+    check_self_contained(page)
+    assert "mlptrain sweep" not in page and "Best trial" not in page
 
 
-def test_what_people_name_is_escaped(folder, tmp_path):
+def test_names_are_escaped(folder, tmp_path):
     hostile = tmp_path / "<script>alert(1)</script>"
     shutil.copytree(folder / "runs/a", hostile)
     view = view_run(hostile)
-    reader = check_closed(
+    reader = check_self_contained(
         run_page(replace(view, metrics={**view.metrics, "stopped": "<img src=x>", "seconds": None}), NO_DATA)
     )
     assert "<script>alert(1)" in reader.text and "img" not in reader.tags
@@ -137,5 +135,15 @@ def test_a_run_without_a_model(folder, tmp_path):
     shutil.copytree(folder / "runs/a", tmp_path / "b")
     (tmp_path / "b/model.npz").unlink()
     (tmp_path / "b/metrics.json").unlink()
-    reader = check_closed(run_page(view_run(tmp_path / "b"), NO_DATA))
-    assert "There is no model" in reader.text and "has not ended" in reader.text
+    reader = check_self_contained(run_page(view_run(tmp_path / "b"), NO_DATA))
+    assert "There is no model" in reader.text and "data_fingerprint" not in reader.text
+
+
+def test_pages_are_written_to_the_run_by_default(tmp_path):
+    folder = run(tmp_path, "a")
+    assert write_report("a", tmp_path / "runs", tmp_path, None) == (folder, folder / "report.html")
+    board, path = write_report(str(sweep(tmp_path)), tmp_path / "runs", tmp_path, tmp_path / "new/page.html")
+    assert board.name == "sweep" and path == tmp_path / "new/page.html"
+    for page in (folder / "report.html", path):
+        text = page.read_text(encoding="utf-8")
+        assert text.startswith("<!DOCTYPE html>") and text.rstrip().endswith("</html>")

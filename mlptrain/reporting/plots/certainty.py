@@ -1,4 +1,4 @@
-"""How sure a network is: its worst mistakes, and whether it is right as often as it is sure."""
+"""Plots of a network's confidence: its worst mistakes, and its calibration."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ from matplotlib.figure import Figure
 
 from mlptrain.models.inspection import Calibration
 from mlptrain.reporting.plots.images import draw_images
-from mlptrain.reporting.plots.style import DASHES, MARKERS, MUTED, SERIES, new_figure, plain_numbers, shortened
+from mlptrain.reporting.plots.style import DASHES, MARKERS, MUTED, SERIES, new_figure, plain_numbers
+from mlptrain.reporting.text import shortened
 
 
 def draw_mistakes(
     images: np.ndarray,
-    truths: Sequence[str],
-    guesses: Sequence[str],
+    true: Sequence[str],
+    predicted: Sequence[str],
     confidence: Sequence[float],
     *,
     narrow: bool = False,
 ) -> Figure:
-    """Images (n, height, width) that were mistaken, dark ink on white, with truth, guess and confidence."""
+    """Draw images (n, height, width), dark on white, each with its true label, predicted label and confidence."""
     captions = [
-        f"is {shortened(truth, 10)}\nread {shortened(guess, 8)} {sure:.0%}"
-        for truth, guess, sure in zip(truths, guesses, confidence, strict=True)
+        f"{shortened(label, 13)}\n→ {shortened(wrong, 9)} {output:.0%}"
+        for label, wrong, output in zip(true, predicted, confidence, strict=True)
     ]
     return draw_images(images, captions, 4 if narrow else 6, "gray_r", lines=2, limits=(0, 255))
 
 
 def draw_calibration(calibration: Calibration, *, narrow: bool = False) -> Figure:
-    """Accuracy over confidence in bins, beside the diagonal of a perfectly calibrated network; below, how many."""
+    """Draw accuracy over confidence in bins beside the diagonal of perfect calibration; below, the number of images."""
     figure = new_figure(4.6, 4.8) if narrow else new_figure(5.2, 5.2)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     bins = len(calibration.counts)
-    there = calibration.counts > 0
-    upper.plot([0, 1], [0, 1], color=MUTED, linestyle=DASHES[1], linewidth=1.2, label="as sure as right")
-    x, y = calibration.confidence[there], calibration.accuracy[there]
+    filled = calibration.counts > 0
+    upper.plot([0, 1], [0, 1], color=MUTED, linestyle=DASHES[1], linewidth=1.2, label="perfect calibration")
+    x, y = calibration.confidence[filled], calibration.accuracy[filled]
     upper.vlines(x, np.minimum(x, y), np.maximum(x, y), color=SERIES[1], linewidth=1.2)
     upper.plot(x, y, color=SERIES[0], marker=MARKERS[0], label="this network")
     upper.set_xlim(0, 1)

@@ -1,4 +1,4 @@
-"""Learning curves: one run's loss and accuracy, or those of several runs together."""
+"""Plots of learning curves: loss and accuracy of one run, or of several runs together."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mlptrain.reporting.plots.style import DASHES, INK, MARKERS, MUTED, SERIES, new_figure, shortened
+from mlptrain.reporting.plots.style import DASHES, INK, MARKERS, MUTED, SERIES, new_figure
+from mlptrain.reporting.text import shortened
 from mlptrain.runs.diagnosis import LearningCurves
 
-FEW = 25  # epochs that each get a marker
+MAX_MARKERS = 25  # per curve
 
-SHORT = 46  # characters of a label of which two fit side by side
+HALF_WIDTH = 46  # characters of a label, of which two fit side by side
 
 
 def draw_curves(history: LearningCurves, *, narrow: bool = False) -> Figure:
-    """Loss and accuracy of a run over the epochs, training beside validation; the lowest validation loss is marked."""
+    """Draw loss and accuracy of a run per epoch, in training and validation, and mark the lowest validation loss."""
     figure, panels = _panels(narrow)
-    every = max(1, len(history.epochs) // FEW)
+    every = max(1, len(history.epochs) // MAX_MARKERS)
     for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
         for index, (label, prefix) in enumerate((("training", ""), ("validation", "val_"))):
             values = getattr(history, prefix + name)
@@ -52,12 +53,12 @@ def draw_curves(history: LearningCurves, *, narrow: bool = False) -> Figure:
 
 
 def draw_comparison(histories: Sequence[LearningCurves], labels: Sequence[str], *, narrow: bool = False) -> Figure:
-    """Loss and accuracy of several runs: a colour and marker a run, validation in full lines, training dotted."""
-    columns = 2 if len(labels) > 1 and max(map(len, labels)) <= SHORT and not narrow else 1
+    """Draw loss and accuracy of several runs, a colour and marker for each; validation is solid, training dotted."""
+    columns = 2 if len(labels) > 1 and max(map(len, labels)) <= HALF_WIDTH and not narrow else 1
     figure, panels = _panels(narrow, 0.24 * -(-len(labels) // columns))
     handles = []
     for index, (history, label) in enumerate(zip(histories, labels, strict=True)):
-        look: dict[str, Any] = {
+        style: dict[str, Any] = {
             "color": SERIES[index % len(SERIES)],
             "marker": MARKERS[(index + index // 8) % len(MARKERS)],
         }
@@ -65,14 +66,16 @@ def draw_comparison(histories: Sequence[LearningCurves], labels: Sequence[str], 
         for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
             values = getattr(history, f"val_{name}")
             if values:
-                axes.plot(history.epochs, values, markevery=every, markersize=5, **look)
+                axes.plot(history.epochs, values, markevery=every, markersize=5, **style)
             axes.plot(
                 history.epochs, getattr(history, name), linestyle=(0, (1, 1.5)), linewidth=1.1, markevery=every,
-                markersize=3 if values else 5, **look,
+                markersize=3 if values else 5, **style,
             )  # fmt: skip
         ended = f" (diverged in epoch {history.diverged})" if history.diverged is not None else ""
         handles.append(
-            Line2D([], [], label=shortened(label, SHORT if narrow else 2 * SHORT) + ended, markersize=5, **look)
+            Line2D(
+                [], [], label=shortened(label, HALF_WIDTH if narrow else 2 * HALF_WIDTH) + ended, markersize=5, **style
+            )
         )
     for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
         _finish(axes, name, None)
@@ -86,13 +89,13 @@ def draw_comparison(histories: Sequence[LearningCurves], labels: Sequence[str], 
 
 
 def _panels(narrow: bool, below: float = 0.0) -> tuple[Figure, list[Axes]]:
-    """A figure with two panels, one above the other where it is narrow, and ``below`` inches for a legend."""
+    """Return a figure with two panels, stacked if ``narrow``, and ``below`` inches for a legend."""
     figure = new_figure(4.8, 6.2 + below) if narrow else new_figure(9, 3.8 + below)
     return figure, list(figure.subplots(2, 1) if narrow else figure.subplots(1, 2))
 
 
 def _finish(axes: Axes, name: str, history: LearningCurves | None) -> None:
-    """Title, axes, and where it applies the epoch in which the run diverged."""
+    """Set title and axes, and mark the epoch in which the run diverged."""
     axes.set_title(name)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))

@@ -1,4 +1,4 @@
-"""Many small images in one picture, each with a caption."""
+"""Plots of many small images, each with a caption."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""How all pictures look, and their files: the same figure, the same bytes.
+"""The style of all plots, and their files; the same data gives the same bytes.
 
-Lines differ in colour, dash and marker, so that they can be told apart in grey and by the colour-blind; colours are
-those of Okabe and Ito (2008), heat maps cividis (Nuñez, Anderton & Renslow 2018), whose lightness rises evenly.
+Lines differ in colour, dash and marker, so that they can be told apart in grey and by colour-blind readers. The
+colours are those of Okabe and Ito (2008); heat maps use cividis (Nuñez, Anderton & Renslow 2018), whose lightness
+increases evenly.
 """
 
 from __future__ import annotations
@@ -66,22 +67,22 @@ _SETTINGS: Any = {
 
 
 class Draw(Protocol):
-    """Draws a figure; ``narrow`` is the shape for a page that is read on a phone as well."""
+    """A function that draws a plot; ``narrow`` is the shape for a page that is also read on a phone."""
 
     def __call__(self, *, narrow: bool) -> Figure:
-        """The figure."""
+        """Return the figure."""
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of a size in inches; no window, no global state."""
+    """Return an empty figure with a size in inches, without a window or global state."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def rendered(draw: Draw, form: str, *, heading: tuple[str, str] | None = None, inline: bool = False) -> bytes:
-    """Draw a figure as a png or svg file, without date or version.
+    """Return a plot as a png or svg file, without date or version.
 
-    ``heading`` is a title and a text to stand above it; ``inline`` svg is narrow, transparent, and keeps its text
-    as text.
+    ``heading`` is a title and a text to print above the plot. ``inline`` svg is narrow and transparent, and keeps its
+    text as text.
     """
     settings: Any = {**_SETTINGS, "svg.fonttype": "none" if inline else "path"}
     metadata: dict[str, Any] = {"Software": None} if form == "png" else {"Date": None, "Creator": None, "Type": None}
@@ -95,7 +96,7 @@ def rendered(draw: Draw, form: str, *, heading: tuple[str, str] | None = None, i
 
 
 def _head(figure: Figure, title: str, text: str) -> None:
-    """Make room above a figure for its title and the text that explains it."""
+    """Make room above a figure and print its title and explanation there."""
     width, height = figure.get_size_inches()
     lines = textwrap.wrap(text, int(width * 13.5))
     head = 0.42 + 0.17 * len(lines)
@@ -109,7 +110,7 @@ def _head(figure: Figure, title: str, text: str) -> None:
 
 
 def save(draw: Draw, path: Path, heading: tuple[str, str]) -> None:
-    """Write a picture in the format that its name ends in, whole or not at all."""
+    """Write a plot in the format of the file's suffix, completely or not at all."""
     content = rendered(draw, path.suffix[1:].lower(), heading=heading)
     write_atomic(path, lambda stream: stream.write(content))
 
@@ -121,7 +122,7 @@ def plain_numbers(axis: Axis) -> None:
 
 
 def bare(axes: Axes) -> None:
-    """Take grid, frame and ticks away, for axes that hold images."""
+    """Remove grid, frame and ticks, for axes that hold images."""
     axes.grid(False)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -130,7 +131,7 @@ def bare(axes: Axes) -> None:
 
 
 def framed_heat(axes: Axes) -> None:
-    """Take grid, frame and tick marks away and leave the tick labels, for heat maps."""
+    """Remove grid, frame and tick marks but not the tick labels, for heat maps."""
     axes.grid(False)
     axes.tick_params(length=0)
     for spine in axes.spines.values():
@@ -138,10 +139,5 @@ def framed_heat(axes: Axes) -> None:
 
 
 def ink_on(fraction: float) -> str:
-    """A colour that can be read on the heat map at ``fraction`` of its range."""
+    """Return a colour that can be read on the heat map at ``fraction`` of its range."""
     return "#ffffff" if math.isnan(fraction) or fraction < 0.55 else "#000000"
-
-
-def shortened(text: str, width: int) -> str:
-    """``text``, cut to ``width`` characters with an ellipsis."""
-    return text if len(text) <= width else text[: width - 1] + "…"

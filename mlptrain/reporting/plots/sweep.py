@@ -1,4 +1,4 @@
-"""A sweep: its metric against each parameter, parallel coordinates, and the rate × batch heat map."""
+"""Plots of a sweep: its metric against each parameter, parallel coordinates, and a rate × batch heat map."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from mlptrain.reporting.plots.style import (
     ink_on,
     new_figure,
     plain_numbers,
-    shortened,
 )
+from mlptrain.reporting.text import shortened
 from mlptrain.sweeps.finished import SweepView
 
-WIDE = 20  # largest over smallest value from which an axis is logarithmic
+LOG_RATIO = 20  # of the largest to the smallest value, from which an axis is logarithmic
 
-FEW = 6  # different values up to which a parameter's axis has a place for each
+MAX_CATEGORIES = 6  # distinct numbers, up to which an axis has one tick per value
 
-RATE_BINS = 6
+RATE_BINS = 6  # of a heat map with many learning rates
 
 
 def draw_parameters(sweep: SweepView, *, narrow: bool = False) -> Figure:
-    """The metric over each parameter that was varied, a point a trial; a star is the best."""
+    """Draw the metric over each varied parameter, with a point per trial and a star for the best."""
     columns = 1 if narrow else 2 if len(sweep.keys) == 4 else min(3, len(sweep.keys))
     rows = -(-len(sweep.keys) // columns)
     figure = new_figure(max(4.5, 3.8 * columns), 3.1 * rows)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     scores = [trial.score for trial in sweep.ranked]
     for axes, key in zip(panels, sweep.keys, strict=False):
-        places, lost = _place(axes, sweep, key)
+        places, lost = _positions(axes, sweep, key)
         axes.scatter(places, scores, s=26, color=SERIES[0], alpha=0.75, edgecolor=PAPER, linewidth=0.5)
         axes.scatter(places[:1], scores[:1], s=150, marker="*", color=SERIES[1], edgecolor=INK, linewidth=0.6, zorder=3)
-        if lost:  # an empty line in this transform would leave the layout no room
+        if lost:  # an empty line with this transform breaks the layout
             floor = axes.get_xaxis_transform()
             axes.plot(
                 lost, [0.02] * len(lost), linestyle="none", marker="x", color=MUTED, transform=floor, clip_on=False
@@ -60,13 +60,12 @@ def draw_parameters(sweep: SweepView, *, narrow: bool = False) -> Figure:
     return figure
 
 
-def _place(axes: Axes, sweep: SweepView, key: str) -> tuple[list[float], list[float]]:
-    """Where ranked and lost trials stand on the axis of a parameter: its number, or the place of its value."""
+def _positions(axes: Axes, sweep: SweepView, key: str) -> tuple[list[float], list[float]]:
+    """Return the positions of ranked and lost trials on the axis of a parameter: its numbers, or one per category."""
     ranked = [trial.values[key] for trial in sweep.ranked]
     lost = [trial.values[key] for trial in sweep.lost]
-    numbers = [value for value in ranked + lost if _number(value)]
-    if len(numbers) == len(ranked + lost) and len(set(numbers)) > FEW:
-        if min(numbers) > 0 and max(numbers) / min(numbers) >= WIDE:
+    if _is_continuous(ranked + lost):
+        if _is_logarithmic(ranked + lost):
             axes.set_xscale("log")
             plain_numbers(axes.xaxis)
         return [float(value) for value in ranked], [float(value) for value in lost]
@@ -75,27 +74,36 @@ def _place(axes: Axes, sweep: SweepView, key: str) -> tuple[list[float], list[fl
     axes.set_xticks(range(len(kinds)), labels, rotation=30 if max(map(len, labels)) > 6 else 0, ha="center")
     axes.set_xlim(-0.5, len(kinds) - 0.5)
     axes.grid(False, axis="x")
-    # Beside one another rather than on top of one another, the same in every drawing.
-    aside = [0.36 * (index * 0.618 % 1) - 0.18 if index else 0.0 for index in range(len(ranked))]
-    places = [kinds.index(value) + shift for value, shift in zip(ranked, aside, strict=True)]
+    # Equal values are spread out, the same way in every plot.
+    shifts = [0.36 * (index * 0.618 % 1) - 0.18 if index else 0.0 for index in range(len(ranked))]
+    places = [kinds.index(value) + shift for value, shift in zip(ranked, shifts, strict=True)]
     return places, [float(kinds.index(value)) for value in lost]
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_continuous(values: Sequence[Any]) -> bool:
+    """Return whether values are positions on an axis of numbers, rather than categories."""
+    return all(map(_is_number, values)) and len(set(values)) > MAX_CATEGORIES
+
+
+def _is_logarithmic(numbers: Sequence[float]) -> bool:
+    return min(numbers) > 0 and max(numbers) / min(numbers) >= LOG_RATIO
+
+
 def distinct(values: Sequence[Any]) -> list[Any]:
-    """The different values in order: numbers by size, lists by their numbers, the rest by their text."""
+    """Return the distinct values in order: numbers by size, lists by their numbers, the rest by their text."""
     found: list[Any] = []
     for value in values:
         if value not in found:
             found.append(value)
 
     def order(value: Any) -> tuple[int, Any]:
-        if _number(value):
+        if _is_number(value):
             return 0, value
-        if isinstance(value, list) and all(map(_number, value)):
+        if isinstance(value, list) and all(map(_is_number, value)):
             return 1, value
         return 2, flow(value)
 
@@ -103,7 +111,7 @@ def distinct(values: Sequence[Any]) -> list[Any]:
 
 
 def draw_parallel(sweep: SweepView, *, narrow: bool = False) -> Figure:
-    """A line a trial through its value of each parameter to its metric; bright lines are good, the best is thick."""
+    """Draw a line per trial through its parameters to its metric; the brighter the better, and the best is thick."""
     keys = [*sweep.keys, sweep.metric]
     figure = new_figure(max(4.8, (1.2 if narrow else 1.7) * len(keys) + 1.2), 4.2)
     axes = figure.subplots()
@@ -137,13 +145,13 @@ def draw_parallel(sweep: SweepView, *, narrow: bool = False) -> Figure:
 
 
 def _axis(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]]]:
-    """Heights in [0, 1] of the values of one axis, and its labels."""
-    if all(map(_number, values)) and len(set(values)) > FEW:
-        wide = min(values) > 0 and max(values) / min(values) >= WIDE
-        scaled = [math.log(value) if wide else float(value) for value in values]
+    """Return heights in [0, 1] of the values of one axis, and its tick labels."""
+    if _is_continuous(values):
+        logarithmic = _is_logarithmic(values)
+        scaled = [math.log(value) if logarithmic else float(value) for value in values]
         low, high = min(scaled), max(scaled)
         shown = [low + (high - low) * step / 4 for step in range(5)]
-        ticks = [(step / 4, f"{math.exp(at) if wide else at:.3g}") for step, at in enumerate(shown)]
+        ticks = [(step / 4, f"{math.exp(at) if logarithmic else at:.3g}") for step, at in enumerate(shown)]
         return [(value - low) / (high - low) for value in scaled], ticks
     kinds = distinct(values)
     heights = {index: index / (len(kinds) - 1) if len(kinds) > 1 else 0.5 for index in range(len(kinds))}
@@ -152,7 +160,7 @@ def _axis(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]]]:
 
 
 def draw_rate_by_batch(sweep: SweepView, *, narrow: bool = False) -> Figure:
-    """The best metric of the trials at each learning rate (in bins where there are many) and batch size."""
+    """Draw the best metric of the trials at each learning rate (in bins if there are many) and batch size."""
     rates = [float(trial.values["learning_rate"]) for trial in sweep.ranked]
     batches = [trial.values["batch_size"] for trial in sweep.ranked]
     edges, names = _rate_bins(rates)
@@ -185,7 +193,7 @@ def draw_rate_by_batch(sweep: SweepView, *, narrow: bool = False) -> Figure:
 
 
 def _rate_bins(rates: Sequence[float]) -> tuple[np.ndarray, list[str]]:
-    """Edges and names: a bin a rate where they are few, else bins of equal width in the logarithm."""
+    """Return lower edges and names of bins: one per learning rate if these are few, else of equal logarithmic width."""
     different = sorted(set(rates))
     if len(different) <= RATE_BINS + 2:
         return np.array(different), [f"{rate:.3g}" for rate in different]

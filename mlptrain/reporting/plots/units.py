@@ -1,4 +1,4 @@
-"""What hidden units look for: first-layer weights as images, and how strongly each class excites each unit."""
+"""Plots of hidden units: first-layer weights as images, and the mean activation of each unit per class."""
 
 from __future__ import annotations
 
@@ -9,42 +9,47 @@ from matplotlib.figure import Figure
 
 from mlptrain.models.inspection import favourites
 from mlptrain.reporting.plots.images import draw_images
-from mlptrain.reporting.plots.style import HEAT, framed_heat, new_figure, shortened
+from mlptrain.reporting.plots.style import HEAT, framed_heat, new_figure
+from mlptrain.reporting.text import shortened
 
 
 def draw_weights(
     weights: np.ndarray,
     shape: tuple[int, int],
     units: np.ndarray,
-    excitation: np.ndarray,
+    activations: np.ndarray,
     names: Sequence[str],
     *,
     narrow: bool = False,
 ) -> Figure:
-    """The incoming weights (out, in) of first-layer ``units`` as images, each on a scale of its own around 0.
+    """Draw the incoming weights (out, in) of first-layer ``units`` as images, each on its own scale around 0.
 
-    The caption is the unit and the two classes with the highest mean activation in ``excitation`` (out, classes).
+    The caption is the unit and the two classes with the highest mean activation in ``activations`` (out, classes).
     """
-    chosen = weights[units].astype(np.float64)
-    scaled = chosen / np.maximum(np.abs(chosen).max(axis=1, keepdims=True), 1e-300)
-    best = favourites(excitation[units])
+    best = favourites(activations[units])
     captions = [
         f"#{unit}: {', '.join(shortened(names[label], 6) for label in pair)}"
         for unit, pair in zip(units, best, strict=True)
     ]
-    return draw_images(scaled.reshape(-1, *shape), captions, 5 if narrow else 10, HEAT, limits=(-1, 1))
+    return draw_images(_scaled(weights[units]).reshape(-1, *shape), captions, 5 if narrow else 10, HEAT, limits=(-1, 1))
 
 
 def draw_class_weights(
     weights: np.ndarray, shape: tuple[int, int], names: Sequence[str], *, narrow: bool = False
 ) -> Figure:
-    """The weights (classes, in) of a network without hidden layers as images, each on a scale of its own around 0."""
-    scaled = weights / np.maximum(np.abs(weights).max(axis=1, keepdims=True), 1e-300)
+    """Draw the weights (classes, in) of a network without hidden layers as images, each on its own scale around 0."""
     captions = [shortened(name, 12) for name in names]
-    return draw_images(scaled.reshape(-1, *shape), captions, 4 if narrow else 5, HEAT, limits=(-1, 1))
+    return draw_images(_scaled(weights).reshape(-1, *shape), captions, 4 if narrow else 5, HEAT, limits=(-1, 1))
 
 
-def draw_excitation(
+def _scaled(weights: np.ndarray) -> np.ndarray:
+    """Return weights (units, in) divided by the largest absolute value of each unit."""
+    rows = weights.astype(np.float64)
+    scaled: np.ndarray = rows / np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-300)
+    return scaled
+
+
+def draw_activations(
     layers: Sequence[np.ndarray],
     units: Sequence[np.ndarray],
     names: Sequence[str],
@@ -52,9 +57,9 @@ def draw_excitation(
     *,
     narrow: bool = False,
 ) -> Figure:
-    """Mean activations (units, classes) of each hidden layer, a row a unit, in the order of the class liked best.
+    """Draw the mean activations (units, classes) of hidden layers with a row per unit, sorted by the strongest class.
 
-    ``units`` are the numbers of the rows and ``counts`` how many units each layer has.
+    ``units`` are the numbers of the rows, and ``counts`` the numbers of units per layer.
     """
     columns = 1 if narrow else min(3, len(layers))
     rows = -(-len(layers) // columns)
@@ -72,7 +77,7 @@ def draw_excitation(
             f"{len(numbers)} of {counts[index]:,} units" if len(numbers) < counts[index] else f"{len(numbers)} units"
         )
         axes.set_title(f"hidden layer {index + 1}: {shown}")
-        axes.set_xlabel("class of the image")
+        axes.set_xlabel("true label")
         axes.set_ylabel("unit")
         framed_heat(axes)
         figure.colorbar(image, ax=axes, shrink=0.6, label="mean activation").outline.set_visible(False)
