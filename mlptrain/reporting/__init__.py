@@ -1,1 +1,1 @@
-"""What people see of a run: live table, plain lines, evaluation tables."""
+"""Output for people: progress, tables, charts, plots and HTML reports."""

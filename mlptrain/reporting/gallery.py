@@ -41,7 +41,7 @@ _TITLES = {
     "curves": "Learning curves",
     "confusion": "Confusion matrix of the test split",
     "weights": "Weights of the first layer",
-    "activations": "Mean activation of each hidden unit per class",
+    "activations": "Mean activation per class",
     "mistakes": "Worst mistakes",
     "calibration": "Calibration: accuracy against confidence",
 }
@@ -137,7 +137,7 @@ def _activations(found: Inspection, model: Model) -> Plot:
     shown = [most_influential(model, layer, MAX_ROWS) for layer in range(len(layers))]
     rows = [layer[numbers] for layer, numbers in zip(layers, shown, strict=True)]
     counts = [len(layer) for layer in layers]
-    caption = "Means over the test images of each class; units are sorted by the class with the highest mean."
+    caption = "Means over the test images of each class, a row per unit; sorted by the class with the highest mean."
     if max(counts) > MAX_ROWS:
         caption += f" Of large layers the {MAX_ROWS} units with the largest outgoing weights are shown."
     if len(found.excitation) > MAX_LAYERS:

@@ -18,6 +18,12 @@ from mlptrain.sweeps.finished import SweepView, find_sweep, view_sweep
 from mlptrain.sweeps.folder import SWEEP
 from mlptrain.system.files import make_folder, reason, write_text_atomic
 
+REPORT = "report.html"
+
+MAX_ROWS = 20  # of the leaderboard
+
+MIN_SCALE = 0.68  # to which a plot shrinks in a narrow window; if it is still too wide, it scrolls
+
 _COLORS = {
     INK: "ink",
     MUTED: "muted",
@@ -34,10 +40,6 @@ _IDS = re.compile(r"(\bid=\"|url\(#|href=\"#)")
 
 _SIZE = re.compile(r" (?:height|width)=\"([\d.]+)pt\"")
 
-MIN_SCALE = 0.68  # to which a plot shrinks in a narrow window; if it is still too wide, it scrolls
-
-_FONT = re.compile(r"'DejaVu Sans'")
-
 
 def inline_svg(draw: Draw, name: str, label: str) -> str:
     """Return a plot as an ``<svg>`` element; ``name`` makes its ids distinct from those of other plots on the page."""
@@ -46,7 +48,7 @@ def inline_svg(draw: Draw, name: str, label: str) -> str:
     text = _IDS.sub(lambda match: f"{match[1]}{name}-", text)
     for color, variable in _COLORS.items():
         text = text.replace(color, f"var(--{variable})")
-    text = _FONT.sub("var(--font)", text)
+    text = text.replace("'DejaVu Sans'", "var(--font)")
     head, body = text[: text.index(">")], text[text.index(">") :]
     width = float(head.split('width="')[1].split("pt")[0]) * 4 / 3
     style = f"max-width:{width:.0f}px;min-width:{MIN_SCALE * width:.0f}px"

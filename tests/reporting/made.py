@@ -1,4 +1,4 @@
-"""Reports and screens that the tests of reporting share."""
+"""Reports and terminals for tests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def end(epochs: int = 20, best_epoch: int | None = 17, stopped: str | None = Non
 
 
 class Terminal:
-    """A pseudo-terminal of a given size; ``stream`` is its inner side, ``data`` all that was written."""
+    """A pseudo-terminal: ``stream`` is its inner side, ``data`` all bytes written.
+
+    `screen` sets ``longest``, the largest column reached, and ``cursor``, whether the cursor is visible.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -49,7 +52,7 @@ class Terminal:
         self.cursor = True
 
     def resize(self, columns: int, rows: int) -> None:
-        """Give the window another size."""
+        """Change the size of the window."""
         import fcntl
         import struct
         import termios
@@ -57,7 +60,7 @@ class Terminal:
         fcntl.ioctl(self.stream.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def screen(self) -> list[str]:
-        """What stands there at the end, scrolled-off rows included; understands what Rich's Live writes."""
+        """Return the final lines, including those that scrolled off, from the control codes that Rich's Live writes."""
         rows, row, column = [""], 0, 0
         for token in re.findall(r"\x1b\[[?\d;]*[A-Za-z]|[\r\n]|[^\x1b\r\n]+", self.data.decode()):
             if token == "\r":
@@ -82,7 +85,7 @@ class Terminal:
 
 @contextmanager
 def terminal(columns: int, rows: int = 24) -> Iterator[Terminal]:
-    """A terminal to report to; its ``data`` are whole after the block."""
+    """Provide a terminal to write to; its ``data`` are complete after the block."""
     import pty
 
     outer, inner = pty.openpty()

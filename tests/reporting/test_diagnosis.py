@@ -20,7 +20,7 @@ def rendered(view: RunView, encoding: str = "utf-8") -> list[str]:
 
 
 def viewed(tmp_path, *found) -> RunView:
-    """A view of a run of which this was found."""
+    """Return the view of a run with a diagnosis of these fields."""
     view = SimpleNamespace(path=tmp_path, config_file=f"{tmp_path}/config.yaml", diagnosis=Diagnosis(*found))
     return cast(RunView, view)
 
@@ -50,12 +50,9 @@ def test_nothing_to_change(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("case", "line"),
-    [
-        ("healthy", "diagnosis: healthy"),
-        ("not_enough_epochs", "diagnosis: not enough epochs to say"),
-        ("overfitting", "diagnosis: overfitting from epoch 3 on; see mlptrain diagnose runs/a"),
-    ],
+    ("case", "ending"),
+    [("healthy", ""), ("not_enough_epochs", ""), ("overfitting", "; see mlptrain diagnose runs/a")],
 )
-def test_the_line_at_the_end_of_training(case, line):
-    assert verdict_line(Diagnosis(case, 3, (), ()), "runs/a") == line
+def test_the_line_at_the_end_of_training(case, ending):
+    found = Diagnosis(case, 3, (), ())
+    assert verdict_line(found, "runs/a") == f"diagnosis: {found.title}{ending}"

@@ -18,10 +18,8 @@ def test_half_blocks_and_ascii(encoding: str, lines: list[str]) -> None:
     assert [line.plain for line in draw(IMAGE, console)] == lines
 
 
-def test_shades_keep_the_digit_readable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shades_keep_the_digit_readable() -> None:
     pytest.importorskip("pty")
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.delenv("NO_COLOR", raising=False)
     with made.terminal(80) as terminal:
         console = make_console(terminal.stream)
         for line in draw(IMAGE, console):

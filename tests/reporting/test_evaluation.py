@@ -105,8 +105,6 @@ def test_the_diagonal_is_green_and_mistakes_are_shaded(
 ) -> None:
     pytest.importorskip("pty")
     monkeypatch.setenv("TERM", term)
-    for name in ("NO_COLOR", "COLORTERM"):
-        monkeypatch.delenv(name, raising=False)
     with made.terminal(80) as terminal:
         render_evaluation(CATS, make_console(terminal.stream), confusion=True)
     assert b"\x1b[32m     8\x1b[0m" in terminal.data

@@ -18,13 +18,6 @@ from tests.reporting import made
 pytest.importorskip("pty")
 
 
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm-256color")
-    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "COLUMNS", "LINES"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def shown(
     columns: int,
     rows: int,

@@ -28,10 +28,7 @@ START = SweepStart("runs/s", "mnist.yaml", "random", KEYS, Metric(), 1, 12, 0)
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm-256color")
-    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "COLUMNS", "LINES"):
-        monkeypatch.delenv(name, raising=False)
+def _no_pause_between_redraws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "REDRAW_SECONDS", 0.0)
 
 

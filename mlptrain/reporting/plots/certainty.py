@@ -23,7 +23,7 @@ def draw_mistakes(
 ) -> Figure:
     """Draw images (n, height, width), dark on white, each with its true label, predicted label and confidence."""
     captions = [
-        f"{shortened(label, 13)}\n→ {shortened(wrong, 9)} {output:.0%}"
+        f"{shortened(label, 13)}\n→ {shortened(wrong, 8)} ({output:.0%})"
         for label, wrong, output in zip(true, predicted, confidence, strict=True)
     ]
     return draw_images(images, captions, 4 if narrow else 6, "gray_r", lines=2, limits=(0, 255))
