@@ -114,7 +114,7 @@ def sweep_page(view: SweepView, data_dir: Path) -> str:
     sections = [
         _tiles(
             [
-                (f"best {view.metric}", f"{best.score:.4f}"),
+                (f"best {view.metric}", f"{best.figures[view.metric]:.4f}"),
                 ("test accuracy of the best", _number(best.figures.get("test_accuracy"))),
                 ("trials", f"{len(view.ranked) + len(view.lost):,}"),
                 ("diverged or failed", f"{len(view.lost):,}"),
@@ -177,8 +177,8 @@ def _leaderboard(view: SweepView) -> str:
     heads = "".join(f"<th>{escape(name)}</th>" for name in ("rank", "trial", *view.keys, *names))
     lines = []
     for trial in view.ranked[:MAX_ROWS]:
-        cells = [str(trial.rank), trial.trial, *(flow(value) for value in trial.values.values())]
-        cells += [_number(trial.figures.get(name)) for name in names]
+        cells = [str(trial.rank), str(trial.trial), *(flow(value) for value in trial.values.values())]
+        cells += [_number({**trial.figures, "seconds": trial.seconds}.get(name)) for name in names]
         lines.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     more = len(view.ranked) + len(view.lost) - len(lines)
     rest = f'<p class="muted">{more:,} more in leaderboard.csv</p>' if more else ""

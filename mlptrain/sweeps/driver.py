@@ -1,18 +1,27 @@
-"""A sweep from its first wave to its leaderboard, as a generator of frozen reports."""
+"""The driver: runs a sweep from its first wave to its leaderboard, as a generator of reports."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mlptrain.errors import DataError
-from mlptrain.sweeps.executors import Advanced, Broken, Done, Executor, Lost, Task, Trained
+from mlptrain.sweeps.executors import Advanced, Broken, Done, Executor, Lost, Task
 from mlptrain.sweeps.folder import SweepFolder
-from mlptrain.sweeps.importance import importances
-from mlptrain.sweeps.journal import Journal, Plan, PlannedStack, Record, plan_event, read_journal, recall, result_event
+from mlptrain.sweeps.importance import importances_of
+from mlptrain.sweeps.journal import (
+    Journal,
+    Plan,
+    PlannedStack,
+    lost_event,
+    plan_event,
+    read_record,
+    result_event,
+    start_event,
+)
 from mlptrain.sweeps.leaderboard import Leaderboard, rank, write_leaderboard
 from mlptrain.sweeps.methods import waves
 from mlptrain.sweeps.planning import Planner
@@ -20,16 +29,16 @@ from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, Sweep
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import FAILED, HALVED, PAUSED, Result, Trial, Wave
 
-ATTEMPTS = 5
-"""How often a stack is tried whose worker ends, before its trials count as failed."""
+MAX_ATTEMPTS = 5
+"""Number of attempts to train a stack whose worker process dies, before its trials fail."""
 
-PATIENCE = 0.2
-"""Seconds to wait for an executor before the caller gets a word again."""
+POLL_SECONDS = 0.2
+"""Time to wait for an executor's events before the caller gets the next report."""
 
 
 @dataclass
 class _Stack:
-    """A stack under way: its plan, its trials, and how many epochs its members have finished in this wave."""
+    """A stack in progress: its plan, its trials, its attempts, and the epochs of this wave that its trials finished."""
 
     plan: PlannedStack
     trials: tuple[Trial, ...]
@@ -38,65 +47,74 @@ class _Stack:
 
 
 class Driver:
-    """Runs one sweep in its folder, of which the caller holds the lock.
+    """A sweep in a folder of which the caller holds the lock.
 
-    ``executor`` makes where stacks are trained, when the first has to be; ``shard`` (I, N) takes every Nth point.
+    Parameters
+    ----------
+    make_executor
+        Makes the executor when the first stack has to be trained.
+    data_dir
+        Folder of the datasets.
+    stacked, threads
+        See `Planner`.
+    shard
+        A pair (I, N) for every Nth point, starting with the Ith.
+    fail_fast
+        Stop after the first trial that fails.
     """
 
     def __init__(
         self,
         spec: Spec,
         folder: SweepFolder,
-        executor: Callable[[], Executor],
-        planner: Planner,
+        make_executor: Callable[[], Executor],
+        data_dir: Path,
         *,
+        stacked: bool = True,
+        threads: int | None = None,
         shard: tuple[int, int] | None = None,
         fail_fast: bool = False,
     ) -> None:
-        self.spec, self.folder, self.planner = spec, folder, planner
-        self._make_executor = executor
+        self.spec, self.folder, self.data_dir = spec, folder, data_dir
+        self.stacked, self.threads, self.shard, self.fail_fast = stacked, threads, shard, fail_fast
+        self._make_executor = make_executor
         self._executor: Executor | None = None
-        self.shard, self.fail_fast = shard, fail_fast
-        self.record: Record = recall(folder.journal, read_journal(folder.journal), spec)
+        self.record = read_record(folder.journal, spec)
         if self.record.digest not in (None, spec.digest):
-            raise DataError(f"{folder.journal}: is the journal of another sweep; choose another --run")
+            raise DataError(f"{folder.journal}: the journal of another sweep\nhint: choose another --run")
+        self._journal = Journal(folder.journal)
         self._wave = 0
-        self._running: dict[int, _Stack] = {}
+        self._training: dict[int, _Stack] = {}
         self.total = 0
 
-    def run(self) -> Generator[SweepReport, None, SweepEnd]:
-        """Train what has not been trained; the last report is returned as well.
+    def run(self) -> Generator[SweepReport, None, None]:
+        """Train all trials that have no result yet, and yield reports; the last one is a `SweepEnd`.
 
-        Where the generator is closed early, workers are ended and the leaderboard holds what is done.
+        If the generator is closed early, worker processes are ended and the leaderboard has the trials that have ended.
 
         Raises
         ------
         MlptrainError
-            The sweep cannot be done as asked, or its folder not be written.
+            The sweep is impossible, or its folder cannot be written.
         """
         began = time.perf_counter()
-        journal = Journal(self.folder.journal)
         complete = False
         try:
             yield self._start()
-            yield from self._waves(journal)
+            yield from self._waves()
             complete = not self._stopped
         finally:
             if self._executor is not None:
                 self._executor.close()
-            journal.close()
+            self._journal.close()
             board, best = self._settle(complete)
-        failed = tuple(result for _, result in sorted(self.record.results.items()) if result.failed)
-        end = SweepEnd(
-            str(self.folder.path),
-            board,
-            best,
-            failed,
-            self._importances(),
-            time.perf_counter() - began,
-        )
-        yield end
-        return end
+        results = [result for _, result in sorted(self.record.results.items())]
+        failed = tuple(result for result in results if result.failed)
+        # After successive halving only the first wave has trained all trials for the same number of epochs.
+        compared = [self.record.paused.get((result.trial, 0), result) for result in results if not result.failed]
+        importances = importances_of(self.spec.space.varied, self.spec.metric.name, compared)
+        seconds = time.perf_counter() - began
+        yield SweepEnd(str(self.folder.path), board, best, failed, importances, seconds)
 
     def _start(self) -> SweepStart:
         spec, points = self.spec, self.spec.points
@@ -119,161 +137,139 @@ class Driver:
     def _stopped(self) -> bool:
         return self.fail_fast and any(result.failed for result in self.record.results.values())
 
-    def _waves(self, journal: Journal) -> Iterator[SweepReport]:
-        """Every wave of the method, each known by the results of those before."""
+    def _waves(self) -> Iterator[SweepReport]:
+        """Train every wave of the method, which decides about the next one by the results of the last."""
         method = waves(self.spec, self.shard)
         wave = next(method, None)
         while wave is not None and not self._stopped:
-            yield from self._drop(wave.dropped, journal)
+            yield from self._drop(wave.dropped)
             if wave.trials:
-                yield from self._train(wave, journal)
+                yield from self._train(wave)
             if self._stopped:
                 return
             try:
-                wave = method.send({trial.number: self._known(trial) for trial in wave.trials})
+                wave = method.send({trial.number: self._result(trial) for trial in wave.trials})
             except StopIteration:
                 return
             self._wave += 1
 
-    def _known(self, trial: Trial) -> Result:
+    def _result(self, trial: Trial) -> Result:
         result = self.record.result(trial, self._wave)
         assert result is not None, f"trial {trial.number} was not trained"
         return result
 
-    def _drop(self, trials: Sequence[Trial], journal: Journal) -> Iterator[SweepReport]:
-        """End the trials that halving has cut, with the figures that they had."""
-        ended = []
-        for trial in trials:
-            if trial.number not in self.record.results:
-                before = self.record.rungs[trial.number, self._wave - 1]
-                ended.append(Result(**{**vars(before), "status": HALVED}))
-        if ended:
-            yield from self._end(ended, journal)
+    def _drop(self, trials: Sequence[Trial]) -> Iterator[SweepReport]:
+        """End paused trials with the metrics of the last wave."""
+        dropped = [trial for trial in trials if trial.number not in self.record.results]
+        results = [replace(self.record.paused[trial.number, self._wave - 1], status=HALVED) for trial in dropped]
+        if results:
+            yield from self._add(dropped, results)
 
-    def _train(self, wave: Wave, journal: Journal) -> Iterator[SweepReport]:
-        """Train the stacks of a wave, those that were interrupted first."""
-        plan = self._plan(wave, journal)
+    def _train(self, wave: Wave) -> Iterator[SweepReport]:
+        """Train the stacks of a wave; those that an interruption left unfinished come first."""
+        plan = self._plan(wave)
         trials = {trial.number: trial for trial in wave.trials}
         self.total = max(self.total, len(self.record.results) + len(trials))
         stacks = [_Stack(stack, tuple(trials[number] for number in stack.trials)) for stack in plan.stacks]
-        open_ = [s for s in stacks if any(self.record.result(trial, self._wave) is None for trial in s.trials)]
-        waiting = deque(sorted(open_, key=lambda stack: stack.plan.number not in self.record.started))
-        threads = max((stack.plan.threads for stack in stacks), default=1)
+        unfinished = [s for s in stacks if any(self.record.result(trial, self._wave) is None for trial in s.trials)]
+        waiting = deque(sorted(unfinished, key=lambda stack: stack.plan.number not in self.record.started))
+        threads = max(stack.threads for stack in plan.stacks)
         yield WaveStart(len(trials), len(stacks), plan.workers, threads, wave.until)
-        while waiting or self._running:
-            executor = self._started_executor() if waiting else self._executor
-            assert executor is not None
-            while waiting and len(self._running) < min(plan.workers, executor.workers):
-                self._submit(executor, waiting.popleft(), wave, journal)
-            for event in executor.events(PATIENCE):
-                stack = self._running[event.stack]
+        while waiting or self._training:
+            executor = self._executor_in_use()
+            while waiting and len(self._training) < min(plan.workers, executor.workers):
+                self._submit(executor, waiting.popleft(), wave.until)
+            for event in executor.events(POLL_SECONDS):
+                stack = self._training[event.stack]
                 match event:
                     case Advanced():
                         stack.epochs += event.epochs
                     case Done() | Broken():
-                        del self._running[event.stack]
-                        yield from self._ended(stack, event, journal)
+                        yield from self._ended(stack, event)
                     case Lost():
-                        del self._running[event.stack]
-                        yield from self._lost(stack, event, waiting, journal)
+                        yield from self._lost(stack, event, waiting)
                 if self._stopped:
                     return
             yield Advance(self._progress(wave), self.total)
 
-    def _plan(self, wave: Wave, journal: Journal) -> Plan:
-        """The plan of this wave: the journal's, or a new one that goes there before anything is trained."""
+    def _plan(self, wave: Wave) -> Plan:
+        """Return the plan of the wave: that of the journal, or a new one, which is written there."""
         if self._wave < len(self.record.plans):
             plan = self.record.plans[self._wave]
-            if not plan.holds(trial.number for trial in wave.trials):
+            planned = sorted(trial for stack in plan.stacks for trial in stack.trials)
+            numbers = {stack.number for stack in plan.stacks}
+            if planned != sorted(trial.number for trial in wave.trials) or len(numbers) < len(plan.stacks):
                 raise DataError(
-                    f"{self.folder.journal}: the plan of wave {self._wave} has other trials than this sweep gives it; "
-                    "the file was edited or damaged\nrestore it, or start again under another --run"
+                    f"{self.folder.journal}: the plan of wave {self._wave} has other trials than this sweep; the file "
+                    "was edited or damaged\nhint: restore it, or start a new sweep under another --run"
                 )
             return plan
-        workers = self._started_executor().workers
-        plan = self.planner.plan(wave.trials, workers, self.record.stacks)
-        journal.append(plan_event(self._wave, plan, self.spec.digest))
+        workers = self._executor_in_use().workers
+        first = sum(len(plan.stacks) for plan in self.record.plans)
+        plan = Planner(self.data_dir, self.stacked, self.threads).plan(wave.trials, workers, first)
+        self._journal.append(plan_event(self._wave, plan, self.spec.digest))
         self.record.plans.append(plan)
         return plan
 
-    def _started_executor(self) -> Executor:
+    def _executor_in_use(self) -> Executor:
         if self._executor is None:
             self._executor = self._make_executor()
         return self._executor
 
-    def _submit(self, executor: Executor, stack: _Stack, wave: Wave, journal: Journal) -> None:
+    def _submit(self, executor: Executor, stack: _Stack, until: int | None) -> None:
         stack.attempts += 1
         stack.epochs = 0
-        journal.append({"event": "start", "stack": stack.plan.number, "attempt": stack.attempts})
-        self.record.started.add(stack.plan.number)
-        self._running[stack.plan.number] = stack
-        states = [self.folder.load_state(trial.number) for trial in stack.trials] if self._wave else []
-        known = tuple(state for state in states if state is not None)
-        executor.submit(
-            Task(
-                stack.plan.number,
-                tuple(trial.config for trial in stack.trials),
-                str(self.planner.data_dir),
-                stack.plan.threads,
-                wave.until,
-                known if known and len(known) == len(stack.trials) else None,
-            )
-        )
+        number = stack.plan.number
+        self._journal.append(start_event(number, stack.attempts))
+        self.record.started.add(number)
+        self._training[number] = stack
+        found = [self.folder.load_state(trial.number) for trial in stack.trials] if self._wave else []
+        states = tuple(state for state in found if state is not None)
+        resumed = states if states and len(states) == len(stack.trials) else None
+        executor.submit(Task(number, stack.trials, str(self.data_dir), stack.plan.threads, until, resumed))
 
-    def _lost(self, stack: _Stack, event: Lost, waiting: deque[_Stack], journal: Journal) -> Iterator[SweepReport]:
-        """Try a stack again whose worker has ended, a bounded number of times."""
-        journal.append({"event": "lost", "stack": stack.plan.number, "reason": event.reason})
-        if stack.attempts < ATTEMPTS:
+    def _lost(self, stack: _Stack, event: Lost, waiting: deque[_Stack]) -> Iterator[SweepReport]:
+        """Train a stack again whose worker process died, or fail its trials after `MAX_ATTEMPTS`."""
+        self._journal.append(lost_event(event.stack, event.reason))
+        if stack.attempts < MAX_ATTEMPTS:
+            del self._training[event.stack]
             waiting.appendleft(stack)
             yield Retry(stack.plan.trials, event.reason)
         else:
-            words = f"{event.reason}, {stack.attempts} times in a row"
-            yield from self._ended(stack, Broken(stack.plan.number, words), journal)
+            message = f"{event.reason}, {stack.attempts} times in a row"
+            yield from self._ended(stack, Broken(event.stack, message))
 
-    def _ended(self, stack: _Stack, event: Done | Broken, journal: Journal) -> Iterator[SweepReport]:
-        """Take a stack's results into journal and folder; what an interrupted try recorded already stays as it is."""
-        if isinstance(event, Broken):
-            members: Sequence[Trained] = [Trained(FAILED, message=event.message)] * len(stack.trials)
+    def _ended(self, stack: _Stack, event: Done | Broken) -> Iterator[SweepReport]:
+        """Add the results of a stack; a trial that an earlier attempt recorded keeps its result."""
+        del self._training[event.stack]
+        if isinstance(event, Done):
+            results: Sequence[Result] = event.results
         else:
-            members = event.members
-        fresh: dict[int, tuple[Trial, Trained]] = {}
-        results = []
-        for trial, trained in zip(stack.trials, members, strict=True):
-            if self.record.result(trial, self._wave) is None:
-                values = {key: trial.values[key] for key in self.spec.space.varied}
-                figures = (values, trained.status, trained.metrics, trained.message)
-                results.append(Result(trial.number, trial.point, trial.key, *figures))
-                fresh[trial.number] = trial, trained
-        yield from self._end(results, journal, fresh)
+            results = [trial.result(FAILED, message=event.message) for trial in stack.trials]
+        pairs = zip(stack.trials, results, strict=True)
+        new = [(trial, result) for trial, result in pairs if self.record.result(trial, self._wave) is None]
+        yield from self._add([trial for trial, _ in new], [result for _, result in new])
 
-    def _end(
-        self, results: Sequence[Result], journal: Journal, fresh: Mapping[int, tuple[Trial, Trained]] | None = None
-    ) -> Iterator[SweepReport]:
-        """Record results: run folders and states first, then the journal, then what is not needed any more goes."""
-        record, ended = self.record, [result for result in results if result.status != PAUSED]
-        after = {**record.results, **{result.trial: result for result in ended}}
-        needed = self._needed(after)
-        for trial, trained in (fresh or {}).values():
-            if trained.state is not None:
-                self.folder.store_state(trial.number, trained.state)
-            kept = trained.status == PAUSED or trial.number in needed
-            if self.folder.keep == "all" or (self.folder.keep == "best" and kept):
-                self.folder.store(trial, trained)
-        journal.append(*(result_event(result, self._wave) for result in results))
+    def _add(self, trials: Sequence[Trial], results: Sequence[Result]) -> Iterator[SweepReport]:
+        """Add results: first to the folder, then to the journal; then remove the files that are no longer needed."""
+        ended = [result.recorded for result in results if result.status != PAUSED]
+        known = {**self.record.results, **{result.trial: result for result in ended}}
+        needed = self._needed(known)
+        for trial, result in zip(trials, results, strict=True):
+            if result.status != HALVED:  # a halved trial was stored when it was paused
+                self.folder.store(trial, result, needed=trial.number in needed)
+        self._journal.append(*(result_event(result, self._wave) for result in results))
         for result in results:
-            if result.status == PAUSED:
-                record.rungs[result.trial, self._wave] = result
+            self.record.add(self._wave, result.recorded)
         if not ended:
             return
-        record.results.update({result.trial: result for result in ended})
-        self.folder.prune(after, needed)
-        board = self._board()
-        self._write(board)
-        for number, result in enumerate(ended, start=len(after) - len(ended) + 1):
+        self.folder.prune(known, needed)
+        board = self._write_board()
+        for number, result in enumerate(ended, start=len(known) - len(ended) + 1):
             yield TrialEnd(result, number, board)
 
     def _needed(self, results: Mapping[int, Result]) -> set[int]:
-        """The trials whose run folders may be wanted: the best one's, and those of points with repeats to come."""
+        """Return the trials whose run folders may be needed: the best one, and those of points with repeats to come."""
         points: dict[int, list[Result]] = {}
         for result in results.values():
             points.setdefault(result.point, []).append(result)
@@ -283,46 +279,33 @@ class Driver:
         return waiting | (set() if best is None else {best.best_trial})
 
     def _board(self) -> Leaderboard:
-        return rank(self.spec.space.varied, self.spec.metric, self.spec.repeat, self.record.results.values())
+        board = rank(self.spec.space.varied, self.spec.metric, self.spec.repeat, self.record.results.values())
+        return board.with_runs(self.folder.runs(None if board.best is None else board.best.best_trial))
 
-    def _write(self, board: Leaderboard) -> None:
-        best = None if board.best is None else self.record.results[board.best.best_trial]
-        write_leaderboard(self.folder.leaderboard, board, self.folder.runs(best))
+    def _write_board(self) -> Leaderboard:
+        board = self._board()
+        if board.rows:
+            write_leaderboard(self.folder.leaderboard, board)
+        return board
 
     def _settle(self, complete: bool) -> tuple[Leaderboard, str | None]:
-        """Leave ``best/`` and the leaderboard as what is done so far gives them."""
-        board = self._board()
-        best = None
-        if self.folder.keep != "none" and board.best is not None:
-            path = self.folder.publish(self.record.results[board.best.best_trial])
+        """Write ``best/`` and the leaderboard by the results so far; return the board and the path of ``best/``."""
+        row, best = self._board().best, None
+        if self.folder.keep != "none" and row is not None:
+            path = self.folder.publish(self.record.results[row.best_trial])
             best = None if path is None else str(path)
-        if board.rows:
-            self._write(board)
+        board = self._write_board()
         if complete:
             self.folder.tidy()
         return board, best
 
     def _progress(self, wave: Wave) -> float:
-        """How many trials are done, those under way counted by their epochs."""
+        """Return the number of trials that have ended, with others counted by the share of their epochs."""
         done = float(len(self.record.results))
         for trial in wave.trials:
-            paused = self.record.rungs.get((trial.number, self._wave))
-            if paused is not None and trial.number not in self.record.results:
+            if trial.number not in self.record.results and (trial.number, self._wave) in self.record.paused:
                 done += (wave.until or 0) / max(1, trial.config.epochs)
-        for stack in self._running.values():
+        for stack in self._training.values():
             epochs = sum(trial.config.epochs for trial in stack.trials)
             done += len(stack.trials) * min(1.0, stack.epochs / max(1, epochs))
         return done
-
-    def _importances(self) -> dict[str, float] | None:
-        """Over all trials with figures; where halving was at work over the first rung, which all have reached."""
-        name, first = self.spec.metric.name, {}
-        for (trial, wave), result in self.record.rungs.items():
-            if wave == 0:
-                first[trial] = result
-        known: list[tuple[Mapping[str, Any], float]] = []
-        for trial, result in sorted(self.record.results.items()):
-            figure = first.get(trial, result).metrics.get(name)
-            if figure is not None and not result.failed:
-                known.append((result.values, float(figure)))
-        return importances(self.spec.space.varied, known)

@@ -1,29 +1,25 @@
-"""Where stacks are trained: one small interface for processes of this machine and for a Dask cluster."""
+"""Executors: the interface of whatever trains stacks, which are processes of this machine or a Dask cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
-from mlptrain.config.config import Config
-from mlptrain.training.reports import EpochReport
-
-if TYPE_CHECKING:
-    from mlptrain.models.model import Model
-
-State = dict[str, Any]
+from mlptrain.engine.state import State
+from mlptrain.sweeps.trials import Result, Trial
 
 
 @dataclass(frozen=True)
 class Task:
-    """A stack to train: to the members' ends, or up to the epoch ``until``; with ``states`` from there on.
+    """A stack to train, up to the epoch ``until`` or to the end of each trial.
 
-    ``dataset`` is looked for in ``data_dir`` of the machine that trains it.
+    ``states`` are those from which the trials continue, None if they start. ``data_dir`` is a folder of the machine
+    that trains the stack.
     """
 
     stack: int
-    configs: tuple[Config, ...]
+    trials: tuple[Trial, ...]
     data_dir: str
     threads: int
     until: int | None = None
@@ -31,23 +27,8 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What became of a member: figures as in ``metrics.json``, the epochs of this task, and its model.
-
-    ``status`` is finished, paused (then with the ``state`` to go on from) or diverged (with its ``message``).
-    """
-
-    status: str
-    metrics: dict[str, Any] = field(default_factory=dict)
-    history: tuple[EpochReport, ...] = ()
-    model: Model | None = None
-    message: str | None = None
-    state: State | None = None
-
-
-@dataclass(frozen=True)
 class Advanced:
-    """Members of a stack have finished epochs: ``epochs`` in all since the last such event, of all members."""
+    """The trials of a stack have finished ``epochs`` more epochs, counted over all of them."""
 
     stack: int
     epochs: int
@@ -55,15 +36,15 @@ class Advanced:
 
 @dataclass(frozen=True)
 class Done:
-    """A stack has been trained; one result a member."""
+    """A stack has been trained; one result per trial."""
 
     stack: int
-    members: Sequence[Trained]
+    results: tuple[Result, ...]
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A stack cannot be trained, and trying again would not help."""
+    """A stack cannot be trained, and another attempt would not help."""
 
     stack: int
     message: str
@@ -71,7 +52,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class Lost:
-    """The worker that trained a stack ended; the stack can be submitted again."""
+    """The worker process of a stack has died; the stack can be submitted again."""
 
     stack: int
     reason: str
@@ -81,17 +62,17 @@ Event = Advanced | Done | Broken | Lost
 
 
 class Executor(Protocol):
-    """Trains as many stacks at a time as it has ``workers``."""
+    """A pool of worker processes that trains up to ``workers`` stacks at a time."""
 
     @property
     def workers(self) -> int:
-        """How many stacks can be trained at the same time."""
+        """Number of stacks that can train at the same time."""
 
     def submit(self, task: Task) -> None:
-        """Train a stack; at most ``workers`` may be on their way."""
+        """Start to train a stack; at most ``workers`` may be in progress."""
 
     def events(self, seconds: float) -> Sequence[Event]:
-        """What happened, waiting for it at most ``seconds``; nothing, where nothing did."""
+        """Return what has happened, after at most ``seconds``; empty if nothing has."""
 
     def close(self) -> None:
-        """End all workers, also in the middle of a stack; more than once."""
+        """End all worker processes, also while they train; may be called more than once."""

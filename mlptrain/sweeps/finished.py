@@ -1,4 +1,4 @@
-"""What a sweep folder holds, read for those who show it: its metric, and a row a trial of the leaderboard."""
+"""Sweep folders read back: the leaderboard of a sweep that has ended, for plots and reports."""
 
 from __future__ import annotations
 
@@ -9,36 +9,30 @@ from pathlib import Path
 from mlptrain.config.yaml import read_yaml
 from mlptrain.errors import DataError
 from mlptrain.sweeps.folder import BEST, SWEEP
-from mlptrain.sweeps.leaderboard import LEADERBOARD, Line, read_leaderboard
-
-
-@dataclass(frozen=True)
-class TrialRow(Line):
-    """A line of the leaderboard with its ``score``, the sweep's metric (nan: none)."""
-
-    score: float
+from mlptrain.sweeps.leaderboard import LEADERBOARD, Row, read_leaderboard
+from mlptrain.sweeps.spec import DEFAULT_METRIC, Metric
 
 
 @dataclass(frozen=True)
 class SweepView:
-    """A sweep as it lies in its folder; ``ranked`` trials from the best on, ``lost`` ones without a score."""
+    """A sweep folder's leaderboard: ``ranked`` rows from the best, and ``lost`` ones, which have no metric."""
 
     path: Path
     keys: tuple[str, ...]
     metric: str
     goal: str
-    ranked: tuple[TrialRow, ...]
-    lost: tuple[TrialRow, ...]
+    ranked: tuple[Row, ...]
+    lost: tuple[Row, ...]
 
     @property
     def best(self) -> Path | None:
-        """The run folder of the best trial, where it was kept."""
+        """The run folder of the best trial; None if it was not kept."""
         folder = self.path / BEST
         return folder if folder.is_dir() else None
 
 
 def find_sweep(name: str, runs_dir: Path) -> Path | None:
-    """The folder of a sweep: a path, or a name under ``runs_dir``; None where no leaderboard lies there."""
+    """Return the folder of a sweep, given by its path or by its name in ``runs_dir``; None if it has no leaderboard."""
     for path in (Path(name), runs_dir / name):
         try:
             if (path / LEADERBOARD).is_file():
@@ -54,25 +48,25 @@ def view_sweep(path: Path) -> SweepView:
     Raises
     ------
     DataError
-        The leaderboard cannot be read, is not one, or holds no trial with a score.
+        The leaderboard is missing or damaged, or has no ranked trial.
     """
-    metric, goal = _metric(path / SWEEP)
-    board = path / LEADERBOARD
-    table = read_leaderboard(board)
-    if metric not in table.figures:
-        raise DataError(f"{board}:1: expected a column {metric} after status; the sweep is ranked by it")
-    trials = [TrialRow(**vars(line), score=line.figures.get(metric, math.nan)) for line in table.lines]
-    ranked = [trial for trial in trials if trial.rank is not None and math.isfinite(trial.score)]
+    metric = _metric(path / SWEEP)
+    board = read_leaderboard(path / LEADERBOARD, metric)
+    ranked = sorted(filter(_is_ranked, board.rows), key=lambda row: row.rank or 0)
     if not ranked:
-        raise DataError(f"{board}: no trial with a {metric}; nothing to draw")
-    ranked.sort(key=lambda trial: trial.rank or 0)
-    lost = tuple(trial for trial in trials if trial not in ranked)
-    return SweepView(path, table.keys, metric, goal, tuple(ranked), lost)
+        raise DataError(f"{path / LEADERBOARD}: no trial has a {metric.name}, so there is nothing to plot")
+    lost = tuple(row for row in board.rows if not _is_ranked(row))
+    return SweepView(path, board.keys, metric.name, metric.goal, tuple(ranked), lost)
 
 
-def _metric(path: Path) -> tuple[str, str]:
-    """Name and goal of the sweep's metric; a collected sweep without a file has the default."""
-    metric = read_yaml(path).values.get("metric") if path.is_file() else None
-    if not isinstance(metric, dict):
-        return "val_accuracy", "maximize"
-    return str(metric.get("name", "val_accuracy")), str(metric.get("goal", "maximize"))
+def _is_ranked(row: Row) -> bool:
+    return row.rank is not None and row.figure is not None and math.isfinite(row.figure)
+
+
+def _metric(path: Path) -> Metric:
+    """Return the metric of a sweep file; the default if the file is missing, as for collected runs."""
+    given = read_yaml(path).values.get("metric") if path.is_file() else None
+    if not isinstance(given, dict):
+        return DEFAULT_METRIC
+    default = DEFAULT_METRIC
+    return Metric(str(given.get("name", default.name)), str(given.get("goal", default.goal)))

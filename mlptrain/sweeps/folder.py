@@ -1,4 +1,4 @@
-"""The folder of a sweep: what it holds, which run folders are kept in it, and what a paused trial goes on from."""
+"""The folder of a sweep: its files, the run folders that are kept, and the states of paused trials."""
 
 from __future__ import annotations
 
@@ -10,45 +10,56 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlptrain.config.values import described, difference
+from mlptrain.engine.state import State
 from mlptrain.errors import DataError, UsageError
 from mlptrain.runs.finished import load_metrics, load_run_config
 from mlptrain.runs.folder import HISTORY, METRICS, RunFolder
 from mlptrain.runs.history import read_history
-from mlptrain.sweeps.executors import State, Trained
 from mlptrain.sweeps.journal import JOURNAL
 from mlptrain.sweeps.leaderboard import LEADERBOARD
 from mlptrain.sweeps.spec import Spec
+from mlptrain.sweeps.states import load_state, save_state
 from mlptrain.sweeps.sweepfile import read_sweep
-from mlptrain.sweeps.trials import Result, Trial, config_key
+from mlptrain.sweeps.trials import PAUSED, Result, Trial, config_key, trial_name
 from mlptrain.system.files import make_folder, reason, temporary_beside, write_text_atomic
 
 SWEEP, BASE, BEST, TRIALS, STATES = "sweep.yaml", "base.yaml", "best", "trials", "states"
 
+FREE_SPACE = "free space, then continue with --resume"
+
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """A sweep's folder; ``keep`` is best, all or none."""
+    """A sweep's folder; ``keep`` names the run folders that stay: best, all or none."""
 
     path: Path
     keep: str = "best"
 
     @property
     def journal(self) -> Path:
-        """``journal.jsonl``."""
+        """The path of ``journal.jsonl``."""
         return self.path / JOURNAL
 
     @property
     def leaderboard(self) -> Path:
-        """``leaderboard.csv``."""
+        """The path of ``leaderboard.csv``."""
         return self.path / LEADERBOARD
 
+    def run(self, trial: int) -> Path:
+        """Return the path of a trial's run folder."""
+        return self.path / TRIALS / trial_name(trial)
+
+    def state(self, trial: int) -> Path:
+        """Return the path of a paused trial's state."""
+        return self.path / STATES / f"{trial_name(trial)}.npz"
+
     def begin(self, spec: Spec) -> None:
-        """Write ``base.yaml`` and ``sweep.yaml``, or hold a sweep that goes on against what they hold.
+        """Write ``base.yaml`` and ``sweep.yaml``, or check that the folder is that of the same sweep.
 
         Raises
         ------
         UsageError
-            It is another sweep; the message says what has changed.
+            The folder is that of another sweep; the message lists the differences.
         """
         if not (self.path / SWEEP).is_file():
             write_text_atomic(self.path / BASE, spec.base_yaml())
@@ -58,75 +69,64 @@ class SweepFolder:
         if before.digest != spec.digest:
             changed = described(difference(before.facts(), spec.facts()), 2)
             raise UsageError(
-                f"{self.path}: was begun as another sweep: {changed or 'the order of the parameters has changed'}\n"
-                "undo the change to go on with --resume, or start a new sweep under another --run"
+                f"{self.path}: this is another sweep: {changed or 'the order of the parameters has changed'}\n"
+                "hint: undo the change and use --resume, or start a new sweep under another --run"
             )
 
-    def trial(self, trial: int) -> Path:
-        """The run folder of a trial, where it is kept."""
-        return self.path / TRIALS / f"{trial:04d}"
+    def store(self, trial: Trial, result: Result, *, needed: bool) -> None:
+        """Write what a worker process has sent and ``keep`` asks for: a run folder, and the state of a paused trial.
 
-    def store(self, trial: Trial, trained: Trained) -> None:
-        """Keep a trained member as a run folder; epochs of a paused trial's earlier rungs stay in its history.
+        With ``keep: best`` the run folders of paused and of ``needed`` trials are written.
 
         Raises
         ------
         DataError
-            It cannot be written.
+            A file cannot be written.
         """
-        folder = RunFolder(self.trial(trial.number))
-        make_folder(folder.path, "free space, then go on with --resume")
-        first = trained.history[0].epoch if trained.history else 1
+        if result.state is not None:
+            make_folder(self.path / STATES, FREE_SPACE)
+            save_state(self.state(trial.number), result.state)
+        if self.keep == "all" or (self.keep == "best" and (needed or result.status == PAUSED)):
+            self._store_run(trial, result)
+
+    def _store_run(self, trial: Trial, result: Result) -> None:
+        """Write a run folder, whose history begins with the epochs of earlier waves."""
+        folder = RunFolder(self.run(trial.number))
+        make_folder(folder.path, FREE_SPACE)
+        first = result.history[0].epoch if result.history else 1
         earlier = read_history(folder.path / HISTORY)[: first - 1] if first > 1 else ()
-        with suppress(FileNotFoundError):
-            (folder.path / METRICS).unlink()
-        folder.begin(trial.config, (*earlier, *trained.history))
-        if trained.model is not None:
-            folder.finish(trained.model, {"run": str(folder.path), **trained.metrics})
-
-    def store_state(self, trial: int, state: State) -> None:
-        """Keep what a paused trial goes on from."""
-        from mlptrain.sweeps.states import save_state
-
-        make_folder(self.path / STATES, "free space, then go on with --resume")
-        save_state(self._state(trial), state)
+        (folder.path / METRICS).unlink(missing_ok=True)
+        folder.begin(trial.config, (*earlier, *result.history))
+        if result.model is not None:
+            folder.finish(result.model, {"run": str(folder.path), **result.metrics})
 
     def load_state(self, trial: int) -> State | None:
-        """What a paused trial goes on from; None where it has to begin again."""
-        from mlptrain.sweeps.states import load_state
-
-        path = self._state(trial)
+        """Return the state of a paused trial; None if it has none."""
+        path = self.state(trial)
         return load_state(path) if path.is_file() else None
 
-    def _state(self, trial: int) -> Path:
-        return self.path / STATES / f"{trial:04d}.npz"
-
     def prune(self, ended: Iterable[int], needed: Iterable[int]) -> None:
-        """Remove the states of trials that have ended, and with ``keep: best`` the run folders that none needs."""
+        """Remove the states of trials that have ended and, unless all are kept, the run folders that are not needed."""
         wanted = set(needed)
         for trial in ended:
-            self._state(trial).unlink(missing_ok=True)
+            self.state(trial).unlink(missing_ok=True)
             if self.keep != "all" and trial not in wanted:
-                shutil.rmtree(self.trial(trial), ignore_errors=True)
+                shutil.rmtree(self.run(trial), ignore_errors=True)
 
-    def publish(self, best: Result | None) -> Path | None:
-        """Make ``best/`` a copy of the best trial's run folder; None where that was not kept."""
-        target = self.path / BEST
-        if best is None:
-            return None
-        source = self.trial(best.trial)
-        if not (source / METRICS).is_file():
-            kept = (target / METRICS).is_file() and config_key(load_run_config(target)) == best.key
-            return target if kept else None
-        return self.copy_best(source)
+    def publish(self, best: Result) -> Path | None:
+        """Make ``best/`` a copy of the best trial's run folder; return its path, None if that was not kept."""
+        source, target = self.run(best.trial), self.path / BEST
+        if (source / METRICS).is_file():
+            return self.copy_best(source)
+        return target if is_run_of(target, best) else None
 
     def copy_best(self, source: Path) -> Path:
-        """Make ``best/`` a copy of a run folder, in place of the one before.
+        """Replace ``best/`` by a copy of a run folder, and return its path.
 
         Raises
         ------
         DataError
-            It cannot be written.
+            The copy cannot be written.
         """
         target = self.path / BEST
         temporary, old = temporary_beside(target), temporary_beside(target)
@@ -138,28 +138,29 @@ class SweepFolder:
                 target.rename(old)
             temporary.rename(target)
         except OSError as error:
-            raise _unwritable(target, error) from error
+            raise DataError(f"{target}: cannot be written: {reason(error)}\nhint: {FREE_SPACE}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
         return target
 
     def tidy(self) -> None:
-        """Remove what only a sweep under way needs."""
+        """Remove what only a sweep in progress needs."""
         shutil.rmtree(self.path / STATES, ignore_errors=True)
         if self.keep != "all":
             shutil.rmtree(self.path / TRIALS, ignore_errors=True)
 
-    def runs(self, best: Result | None) -> dict[int, str]:
-        """The run folders that are there, by trial: ``best/``, and with ``keep: all`` those of ``trials/``."""
-        found = (
-            {} if best is None or not (self.path / BEST / METRICS).is_file() else {best.trial: str(self.path / BEST)}
-        )
+    def runs(self, best: int | None) -> dict[int, str]:
+        """Return the paths of the run folders that are kept, by trial; ``best`` is the number of the best one."""
+        found = {}
+        if best is not None and (self.path / BEST / METRICS).is_file():
+            found[best] = str(self.path / BEST)
         if self.keep == "all" and (self.path / TRIALS).is_dir():
             names = (path for path in (self.path / TRIALS).iterdir() if path.name.isdecimal())
             found |= {int(path.name): str(path) for path in names if (path / METRICS).is_file()}
         return found
 
 
-def _unwritable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path}: cannot be written: {reason(error)}; free space, then go on with --resume")
+def is_run_of(path: Path, result: Result) -> bool:
+    """Return True if a folder is the finished run of a trial."""
+    return (path / METRICS).is_file() and config_key(load_run_config(path)) == result.key

@@ -1,4 +1,4 @@
-"""Which parameters mattered: how much of the variance of the metric each explains by itself."""
+"""Parameter importance: the share of the variance of the metric that each parameter explains alone."""
 
 from __future__ import annotations
 
@@ -8,56 +8,60 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
-from mlptrain.sweeps.samplers import fingerprint
+from mlptrain.sweeps.space import fingerprint
+from mlptrain.sweeps.trials import Result
 
 BINS = 4
-"""Groups of about equal size into which a parameter with more distinct numbers than this is cut."""
+"""Number of groups of about equal size for a parameter with more distinct numbers than this."""
 
 LEAST = 4
-"""Finished trials below which nothing is said."""
+"""Smallest number of trials for which importances are computed."""
 
-EXPLANATION = (
-    "share of the variance of the metric that a parameter explains by itself: adjusted R² of the means of its values "
-    f"(more than {BINS} numbers: of {BINS} groups of equal size); interactions and failed trials are not in it"
-)
+
+def importances_of(keys: Sequence[str], metric: str, results: Iterable[Result]) -> dict[str, float] | None:
+    """Return the `importances` for the metric of this name, over all results that have it and did not fail."""
+    metrics = ((result.values, result.metrics.get(metric)) for result in results if not result.failed)
+    return importances(keys, [(values, float(value)) for values, value in metrics if value is not None])
 
 
 def importances(keys: Sequence[str], trials: Iterable[tuple[Mapping[str, Any], float]]) -> dict[str, float] | None:
-    """By key the share from 0 to 1, largest first; None with too few trials or where all are equally good.
+    """Return the importance of each key from 0 to 1, largest first; None for too few trials or equal metrics.
 
-    R² = 1 - Σ within / Σ total, adjusted for the g groups of n trials that it is taken over:
-    1 - (1 - R²)(n - 1)/(n - g) (Ezekiel 1930), not below 0: a parameter without effect gets about 0, however many
-    values it has. One with a group for each trial says nothing and gets 0.
+    ``trials`` are pairs of values and metric. A key's importance is the R² of the group means of its values, adjusted
+    for g groups of n trials (Ezekiel 1930), and at least 0:
+
+        R² = 1 − Σ within groups / Σ total,    importance = 1 − (1 − R²)(n − 1) / (n − g)
+
+    A key without effect has about 0, however many values it has. One with a group per trial has 0.
     """
     known = list(trials)
     if len(known) < LEAST:
         return None
-    mean = fmean(figure for _, figure in known)
-    total = sum((figure - mean) ** 2 for _, figure in known)
+    mean = fmean(metric for _, metric in known)
+    total = sum((metric - mean) ** 2 for _, metric in known)
     if total <= 0:
         return None
-    shares = {key: _share([(point[key], figure) for point, figure in known], total) for key in keys}
+    shares = {key: _share([(values[key], metric) for values, metric in known], total) for key in keys}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
-def _share(pairs: list[tuple[Any, float]], total: float) -> float:
+def _share(pairs: Sequence[tuple[Any, float]], total: float) -> float:
+    """Return the adjusted R² of the groups of pairs of value and metric; ``total`` is Σ total."""
     groups = _groups(pairs)
-    count, parts = len(pairs), len(groups)
-    if parts < 2 or parts >= count:
+    if not 2 <= len(groups) < len(pairs):
         return 0.0
-    within = sum(sum((figure - fmean(group)) ** 2 for figure in group) for group in groups)
-    return max(0.0, 1 - (within / total) * (count - 1) / (count - parts))
+    within = sum(sum((metric - fmean(group)) ** 2 for metric in group) for group in groups)
+    return max(0.0, 1 - (within / total) * (len(pairs) - 1) / (len(pairs) - len(groups)))
 
 
-def _groups(pairs: list[tuple[Any, float]]) -> list[list[float]]:
-    """The figures by value, or for many numbers by ranges of about equally many trials."""
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value, _ in pairs)
+def _groups(pairs: Sequence[tuple[Any, float]]) -> list[list[float]]:
+    """Return the metrics grouped by value, or many numbers by ranges with about equally many trials."""
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value, _ in pairs)
     if numbers and len({value for value, _ in pairs}) > BINS:
         ordered = sorted(pairs, key=lambda pair: pair[0])
-        bounds = [round(len(ordered) * part / BINS) for part in range(BINS + 1)]
-        parts = [ordered[low:high] for low, high in pairwise(bounds)]
-        return [[figure for _, figure in part] for part in parts if part]
+        bounds = [round(len(ordered) * group / BINS) for group in range(BINS + 1)]
+        return [[metric for _, metric in ordered[low:high]] for low, high in pairwise(bounds)]
     by_value: dict[str, list[float]] = defaultdict(list)
-    for value, figure in pairs:
-        by_value[fingerprint({"": value})].append(figure)
+    for value, metric in pairs:
+        by_value[fingerprint({"": value})].append(metric)
     return list(by_value.values())

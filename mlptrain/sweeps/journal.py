@@ -1,37 +1,47 @@
-"""The journal of a sweep: one JSON object a line, only ever appended to, each line on the disk before work goes on."""
+"""The journal of a sweep: a file with one JSON object per event, written to disk before the sweep continues.
+
+Events are ``plan`` (of a wave), ``start`` (of a stack), ``lost`` (the worker process of a stack), ``rung`` (a trial
+that was paused at the end of a wave) and ``trial`` (a trial that has ended).
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mlptrain.config.values import shown
 from mlptrain.errors import DataError
-from mlptrain.sweeps.leaderboard import FIGURES
+from mlptrain.sweeps.leaderboard import METRIC_COLUMNS
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import DIVERGED, FAILED, FINISHED, HALVED, PAUSED, Result, Trial
 from mlptrain.system.files import reason, sync_folder
 
 JOURNAL = "journal.jsonl"
 
+VERSION = 1
+
+MAX_DIGITS = 19
+"""Number of digits of the largest integer that is read: that of 64 bits."""
+
 Event = dict[str, Any]
 
 
 class Journal:
-    """Appends to a journal; whoever holds the sweep folder's lock may make one."""
+    """A journal open for appending, by the process that holds the lock of the sweep's folder."""
 
     def __init__(self, path: Path) -> None:
-        """Open or begin the journal; the torn last line of a process that was killed is cut off.
+        """Open or create the journal; cut off the incomplete last line that a killed process leaves.
 
         Raises
         ------
         DataError
-            It cannot be written.
+            The file cannot be written.
         """
         self.path = path
         try:
@@ -40,29 +50,29 @@ class Journal:
             if new:
                 sync_folder(path.parent)
             else:
-                self._cut_torn_line()
+                self._cut_incomplete_line()
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def _cut_torn_line(self) -> None:
+    def _cut_incomplete_line(self) -> None:
         content = self.path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            os.ftruncate(self._descriptor, whole)
+        complete = content.rfind(b"\n") + 1
+        if complete < len(content):
+            os.ftruncate(self._descriptor, complete)
             os.fsync(self._descriptor)
 
-    def append(self, *events: Mapping[str, Any]) -> None:
-        """Add events, in one write, and wait until they are on the disk.
+    def append(self, *events: Event) -> None:
+        """Add events in one write, and wait until they are on the disk.
 
         Raises
         ------
         DataError
-            They cannot be written; what was written of them is a torn line, which the next reader cuts off.
+            They cannot be written; what was written of them is an incomplete line, which the next `Journal` cuts off.
         """
         data = "".join(json.dumps(event, allow_nan=False) + "\n" for event in events).encode()
         try:
-            if os.write(self._descriptor, data) < len(data):
-                raise OSError(28, os.strerror(28))
+            if os.write(self._descriptor, data) < len(data):  # a full disk accepts a part without an error
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._descriptor)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -72,60 +82,35 @@ class Journal:
         os.close(self._descriptor)
 
     def _unwritable(self, error: OSError) -> DataError:
-        return DataError(f"{self.path}: cannot be written: {reason(error)}; free space, then go on with --resume")
+        return DataError(
+            f"{self.path}: cannot be written: {reason(error)}\nhint: free space, then continue with --resume"
+        )
 
 
-def read_journal(path: Path) -> list[Event]:
-    """The events of a journal; a torn last line is left out.
-
-    Raises
-    ------
-    DataError
-        It cannot be read, or a line before the last is not a JSON object: the file was edited or damaged.
-    """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
-    events = []
-    for number, line in enumerate(lines[:-1], start=1):  # behind the last newline is nothing, or a torn line
-        try:
-            event = _event(line)
-        except (ValueError, RecursionError):
-            event = None
-        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-            raise DataError(
-                f"{path}:{number}: is no event of a sweep; the file was edited or damaged\n"
-                "restore it, or start again under another --run"
-            )
-        events.append(event)
-    return events
+def plan_event(wave: int, plan: Plan, digest: str) -> Event:
+    """Return the event of a wave's plan; ``digest`` is that of the sweep."""
+    stacks = [{"stack": s.number, "threads": s.threads, "trials": list(s.trials)} for s in plan.stacks]
+    common = {"event": "plan", "version": VERSION, "sweep": digest}
+    return {**common, "wave": wave, "workers": plan.workers, "stacks": stacks}
 
 
-def _event(line: bytes) -> Any:
-    """A line's value, of numbers that 64 bits hold and text that can be written again; anything else is no event's."""
-    event = json.loads(line, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
-    if b"\\u" in line:
-        json.dumps(event, ensure_ascii=False).encode()  # halves of characters
-    return event
+def start_event(stack: int, attempt: int) -> Event:
+    """Return the event of a stack that starts to train; ``attempt`` counts from 1."""
+    return {"event": "start", "stack": stack, "attempt": attempt}
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is not finite")
-    return number
+def lost_event(stack: int, reason: str) -> Event:
+    """Return the event of a stack whose worker process died."""
+    return {"event": "lost", "stack": stack, "reason": reason}
 
 
-def _whole(text: str) -> int:
-    if len(text) > 19:
-        raise ValueError(f"{text} is too large")
-    return int(text)
-
-
-VERSION = 1
+def result_event(result: Result, wave: int) -> Event:
+    """Return the event of a trial that has ended, or was paused at the end of a wave."""
+    common = {"trial": result.trial, "point": result.point, "key": result.key, "values": dict(result.values)}
+    outcome = {"metrics": dict(result.metrics), "message": result.message}
+    if result.status == PAUSED:
+        return {"event": "rung", "wave": wave, **common, **outcome}
+    return {"event": "trial", **common, "status": result.status, **outcome}
 
 
 @dataclass(frozen=True)
@@ -144,80 +129,80 @@ class Plan:
     stacks: tuple[PlannedStack, ...]
     workers: int
 
-    def holds(self, trials: Iterable[int]) -> bool:
-        """Whether each of these trials, and no other, is in one of its stacks, which all have their own number."""
-        planned = sorted(trial for stack in self.stacks for trial in stack.trials)
-        return planned == sorted(trials) and len({stack.number for stack in self.stacks}) == len(self.stacks)
-
 
 @dataclass
 class Record:
-    """A sweep so far; ``rungs`` are the trials that each wave left paused."""
+    """The content of a journal.
 
+    Attributes
+    ----------
+    path
+        Path of the journal.
+    digest
+        Digest of the sweep; None before the first plan.
+    plans
+        The plan of each wave.
+    started
+        Numbers of the stacks that have started.
+    paused
+        Results of paused trials, by the numbers of trial and wave.
+    results
+        Results of trials that have ended, by number.
+    """
+
+    path: Path
     digest: str | None = None
     plans: list[Plan] = field(default_factory=list)
-    results: dict[int, Result] = field(default_factory=dict)
-    rungs: dict[tuple[int, int], Result] = field(default_factory=dict)
     started: set[int] = field(default_factory=set)
+    paused: dict[tuple[int, int], Result] = field(default_factory=dict)
+    results: dict[int, Result] = field(default_factory=dict)
 
     def result(self, trial: Trial, wave: int) -> Result | None:
-        """How a trial stands after a wave, or None where it has not been trained in it."""
-        found = self.rungs.get((trial.number, wave)) or self.results.get(trial.number)
+        """Return a trial's result after a wave; None if it has not trained in it.
+
+        Raises
+        ------
+        DataError
+            The result is that of another config.
+        """
+        found = self.paused.get((trial.number, wave)) or self.results.get(trial.number)
         if found is not None and found.key != trial.key:
             raise DataError(
-                f"trial {trial.number} of the journal has another config than this sweep gives it\n"
-                "it was sampled by another version; start a new sweep under another --run"
+                f"{self.path}: trial {trial.number} has another config than in this sweep; it was sampled by another "
+                "version\nhint: start a new sweep under another --run"
             )
         return found
 
-    @property
-    def stacks(self) -> int:
-        """How many stacks have been planned."""
-        return sum(len(plan.stacks) for plan in self.plans)
+    def add(self, wave: int, result: Result) -> None:
+        """Add a result; ``wave`` is the one in which the trial trained."""
+        if result.status == PAUSED:
+            self.paused[result.trial, wave] = result
+        else:
+            self.results[result.trial] = result
 
 
-def plan_event(wave: int, plan: Plan, digest: str) -> Event:
-    """The line of a plan."""
-    stacks = [{"stack": s.number, "threads": s.threads, "trials": list(s.trials)} for s in plan.stacks]
-    return {
-        "event": "plan",
-        "version": VERSION,
-        "sweep": digest,
-        "wave": wave,
-        "workers": plan.workers,
-        "stacks": stacks,
-    }
+def read_record(path: Path, spec: Spec, *, retry: bool = True) -> Record:
+    """Read the journal of a sweep; a missing file is an empty one.
 
-
-def result_event(result: Result, wave: int) -> Event:
-    """The line of a trial that has ended, or was paused after a wave."""
-    common = {"trial": result.trial, "point": result.point, "key": result.key, "values": dict(result.values)}
-    figures = {"metrics": dict(result.metrics), "message": result.message}
-    if result.status == PAUSED:
-        return {"event": "rung", "wave": wave, **common, **figures}
-    return {"event": "trial", **common, "status": result.status, **figures}
-
-
-def recall(path: Path, events: Iterable[Event], spec: Spec, *, again: bool = True) -> Record:
-    """What the events of the journal of a sweep say.
-
-    Failures that another try may mend (a worker that was lost, data that was missing; not a divergence) are left
-    out, so that they are tried ``again``, unless a later wave already builds on them.
+    With ``retry`` failed trials have no result, so that they train again, unless a later wave depends on them. Trials
+    that diverged are not tried again.
 
     Raises
     ------
     DataError
-        An event lacks what it should hold, or is of another sweep.
+        The journal cannot be read, is damaged, or belongs to another sweep.
     """
-    record = Record()
-    failed: dict[int, Result] = {}
-    for number, event in enumerate(events, start=1):
+    record = Record(path)
+    failed: list[tuple[int, Result]] = []
+    for number, event in enumerate(read_events(path), start=1):
         try:
             match event["event"]:
                 case "plan":
                     if event["version"] != VERSION:
-                        found = shown(event["version"])
-                        raise DataError(f"{path}: version {found}; expected {VERSION}: use what wrote it")
+                        raise DataError(
+                            f"{path}: version {shown(event['version'])} is unsupported, expected {VERSION}\n"
+                            "hint: use the version of mlptrain that wrote it"
+                        )
                     digest = _typed(event, "sweep", str)
                     record.digest = record.digest or digest
                     record.plans.append(_plan(event))
@@ -226,55 +211,109 @@ def recall(path: Path, events: Iterable[Event], spec: Spec, *, again: bool = Tru
                 case "start":
                     record.started.add(_count(event, "stack"))
                 case "rung":
-                    result = _result(event, PAUSED, spec)
-                    record.rungs[result.trial, _count(event, "wave")] = result
+                    record.add(_count(event, "wave"), _result(event, PAUSED, spec))
                 case "trial":
                     result = _result(event, _status(event), spec)
-                    (failed if result.status == FAILED else record.results)[result.trial] = result
+                    if result.status == FAILED:
+                        failed.append((result.trial, result))
+                    else:
+                        record.add(0, result)
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}:{number}: the event lacks what it should hold ({_words(error)})") from error
-    if not again:
+            problem = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+            raise _damaged(path, number, f"invalid event: {problem}") from error
+    if not retry:
         record.results |= failed
     return record
 
 
-def _words(error: Exception) -> str:
-    return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+def read_events(path: Path) -> list[Event]:
+    """Read the events of a journal, without an incomplete last line.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or a complete line is not an event.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
+    events = []
+    for number, line in enumerate(lines[:-1], start=1):  # after the last newline is nothing, or an incomplete line
+        try:
+            event = _parsed(line)
+        except (ValueError, RecursionError):
+            event = None
+        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+            raise _damaged(path, number, "not an event of a sweep")
+        events.append(event)
+    return events
+
+
+def _damaged(path: Path, number: int, problem: str) -> DataError:
+    return DataError(
+        f"{path}:{number}: {problem}; the file was edited or damaged\n"
+        "hint: restore it, or start a new sweep under another --run"
+    )
+
+
+def _parsed(line: bytes) -> Any:
+    """Return the value of a line.
+
+    Raises
+    ------
+    ValueError
+        The line is not JSON, or has a number beyond 64 bits or half of a surrogate pair, which no event has.
+    """
+    event = json.loads(line, parse_constant=_finite, parse_float=_finite, parse_int=_int)
+    if b"\\u" in line:
+        json.dumps(event, ensure_ascii=False).encode()
+    return event
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not finite")
+    return number
+
+
+def _int(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"{text} is too large")
+    return int(text)
 
 
 def _plan(event: Event) -> Plan:
     stacks = (
-        PlannedStack(_count(s, "stack"), tuple(_items(s, "trials", int)), _count(s, "threads"))
-        for s in _items(event, "stacks", dict)
+        PlannedStack(_count(stack, "stack"), tuple(_items(stack, "trials", int)), _count(stack, "threads"))
+        for stack in _items(event, "stacks", dict)
     )
     return Plan(tuple(stacks), _count(event, "workers", least=1))
 
 
 def _result(event: Event, status: str, spec: Spec) -> Result:
     trial, point = _count(event, "trial"), _count(event, "point")
-    values: dict[str, Any] = _typed(event, "values", dict)
     if point != trial // spec.repeat:
         raise ValueError(f"trial {trial} is of point {trial // spec.repeat}, not {point}")
+    values: dict[str, Any] = _typed(event, "values", dict)
     if sorted(values) != sorted(spec.space.varied):
         raise ValueError(f"the sweep varies {', '.join(spec.space.varied)}, and the values are {shown(values)}")
-    message = _typed(event, "message", str, type(None))
-    return Result(trial, point, _typed(event, "key", str), values, status, _metrics(event), message)
-
-
-def _metrics(event: Event) -> dict[str, Any]:
-    """The figures of a trial, of which those that the leaderboard works with are numbers or absent."""
     metrics: dict[str, Any] = _typed(event, "metrics", dict)
-    for name in ("epochs", "seconds", *FIGURES):
+    for name in ("epochs", "seconds", *METRIC_COLUMNS):
         if name in metrics:
             _typed(metrics, name, int, float, type(None))
-    return metrics
+    message = _typed(event, "message", str, type(None))
+    return Result(trial, point, _typed(event, "key", str), values, status, metrics, message)
 
 
-def _typed(event: Mapping[str, Any], key: str, *kinds: type) -> Any:
-    value = event[key]
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        raise TypeError(f"{key} is {shown(value)}")
-    return value
+def _status(event: Event) -> str:
+    status: str = _typed(event, "status", str)
+    if status not in (FINISHED, HALVED, DIVERGED, FAILED):
+        raise ValueError(f"status is {shown(status)}")
+    return status
 
 
 def _count(event: Mapping[str, Any], key: str, least: int = 0) -> int:
@@ -289,8 +328,9 @@ def _items(event: Mapping[str, Any], key: str, kind: type) -> Iterator[Any]:
         yield _typed({f"an item of {key}": item}, f"an item of {key}", kind)
 
 
-def _status(event: Event) -> str:
-    status: str = _typed(event, "status", str)
-    if status not in (FINISHED, HALVED, DIVERGED, FAILED):
-        raise ValueError(f"status is {shown(status)}")
-    return status
+def _typed(event: Mapping[str, Any], key: str, *kinds: type) -> Any:
+    """Return the value of a key, checked to be of one of these types."""
+    value = event[key]
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise TypeError(f"{key} is {shown(value)}")
+    return value

@@ -6,45 +6,68 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from mlptrain.config.yaml import parse_value
 from mlptrain.errors import ConfigError, DataError
-from mlptrain.sweeps.spec import Metric
+from mlptrain.sweeps.spec import DEFAULT_METRIC, Metric
 from mlptrain.sweeps.trials import HALVED, Result, short
 from mlptrain.system.files import reason, write_text_atomic
 
 LEADERBOARD = "leaderboard.csv"
 
-FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
+METRIC_COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the leaderboard: ``figure`` is the metric, a mean with ``deviation`` where a point was repeated.
+    """A trial, or with ``repeat`` a point, of the leaderboard.
 
-    ``trial`` is the trial, or the first of the point; ``best_trial`` the best of the point.
+    Attributes
+    ----------
+    rank
+        Position from 1; None if there is no metric to rank it by.
+    trial
+        Number of the trial, or of the point's first one.
+    values
+        Values of the varied keys.
+    status
+        Status of the trial, or of the point's first one that did not fail.
+    figure, deviation
+        The metric by which trials are ranked, the mean over a point's trials that did not fail, and their standard
+        deviation.
+    figures
+        All metrics that are known, by name.
+    epochs, seconds
+        Epochs trained, at most, and training time, in all.
+    repeats
+        Number of trials that did not fail.
+    best_trial
+        Number of the point's best trial; read from a file, the same as ``trial``.
+    run
+        Run folder of the best trial; empty if it was not kept.
     """
 
     rank: int | None
     trial: int
-    best_trial: int
     values: Mapping[str, Any]
     status: str
-    epochs: int | None
-    figures: Mapping[str, float | None]
     figure: float | None
     deviation: float | None
-    repeats: int
+    figures: Mapping[str, float]
+    epochs: int | None
     seconds: float
+    repeats: int
+    best_trial: int
+    run: str = ""
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Rows from the best to the worst, failed ones last; ``keys`` are the varied ones."""
+    """Rows from the best to the worst, those without a rank last; ``keys`` are the varied ones."""
 
     keys: tuple[str, ...]
     metric: Metric
@@ -53,91 +76,90 @@ class Leaderboard:
 
     @property
     def best(self) -> Row | None:
-        """The first row, or None where no trial has finished."""
+        """The first row; None if no row has a rank."""
         return self.rows[0] if self.rows and self.rows[0].rank is not None else None
+
+    def with_runs(self, runs: Mapping[int, str]) -> Leaderboard:
+        """Return a copy whose rows have their run folders, given by trial."""
+        return replace(self, rows=tuple(replace(row, run=runs.get(row.best_trial, "")) for row in self.rows))
 
 
 def rank(keys: Sequence[str], metric: Metric, repeat: int, results: Iterable[Result]) -> Leaderboard:
-    """Rank results by the metric (the mean of a point's finished repeats); what halving let train longer comes first.
+    """Rank results by the metric; with successive halving by the epochs trained, and then by the metric.
 
-    Ties are in the order of their trials.
+    Ties are in the order of the trials.
     """
     points: dict[int, list[Result]] = {}
     for result in sorted(results, key=lambda result: result.trial):
         points.setdefault(result.point, []).append(result)
     rows = [_row(metric, results) for results in points.values()]
+    halving = any(row.status == HALVED for row in rows)
 
     def order(row: Row) -> tuple[bool, int, float, int]:
         if row.figure is None:
             return True, 0, 0.0, row.trial
-        epochs = (row.epochs or 0) if halving else 0
-        return False, -epochs, -metric.sign * row.figure, row.trial
+        return False, -(row.epochs or 0) if halving else 0, -metric.sign * row.figure, row.trial
 
-    halving = any(row.status == HALVED for row in rows)
-    ranked = sorted(rows, key=order)
-    numbered = [
-        row if row.figure is None else Row(**{**vars(row), "rank": number}) for number, row in enumerate(ranked, 1)
-    ]
-    return Leaderboard(tuple(keys), metric, repeat, tuple(numbered))
+    rows.sort(key=order)
+    ranked = (row if row.figure is None else replace(row, rank=number) for number, row in enumerate(rows, start=1))
+    return Leaderboard(tuple(keys), metric, repeat, tuple(ranked))
 
 
-def _row(metric: Metric, results: list[Result]) -> Row:
-    """One point's results as a row."""
+def _row(metric: Metric, results: Sequence[Result]) -> Row:
+    """Return the row of one point, without its rank."""
+    ranked = [r for r in results if not r.failed and _finite(r.metrics.get(metric.name)) is not None]
+    values = {r.trial: float(r.metrics[metric.name]) for r in ranked}
     first = results[0]
-    usable = [r for r in results if not r.failed and _finite(r.metrics.get(metric.name)) is not None]
-    measured = [float(r.metrics[metric.name]) for r in usable]
-    seconds = sum(r.metrics.get("seconds") or 0.0 for r in results)
-    if not usable:
-        return Row(None, first.trial, first.trial, first.values, first.status, None, {}, None, None, 0, seconds)
-    best = max(usable, key=lambda r: metric.sign * float(r.metrics[metric.name]))
+    means = {name: _mean([r.metrics.get(name) for r in ranked]) for name in METRIC_COLUMNS}
     return Row(
-        None,
-        first.trial,
-        best.trial,
-        first.values,
-        usable[0].status,
-        max(r.metrics.get("epochs") or 0 for r in usable),
-        {name: _mean([r.metrics.get(name) for r in usable]) for name in FIGURES},
-        fmean(measured),
-        stdev(measured) if len(measured) > 1 else None,
-        len(usable),
-        seconds,
+        rank=None,
+        trial=first.trial,
+        values=first.values,
+        status=ranked[0].status if ranked else first.status,
+        figure=fmean(values.values()) if ranked else None,
+        deviation=stdev(values.values()) if len(ranked) > 1 else None,
+        figures={name: mean for name, mean in means.items() if mean is not None},
+        epochs=max((r.metrics.get("epochs") or 0 for r in ranked), default=None),
+        seconds=sum(r.metrics.get("seconds") or 0.0 for r in results),
+        repeats=len(ranked),
+        best_trial=max(values, key=lambda trial: metric.sign * values[trial], default=first.trial),
     )
 
 
 def _finite(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _mean(values: Sequence[Any]) -> float | None:
-    known = [number for number in map(_finite, values) if number is not None]
-    return fmean(known) if known and len(known) == len(values) else None
+    """Return the mean of the values, None if one of them is not a finite number."""
+    finite = [number for number in map(_finite, values) if number is not None]
+    return fmean(finite) if finite and len(finite) == len(values) else None
 
 
-def columns(board: Leaderboard) -> list[str]:
-    """The columns of ``leaderboard.csv``."""
-    repeated = ["repeats", f"{board.metric.name}_sd"] if board.repeat > 1 else []
-    return ["rank", "trial", "run", *board.keys, "status", "epochs", *FIGURES, "seconds", *repeated]
+def write_leaderboard(path: Path, board: Leaderboard) -> None:
+    """Write ``leaderboard.csv``.
 
-
-def write_leaderboard(path: Path, board: Leaderboard, runs: Mapping[int, str]) -> None:
-    """Write ``leaderboard.csv``; ``runs`` are the run folders that are kept, by trial."""
+    Raises
+    ------
+    DataError
+        The file cannot be written.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns(board))
+    repeated = ["repeats", f"{board.metric.name}_sd"] if board.repeat > 1 else []
+    writer.writerow(["rank", "trial", "run", *board.keys, "status", "epochs", *METRIC_COLUMNS, "seconds", *repeated])
     for row in board.rows:
-        repeated = [row.repeats, _cell(row.deviation)] if board.repeat > 1 else []
         writer.writerow(
             [
                 _cell(row.rank),
                 row.trial,
-                runs.get(row.best_trial, ""),
+                row.run,
                 *(short(row.values.get(key)) for key in board.keys),
                 row.status,
                 _cell(row.epochs),
-                *(_cell(row.figures.get(name)) for name in FIGURES),
+                *(_cell(row.figures.get(name)) for name in METRIC_COLUMNS),
                 f"{row.seconds:.4f}",
-                *repeated,
+                *([row.repeats, _cell(row.deviation)] if repeated else []),
             ]
         )
     write_text_atomic(path, stream.getvalue())
@@ -147,65 +169,52 @@ def _cell(value: float | None) -> str:
     return "" if value is None else repr(value)
 
 
-@dataclass(frozen=True)
-class Line:
-    """A line of a ``leaderboard.csv``; ``figures`` are the numbers in the columns after ``status`` that are not empty.
-
-    A key may have the name of a figure (``loss``), so the two are kept apart.
-    """
-
-    rank: int | None
-    trial: str
-    run: str
-    values: Mapping[str, Any]
-    status: str
-    figures: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A ``leaderboard.csv``: its varied keys, the columns after ``status``, and its lines."""
-
-    keys: tuple[str, ...]
-    figures: tuple[str, ...]
-    lines: tuple[Line, ...]
-
-
-def read_leaderboard(path: Path) -> Table:
-    """Read a ``leaderboard.csv``.
+def read_leaderboard(path: Path, metric: Metric = DEFAULT_METRIC) -> Leaderboard:
+    """Read a ``leaderboard.csv`` that was ranked by this metric.
 
     Raises
     ------
     DataError
-        It cannot be read, or is no leaderboard.
+        The file is missing, damaged, or no leaderboard with this metric.
     """
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.reader(stream))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; finish the sweep, or --collect its runs") from error
+            head, *lines = list(csv.reader(stream)) or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         why = reason(error) if isinstance(error, OSError) else "not a CSV file"
-        raise DataError(f"{path}: cannot be read: {why}; run the sweep again, or --collect its runs") from error
-    head = rows[0] if rows else []
-    if head[:3] != ["rank", "trial", "run"] or "status" not in head:
-        raise DataError(f"{path}:1: expected rank,trial,run, the varied keys, status and figures")
-    at = head.index("status")
-    keys, figures = tuple(head[3:at]), tuple(head[at + 1 :])
-    lines = []
-    for number, cells in enumerate(rows[1:], start=2):
+        raise DataError(
+            f"{path}: cannot be read: {why}\nhint: run the sweep again, or rank its runs with --collect"
+        ) from error
+    if head[:3] != ["rank", "trial", "run"] or "status" not in head or metric.name not in head[head.index("status") :]:
+        raise DataError(f"{path}:1: not a leaderboard\nexpected rank,trial,run,...,status,...,{metric.name},...")
+    keys, columns = head[3 : head.index("status")], head[head.index("status") + 1 :]
+    rows = []
+    for number, cells in enumerate(lines, start=2):
         try:
-            if len(cells) != len(head):
-                raise ValueError
-            lines.append(_line(keys, figures, cells))
+            rows.append(_parsed(keys, columns, metric, cells))
         except (ValueError, ConfigError):
-            raise DataError(f"{path}:{number}: {','.join(cells)[:60]!r}; expected the columns of line 1") from None
-    return Table(keys, figures, tuple(lines))
+            text = ",".join(cells)[:60]
+            raise DataError(f"{path}:{number}: expected the columns of line 1 (got {text!r})") from None
+    return Leaderboard(tuple(keys), metric, max((row.repeats for row in rows), default=1), tuple(rows))
 
 
-def _line(keys: Sequence[str], figures: Sequence[str], cells: Sequence[str]) -> Line:
-    """The cells of a line, told apart by their position."""
+def _parsed(keys: Sequence[str], columns: Sequence[str], metric: Metric, cells: Sequence[str]) -> Row:
+    """Return a line of the file as a row; a key may have the name of a column, so the cells count by position."""
     (rank, trial, run), (status, *numbers) = cells[:3], cells[3 + len(keys) :]
     values = {key: parse_value(cell) if cell else None for key, cell in zip(keys, cells[3:], strict=False)}
-    known = {name: float(cell) for name, cell in zip(figures, numbers, strict=True) if cell}
-    return Line(int(rank) if rank else None, trial, run, values, status, known)
+    known = {name: float(cell) for name, cell in zip(columns, numbers, strict=True) if cell}
+    epochs, deviation = known.pop("epochs", None), known.pop(f"{metric.name}_sd", None)
+    return Row(
+        rank=int(rank) if rank else None,
+        trial=int(trial),
+        values=values,
+        status=status,
+        figure=known.get(metric.name),
+        deviation=deviation,
+        epochs=None if epochs is None else int(epochs),
+        seconds=known.pop("seconds", 0.0),
+        repeats=int(known.pop("repeats", 1 if rank else 0)),
+        figures=known,
+        best_trial=int(trial),
+        run=run,
+    )

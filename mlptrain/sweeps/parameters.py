@@ -1,10 +1,10 @@
-"""The parameters of a sweep: W&B's keys for a space, in a file and as ``KEY=VALUE,VALUE`` on the command line."""
+"""Parameters of a sweep: search spaces in the keys of W&B, and as ``KEY=VALUE,VALUE`` on the command line."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from mlptrain.config.config import problem_with
@@ -19,33 +19,33 @@ SPACE_KEYS = ("values", "value", "probabilities", "distribution", "min", "max", 
 
 DISTRIBUTIONS = ("uniform", "int_uniform", "q_uniform", "log_uniform_values", "categorical", "constant")
 
-_OTHERWISE = {
+_UNSUPPORTED = {
     "log_uniform": "log_uniform_values",
     "q_log_uniform": "log_uniform_values with q",
     "q_log_uniform_values": "log_uniform_values with q",
 }
+"""Distributions of W&B with another meaning of the bounds, and what to use instead."""
 
 _EXAMPLES = "such as {values: [0.1, 0.3]}, {value: 0.1}, or {min: 0.1, max: 1.0}"
 
 
 def is_space(value: Any) -> bool:
-    """Whether a value is a mapping that describes a space."""
+    """Return True if a value is a mapping that describes a space."""
     return isinstance(value, dict) and any(key in SPACE_KEYS for key in value)
 
 
 def spaces(arguments: Sequence[str]) -> dict[str, list[Any]]:
-    """``KEY=VALUE,VALUE`` arguments as lists of values; commas within brackets, braces and quotes do not divide.
+    """Parse ``KEY=VALUE,VALUE`` arguments as lists of values; commas within brackets and quotes do not separate.
 
     Raises
     ------
     ConfigError
-        An argument is malformed, or a key is given twice.
+        An argument is invalid, or a key is given twice.
     """
     found: dict[str, list[Any]] = {}
     for argument in arguments:
         key, equals, text = argument.partition("=")
-        parts = list(_divided(text))
-        parsed = [parse_overrides([f"{key}{equals}{part}"]).values for part in parts]
+        parsed = [parse_overrides([f"{key}{equals}{part}"]).values for part in _split(text)]
         name = next(iter(parsed[0]))
         if name in found:
             raise ConfigError(f"command line: duplicate key {shown(name)}; give it once")
@@ -53,8 +53,8 @@ def spaces(arguments: Sequence[str]) -> dict[str, list[Any]]:
     return found
 
 
-def _divided(text: str) -> Iterator[str]:
-    """``text`` cut at its outer commas."""
+def _split(text: str) -> Iterator[str]:
+    """Split a text at the commas outside of brackets and quotes."""
     depth, quote, start = 0, "", 0
     for index, letter in enumerate(text):
         if quote:
@@ -72,17 +72,17 @@ def _divided(text: str) -> Iterator[str]:
 
 
 def parameters(document: Document) -> dict[str, Parameter]:
-    """The parameters of a sweep file by dotted config key; nesting (W&B's ``parameters`` too) is dotted.
+    """Return the parameters of a sweep file by dotted config key; W&B nests keys by ``parameters``, or directly.
 
     Raises
     ------
     ConfigError
-        A parameter is not described by W&B's keys, with its line.
+        A parameter is invalid; the message has its line.
     """
     found = dict(_walk(document, document.values["parameters"], (), "parameters"))
     if not found:
         place = document.where("parameters")
-        raise ConfigError(f"{place}: parameters: is empty; name what to vary, {_EXAMPLES} for each key")
+        raise ConfigError(f"{place}: parameters: is empty; name config keys, each with a space {_EXAMPLES}")
     return found
 
 
@@ -93,16 +93,16 @@ def _walk(
         key, at = ".".join((*outer, name)), f"{place}.{name}"
         if not isinstance(value, dict):
             remedy = "{values: ...}" if isinstance(value, list) else "{value: ...}"
-            raise _wrong(document, at, key, f"must be a mapping, {_EXAMPLES} (got {shown(value)}); write {remedy}")
+            raise _error(document, at, key, f"must be a mapping, {_EXAMPLES} (got {shown(value)}); write {remedy}")
         space = {inner: item for inner, item in value.items() if inner in SPACE_KEYS}
         nested = {inner: item for inner, item in value.items() if inner not in SPACE_KEYS}
-        if wrong := next((inner for inner, item in nested.items() if not isinstance(item, dict)), None):
+        if unknown := next((inner for inner, item in nested.items() if not isinstance(item, dict)), None):
             known = f"the keys there are {enumerate_words(SPACE_KEYS, 'and')}"
-            raise _wrong(
-                document, f"{at}.{wrong}", key, f"unknown key {shown(wrong)}{hint(wrong, SPACE_KEYS)}; {known}"
+            raise _error(
+                document, f"{at}.{unknown}", key, f"unknown key {shown(unknown)}{hint(unknown, SPACE_KEYS)}; {known}"
             )
         if not space and not nested:
-            raise _wrong(document, at, key, f"is empty; write a mapping {_EXAMPLES}")
+            raise _error(document, at, key, f"is empty; write a mapping {_EXAMPLES}")
         if space:
             yield key, _parameter(document, at, key, space)
         for inner, item in nested.items():
@@ -113,26 +113,26 @@ def _walk(
                 yield from _walk(document, {inner: item}, below, at)
 
 
-def _wrong(document: Document, place: str, key: str, words: str) -> ConfigError:
-    return ConfigError(f"{document.where(place)}: {shown_key(key)}: {words}")
+def _error(document: Document, place: str, key: str, problem: str) -> ConfigError:
+    return ConfigError(f"{document.where(place)}: {shown_key(key)}: {problem}")
 
 
 def _parameter(document: Document, at: str, key: str, space: dict[str, Any]) -> Parameter:
-    """One parameter from its W&B keys."""
+    """Return a parameter by its keys of W&B."""
 
-    def wrong(words: str, inner: str = "") -> ConfigError:
-        return _wrong(document, f"{at}.{inner}" if inner else at, key, words)
+    def error(problem: str, inner: str = "") -> ConfigError:
+        return _error(document, f"{at}.{inner}" if inner else at, key, problem)
 
     kind = space.get("distribution")
     if kind is not None and kind not in DISTRIBUTIONS:
-        if isinstance(kind, str) and kind in _OTHERWISE:
-            why = "in W&B its bounds are exponents, min and max here are the values themselves"
-            raise wrong(f"distribution {kind} is not read: {why}; use {_OTHERWISE[kind]}", "distribution")
+        if isinstance(kind, str) and kind in _UNSUPPORTED:
+            why = "its bounds are exponents in W&B, and values here"
+            raise error(f"distribution {kind} is unsupported, because {why}; use {_UNSUPPORTED[kind]}", "distribution")
         known = f"must be one of {', '.join(DISTRIBUTIONS)} (got {shown(kind)}){hint(kind, DISTRIBUTIONS)}"
-        raise wrong(f"distribution {known}", "distribution")
+        raise error(f"distribution {known}", "distribution")
     ways = [way for way in ("values", "value", "min") if way in space or (way == "min" and "max" in space)]
     if len(ways) != 1:
-        raise wrong(f"needs one of values, value, or min and max (got {enumerate_words(list(space), 'and')})")
+        raise error(f"needs one of values, value, or min and max (got {enumerate_words(list(space), 'and')})")
     allowed = {
         "values": ({"values", "probabilities", "distribution"}, ("categorical",)),
         "value": ({"value", "distribution"}, ("constant",)),
@@ -140,51 +140,51 @@ def _parameter(document: Document, at: str, key: str, space: dict[str, Any]) -> 
     }
     keys, kinds = allowed[ways[0]]
     if extra := sorted(set(space) - keys):
-        raise wrong(f"{extra[0]} does not go with {ways[0]}", extra[0])
+        raise error(f"{extra[0]} cannot be combined with {ways[0]}", extra[0])
     if kind is not None and kind not in kinds:
-        raise wrong(f"distribution {kind} does not go with {ways[0]}", "distribution")
+        raise error(f"distribution {kind} cannot be combined with {ways[0]}", "distribution")
     if ways[0] == "value":
         return Choice((space["value"],))
-    return _choice(space, wrong) if ways[0] == "values" else _interval(space, kind, wrong)
+    return _choice(space, error) if ways[0] == "values" else _interval(space, kind, error)
 
 
-def _choice(space: dict[str, Any], wrong: Any) -> Choice:
+def _choice(space: dict[str, Any], error: Callable[..., ConfigError]) -> Choice:
     values, weights = space["values"], space.get("probabilities")
     if not isinstance(values, list) or not values:
-        raise wrong(f"values must be a list of at least one value (got {shown(values)})", "values")
+        raise error(f"values must be a list of at least one value (got {shown(values)})", "values")
     names = [json.dumps(value) for value in values]
-    if twice := next((value for value, name in zip(values, names, strict=True) if names.count(name) > 1), None):
-        raise wrong(f"values holds {shown(twice)} twice; give it once, with probabilities where it should weigh more")
+    if duplicates := [value for value, name in zip(values, names, strict=True) if names.count(name) > 1]:
+        raise error(f"values contains {shown(duplicates[0])} twice; to draw it more often, use probabilities")
     if weights is None:
         return Choice(tuple(values))
     if not isinstance(weights, list) or len(weights) != len(values) or not all(map(_is_number, weights)):
-        raise wrong(f"probabilities must be one number for each of the {len(values)} values", "probabilities")
+        raise error(f"probabilities must be {len(values)} numbers, one per value", "probabilities")
     if min(weights) < 0 or abs(sum(weights) - 1) > 1e-6:
-        raise wrong(f"probabilities must not be negative and have the sum 1 (got {sum(weights):g})", "probabilities")
+        raise error(f"probabilities must not be negative and have the sum 1 (got {sum(weights):g})", "probabilities")
     kept = [(value, float(weight)) for value, weight in zip(values, weights, strict=True) if weight > 0]
     return Choice(tuple(value for value, _ in kept), tuple(weight for _, weight in kept))
 
 
-def _interval(space: dict[str, Any], kind: str | None, wrong: Any) -> Interval:
+def _interval(space: dict[str, Any], kind: str | None, error: Callable[..., ConfigError]) -> Interval:
     for bound in ("min", "max"):
         if bound not in space:
-            raise wrong(f"{bound} is missing")
+            raise error(f"{bound} is missing")
         if not _is_number(space[bound]):
-            raise wrong(f"{bound} must be a number (got {shown(space[bound])})", bound)
+            raise error(f"{bound} must be a number (got {shown(space[bound])})", bound)
     low, high, step = space["min"], space["max"], space.get("q")
     whole = all(isinstance(bound, int) for bound in (low, high)) and kind not in ("uniform", "q_uniform")
     if low >= high:
-        raise wrong(f"min must be below max (got {shown(low)} and {shown(high)})", "max")
+        raise error(f"min must be less than max (got {shown(low)} and {shown(high)})", "max")
     if kind == "int_uniform" and not whole:
-        raise wrong("int_uniform needs whole numbers as min and max", "distribution")
+        raise error("int_uniform needs whole numbers as min and max", "distribution")
     if kind == "q_uniform" and step is None:
-        raise wrong("q_uniform needs q, the step", "distribution")
+        raise error("q_uniform needs q, the step", "distribution")
     if kind == "log_uniform_values" and low <= 0:
-        raise wrong(f"min must be above 0 for log_uniform_values (got {shown(low)})", "min")
+        raise error(f"min must be greater than 0 for log_uniform_values (got {shown(low)})", "min")
     if step is not None and (not _is_number(step) or not 0 < step <= high - low):
-        raise wrong(f"q must be a step above 0 and within max - min (got {shown(step)})", "q")
+        raise error(f"q must be greater than 0 and at most max - min (got {shown(step)})", "q")
     if whole and step is not None and not isinstance(step, int):
-        raise wrong(f"q must be a whole number between whole bounds (got {shown(step)})", "q")
+        raise error(f"q must be a whole number if min and max are (got {shown(step)})", "q")
     return Interval(low, high, whole, kind == "log_uniform_values", step)
 
 
@@ -193,12 +193,12 @@ def _is_number(value: Any) -> bool:
 
 
 def check_values(space: Space, document: Document) -> None:
-    """Hold every value, and the bounds of every range, against what its config key takes.
+    """Check every value, and the bounds of every range, against the config key.
 
     Raises
     ------
     ConfigError
-        A key is no config key, or a value is not allowed for it.
+        A key is unknown, or a value is invalid.
     """
     for key, parameter in space.parameters.items():
         place = f"parameters.{key}"
@@ -209,6 +209,6 @@ def check_values(space: Space, document: Document) -> None:
         else:
             samples = list(parameter.values)
         for value in samples:
-            if words := problem_with(key, value):
-                prefix = "" if words.startswith("unknown key") else f"{shown_key(key)}: "
-                raise ConfigError(f"{document.where(place)}: {prefix}{words}")
+            if problem := problem_with(key, value):
+                prefix = "" if problem.startswith("unknown key") else f"{shown_key(key)}: "
+                raise ConfigError(f"{document.where(place)}: {prefix}{problem}")

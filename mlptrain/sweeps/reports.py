@@ -1,4 +1,4 @@
-"""What a sweep tells while it goes: frozen reports, from the driver to whoever shows or stores them."""
+"""Reports: what a sweep announces while it runs, as frozen records for the terminal and for callers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from mlptrain.sweeps.trials import Result
 
 @dataclass(frozen=True)
 class SweepStart:
-    """What is about to be tried; ``trials`` is None where only the sampler knows, ``done`` were done before."""
+    """The sweep before its first trial.
+
+    ``trials`` is their number, None if it depends on the samples; ``done`` of them had ended before a resume.
+    """
 
     name: str
     base: str
@@ -25,7 +28,7 @@ class SweepStart:
 
 @dataclass(frozen=True)
 class WaveStart:
-    """What trains now: so many trials in so many stacks, up to the epoch ``until`` or to their end."""
+    """Numbers of trials, stacks, workers and threads per worker of a wave, which ends after the epoch ``until``."""
 
     trials: int
     stacks: int
@@ -36,7 +39,7 @@ class WaveStart:
 
 @dataclass(frozen=True)
 class Advance:
-    """How far the sweep is: ``done`` trials, counted in parts of the epochs that each of them trains."""
+    """Number of trials ``done``, with trials in training counted by the share of their epochs."""
 
     done: float
     total: int
@@ -44,7 +47,7 @@ class Advance:
 
 @dataclass(frozen=True)
 class TrialEnd:
-    """A trial has ended; ``board`` is the leaderboard with it."""
+    """A trial that has ended, as number ``done``; ``board`` is the leaderboard with it."""
 
     result: Result
     done: int
@@ -53,7 +56,7 @@ class TrialEnd:
 
 @dataclass(frozen=True)
 class Retry:
-    """A stack is trained again from its start, because its worker ended."""
+    """The trials of a stack that trains again from its start because its worker process died."""
 
     trials: tuple[int, ...]
     reason: str
@@ -61,9 +64,24 @@ class Retry:
 
 @dataclass(frozen=True)
 class SweepEnd:
-    """The result: ``importances`` by key from 0 to 1, None where too few trials say anything about it.
+    """The result of a sweep.
 
-    ``seconds`` are those of the clock; of a sweep that was ``collected`` the sum of its trials'.
+    Attributes
+    ----------
+    folder
+        Path of the sweep's folder.
+    board
+        The leaderboard.
+    best
+        Path of the best trial's run folder; None if it was not kept.
+    failed
+        Trials that diverged or failed.
+    importances
+        See `mlptrain.sweeps.importance.importances`.
+    seconds
+        Duration of the sweep; of a ``collected`` one, the training time of all trials.
+    collected
+        True for results collected from run folders.
     """
 
     folder: str

@@ -1,4 +1,4 @@
-"""Sweeps for shells and job arrays: a ``mlptrain train`` command a trial, and single values of the result."""
+"""Sweeps for shells and job arrays: one ``mlptrain train`` command per trial, and single values of the result."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import Trial, short, trials_of
 
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./\[\]-]+")
+"""A word that no shell changes."""
 
 
 def all_trials(spec: Spec) -> Iterator[Trial]:
-    """Every trial of a grid or a random search, in order, made one at a time."""
-    for number, point in enumerate(points_of(spec)):
+    """Yield every trial of a grid or a random search, in order."""
+    for number, point in points_of(spec):
         yield from trials_of(spec, number, point)
 
 
 def check_listable(spec: Spec, option: str) -> None:
-    """Refuse to divide or list a sweep whose next trials depend on results.
+    """Check that the trials of a sweep are known before any of them has trained; ``option`` needs that.
 
     Raises
     ------
@@ -33,45 +34,45 @@ def check_listable(spec: Spec, option: str) -> None:
     """
     if spec.method in ("halving", "tpe"):
         raise UsageError(
-            f"{option}: method {spec.method} decides by results which trial comes next, so they cannot be told apart "
-            "beforehand\nuse method: grid or random, or let one command run it with --workers"
+            f"{option}: method {spec.method} chooses trials by the results of others\n"
+            "hint: use method: grid or random, or run the sweep with one command and --workers"
         )
 
 
 def trial_number(spec: Spec, number: int) -> Trial:
-    """The trial of this number, from 0.
+    """Return the trial of this number, from 0.
 
     Raises
     ------
     UsageError
-        There are fewer trials.
+        The sweep has fewer trials.
     """
     for count, trial in enumerate(all_trials(spec)):
         if count == number:
             return trial
-    raise UsageError(f"--index {number}: this sweep has {count + 1} trials, numbered from 0")
+    raise UsageError(f"--index {number}: must be less than the number of trials, {count + 1}")
 
 
 def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = None, threads: int = 1) -> Iterator[str]:
-    """One complete command a trial, of words that no shell changes: they need no quotes.
+    """Yield one command per trial, of words that need no quotes in a shell.
 
     Raises
     ------
     UsageError
-        A path would need quoting.
+        A path would need quotes.
     """
-    places = [] if runs_dir == Path("runs") else ["--runs-dir", str(runs_dir)]
-    places += [] if data_dir is None else ["--data-dir", str(data_dir)]
+    folders = [] if runs_dir == Path("runs") else ["--runs-dir", str(runs_dir)]
+    folders += [] if data_dir is None else ["--data-dir", str(data_dir)]
     base = spec.base_config
     for trial in all_trials(spec):
         keys = [f"{key}={short(value)}" for key, value in overrides(base, trial.config).items()]
         run = f"{name}/trials/{trial.name}"
-        words = ["mlptrain", "train", spec.base_path, *keys, "--threads", str(threads), "--run", run, *places]
+        words = ["mlptrain", "train", spec.base_path, *keys, "--threads", str(threads), "--run", run, *folders]
         for word in words:
             if not _SAFE.fullmatch(word):
                 raise UsageError(
-                    f"--list: {word!r} would have to be quoted, and its lines hold no quotes\n"
-                    "use names of letters, digits and ._-/ only, or run the sweep with --shard or --index"
+                    f"--list: a command cannot contain {word!r}, which needs quotes\n"
+                    "hint: use paths of letters, digits and ._-/ only, or run the sweep with --shard or --index"
                 )
         yield " ".join(words)
 
@@ -83,33 +84,33 @@ def overrides(base: Config, config: Config) -> dict[str, Any]:
 
 
 def lookup(summary: dict[str, Any], key: str) -> str:
-    """The text of ``--print KEY``: a dotted key of the JSON object; ``best.X`` finds X in its config and metrics.
+    """Return ``--print KEY`` as text: a dotted key of the JSON object; ``best.X`` may be a key of config or metrics.
 
     Raises
     ------
     UsageError
-        There is no such key.
+        The object has no such key.
     """
     value: Any = summary
     parts = key.split(".")
     if parts[0] == "best" and isinstance(summary["best"], dict) and len(parts) > 1:
         best = summary["best"]
-        value = next((place for place in (best, best["config"], best["metrics"]) if parts[1] in place), {})
+        value = next((values for values in (best, best["config"], best["metrics"]) if parts[1] in values), {})
         parts = parts[1:]
     for part in parts:
         if not isinstance(value, dict) or part not in value:
-            raise UsageError(f"--print {key}: there is no such key; see the object that --json prints")
+            raise UsageError(f"--print {key}: unknown key\nhint: --json prints the whole object")
         value = value[part]
     return value if isinstance(value, str) else short(value)
 
 
 def check_key(key: str) -> None:
-    """Refuse, before anything is trained, a ``--print`` key that cannot be in the result.
+    """Check, before anything is trained, that the result can have a ``--print`` key.
 
     Raises
     ------
     UsageError
-        It begins with none of the object's keys.
+        The key begins with none of the object's keys.
     """
     first, _, rest = key.partition(".")
     if first not in ("sweep", "trials", "failed", "best") or (first != "best" and rest):

@@ -1,43 +1,54 @@
-"""What a sweep varies: for each config key the values that it may take, and how they are drawn."""
+"""Search spaces: the values that each config key of a sweep may take, and how they are drawn."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import Any
+
+Point = dict[str, Any]
+"""One value for each dotted config key of a space."""
 
 DIGITS = 6
 """Significant digits of a number drawn from a continuous range: enough for a search, short enough to type."""
 
+MAX_MISSES = 200
+"""Number of consecutive draws of known points after which `Space.sample` lists the remaining ones."""
+
+MAX_LISTED = 1_000_000
+"""Number of points of the largest space that `Space.sample` lists."""
+
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several values; ``weights`` are their probabilities, None where all are alike."""
+    """One of several values; ``weights`` are their probabilities, None if they are equal."""
 
     values: tuple[Any, ...]
     weights: tuple[float, ...] | None = None
 
     @property
     def count(self) -> int | None:
-        """How many values there are."""
+        """Number of values."""
         return len(self.values)
 
     def at(self, index: int) -> Any:
-        """The value of this index."""
+        """Return the value of this index."""
         return self.values[index]
 
     def draw(self, rng: Random) -> Any:
-        """One value by its probability."""
+        """Return a random value."""
         return rng.choices(self.values, self.weights)[0]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A number from ``low`` to ``high``, both included: whole or not, uniform or uniform in its logarithm.
+    """A number from ``low`` to ``high``, both included; ``whole`` for integers, ``log`` for uniform in the logarithm.
 
-    ``step`` leaves only low, low + step, low + 2 step, ...
+    With ``step`` only low, low + step, low + 2 step, ...
     """
 
     low: float
@@ -48,7 +59,7 @@ class Interval:
 
     @property
     def count(self) -> int | None:
-        """How many values there are; None where the range is continuous."""
+        """Number of values; None for a continuous range."""
         step = self._spacing
         return None if step is None else math.floor((self.high - self.low) / step + 1e-9) + 1
 
@@ -57,25 +68,31 @@ class Interval:
         return 1 if self.step is None and self.whole else self.step
 
     def at(self, index: int) -> Any:
-        """The value of this index, in ascending order; only where they can be counted."""
+        """Return the value of this index, in ascending order.
+
+        Raises
+        ------
+        ValueError
+            The range is continuous.
+        """
         step = self._spacing
         if step is None:
-            raise ValueError("a continuous range has no list of values")
+            raise ValueError("the range is continuous")
         value = self.low + index * step
         return int(value) if self.whole else _rounded(value, 12)
 
     def nearest(self, value: float) -> Any:
-        """The value of the range that is nearest, continuous ones rounded to a few digits."""
+        """Return the nearest value of the range; of a continuous one, rounded to `DIGITS`."""
         count, step = self.count, self._spacing
         if count is None or step is None:
             return min(max(_rounded(value, DIGITS), self.low), self.high)
         return self.at(min(max(round((value - self.low) / step), 0), count - 1))
 
     def draw(self, rng: Random) -> Any:
-        """One value."""
+        """Return a random value."""
         count, step = self.count, self._spacing
         if self.log:
-            # Each whole number n stands for the range from n to n + 1, or the last would hardly ever come.
+            # An integer n represents the range from n to n + 1; otherwise the last one would hardly ever be drawn.
             top = self.high + 1 if self.whole and step == 1 else self.high
             value = math.exp(rng.uniform(math.log(self.low), math.log(top)))
             return self.nearest(math.floor(value) if self.whole and step == 1 else value)
@@ -89,7 +106,7 @@ Parameter = Choice | Interval
 
 @dataclass(frozen=True)
 class Space:
-    """The parameters by dotted config key, in the order in which they were written."""
+    """The parameters by dotted config key, in the order of the sweep file."""
 
     parameters: Mapping[str, Parameter]
 
@@ -100,7 +117,7 @@ class Space:
 
     @property
     def size(self) -> int | None:
-        """How many points there are; None where a range is continuous."""
+        """Number of points; None if a range is continuous."""
         size = 1
         for parameter in self.parameters.values():
             if parameter.count is None:
@@ -108,24 +125,58 @@ class Space:
             size *= parameter.count
         return size
 
-    def point(self, index: int) -> dict[str, Any]:
-        """The point of this index in a finite space; the last parameter moves fastest."""
+    def point(self, index: int) -> Point:
+        """Return the point of this index; the last parameter changes fastest.
+
+        Raises
+        ------
+        ValueError
+            A range is continuous.
+        """
         values = {}
         for key, parameter in reversed(list(self.parameters.items())):
-            count = parameter.count
-            if count is None:
-                raise ValueError(f"{key} is continuous")
-            index, position = divmod(index, count)
+            if parameter.count is None:
+                raise ValueError(f"the range of {key} is continuous")
+            index, position = divmod(index, parameter.count)
             values[key] = parameter.at(position)
         return {key: values[key] for key in self.parameters}
 
-    def points(self) -> Iterator[dict[str, Any]]:
-        """All points of a finite space, made one at a time."""
+    def points(self) -> Iterator[Point]:
+        """Yield all points of a finite space."""
         return map(self.point, range(self.size or 0))
 
-    def draw(self, rng: Random) -> dict[str, Any]:
-        """One point, each parameter by its own distribution."""
+    def draw(self, rng: Random) -> Point:
+        """Return a random point, each parameter by its own distribution."""
         return {key: parameter.draw(rng) for key, parameter in self.parameters.items()}
+
+    def sample(self, seed: int, count: int) -> Iterator[Point]:
+        """Yield up to ``count`` distinct random points; fewer if the space has no more.
+
+        If random draws hardly find new points, the remaining ones of a finite space follow in random order.
+        """
+        return islice(self._distinct(Random(seed)), count)
+
+    def _distinct(self, rng: Random) -> Iterator[Point]:
+        seen: set[str] = set()
+        misses = 0
+        while misses < MAX_MISSES:
+            point = self.draw(rng)
+            name = fingerprint(point)
+            misses = misses + 1 if name in seen else 0
+            if not misses:
+                seen.add(name)
+                yield point
+        size = self.size
+        if size is None or size > MAX_LISTED or len(seen) >= size:
+            return
+        rest = [index for index in range(size) if fingerprint(self.point(index)) not in seen]
+        rng.shuffle(rest)
+        yield from map(self.point, rest)
+
+
+def fingerprint(point: Mapping[str, Any]) -> str:
+    """Return a text that is equal for equal points."""
+    return json.dumps(point, sort_keys=True)
 
 
 def _rounded(value: float, digits: int) -> float:

@@ -1,4 +1,4 @@
-"""What a sweep is: its space, its method and its metric, read and checked; and how it is written down again."""
+"""The specification of a sweep: base config, method, metric and space, and how it is written as YAML."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from mlptrain.config.yaml import Document
 from mlptrain.sweeps.space import Choice, Parameter, Space
 
 METRICS = ("val_accuracy", "val_loss", "accuracy", "loss")
+"""The metrics by which trials can be ranked."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """The figure by which trials are ranked; ``sign`` times it is the better the larger."""
+    """The metric by which trials are ranked."""
 
     name: str = "val_accuracy"
     goal: str = "maximize"
 
     @property
     def sign(self) -> int:
-        """1 where more is better, -1 where less is."""
+        """1 if larger values are better, else -1."""
         return 1 if self.goal == "maximize" else -1
+
+
+DEFAULT_METRIC = Metric()
 
 
 @dataclass(frozen=True)
 class Halving:
-    """Successive halving: the first cut after ``min_iter`` epochs, each leaves one in ``eta``, each next one ``eta``
-    times as late (Jamieson and Talwalkar 2016)."""
+    """The options of successive halving: after ``min_iter`` epochs the best 1/``eta`` of the points continue."""
 
     min_iter: int = 1
     eta: int = 3
@@ -39,7 +42,7 @@ class Halving:
 
 @dataclass(frozen=True)
 class Spec:
-    """A sweep, checked: ``base`` is the document of the base config, ``base_path`` where it was read."""
+    """A checked sweep; ``base`` is the document of the base config, and ``base_path`` the path of its file."""
 
     base: Document
     base_path: str
@@ -58,13 +61,13 @@ class Spec:
 
     @property
     def points(self) -> int | None:
-        """How many points there will be at most; None where only the sampler knows."""
+        """Largest number of points; None if it depends on the samples."""
         size = self.space.size
         bounds = [bound for bound in (size, self.run_cap) if bound is not None]
         return min(bounds, default=None)
 
     def plain(self) -> dict[str, Any]:
-        """The sweep as a sweep file holds it, its base beside it as ``base.yaml``."""
+        """Return the content of ``sweep.yaml``, whose base is ``base.yaml`` in the same folder."""
         values: dict[str, Any] = {"base": "base.yaml", "method": self.method}
         values["metric"] = {"name": self.metric.name, "goal": self.metric.goal}
         if self.run_cap is not None:
@@ -76,7 +79,7 @@ class Spec:
         return values
 
     def yaml(self) -> str:
-        """``sweep.yaml``."""
+        """Return the text of ``sweep.yaml``."""
         lines = []
         for key, value in self.plain().items():
             if key == "parameters":
@@ -86,11 +89,11 @@ class Spec:
         return "\n".join(lines) + "\n"
 
     def base_yaml(self) -> str:
-        """``base.yaml``."""
+        """Return the text of ``base.yaml``."""
         return dump_yaml(self.base_config)
 
     def facts(self) -> dict[str, Any]:
-        """Everything that two sweeps must share to be the same one, flat, by the words that a person knows it by."""
+        """Return everything that defines the sweep, by the names under which differences are reported."""
         plain = self.plain()
         facts = {f"parameters.{key}": value for key, value in plain.pop("parameters").items()}
         facts |= {f"base: {key}": value for key, value in plain_values(self.base_config).items()}
@@ -98,13 +101,13 @@ class Spec:
 
     @property
     def digest(self) -> str:
-        """A name for all of `facts`, and for the order of the parameters."""
+        """A digest of `facts` and of the order of the parameters."""
         text = json.dumps([self.facts(), list(self.space.parameters)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def warnings(spec: Spec) -> list[str]:
-    """One warning for each key, varied or at a non-default value, that no optimizer of the sweep uses."""
+    """Return a warning for each key, varied or not at its default, that no optimizer of the sweep uses."""
     base, parameters = spec.base_config, spec.space.parameters
     varied = parameters.get("optimizer")
     optimizers = varied.values if isinstance(varied, Choice) else (base.optimizer,)
@@ -116,7 +119,7 @@ def warnings(spec: Spec) -> list[str]:
 
 
 def plain_parameter(parameter: Parameter) -> dict[str, Any]:
-    """A parameter as a sweep file holds it."""
+    """Return a parameter as it is written in a sweep file."""
     if isinstance(parameter, Choice):
         if len(parameter.values) == 1:
             return {"value": parameter.values[0]}

@@ -1,4 +1,4 @@
-"""A sweep from its file to its folder: claimed, locked, driven to its end, and what came of it."""
+"""The function `mlptrain.sweep`: trains all trials of a sweep in its folder, and ranks them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlptrain.config.config import Config, plain_values
-from mlptrain.errors import DataError, UsageError
+from mlptrain.errors import UsageError
 from mlptrain.runs.folder import claim_next, run_path
 from mlptrain.runs.job import default_data_dir
 from mlptrain.sweeps.driver import Driver
@@ -23,8 +23,9 @@ from mlptrain.sweeps.reports import SweepEnd, SweepReport
 from mlptrain.sweeps.shell import check_listable
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.sweepfile import read_sweep
-from mlptrain.sweeps.trials import Result, Trial, trials_of
-from mlptrain.system.files import reason
+from mlptrain.sweeps.trials import Result, trial_of
+from mlptrain.system.extras import need
+from mlptrain.system.files import make_folder
 from mlptrain.system.lock import locked
 from mlptrain.system.machine import available_cores
 from mlptrain.system.signals import Interrupted, Signals
@@ -36,9 +37,19 @@ EXECUTORS = ("processes", "dask")
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What came of a sweep; ``best`` holds run (its folder, or None), config and metrics of the best trial.
+    """The result of a sweep.
 
-    ``trials`` counts those that have ended, failed ones too.
+    Attributes
+    ----------
+    folder
+        Path of the sweep's folder.
+    end
+        The last report.
+    trials
+        Number of trials that have ended, with those that failed.
+    best
+        The best trial: ``run`` (its run folder, or None), ``config`` and ``metrics``; with ``repeat`` also
+        ``repeats``, the metric over the seeds of its point. None if all trials failed.
     """
 
     folder: Path
@@ -53,16 +64,16 @@ class SweepResult:
 
     @property
     def failed(self) -> tuple[Result, ...]:
-        """The trials that diverged or could not be trained."""
+        """Trials that diverged or could not be trained."""
         return self.end.failed
 
     @property
     def importances(self) -> dict[str, float] | None:
-        """By key the share (0 to 1) of the metric's variance that it explains; see `mlptrain.sweeps.importance`."""
+        """The share (0 to 1) of the metric's variance that each key explains; see `mlptrain.sweeps.importance`."""
         return self.end.importances
 
     def summary(self) -> dict[str, Any]:
-        """The JSON object of the command."""
+        """Return the JSON object of the command."""
         return {"sweep": str(self.folder), "trials": self.trials, "failed": len(self.failed), "best": self.best}
 
 
@@ -85,107 +96,130 @@ def sweep(
     shard: tuple[int, int] | None = None,
     on_report: Callable[[SweepReport], object] = lambda report: None,
 ) -> SweepResult:
-    """Train every trial of a sweep and rank them: ``mlptrain.sweep("configs/sweeps/hidden.yaml")``.
+    """Train all trials of a sweep and rank them: ``mlptrain.sweep("configs/sweeps/hidden.yaml")``.
 
-    ``source`` is a sweep file, or a plain config of which ``overrides`` such as ``learning_rate=0.1,0.3,1`` give
-    the space. The folder is ``runs_dir/run``, or ``stem`` (the source's) and the next free number; ``shard`` (I, N)
-    takes every Nth point from the Ith. ``keep`` says which models stay: best, all or none. Workers are processes that
-    import the main module anew, so a script calls this below ``if __name__ == "__main__":``.
+    Worker processes import the main module again, so a script must call this below ``if __name__ == "__main__":``.
+
+    Parameters
+    ----------
+    source, overrides
+        A sweep file, or a config with values such as ``learning_rate=0.1,0.3,1`` in ``overrides``.
+    stem, run, runs_dir
+        The folder is ``runs_dir/run``, or without ``run`` ``runs_dir/stem-NNN`` with the next free number; ``stem`` is
+        the name of the source.
+    data_dir
+        Folder of the datasets.
+    resume
+        Continue the sweep ``run``, or the latest one of this ``stem``.
+    workers
+        Number of worker processes; one per core if None.
+    threads
+        BLAS threads per worker process; chosen by the size of the networks if None.
+    executor, scheduler
+        ``processes``, or ``dask`` with the address of a running cluster, or None to start a local one.
+    keep
+        Run folders that stay: ``best``, ``all`` or ``none``.
+    stacked
+        Train networks of one shape side by side.
+    fail_fast
+        Stop after the first trial that fails.
+    shard
+        A pair (I, N) for every Nth point, starting with the Ith.
+    on_report
+        Function that is called with each report.
 
     Raises
     ------
     UsageError, ConfigError, DataError
-        The sweep cannot be done as asked.
+        The sweep is impossible with these arguments.
     KeyboardInterrupt
-        A signal ended it; what is done stays, and ``resume=True`` goes on.
+        A signal stopped the sweep; trials that have ended are kept, and ``resume=True`` continues.
     """
     spec = source if isinstance(source, Spec) else read_sweep(Path(source), overrides)
     stem = stem or Path(spec.base_path if isinstance(source, Spec) else source).stem
+    data_dir = default_data_dir() if data_dir is None else Path(data_dir)
     _check(spec, keep, executor, scheduler, shard)
-    planner = Planner(default_data_dir() if data_dir is None else Path(data_dir), stacked, threads)
-    first = next(waves(spec, shard), None)  # points that are no config are found before anything is written
-    planner.check(() if first is None else first.trials)
+    first = next(waves(spec, shard), None)  # finds mistakes before anything is written
+    Planner(data_dir).check(() if first is None else first.trials)
     path = _claim(Path(runs_dir), run, stem, shard, resume)
     folder = SweepFolder(path, keep)
     with locked(path), Signals() as signals:
         folder.begin(spec)
-        make = _executor(executor, scheduler, workers, threads)
-        driver = Driver(spec, folder, make, planner, shard=shard, fail_fast=fail_fast)
+        driver = Driver(
+            spec,
+            folder,
+            lambda: _make_executor(executor, scheduler, workers, threads),
+            data_dir,
+            stacked=stacked,
+            threads=threads,
+            shard=shard,
+            fail_fast=fail_fast,
+        )
         with closing(driver.run()) as reports:
             for report in reports:
                 on_report(report)
                 if isinstance(report, SweepEnd):
                     return _result(spec, folder, driver, report)
                 if signals.received is not None:
-                    reports.close()
-                    done, total = len(driver.record.results), driver.total
-                    name = path if run is None else run
-                    words = f"interrupted with {done} of {total} trials done; {path} keeps them"
-                    raise Interrupted(signals.received, f"{words}\ngo on with --resume --run {name}")
+                    reports.close()  # writes the leaderboard
+                    done = len(driver.record.results)
+                    raise Interrupted(
+                        signals.received,
+                        f"{path}: interrupted with {done} of {driver.total} trials done\n"
+                        f"hint: continue with --resume --run {path if run is None else run}",
+                    )
     raise AssertionError("a sweep without an end")
 
 
 def _check(spec: Spec, keep: str, executor: str, scheduler: str | None, shard: tuple[int, int] | None) -> None:
-    """Refuse what cannot be done before anything is made."""
+    """Check the arguments before anything is written."""
     if keep not in KEEP:
         raise UsageError(f"--keep {keep}: must be one of {', '.join(KEEP)}")
     if executor not in EXECUTORS:
         raise UsageError(f"--executor {executor}: must be one of {', '.join(EXECUTORS)}")
     if scheduler is not None and executor != "dask":
-        raise UsageError("--scheduler is the address of a Dask cluster; give --executor dask as well")
+        raise UsageError(f"--scheduler {scheduler}: the address of a Dask cluster\nhint: add --executor dask")
     if shard is not None:
         check_listable(spec, "--shard")
         if not 1 <= shard[0] <= shard[1]:
             raise UsageError(f"--shard {shard[0]}/{shard[1]}: must be I/N with I from 1 to N")
     if executor == "dask":
-        from mlptrain.sweeps.cluster import check_installed
-
-        check_installed()
-
-
-def _executor(kind: str, scheduler: str | None, workers: int | None, threads: int | None) -> Callable[[], Executor]:
-    def make() -> Executor:
-        count = workers or max(1, available_cores() // (threads or 1))
-        if kind == "processes":
-            return Processes(count)
-        from mlptrain.sweeps.cluster import Cluster
-
-        return Cluster(scheduler, workers if scheduler is not None else count, threads or 1)
-
-    return make
-
-
-def sweep_path(runs_dir: Path, run: str, shard: tuple[int, int] | None = None) -> Path:
-    """Where a sweep of this name lies, or a shard of it."""
-    path = run_path(runs_dir, run)
-    return path if shard is None else path / f"shard-{shard[0]}-of-{shard[1]}"
+        need("distributed", "dask", "--executor dask")
 
 
 def _claim(runs_dir: Path, run: str | None, stem: str, shard: tuple[int, int] | None, resume: bool) -> Path:
-    """The sweep's folder, made where it is not there."""
+    """Return the path of the sweep's folder, and create it unless the sweep is resumed."""
     if run is None and shard is not None:
-        run = stem  # the same for every shard
+        run = stem  # the same for all shards
     if run is None and resume:
         run = _latest(runs_dir, stem)
     if run is None:
         return claim_next(runs_dir, stem).path
-    path = sweep_path(runs_dir, run, shard)
+    path = run_path(runs_dir, run)
+    if shard is not None:
+        path /= f"shard-{shard[0]}-of-{shard[1]}"
     if path.exists() and not resume and ((path / SWEEP).exists() or not path.is_dir() or any(path.iterdir())):
         if not (path / SWEEP).exists():
-            raise UsageError(f"{path}: exists already and is no sweep; choose another --run")
-        raise UsageError(f"{path}: this sweep exists already; go on with it by --resume, or choose another --run")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {reason(error)}; choose another --runs-dir") from error
+            raise UsageError(f"{path}: exists and is not a sweep\nhint: choose another --run")
+        raise UsageError(f"{path}: this sweep exists\nhint: continue it with --resume, or choose another --run")
+    make_folder(path, "choose another --runs-dir")
     return path
 
 
 def _latest(runs_dir: Path, stem: str) -> str | None:
-    """The name of the sweep begun last under this stem."""
+    """Return the name of the latest sweep of this stem."""
     names = [path.parent.name for path in runs_dir.glob(f"{stem}-*/{SWEEP}")]
     numbers = [name for name in names if name.removeprefix(f"{stem}-").isdecimal()]
     return max(numbers, key=lambda name: int(name.removeprefix(f"{stem}-")), default=None)
+
+
+def _make_executor(kind: str, scheduler: str | None, workers: int | None, threads: int | None) -> Executor:
+    count = workers or max(1, available_cores() // (threads or 1))
+    if kind == "processes":
+        return Processes(count)
+    from mlptrain.sweeps.cluster import Cluster
+
+    return Cluster(scheduler, workers if scheduler is not None else count, threads or 1)
 
 
 def _result(spec: Spec, folder: SweepFolder, driver: Driver, end: SweepEnd) -> SweepResult:
@@ -198,16 +232,9 @@ def _result(spec: Spec, folder: SweepFolder, driver: Driver, end: SweepEnd) -> S
 
 
 def best_of(end: SweepEnd, config: Config, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """``best`` of the JSON object; with ``repeat`` it also says how the point did over its seeds."""
+    """Return ``best`` of `SweepResult`, for the config and the metrics of the best trial."""
     best = {"run": end.best, "config": plain_values(config), "metrics": {**metrics, "run": end.best}}
     board, row = end.board, end.board.best
     if board.repeat > 1 and row is not None:
         best["repeats"] = {"metric": board.metric.name, "count": row.repeats, "mean": row.figure, "sd": row.deviation}
     return best
-
-
-def trial_of(spec: Spec, result: Result) -> Trial:
-    """The trial of a result, made again from its point."""
-    fixed = {key: p.at(0) for key, p in spec.space.parameters.items() if p.count == 1}
-    values = {key: fixed.get(key, result.values.get(key)) for key in spec.space.parameters}
-    return list(trials_of(spec, result.point, values))[result.trial - result.point * spec.repeat]

@@ -1,4 +1,4 @@
-"""Sweeps from a sweep file, or from a plain config with a space on the command line."""
+"""Sweep files: read and checked, with what the command line replaces; or a config with a space on the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlptrain.config.yaml import Document, read_yaml
 from mlptrain.errors import ConfigError
 from mlptrain.sweeps.parameters import check_values, is_space, parameters, spaces
 from mlptrain.sweeps.space import Choice, Space
-from mlptrain.sweeps.spec import METRICS, Halving, Metric, Spec
+from mlptrain.sweeps.spec import DEFAULT_METRIC, METRICS, Halving, Metric, Spec
 
 Method = Literal["grid", "random", "halving", "tpe"]
 
@@ -39,7 +39,7 @@ class _EarlyTerminate(BaseModel):
 
 
 class _SweepFile(BaseModel):
-    """The keys of a sweep file; what stands below ``parameters`` is read by `parameters`."""
+    """The keys of a sweep file; ``mlptrain/sweeps/parameters.py`` reads those below ``parameters``."""
 
     model_config = _FROZEN
 
@@ -55,12 +55,12 @@ class _SweepFile(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> _SweepFile:
         if self.method in ("random", "tpe") and self.run_cap is None:
-            raise refusal(f"is missing; {self.method} needs it: the number of points to try", key="run_cap")
+            raise refusal(f"is missing; {self.method} needs the number of points", key="run_cap")
         if self.method == "grid" and self.run_cap is not None:
-            raise refusal("a grid has all its points; leave run_cap out, or use method: random", key="run_cap")
+            raise refusal("has no effect on a grid; remove it, or use method: random", key="run_cap")
         if self.early_terminate is not None and self.method != "halving":
-            wrong = f"belongs to method: halving (this is {self.method}); leave it out or change the method"
-            raise refusal(wrong, key="early_terminate")
+            problem = f"has no effect on method: {self.method}; remove it, or use method: halving"
+            raise refusal(problem, key="early_terminate")
         return self
 
 
@@ -73,79 +73,58 @@ _MAPPINGS = {
 
 _EXPECTED = {
     "base": "must be the path of a config, relative to this file",
-    "parameters": "must hold a key for each config key to vary, such as learning_rate: {values: [0.1, 0.3, 1]}",
+    "parameters": "must be a mapping of config keys, such as learning_rate: {values: [0.1, 0.3, 1]}",
 }
 
 _OWN_KEYS = ("method", "metric", "run_cap", "repeat", "early_terminate")
-"""Keys of a sweep file that the command line may replace; every other key is one of the config."""
+"""Keys of a sweep file that the command line may replace; all others on the command line are config keys."""
 
 
 def read_sweep(path: Path, arguments: Sequence[str] = ()) -> Spec:
-    """Read a sweep file, or a plain config of which ``KEY=VALUE,VALUE`` arguments give the space.
+    """Read a sweep file, or a config whose space is given by ``KEY=VALUE,VALUE`` arguments.
 
-    In both an argument replaces the space of its key: several values with commas between them, one value, or a
-    mapping such as ``{min: 0.1, max: 1.0}``. ``method``, ``metric.goal``, ``run_cap``, ``repeat`` and
-    ``early_terminate`` may be given as well. Without a sweep file the method is grid, the metric val_accuracy.
+    An argument replaces the space of its key by values separated by commas, by one value, or by a mapping such as
+    ``{min: 0.1, max: 1.0}``. ``method``, ``metric.goal``, ``run_cap``, ``repeat`` and ``early_terminate`` may be given
+    as well. Without a sweep file the method is grid and the metric val_accuracy.
 
     Raises
     ------
     ConfigError
-        What is wrong, with file and line.
+        Something is invalid; the message has file and line.
     """
-    document = read_yaml(Path(path))
+    document = read_yaml(path)
     given = spaces(arguments)
     own = {key: values for key, values in given.items() if key.partition(".")[0] in _OWN_KEYS}
     varied = {key: values for key, values in given.items() if key not in own}
-    _check_single(own)
-    if not is_sweep(document):
-        return _from_config(document, own, varied)
-    sweep = merge(document, Overrides({key: values[0] for key, values in own.items()}))
-    return _spec(_replaced(sweep, varied), Path(path).parent)
-
-
-def is_sweep(document: Document) -> bool:
-    """Whether a document is meant as a sweep file rather than a config."""
-    return any(key in document.values for key in ("parameters", "method", "base", "metric"))
-
-
-def _check_single(own: dict[str, list[Any]]) -> None:
     for key, values in own.items():
         if len(values) != 1:
-            raise ConfigError(f"command line: {key}: must be one value, it is a key of the sweep itself")
-
-
-def _from_config(document: Document, own: dict[str, list[Any]], varied: dict[str, list[Any]]) -> Spec:
-    config_from(document)  # its own mistakes first, with their lines
+            raise ConfigError(f"command line: {key}: must be one value, because it is a key of the sweep")
+    replaced = Overrides({key: values[0] for key, values in own.items()})
+    if any(key in document.values for key in ("parameters", "method", "base", "metric")):
+        return _spec(_with_spaces(merge(document, replaced), varied), path.parent)
+    config_from(document)  # reports its mistakes with their lines
     if not any(len(values) > 1 or is_space(values[0]) for values in varied.values()):
         raise ConfigError(
-            f"{document.source}: a config in which nothing varies\n"
-            "give a space such as learning_rate=0.1,0.3,1, or name a sweep file (with base, method, metric, parameters)"
+            f"{document.source}: nothing varies, this is a config\n"
+            "hint: add a space such as learning_rate=0.1,0.3,1, or name a sweep file"
         )
-    values: dict[str, Any] = {"base": document.source, "method": "grid"}
-    values["metric"] = {"name": "val_accuracy", "goal": "maximize"}
-    sweep = Document(document.source, {**values, "parameters": {}}, {})
-    sweep = merge(sweep, Overrides({key: value[0] for key, value in own.items()}))
-    return _spec(_replaced(sweep, varied), Path(), base=document)
+    metric = {"name": DEFAULT_METRIC.name, "goal": DEFAULT_METRIC.goal}
+    grid = {"base": document.source, "method": "grid", "metric": metric, "parameters": {}}
+    sweep = merge(Document(document.source, grid, {}), replaced)
+    return _spec(_with_spaces(sweep, varied), Path(), base=document)
 
 
-def _replaced(sweep: Document, varied: dict[str, list[Any]]) -> Document:
-    """The sweep with the spaces of the command line in place of those of the file."""
-    spaces_given: dict[str, Any] = {}
-    if not isinstance(sweep.values.get("parameters", {}), dict):
-        return sweep  # the model says what is wrong with it
-    values = {**sweep.values, "parameters": dict(sweep.values.get("parameters") or {})}
-    for key, given in varied.items():
-        if len(given) > 1:
-            spaces_given[key] = {"values": given}
-        else:
-            spaces_given[key] = given[0] if is_space(given[0]) else {"value": given[0]}
-        values["parameters"].pop(key, None)
-    places = {f"parameters.{key}" for key in varied}
-    lines = {k: n for k, n in sweep.lines.items() if not any(k == p or k.startswith(f"{p}.") for p in places)}
-    replaced = Document(sweep.source, values, lines, sweep.overridden | places)
-    for key, space in spaces_given.items():
-        put(replaced.values["parameters"], key, space)
-    return replaced
+def _with_spaces(sweep: Document, varied: dict[str, list[Any]]) -> Document:
+    """Return the sweep with the spaces of the command line in place of those of the file."""
+    parameters = sweep.values.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        return sweep  # the model reports it
+    parameters = {key: space for key, space in parameters.items() if key not in varied}
+    for key, (value, *more) in varied.items():
+        put(parameters, key, {"values": [value, *more]} if more else value if is_space(value) else {"value": value})
+    keys = {f"parameters.{key}" for key in varied}
+    lines = {k: line for k, line in sweep.lines.items() if not any(k == p or k.startswith(f"{p}.") for p in keys)}
+    return Document(sweep.source, {**sweep.values, "parameters": parameters}, lines, sweep.overridden | keys)
 
 
 def _spec(document: Document, folder: Path, base: Document | None = None) -> Spec:
@@ -173,23 +152,24 @@ def _spec(document: Document, folder: Path, base: Document | None = None) -> Spe
 
 def _read_base(path: Path, document: Document) -> Document:
     if not path.exists():
-        place = document.where("base")
-        raise ConfigError(f"{place}: base: there is no file {str(path)!r}; paths are relative to this file")
+        raise ConfigError(
+            f"{document.where('base')}: base: file {str(path)!r} is missing; paths are relative to this file"
+        )
     return read_yaml(path)
 
 
 def _named(error: ValidationError) -> Iterator[Any]:
-    """Pydantic's errors, those about a missing key under the words for it."""
+    """Yield pydantic's errors, those about a missing key with the text for it."""
     for item in error.errors(include_url=False):
         if item["type"] == "missing" and item["loc"] != ("metric", "goal"):
             key = item["loc"][-1]
-            words = {
-                "base": "is missing; name the config that the sweep starts from, such as base: mnist.yaml",
+            problem = {
+                "base": "is missing; name the config that the sweep modifies, such as base: mnist.yaml",
                 "method": "is missing; must be one of grid, random, halving, tpe",
                 "metric": "is missing; write metric: {name: val_accuracy, goal: maximize}",
-                "parameters": f"is missing; it {_EXPECTED['parameters']}",
+                "parameters": f"is missing; {_EXPECTED['parameters']}",
             }[str(key)]
-            yield {**item, "type": "refused", "ctx": {"problem": words, "key": ""}}
+            yield {**item, "type": "refused", "ctx": {"problem": problem, "key": ""}}
         else:
             yield item
 
@@ -197,10 +177,7 @@ def _named(error: ValidationError) -> Iterator[Any]:
 def _metric_problems(model: _SweepFile) -> Iterator[Problem]:
     name = model.metric.name
     if name.startswith("test"):
-        yield (
-            "metric.name",
-            f"{name} is measured on the test part; a search by it would spoil the one honest figure: use val_accuracy",
-        )
+        yield "metric.name", f"{name} would be biased by a search on the test split; use val_accuracy"
     elif name not in METRICS:
         yield "metric.name", f"must be one of {', '.join(METRICS)} (got {shown(name)}){hint(name, METRICS)}"
 
@@ -212,16 +189,15 @@ def _values(space: Space, key: str) -> Iterator[Any]:
 
 
 def _fit(model: _SweepFile, space: Space, splits: set[Any], metric: Metric) -> Iterator[Problem]:
-    """What the method and the metric cannot do with this space."""
+    """Yield what the method and the metric cannot do with this space."""
     listed = model.method == "grid" or (model.method == "halving" and model.run_cap is None)
     for key, parameter in space.parameters.items():
         if parameter.count is None and listed:
-            remedy = "give values, whole bounds or a step q" + (
-                ", or use method: random with run_cap" if model.method == "grid" else ", or a run_cap to draw so many"
-            )
-            yield f"parameters.{key}", f"is continuous, and a grid over it has no end; {remedy}"
+            other = "use method: random with run_cap" if model.method == "grid" else "add a run_cap for random points"
+            remedy = f"give values, whole numbers as bounds or a step q, or {other}"
+            yield f"parameters.{key}", f"is continuous, which a grid cannot list; {remedy}"
         if isinstance(parameter, Choice) and parameter.weights is not None and (listed or model.method == "tpe"):
-            why = "tries every value once" if listed else "learns from results which values to draw"
-            yield f"parameters.{key}.probabilities", f"has no effect: this method {why}; leave it out"
+            why = "tries every value" if listed else "learns which values to try"
+            yield f"parameters.{key}.probabilities", f"has no effect, because the method {why}; remove it"
     if metric.name.startswith("val_") and "official-60k" in splits:
-        yield "metric", f"{metric.name} needs validation images, and split: official-60k has none; use official"
+        yield "metric", f"{metric.name} needs validation images, which split: official-60k has not; use split: official"

@@ -1,4 +1,4 @@
-"""Method tpe: points suggested by Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), in batches."""
+"""Method tpe: points that Optuna suggests by a tree-structured Parzen estimator (Bergstra et al. 2011)."""
 
 from __future__ import annotations
 
@@ -8,52 +8,49 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
-from mlptrain.sweeps import samplers
-from mlptrain.sweeps.samplers import Point, fingerprint
-from mlptrain.sweeps.space import Choice, Parameter
+from mlptrain.sweeps.space import Choice, Parameter, Point, fingerprint
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import DIVERGED, Result, Trial, Wave, Waves, trials_of
 from mlptrain.system.extras import need
 
 BATCH = 8
-"""Points that are asked for at a time, so that some of them can be trained in one stack; the suggestions do not
-depend on how many workers there are."""
+"""Number of points per wave, whatever the number of workers, so that trials can share stacks."""
 
-TRIES = 25
-"""Suggestions in a row that were tried before, after which the rest of a finite space is taken in random order."""
+MAX_DUPLICATES_FINITE = 25
+"""Number of consecutive duplicate suggestions after which a finite space is searched for an untried point."""
 
-LIMIT = 200
-"""As many after which a sweep ends early: its ranges hold no more numbers of so few digits."""
+MAX_DUPLICATES = 200
+"""Number of consecutive duplicate suggestions after which the sweep stops: the space has no more points."""
 
-PROBED = 64
-"""Random points that are held against the config's rules before anything is trained."""
+CHECKED_POINTS = 64
+"""Number of random points that are checked against the config's rules before training."""
 
 
 def tpe(spec: Spec) -> Waves:
-    """The waves of a sweep by TPE: the same suggestions for the same seed and results, no point twice.
+    """Yield the waves of a sweep by TPE: the same ones for the same seed and results, no point twice.
 
     Raises
     ------
     UsageError
         Optuna is not installed.
     ConfigError
-        The values of a point do not go together.
+        The values of a point contradict each other.
     """
     need("optuna", "optuna", "method: tpe")
-    for point in samplers.random(spec.space, spec.seed, PROBED):
+    for point in spec.space.sample(spec.seed, CHECKED_POINTS):
         next(trials_of(spec, 0, point))
     study = _study(spec)
     seen: set[str] = set()
     for start in range(0, spec.points or 0, BATCH):
         count = min(BATCH, (spec.points or 0) - start)
         batch: list[tuple[Any, Sequence[Trial]]] = []
-        for asked, point in _asked(study, spec, seen, count):
-            batch.append((asked, tuple(trials_of(spec, start + len(batch), point))))
+        for suggestion, point in _suggestions(study, spec, seen, count):
+            batch.append((suggestion, tuple(trials_of(spec, start + len(batch), point))))
         if not batch:
             return
         results = yield Wave(tuple(trial for _, trials in batch for trial in trials))
-        for asked, trials in batch:
-            _tell(study, spec, asked, [results[trial.number] for trial in trials])
+        for suggestion, trials in batch:
+            _tell(study, spec, suggestion, [results[trial.number] for trial in trials])
         if len(batch) < count:
             return
 
@@ -68,37 +65,37 @@ def _study(spec: Spec) -> Any:
     return optuna.create_study(direction="maximize" if spec.metric.sign > 0 else "minimize", sampler=sampler)
 
 
-def _asked(study: Any, spec: Spec, seen: set[str], count: int) -> Iterator[tuple[Any, Point]]:
-    """Suggestions and their points, none of them seen before; where Optuna has no new ones, what is left."""
+def _suggestions(study: Any, spec: Spec, seen: set[str], count: int) -> Iterator[tuple[Any, Point]]:
+    """Yield up to ``count`` of Optuna's trials with their points, without those in ``seen``, and add them to it."""
     from optuna.trial import TrialState
 
     space = spec.space
     distributions = {key: _distribution(parameter) for key, parameter in space.parameters.items()}
-    misses = 0
-    while count and misses < LIMIT:
-        if misses == TRIES and space.size is not None:
-            every = samplers.random(space, spec.seed, space.size)
-            left = next(point for point in every if fingerprint(point) not in seen)
-            study.enqueue_trial({key: _number(space.parameters[key], value) for key, value in left.items()})
-        asked = study.ask(distributions)
-        point = {key: _value(parameter, asked.params[key]) for key, parameter in space.parameters.items()}
+    duplicates = 0
+    while count and duplicates < MAX_DUPLICATES:
+        if duplicates == MAX_DUPLICATES_FINITE and space.size is not None:
+            every = space.sample(spec.seed, space.size)
+            untried = next(point for point in every if fingerprint(point) not in seen)
+            study.enqueue_trial({key: _number(space.parameters[key], value) for key, value in untried.items()})
+        suggestion = study.ask(distributions)
+        point = {key: _value(parameter, suggestion.params[key]) for key, parameter in space.parameters.items()}
         name = fingerprint(point)
         if name in seen:
-            study.tell(asked, state=TrialState.FAIL)  # which Optuna leaves out of account
-            misses += 1
+            study.tell(suggestion, state=TrialState.FAIL)  # Optuna ignores failed trials
+            duplicates += 1
             continue
         seen.add(name)
-        misses, count = 0, count - 1
-        yield asked, point
+        duplicates, count = 0, count - 1
+        yield suggestion, point
 
 
 def _distribution(parameter: Parameter) -> Any:
-    """A parameter for Optuna: values by their index, as it takes no lists; steps up to the last that fits."""
+    """Return a parameter's distribution in Optuna; a choice is drawn by index, because Optuna accepts no lists."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(parameter, Choice):
         return CategoricalDistribution(tuple(range(len(parameter.values))))
-    if parameter.log and parameter.step is not None:  # which Optuna has not: it suggests any number, we the nearest
+    if parameter.log and parameter.step is not None:  # Optuna does not combine the two; `_value` rounds to a step
         return FloatDistribution(parameter.low, parameter.high, log=True)
     top = parameter.high if parameter.count is None else parameter.at(parameter.count - 1)
     if parameter.whole:
@@ -106,25 +103,25 @@ def _distribution(parameter: Parameter) -> Any:
     return FloatDistribution(parameter.low, top, log=parameter.log, step=parameter.step)
 
 
-def _value(parameter: Parameter, suggested: Any) -> Any:
-    """The value behind Optuna's number, a continuous one rounded as in a random search."""
-    return parameter.at(suggested) if isinstance(parameter, Choice) else parameter.nearest(suggested)
+def _value(parameter: Parameter, number: Any) -> Any:
+    """Return the value of Optuna's number, rounded as in a random search."""
+    return parameter.at(number) if isinstance(parameter, Choice) else parameter.nearest(number)
 
 
 def _number(parameter: Parameter, value: Any) -> Any:
-    """Optuna's number for a value."""
+    """Return Optuna's number of a value."""
     return parameter.values.index(value) if isinstance(parameter, Choice) else value
 
 
-def _tell(study: Any, spec: Spec, asked: Any, results: Sequence[Result]) -> None:
-    """Tell the mean of a point's finished trials; one that diverged counts as the worst, other failures not at all."""
+def _tell(study: Any, spec: Spec, suggestion: Any, results: Sequence[Result]) -> None:
+    """Tell Optuna the mean metric of a point; a point that diverged counts as worst, one that failed is ignored."""
     from optuna.trial import TrialState
 
-    figures = [result.metrics.get(spec.metric.name) for result in results if not result.failed]
-    known = [float(figure) for figure in figures if figure is not None and math.isfinite(figure)]
-    if known:
-        study.tell(asked, fmean(known))
+    values = [result.metrics.get(spec.metric.name) for result in results if not result.failed]
+    finite = [float(value) for value in values if value is not None and math.isfinite(value)]
+    if finite:
+        study.tell(suggestion, fmean(finite))
     elif any(result.status == DIVERGED for result in results):
-        study.tell(asked, state=TrialState.PRUNED)
+        study.tell(suggestion, state=TrialState.PRUNED)
     else:
-        study.tell(asked, state=TrialState.FAIL)
+        study.tell(suggestion, state=TrialState.FAIL)

@@ -1,29 +1,80 @@
-"""A trial: one point of the space with one seed, as the config of a run."""
+"""Trials: the runs of a sweep, their results, and the waves in which they train."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from mlptrain.config.config import Config, config_from, plain_values
 from mlptrain.config.overrides import SOURCE as COMMAND_LINE
 from mlptrain.config.overrides import Overrides, merge
 from mlptrain.config.values import flow
+from mlptrain.engine.state import State
 from mlptrain.errors import ConfigError
-from mlptrain.sweeps.samplers import Point
+from mlptrain.sweeps.space import Point
 from mlptrain.sweeps.spec import Spec
+from mlptrain.training.reports import EpochReport
+
+if TYPE_CHECKING:
+    from mlptrain.models.model import Model
 
 FINISHED, HALVED, DIVERGED, FAILED = "finished", "halved", "diverged", "failed"
+
+PAUSED = "paused"
+"""Status of a trial that has trained up to the last epoch of its wave, and can continue in the next one."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep: a point of the space with one seed.
+
+    ``number`` and ``point`` count from 0; ``values`` are those of the varied keys.
+    """
+
+    number: int
+    point: int
+    values: Mapping[str, Any]
+    config: Config
+
+    @property
+    def name(self) -> str:
+        """The name of its run folder, such as ``0007``."""
+        return trial_name(self.number)
+
+    @property
+    def key(self) -> str:
+        """The digest of its config."""
+        return config_key(self.config)
+
+    def result(self, status: str, **rest: Any) -> Result:
+        """Return its result with this status; ``rest`` are further attributes of `Result`."""
+        return Result(self.number, self.point, self.key, self.values, status, **rest)
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a trial ended: ``metrics`` as in ``metrics.json``, hardly any where it failed; ``message`` says why it did.
+    """A trial that has ended or was paused.
 
-    ``key`` is its config's.
+    Attributes
+    ----------
+    trial, point
+        Numbers of the trial and of its point.
+    key
+        Digest of the trial's config.
+    values
+        Values of the varied keys.
+    status
+        ``finished``, ``halved``, ``diverged``, ``failed`` or ``paused``.
+    metrics
+        Content of ``metrics.json``; a trial that diverged has ``seconds`` alone, one that failed nothing.
+    message
+        Reason why the trial diverged or failed.
+    history, model, state
+        Sent by the worker process: the epochs of this wave, the trained model, and the state from which a paused trial
+        continues. They are written to the sweep's folder and are not part of the journal.
     """
 
     trial: int
@@ -33,76 +84,27 @@ class Result:
     status: str
     metrics: Mapping[str, Any] = field(default_factory=dict)
     message: str | None = None
+    history: tuple[EpochReport, ...] = ()
+    model: Model | None = None
+    state: State | None = None
 
     @property
     def failed(self) -> bool:
-        """Whether it has no figures to be ranked by."""
+        """True if the trial diverged or could not be trained, and so cannot be ranked."""
         return self.status in (DIVERGED, FAILED)
 
-
-@dataclass(frozen=True)
-class Trial:
-    """One run of a sweep: its number from 0, the number of its point, the point, and its resolved config."""
-
-    number: int
-    point: int
-    values: Point
-    config: Config
-
     @property
-    def name(self) -> str:
-        """The name of its folder: ``0007``."""
-        return f"{self.number:04d}"
-
-    @property
-    def key(self) -> str:
-        """The name of its resolved config, equal for equal configs."""
-        return config_key(self.config)
-
-
-def config_key(config: Config) -> str:
-    """A digest of every key of a resolved config."""
-    return hashlib.sha256(json.dumps(plain_values(config), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def trials_of(spec: Spec, point: int, values: Point) -> Iterator[Trial]:
-    """The trials of one point: one, or with ``repeat`` one a seed, counted up from the config's.
-
-    All get one explicit ``batch_seed`` (the base's, unless the point has its own), so that trials of one stack see
-    the same batches, as does a trial that is run again alone.
-
-    Raises
-    ------
-    ConfigError
-        The values of the point do not go together.
-    """
-    try:
-        config = config_from(merge(spec.base, Overrides(values, "sweep"))).resolve()
-    except ConfigError as error:
-        shown = ", ".join(f"{key}={short(values[key])}" for key in spec.space.varied)
-        rest = str(error).splitlines()[0].removeprefix(f"{COMMAND_LINE}: ")
-        raise ConfigError(f"point {point} ({shown}) is no config: {rest}\ntake one of these values out") from None
-    base = spec.base_config
-    batch_seed = base.seed if config.batch_seed is None else config.batch_seed
-    for repeat in range(spec.repeat):
-        update: dict[str, Any] = {"batch_seed": batch_seed, "seed": config.seed + repeat}
-        yield Trial(point * spec.repeat + repeat, point, values, config.model_copy(update=update))
-
-
-def short(value: Any) -> str:
-    """A value as it is typed in a shell, without spaces: ``[15,30]``."""
-    return flow(value).replace(", ", ",").replace(": ", ":")
-
-
-PAUSED = "paused"
-"""The status of a trial that has been trained up to its wave's epoch and may go on."""
+    def recorded(self) -> Result:
+        """The result as the journal contains it."""
+        return replace(self, history=(), model=None, state=None)
 
 
 @dataclass(frozen=True)
 class Wave:
-    """Trials to train: to their end, or with ``until`` up to that epoch; ``dropped`` are those that end here.
+    """Trials that train before the method of the sweep decides again.
 
-    A trial that was in an earlier wave goes on from where it was paused.
+    They train to their end or, with ``until``, up to that epoch; a trial of an earlier wave continues from its state.
+    ``dropped`` are paused trials that do not continue.
     """
 
     trials: tuple[Trial, ...]
@@ -111,4 +113,52 @@ class Wave:
 
 
 Waves = Generator[Wave, Mapping[int, Result], None]
-"""Yields waves and is sent the results of each, by trial."""
+"""A generator that yields waves and is sent the results of each, by trial number."""
+
+
+def trial_name(number: int) -> str:
+    """Return the name of a trial's run folder, such as ``0007``."""
+    return f"{number:04d}"
+
+
+def config_key(config: Config) -> str:
+    """Return a digest of all keys of a resolved config."""
+    return hashlib.sha256(json.dumps(plain_values(config), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def trials_of(spec: Spec, point: int, values: Point) -> Iterator[Trial]:
+    """Yield the trials of a point: one, or with ``repeat`` one per seed, counted from the seed of the config.
+
+    All trials of a sweep have the same ``batch_seed`` (the base's, unless the point sets it), so that a trial meets the
+    same batches in a stack and alone.
+
+    Raises
+    ------
+    ConfigError
+        The values of the point contradict each other.
+    """
+    try:
+        config = config_from(merge(spec.base, Overrides(values, "sweep"))).resolve()
+    except ConfigError as error:
+        given = ", ".join(f"{key}={short(values[key])}" for key in spec.space.varied)
+        problem = str(error).splitlines()[0].removeprefix(f"{COMMAND_LINE}: ")
+        raise ConfigError(
+            f"point {point} ({given}): {problem}\nhint: remove one of these values from the sweep"
+        ) from None
+    batch_seed = spec.base_config.seed if config.batch_seed is None else config.batch_seed
+    varied = {key: values[key] for key in spec.space.varied}
+    for repeat in range(spec.repeat):
+        update: dict[str, Any] = {"batch_seed": batch_seed, "seed": config.seed + repeat}
+        yield Trial(point * spec.repeat + repeat, point, varied, config.model_copy(update=update))
+
+
+def trial_of(spec: Spec, result: Result) -> Trial:
+    """Return the trial of a result, rebuilt from the values of its point."""
+    fixed = {key: parameter.at(0) for key, parameter in spec.space.parameters.items() if parameter.count == 1}
+    values = {key: fixed.get(key, result.values.get(key)) for key in spec.space.parameters}
+    return list(trials_of(spec, result.point, values))[result.trial - result.point * spec.repeat]
+
+
+def short(value: Any) -> str:
+    """Return a value as one types it in a shell, without spaces: ``[15,30]``."""
+    return flow(value).replace(", ", ",").replace(": ", ":")

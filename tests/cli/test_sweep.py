@@ -22,8 +22,8 @@ def grid(tiny):
     return [tiny, "learning_rate=0.1,0.5", "hidden=[3],[4]", "epochs=1"]
 
 
-def board(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    return [(line.trial, dict(line.values)) for line in read_leaderboard(path / "leaderboard.csv").lines]
+def board(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    return [(row.trial, dict(row.values)) for row in read_leaderboard(path / "leaderboard.csv").rows]
 
 
 def test_a_sweep_is_shown_ranked_and_saved(mlptrain, grid, tmp_path):
@@ -131,7 +131,7 @@ def test_a_sweep_over_losses_is_plotted_and_collected(mlptrain, tiny, tmp_path):
     assert (tmp_path / "runs/s/plots/parameters.png").is_file()
     view = view_sweep(tmp_path / "runs/s")
     assert view.keys == ("loss", "epochs") and {row.values["loss"] for row in view.ranked} == {"mse", "cross_entropy"}
-    assert all(row.figures["loss"] > 0 and row.figures["epochs"] == row.values["epochs"] for row in view.ranked)
+    assert all(row.figures["loss"] > 0 and row.epochs == row.values["epochs"] for row in view.ranked)
     assert mlptrain("sweep", "--collect", "runs/s").code == 0
 
 

@@ -1,4 +1,4 @@
-"""Small sweeps that the tests share, and an executor that trains where it stands."""
+"""Small sweeps that the tests share, and an executor that trains in the process of the test."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from mlptrain.runs.job import default_data_dir
 from mlptrain.sweeps.driver import Driver
 from mlptrain.sweeps.executors import Done, Event, Task
 from mlptrain.sweeps.folder import SweepFolder
-from mlptrain.sweeps.planning import Planner
 from mlptrain.sweeps.reports import SweepEnd, SweepReport
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.sweepfile import read_sweep
-from mlptrain.sweeps.trials import Result
+from mlptrain.sweeps.trials import Result, Trial
 from mlptrain.sweeps.worker import run_task
+from tests.made import config
 
 BASE = "hidden: [4]\nsubset: 120\nepochs: 2\nbatch_size: 20\n"
 
 
 def spec(folder: Path, text: str, *arguments: str, base: str = BASE) -> Spec:
-    """A sweep from the text of a sweep file, of which base, method and metric may be left out."""
+    """Return the sweep of a sweep file, in which base, method and metric are optional."""
     (folder / "base.yaml").write_text(base)
     for key, line in (
         ("metric:", "metric: {name: val_accuracy, goal: maximize}"),
@@ -35,7 +35,7 @@ def spec(folder: Path, text: str, *arguments: str, base: str = BASE) -> Spec:
 
 
 class Inline:
-    """Trains in this process; ``end_after`` events it raises KeyboardInterrupt, as a process that is killed ends."""
+    """Trains in this process, and raises KeyboardInterrupt after ``end_after`` events."""
 
     def __init__(self, workers: int = 2, end_after: int | None = None) -> None:
         self._workers, self._left = workers, end_after
@@ -66,39 +66,41 @@ class Inline:
         self.closed = True
 
 
+def task(stack: int, *, seeds: int = 1, until: int | None = None, states: Any = None, **values: Any) -> Task:
+    """Return a task of small networks that differ in their seed."""
+    values = {"hidden": (4,), "subset": 120, "epochs": 2, "batch_size": 20, **values}
+    configs = [config(**values, seed=seed, batch_seed=0) for seed in range(seeds)]
+    trials = tuple(Trial(number, number, {}, each) for number, each in enumerate(configs))
+    return Task(stack, trials, "no-data", 1, until, states)
+
+
 def drive(spec: Spec, path: Path, executor: Any = None, **options: Any) -> tuple[SweepEnd, list[SweepReport]]:
-    """Run a sweep in a folder to its end."""
+    """Run a sweep in a folder to its end; return the last report and all reports."""
     keep = options.pop("keep", "best")
-    stacked = options.pop("stacked", True)
     path.mkdir(exist_ok=True, parents=True)
     folder = SweepFolder(path, keep)
     folder.begin(spec)
     executor = executor or Inline()
-    driver = Driver(spec, folder, lambda: executor, Planner(default_data_dir(), stacked), **options)
-    reports = list(driver.run())
+    reports = list(Driver(spec, folder, lambda: executor, default_data_dir(), **options).run())
     end = reports[-1]
     assert isinstance(end, SweepEnd)
     return end, reports
 
 
 def board_text(path: Path) -> str:
-    """``leaderboard.csv`` without its seconds, and with the folder's name taken out."""
+    """Return ``leaderboard.csv`` without its seconds and without the name of the folder."""
     rows = []
     for line in (path / "leaderboard.csv").read_text().replace(str(path), "HERE").splitlines():
         cells = line.split(",")
         rows.append(cells)
     at = rows[0].index("seconds")
-    # a cell such as [4,3] is quoted and holds commas: the columns behind it are counted from the end
-    back = len(rows[0]) - at
+    back = len(rows[0]) - at  # counted from the end, because a cell such as [4,3] contains commas
     return "\n".join(",".join(cells[:-back] + cells[len(cells) - back + 1 :]) for cells in rows)
 
 
 def result(
-    trial: int, figure: float | None, *, point: int | None = None, status: str = "finished", **more: Any
+    trial: int, accuracy: float | None, *, point: int | None = None, status: str = "finished", epochs: int = 1
 ) -> Result:
-    """A result whose val_accuracy is ``figure``."""
-    metrics = {} if figure is None else {"val_accuracy": figure, "epochs": more.pop("epochs", 1), "seconds": 1.0}
-    values = more.pop("values", {})
-    return Result(
-        trial, trial if point is None else point, f"key{trial}", values, status, metrics, more.pop("message", None)
-    )
+    """Return a result with this val_accuracy."""
+    metrics = {} if accuracy is None else {"val_accuracy": accuracy, "epochs": epochs, "seconds": 1.0}
+    return Result(trial, trial if point is None else point, f"key{trial}", {}, status, metrics)

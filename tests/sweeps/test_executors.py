@@ -1,4 +1,4 @@
-"""One set of tests for both executors: processes of this machine, and a real Dask cluster of two workers over TCP."""
+"""Both executors: processes of this machine, and a Dask cluster of two workers over TCP."""
 
 from __future__ import annotations
 
@@ -7,31 +7,26 @@ import signal
 import time
 import warnings
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mlptrain.errors import UsageError
-from mlptrain.sweeps.executors import Advanced, Broken, Done, Lost, Task
+from mlptrain.sweeps.executors import Advanced, Broken, Done, Lost
 from mlptrain.sweeps.processes import Processes
 from mlptrain.sweeps.worker import run_task
-from tests.made import config
+from tests.sweeps.made import task
 
-
-def task(stack: int, **values) -> Task:
-    values = {"hidden": (4,), "subset": 120, "epochs": 2, "batch_size": 20, **values}
-    return Task(stack, tuple(config(**values, seed=seed, batch_seed=0) for seed in range(2)), "no-data", 1)
-
-
-PATIENCE = 300
-"""Seconds after which what was waited for is not coming, however busy the machine is."""
+TIMEOUT_SECONDS = 300
+"""Time after which an expected event counts as missing, also on a busy machine."""
 
 LONG = {"subset": 3000, "epochs": 100_000, "batch_size": 10}
 
 
 @pytest.fixture(scope="module")
 def dask_scheduler():
-    """The address of a cluster of two workers that talk over TCP."""
+    """Yield the address of a cluster of two workers that talk over TCP."""
     distributed = pytest.importorskip("distributed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -68,8 +63,8 @@ def pids(executor) -> list[int]:
     return list(executor._client.run(os.getpid).values())
 
 
-def until(executor, count: int, seconds: float = PATIENCE) -> list:
-    """Events but for progress, until there are ``count``."""
+def until(executor, count: int, seconds: float = TIMEOUT_SECONDS) -> list:
+    """Return ``count`` events, without `Advanced`."""
     found: list = []
     end = time.monotonic() + seconds
     while len(found) < count and time.monotonic() < end:
@@ -78,46 +73,45 @@ def until(executor, count: int, seconds: float = PATIENCE) -> list:
 
 
 def free(address: str) -> None:
-    """Wait until both workers of the cluster are there, and train nothing."""
+    """Wait until both workers of the cluster are idle."""
     from distributed import Client
 
     with Client(address, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=PATIENCE)
-        end = time.monotonic() + PATIENCE
+        client.wait_for_workers(2, timeout=TIMEOUT_SECONDS)
+        end = time.monotonic() + TIMEOUT_SECONDS
         while any(client.run(lambda dask_worker: dask_worker.active_keys).values()):
-            assert time.monotonic() < end, "what nobody waits for goes on"
+            assert time.monotonic() < end, "a cancelled stack still trains"
             time.sleep(0.05)
 
 
-def test_stacks_are_trained_as_they_would_be_here(executor):
-    tasks = [task(1), task(2, hidden=(3, 3))]
+def test_results_are_those_of_this_process(executor):
+    tasks = [task(1, seeds=2), task(2, seeds=2, hidden=(3, 3))]
     for one in tasks:
         executor.submit(one)
     done = {event.stack: event for event in until(executor, 2)}
     for one in tasks:
         here, there = run_task(one), done[one.stack]
         assert isinstance(here, Done) and isinstance(there, Done)
-        for a, b in zip(here.members, there.members, strict=True):
+        for a, b in zip(here.results, there.results, strict=True):
             assert b.status == "finished" and b.metrics["threads"] == 1
             assert b.metrics["val_loss"] == pytest.approx(a.metrics["val_loss"], rel=1e-4)
             assert a.model is not None and b.model is not None
             np.testing.assert_allclose(a.model.weights[0], b.model.weights[0], rtol=1e-3, atol=1e-4)
-            assert [report.epoch for report in b.history] == [1, 2]
 
 
-def test_a_task_that_cannot_be_trained_comes_back_with_its_words(executor):
+def test_impossible_tasks_come_back_with_their_message(executor):
     executor.submit(task(3, dataset="mnist"))
     (event,) = until(executor, 1)
     assert isinstance(event, Broken) and event.stack == 3 and "mnist" in event.message
 
 
-def test_there_is_nothing_to_wait_for_when_nothing_runs(executor):
+def test_idle_executors_have_no_events(executor):
     assert list(executor.events(0.05)) == []
     assert executor.workers == 2
 
 
-def test_a_killed_worker_costs_at_most_its_stack(executor, request):
-    """The other stack goes on; the lost one is reported, or trained again by the cluster itself."""
+def test_killing_a_worker_loses_at_most_its_stack(executor, request):
+    """Processes report the loss; a cluster trains the stack again by itself."""
     executor.submit(task(4, **LONG))
     executor.submit(task(5, **LONG))
     before = pids(executor)
@@ -129,22 +123,24 @@ def test_a_killed_worker_costs_at_most_its_stack(executor, request):
         executor.submit(task(event.stack))
         (again,) = until(executor, 1)
         assert isinstance(again, Done) and again.stack == event.stack
-        executor.close()  # the other one would go on for hours
+        executor.close()  # ends the other stack, which takes hours
     else:
         assert until(executor, 1, 1.0) == [], "the scheduler gives the stack to the other worker"
         executor.close()
         free(request.getfixturevalue("dask_scheduler"))
 
 
-def test_processes_tell_how_far_they_are(processes):
-    processes.submit(task(6))
-    found, end = [], time.monotonic() + PATIENCE
+def test_processes_report_progress(processes):
+    processes.submit(task(6, seeds=2))
+    found, end = [], time.monotonic() + TIMEOUT_SECONDS
     while not any(not isinstance(event, Advanced) for event in found) and time.monotonic() < end:
         found += processes.events(0.2)
-    assert sum(event.epochs for event in found if isinstance(event, Advanced)) == 2  # the last epoch comes as Done
+    assert sum(event.epochs for event in found if isinstance(event, Advanced)) == 2, (
+        "the second epoch of both is part of Done"
+    )
 
 
-def test_closing_ends_workers_in_the_middle_of_a_stack():
+def test_closing_ends_workers_while_they_train():
     executor = Processes(1)
     executor.submit(task(1, **LONG))
     time.sleep(0.3)
@@ -156,20 +152,19 @@ def test_closing_ends_workers_in_the_middle_of_a_stack():
     assert executor.pids == []
 
 
-def test_another_number_of_threads_takes_another_worker():
+def test_another_number_of_threads_needs_another_process():
     executor = Processes(1)
     try:
         for threads in (1, 2):
-            one = task(threads)
-            executor.submit(Task(one.stack, one.configs, one.data_dir, threads))
+            executor.submit(replace(task(1), threads=threads))
             (event,) = until(executor, 1)
             assert isinstance(event, Done)
-            assert event.members[0].metrics["threads"] == threads
+            assert event.results[0].metrics["threads"] == threads
     finally:
         executor.close()
 
 
-def test_a_cluster_made_for_a_sweep_ends_with_it():
+def test_local_clusters_end_with_their_sweep():
     pytest.importorskip("distributed")
     from mlptrain.sweeps.cluster import Cluster
 
@@ -180,20 +175,20 @@ def test_a_cluster_made_for_a_sweep_ends_with_it():
         made.submit(task(1))
         (event,) = until(made, 1)
         made.close()
-    assert isinstance(event, Done) and event.members[0].metrics["threads"] == 1
+    assert isinstance(event, Done) and event.results[0].metrics["threads"] == 1
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
 
-def test_what_the_cluster_itself_reports(dask_scheduler):
-    """A worker that was lost too often can be tried again; one without mlptrain cannot."""
+def test_errors_of_the_cluster_itself(dask_scheduler):
+    """A stack whose worker died can be tried again; one whose worker cannot import mlptrain cannot."""
     from distributed import KilledWorker
 
     from mlptrain.sweeps.cluster import Cluster
 
     made = Cluster(dask_scheduler, None, 1)
     try:
-        for error, kind, words in (
+        for error, kind, text in (
             (KilledWorker("task", None, 3), Lost, "KilledWorker"),
             (CancelledError(), Lost, "CancelledError"),
             (ImportError("no mlptrain"), Broken, "ImportError: no mlptrain"),
@@ -202,25 +197,17 @@ def test_what_the_cluster_itself_reports(dask_scheduler):
             future.set_exception(error)
             event = made._event(future, 8)
             assert isinstance(event, kind) and event.stack == 8
-            assert words in (event.reason if isinstance(event, Lost) else event.message)
+            assert text in (event.reason if isinstance(event, Lost) else event.message)
         made.submit(task(9, **LONG))
     finally:
         made.close()
     free(dask_scheduler)
 
 
-def test_a_scheduler_that_is_not_there(monkeypatch):
+def test_schedulers_that_do_not_answer_are_an_error(monkeypatch):
     pytest.importorskip("distributed")
     from mlptrain.sweeps import cluster
 
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)
-    with pytest.raises(UsageError, match=r"no Dask scheduler answers there"):
+    with pytest.raises(UsageError, match=r"tcp://127.0.0.1:9"):
         cluster.Cluster("tcp://127.0.0.1:9", None, 1)
-
-
-def test_without_dask_it_says_what_to_install(monkeypatch):
-    from mlptrain.sweeps import cluster
-
-    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'mlptrain\[dask\]'"):
-        cluster.check_installed()

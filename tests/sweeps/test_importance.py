@@ -7,14 +7,14 @@ import pytest
 from mlptrain.sweeps.importance import LEAST, importances
 
 
-def test_worked_figures():
-    """Figures 1, 3 | 5, 7: the whole spread is 20, that within the groups 4, so R² is 0.8 and adjusted 0.7."""
-    trials = [({"a": value}, figure) for value, figure in (("x", 1.0), ("x", 3.0), ("y", 5.0), ("y", 7.0))]
+def test_a_worked_example():
+    """For 1, 3 | 5, 7 the sum of squares is 20, and 4 within the groups, so that R² is 0.8, and 0.7 adjusted."""
+    trials = [({"a": value}, metric) for value, metric in (("x", 1.0), ("x", 3.0), ("y", 5.0), ("y", 7.0))]
     found = importances(("a",), trials)
     assert found is not None and found["a"] == pytest.approx(0.7)
 
 
-def test_the_largest_comes_first_and_what_has_no_effect_gets_about_nothing():
+def test_keys_without_effect_come_last_with_about_0():
     rng = Random(0)
     points = [
         {"none": rng.choice("abc"), "all": rng.choice((1, 2)), "list": rng.choice(([1], [2]))} for _ in range(400)
@@ -24,8 +24,8 @@ def test_the_largest_comes_first_and_what_has_no_effect_gets_about_nothing():
     assert found["all"] > 0.99 and found["none"] < 0.02 and found["list"] < 0.02
 
 
-def test_many_numbers_are_cut_into_groups_of_equal_size():
-    """Twelve rates in four groups of three, whose figures are 0, 1, 2, 3: they explain everything, in any order."""
+def test_many_numbers_are_put_into_groups_of_equal_size():
+    """Twelve rates in four groups of three, with the metrics 0, 1, 2, 3, explain all of the variance."""
     trials = [({"rate": 0.1 * 2**index}, float(index // 3)) for index in range(12)]
     Random(1).shuffle(trials)
     assert importances(("rate",), trials) == {"rate": 1.0}
@@ -33,12 +33,12 @@ def test_many_numbers_are_cut_into_groups_of_equal_size():
     assert importances(("rate",), jagged) == {"rate": 0.0}
 
 
-def test_truth_values_are_no_numbers_and_a_group_a_trial_says_nothing():
+def test_booleans_are_no_numbers_and_one_group_per_trial_explains_nothing():
     assert importances(("a",), [({"a": index > 1}, float(index > 1)) for index in range(4)]) == {"a": 1.0}
     assert importances(("a",), [({"a": str(index)}, float(index)) for index in range(6)]) == {"a": 0.0}
     assert importances(("a",), [({"a": 1}, float(index)) for index in range(6)]) == {"a": 0.0}
 
 
-def test_nothing_is_said_of_too_few_trials_or_of_equal_ones():
+def test_few_trials_and_equal_metrics_have_no_importances():
     assert importances(("a",), [({"a": index}, float(index)) for index in range(LEAST - 1)]) is None
     assert importances(("a",), [({"a": index}, 0.5) for index in range(9)]) is None

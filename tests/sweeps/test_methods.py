@@ -1,34 +1,48 @@
 from __future__ import annotations
 
-from itertools import islice
+from mlptrain.sweeps import methods
+from mlptrain.sweeps.methods import waves
+from tests.sweeps.made import result, spec
 
-from mlptrain.sweeps import samplers
-from mlptrain.sweeps.space import Choice, Interval, Space
-
-SMALL = Space({"a": Choice((1, 2, 3)), "b": Choice(("x", "y"))})
-
-
-def names(points):
-    return [samplers.fingerprint(point) for point in points]
-
-
-def test_random_points_do_not_repeat_and_follow_the_seed():
-    space = Space({"a": Interval(1, 6, True), "b": Choice((1, 2, 3, 4))})
-    first = names(samplers.random(space, 3, 20))
-    assert len(set(first)) == 20
-    assert first == names(samplers.random(space, 3, 20)) != names(samplers.random(space, 4, 20))
+GRID = "repeat: 2\nparameters: {learning_rate: {values: [0.1, 0.2, 0.3, 0.4, 0.5]}}\n"
+HALVING = """method: halving
+early_terminate: {min_iter: 2, eta: 2}
+parameters:
+  learning_rate: {values: [0.1, 0.2, 0.3, 0.4]}
+  epochs: {value: 5}
+"""
 
 
-def test_a_small_space_is_exhausted_and_then_over():
-    assert sorted(names(samplers.random(SMALL, 0, 100))) == sorted(names(samplers.grid(SMALL)))
+def numbers(trials):
+    return [trial.number for trial in trials]
 
 
-def test_what_is_hardly_ever_drawn_comes_in_the_end():
-    space = Space({"a": Choice(("often", "never"), (1 - 1e-12, 1e-12)), "b": Choice((1, 2))})
-    points = list(samplers.random(space, 0, 4))
-    assert [point["a"] for point in points] == ["often", "often", "never", "never"]
+def test_trials_of_a_point_differ_in_their_seed(tmp_path):
+    (wave,) = waves(spec(tmp_path, GRID))
+    assert numbers(wave.trials) == list(range(10))
+    assert [trial.point for trial in wave.trials] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert [trial.config.seed for trial in wave.trials] == [0, 1] * 5
+    assert {trial.config.batch_seed for trial in wave.trials} == {0}
+    assert [trial.values["learning_rate"] for trial in wave.trials[::2]] == [0.1, 0.2, 0.3, 0.4, 0.5]
 
 
-def test_a_longer_search_begins_as_a_shorter_one():
-    space = Space({"a": Interval(0.0, 1.0, False)})
-    assert list(samplers.random(space, 5, 3)) == list(islice(samplers.random(space, 5, 50), 3))
+def test_shards_divide_the_points(tmp_path):
+    found = [[trial.point for wave in waves(spec(tmp_path, GRID), (i, 2)) for trial in wave.trials] for i in (1, 2)]
+    assert found == [[0, 0, 2, 2, 4, 4], [1, 1, 3, 3]]
+    assert list(waves(spec(tmp_path, GRID), (9, 9))) == []
+
+
+def test_large_grids_come_in_several_waves(tmp_path, monkeypatch):
+    monkeypatch.setattr(methods, "WINDOW", 2)
+    assert [len(wave.trials) for wave in waves(spec(tmp_path, GRID))] == [4, 4, 2]
+
+
+def test_halving_continues_the_better_half(tmp_path):
+    method = waves(spec(tmp_path, HALVING))
+    wave = next(method)
+    assert (numbers(wave.trials), wave.until, wave.dropped) == ([0, 1, 2, 3], 2, ())
+    accuracies = {0: 0.1, 1: 0.4, 2: 0.3, 3: 0.2}
+    wave = method.send({n: result(n, accuracy, status="paused") for n, accuracy in accuracies.items()})
+    assert (numbers(wave.trials), wave.until, numbers(wave.dropped)) == ([1, 2], 4, [0, 3])
+    wave = method.send({1: result(1, None, status="diverged"), 2: result(2, 0.2, status="paused")})
+    assert (numbers(wave.trials), wave.until, wave.dropped) == ([2], None, ())

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 from random import Random
 
 import pytest
 
-from mlptrain.sweeps.space import Choice, Interval, Space
+from mlptrain.sweeps.space import Choice, Interval, Space, fingerprint
+
+SMALL = Space({"a": Choice((1, 2, 3)), "b": Choice(("x", "y"))})
+
+
+def names(points):
+    return [fingerprint(point) for point in points]
 
 
 def test_a_grid_is_numbered_with_the_last_parameter_fastest():
@@ -16,7 +23,7 @@ def test_a_grid_is_numbered_with_the_last_parameter_fastest():
     assert list(points[0]) == ["a", "b", "c"]
 
 
-def test_a_grid_of_astronomic_size_is_made_a_point_at_a_time():
+def test_grids_are_generated_lazily():
     space = Space({key: Interval(1, 10**6, True) for key in "abcdef"})
     assert space.size == 10**36
     points = space.points()
@@ -24,13 +31,13 @@ def test_a_grid_of_astronomic_size_is_made_a_point_at_a_time():
     assert space.point(10**36 - 1) == dict.fromkeys("abcdef", 10**6)
 
 
-def test_whole_numbers_are_uniform_and_both_bounds_come():
+def test_integers_are_uniform_with_both_bounds():
     rng = Random(0)
     drawn = Counter(Interval(1, 4, True).draw(rng) for _ in range(4000))
     assert sorted(drawn) == [1, 2, 3, 4] and all(900 < count < 1100 for count in drawn.values())
 
 
-def test_logarithmic_whole_numbers_reach_the_last_and_prefer_the_small():
+def test_logarithmic_integers_include_the_last():
     rng = Random(0)
     drawn = Counter(Interval(1, 8, True, log=True).draw(rng) for _ in range(4000))
     assert sorted(drawn) == list(range(1, 9)) and drawn[1] > drawn[2] > drawn[4] > drawn[8] > 100
@@ -44,7 +51,7 @@ def test_logarithmic_numbers_are_uniform_in_their_logarithm():
         assert 900 < sum(low <= value < 10 * low for value in drawn) < 1100
 
 
-def test_uniform_numbers_have_few_digits_and_stay_within_bounds():
+def test_uniform_numbers_have_few_digits_and_are_within_bounds():
     rng, interval = Random(1), Interval(0.1, 0.3, False)
     for value in (interval.draw(rng) for _ in range(200)):
         assert 0.1 <= value <= 0.3 and len(repr(value)) <= 8
@@ -74,3 +81,24 @@ def test_a_continuous_space_has_no_size_and_no_points():
     assert space.size is None and list(space.points()) == []
     with pytest.raises(ValueError):
         space.point(0)
+
+
+def test_samples_are_distinct_and_follow_the_seed():
+    space = Space({"a": Interval(1, 6, True), "b": Choice((1, 2, 3, 4))})
+    first = names(space.sample(3, 20))
+    assert len(set(first)) == 20
+    assert first == names(space.sample(3, 20)) != names(space.sample(4, 20))
+
+
+def test_samples_end_with_the_space():
+    assert sorted(names(SMALL.sample(0, 100))) == sorted(names(SMALL.points()))
+
+
+def test_improbable_points_come_last():
+    space = Space({"a": Choice(("often", "never"), (1 - 1e-12, 1e-12)), "b": Choice((1, 2))})
+    assert [point["a"] for point in space.sample(0, 4)] == ["often", "often", "never", "never"]
+
+
+def test_longer_samples_begin_like_shorter_ones():
+    space = Space({"a": Interval(0.0, 1.0, False)})
+    assert list(space.sample(5, 3)) == list(islice(space.sample(5, 50), 3))

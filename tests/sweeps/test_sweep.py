@@ -1,4 +1,4 @@
-"""The API of sweeps, as a script calls it, and where a sweep's folder lies."""
+"""The function `mlptrain.sweep`, and the folders that it uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 import mlptrain
 from mlptrain.errors import DataError, UsageError
-from mlptrain.sweeps import sweep as session
+from mlptrain.sweeps import sweep as sweeping
 from mlptrain.sweeps.reports import SweepEnd, SweepStart, TrialEnd
 from tests.sweeps.made import Inline, spec
 
@@ -18,7 +18,7 @@ SPACE = "parameters: {learning_rate: {values: [0.1, 0.5]}, hidden: {values: [[3]
 
 @pytest.fixture(autouse=True)
 def inline(monkeypatch, tmp_path):
-    """Trains in this process, in a folder of its own; what it does in others is for the executors' tests."""
+    """Train in this process, in a folder of its own; return the executors that were made."""
     monkeypatch.chdir(tmp_path)
     made = []
 
@@ -26,11 +26,11 @@ def inline(monkeypatch, tmp_path):
         made.append(Inline(count))
         return made[-1]
 
-    monkeypatch.setattr(session, "Processes", make)
+    monkeypatch.setattr(sweeping, "Processes", make)
     return made
 
 
-def test_a_sweep_file_gives_a_leaderboard_and_the_best(tmp_path, inline):
+def test_sweep_files_give_a_leaderboard_and_the_best_trial(tmp_path, inline):
     spec(tmp_path, SPACE)
     reports = []
     result = mlptrain.sweep(tmp_path / "sweep.yaml", ["epochs=1"], workers=3, on_report=reports.append)
@@ -45,32 +45,31 @@ def test_a_sweep_file_gives_a_leaderboard_and_the_best(tmp_path, inline):
     assert result.summary() == {"sweep": "runs/sweep-001", "trials": 4, "failed": 0, "best": result.best}
 
 
-def test_a_config_and_spaces_and_a_spec_do_as_well(tmp_path, inline):
+def test_configs_with_spaces_and_specs_are_sources_too(tmp_path, inline):
     sweep = spec(tmp_path, SPACE)
-    first = session.sweep(tmp_path / "base.yaml", ["learning_rate=0.1,0.5", "hidden=[3],[4]"], run="a", threads=1)
-    second = session.sweep(sweep, runs_dir="elsewhere")
+    first = sweeping.sweep(tmp_path / "base.yaml", ["learning_rate=0.1,0.5", "hidden=[3],[4]"], run="a", threads=1)
+    second = sweeping.sweep(sweep, runs_dir="elsewhere")
     assert str(second.folder) == "elsewhere/base-001"
-    figures = [[row.figure for row in result.leaderboard.rows] for result in (first, second)]
-    assert figures[0] == figures[1]
+    assert [row.figure for row in first.leaderboard.rows] == [row.figure for row in second.leaderboard.rows]
 
 
-def test_the_latest_is_the_one_to_go_on_with(tmp_path, inline):
+def test_resume_continues_the_latest_sweep(tmp_path, inline):
     sweep = spec(tmp_path, SPACE)
     for _ in range(2):
-        session.sweep(sweep, stem="s")
-    again = session.sweep(sweep, stem="s", resume=True)
+        sweeping.sweep(sweep, stem="s")
+    again = sweeping.sweep(sweep, stem="s", resume=True)
     assert again.folder.name == "s-002" and len(inline) == 2 and again.trials == 4
-    assert session.sweep(sweep, stem="new", resume=True).folder.name == "new-001", "none was begun"
+    assert sweeping.sweep(sweep, stem="new", resume=True).folder.name == "new-001"
 
 
-def test_shards_lie_in_one_folder(tmp_path):
-    result = session.sweep(spec(tmp_path, SPACE), stem="s", shard=(2, 2))
-    assert str(result.folder) == "runs/s/shard-2-of-2" and [row.trial for row in result.leaderboard.rows] != []
+def test_shards_are_in_the_folder_of_the_sweep(tmp_path):
+    result = sweeping.sweep(spec(tmp_path, SPACE), stem="s", shard=(2, 2))
+    assert str(result.folder) == "runs/s/shard-2-of-2"
     assert {row.trial for row in result.leaderboard.rows} == {1, 3}
 
 
 def test_repeats_are_in_the_summary(tmp_path):
-    result = session.sweep(spec(tmp_path, "repeat: 2\n" + SPACE))
+    result = sweeping.sweep(spec(tmp_path, "repeat: 2\n" + SPACE))
     best = result.leaderboard.rows[0]
     assert result.best is not None
     assert result.best["repeats"] == {
@@ -81,42 +80,42 @@ def test_repeats_are_in_the_summary(tmp_path):
     }
 
 
-def test_fail_fast_leaves_the_rest(tmp_path):
+def test_fail_fast_stops_the_sweep(tmp_path):
     base = "hidden: []\noutput: linear\nloss: mse\nsubset: 120\nepochs: 1\nbatch_size: 20\n"
     sweep = spec(tmp_path, "parameters: {learning_rate: {values: [1e30, 0.1]}}\n", base=base)
-    result = session.sweep(sweep, run="s", stacked=False, fail_fast=True, workers=1)
+    result = sweeping.sweep(sweep, run="s", stacked=False, fail_fast=True, workers=1)
     assert [one.status for one in result.failed] == ["diverged"] and result.trials == 1
     assert result.best is None and result.summary()["best"] is None
-    assert session.sweep(sweep, run="s", stacked=False, resume=True).trials == 2
+    assert sweeping.sweep(sweep, run="s", stacked=False, resume=True).trials == 2
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "problem"),
     [
         ({"keep": "some"}, "--keep some"),
         ({"executor": "ray"}, "--executor ray"),
-        ({"scheduler": "tcp://x:1"}, "give --executor dask as well"),
+        ({"scheduler": "tcp://x:1"}, "--executor dask"),
         ({"shard": (0, 2)}, "--shard 0/2"),
     ],
 )
-def test_what_cannot_be_done_is_refused_before_a_folder_is_made(tmp_path, options, words):
-    with pytest.raises(UsageError, match=words):
-        session.sweep(spec(tmp_path, SPACE), **options)
+def test_invalid_options_are_refused_before_a_folder_is_made(tmp_path, options, problem):
+    with pytest.raises(UsageError, match=problem):
+        sweeping.sweep(spec(tmp_path, SPACE), **options)
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_folder_of_something_else_or_none_at_all(tmp_path):
+def test_other_folders_are_refused(tmp_path):
     sweep = spec(tmp_path, SPACE)
     (tmp_path / "runs/other").mkdir(parents=True)
     (tmp_path / "runs/other/file").touch()
-    with pytest.raises(UsageError, match="exists already and is no sweep"):
-        session.sweep(sweep, run="other")
+    with pytest.raises(UsageError, match="runs/other"):
+        sweeping.sweep(sweep, run="other")
     (tmp_path / "flat").touch()
     with pytest.raises(DataError, match="cannot be written"):
-        session.sweep(sweep, run="s", runs_dir="flat")
+        sweeping.sweep(sweep, run="s", runs_dir="flat")
 
 
-def test_dask_makes_its_cluster_when_the_first_stack_is_there(tmp_path, monkeypatch):
+def test_dask_starts_a_local_cluster_or_uses_a_running_one(tmp_path, monkeypatch):
     from mlptrain.sweeps import cluster
 
     made = []
@@ -126,14 +125,14 @@ def test_dask_makes_its_cluster_when_the_first_stack_is_there(tmp_path, monkeypa
         return Inline()
 
     monkeypatch.setattr(cluster, "Cluster", make)
-    monkeypatch.setattr(cluster, "find_spec", lambda name: True)
+    monkeypatch.setattr("mlptrain.system.extras.find_spec", lambda name: True)
     sweep = spec(tmp_path, SPACE)
-    session.sweep(sweep, run="a", executor="dask", workers=2)
-    session.sweep(sweep, run="b", executor="dask", scheduler="tcp://127.0.0.1:8786")
+    sweeping.sweep(sweep, run="a", executor="dask", workers=2)
+    sweeping.sweep(sweep, run="b", executor="dask", scheduler="tcp://127.0.0.1:8786")
     assert made == [(None, 2, 1), ("tcp://127.0.0.1:8786", None, 1)]
 
 
-def test_a_signal_ends_it_with_what_is_done_and_how_to_go_on(tmp_path):
+def test_signals_stop_the_sweep_with_a_hint_to_resume(tmp_path):
     sweep = spec(tmp_path, SPACE)
 
     def interrupt(report):
@@ -141,7 +140,12 @@ def test_a_signal_ends_it_with_what_is_done_and_how_to_go_on(tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt) as caught:
-        session.sweep(sweep, run="s", workers=1, on_report=interrupt)
-    words = str(caught.value.args[-1] if caught.value.args else caught.value)
-    assert "of 4 trials done; runs/s keeps them" in words and "go on with --resume --run s" in words
-    assert session.sweep(sweep, run="s", resume=True).trials == 4
+        sweeping.sweep(sweep, run="s", workers=1, on_report=interrupt)
+    assert "of 4 trials" in str(caught.value) and "--resume --run s" in str(caught.value)
+    assert sweeping.sweep(sweep, run="s", resume=True).trials == 4
+
+
+def test_a_missing_dask_is_named_with_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr("mlptrain.system.extras.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'mlptrain\[dask\]'"):
+        sweeping.sweep(spec(tmp_path, SPACE), executor="dask")

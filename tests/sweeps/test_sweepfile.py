@@ -10,9 +10,11 @@ from mlptrain.sweeps.sweepfile import read_sweep
 from tests.sweeps.made import spec
 
 RANDOM = "method: random\nrun_cap: 3\n"
+EPOCHS = "parameters: {epochs: {value: 1}}\n"
+METRIC_AND_BASE = "base: base.yaml\nmetric: {name: val_accuracy, goal: maximize}\n"
 
 
-def test_what_w_and_b_writes(tmp_path):
+def test_spaces_are_written_like_those_of_wandb(tmp_path):
     found = spec(
         tmp_path,
         """method: random
@@ -46,7 +48,7 @@ parameters:
     }
 
 
-def test_it_is_written_down_so_that_it_reads_back_equal(tmp_path):
+def test_written_sweeps_read_back_equal(tmp_path):
     text = "method: halving\nrun_cap: 9\nearly_terminate: {min_iter: 2, eta: 4}\nparameters:\n"
     text += "  learning_rate: {distribution: log_uniform_values, min: 1e-3, max: 1.0}\n  hidden: {values: [[3], 4]}\n"
     text += "  loss: {values: [mse, cross_entropy], probabilities: [0.5, 0.5]}\n  batch_size: {min: 4, max: 8, q: 2}\n"
@@ -60,7 +62,7 @@ def test_it_is_written_down_so_that_it_reads_back_equal(tmp_path):
     assert second.facts() == first.facts()
 
 
-def test_what_has_changed_is_said(tmp_path):
+def test_differences_between_sweeps_are_described(tmp_path):
     text = RANDOM + "parameters:\n  learning_rate: {values: [0.1, 0.3]}\n"
     first, second = spec(tmp_path, text), spec(tmp_path, text.replace("0.3", "0.5"), base="epochs: 9\n")
     assert first.digest != second.digest
@@ -69,7 +71,7 @@ def test_what_has_changed_is_said(tmp_path):
     assert changed["base: epochs"] == [2, 9]
 
 
-def test_a_space_on_the_command_line(tmp_path):
+def test_a_space_is_given_on_the_command_line(tmp_path):
     (tmp_path / "plain.yaml").write_text("epochs: 3\n")
     arguments = [
         "learning_rate=0.1,0.3,1",
@@ -99,91 +101,57 @@ def test_the_command_line_replaces_spaces_and_keys_of_the_sweep(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "words"),
+    ("text", "line", "key"),
     [
-        ("metric: {name: val_accuracy}\nparameters: {epochs: {value: 1}}", 3, "metric.goal: is missing"),
-        ("metric: {name: test_accuracy, goal: maximize}\nparameters: {epochs: {value: 1}}", 3, "test part"),
-        ("metric: {name: val_acc, goal: maximize}\nparameters: {epochs: {value: 1}}", 3, "did you mean 'val_accuracy'"),
-        ("metric: {name: val_loss, goal: minimise}\nparameters: {epochs: {value: 1}}", 3, "did you mean 'minimize'"),
-        ("metric: 3\nparameters: {epochs: {value: 1}}", 3, "must be a mapping such as {name: val_accuracy"),
-        ("parameters:\n  learning_rat: {values: [1]}", 5, "unknown key 'learning_rat'; did you mean 'learning_rate'"),
-        ("parameters:\n  schedule.warmpu: {values: [0.1]}", 5, "did you mean 'schedule.warmup'"),
-        ("parameters:\n  learning_rate: {vales: [1]}", 5, "unknown key 'vales'; did you mean 'values'"),
-        ("parameters:\n  learning_rate: {values: [0.1, -1]}", 5, "learning_rate: must be greater than 0 (got -1)"),
-        ("parameters:\n  batch_size: {min: 2.5, max: 9}", 5, "batch_size: must be a whole number"),
-        ("parameters:\n  learning_rate: [0.1]", 5, "write {values: ...}"),
-        ("parameters:\n  learning_rate: 0.1", 5, "write {value: ...}"),
-        ("parameters:\n  learning_rate: {}", 5, "is empty"),
-        ("parameters:\n  learning_rate: {values: 0.1}", 5, "values must be a list"),
-        ("parameters:\n  learning_rate: {values: [0.1, 0.1]}", 5, "values holds 0.1 twice"),
-        ("parameters:\n  learning_rate: {values: [0.1], value: 2}", 5, "needs one of values, value, or min and max"),
-        ("parameters:\n  learning_rate: {q: 2}", 5, "needs one of values, value, or min and max"),
-        ("parameters:\n  learning_rate: {value: 0.1, q: 2}", 5, "q does not go with value"),
-        (
-            "parameters:\n  learning_rate: {values: [1], probabilities: [1, 2]}",
-            5,
-            "one number for each of the 1 values",
-        ),
-        ("parameters:\n  epochs: {values: [1, 2], probabilities: [1, 2]}", 5, "have the sum 1 (got 3)"),
-        ("parameters:\n  schedule: {name.x: {value: cosine}}", 5, "schedule.name.x: must be one of constant"),
-        ("parameters:\n  early_stopping.patience.x: {value: 3}", 5, "must be a whole number (got {x: 3})"),
-        ("parameters:\n  epochs: {min: 1}", 5, "max is missing"),
-        ("parameters:\n  epochs: {min: 1, max: x}", 5, "max must be a number"),
-        ("parameters:\n  epochs: {min: 3, max: 3}", 5, "min must be below max"),
-        ("parameters:\n  epochs: {min: 1, max: 9, q: 0.5}", 5, "q must be a whole number"),
-        ("parameters:\n  epochs: {min: 1, max: 9, q: 90}", 5, "q must be a step"),
-        ("parameters:\n  l2: {min: 0, max: 1.0, distribution: log_uniform_values}", 5, "min must be above 0"),
-        ("parameters:\n  l2: {min: -3, max: 0, distribution: log_uniform}", 5, "use log_uniform_values"),
-        ("parameters:\n  l2: {min: 0, max: 1, distribution: normal}", 5, "distribution must be one of uniform"),
-        ("parameters:\n  l2: {min: 0, max: 1, distribution.normal}", 5, "distribution must be one of uniform"),
-        ("parameters:\n  l2: {min: 0, max: 1, distribution: [uniform]}", 5, "(got ['uniform'])"),
-        ("parameters:\n  l2: {min: 0.5, max: 1, distribution: int_uniform}", 5, "needs whole numbers"),
-        ("parameters:\n  l2: {min: 0.5, max: 1, distribution: q_uniform}", 5, "needs q"),
-        ("parameters:\n  l2: {values: [1], distribution: uniform}", 5, "does not go with values"),
-        ("parameters:\n  l2: {min: 0.0, max: 1.0}", 5, "is continuous, and a grid over it has no end"),
+        ("metric: {name: val_accuracy}\nparameters: {epochs: {value: 1}}", 3, "metric.goal"),
+        ("metric: {name: test_accuracy, goal: maximize}\nparameters: {epochs: {value: 1}}", 3, "val_accuracy"),
+        ("metric: {name: val_acc, goal: maximize}\nparameters: {epochs: {value: 1}}", 3, "mean 'val_accuracy'"),
+        ("metric: {name: val_loss, goal: minimise}\nparameters: {epochs: {value: 1}}", 3, "mean 'minimize'"),
+        ("metric: 3\nparameters: {epochs: {value: 1}}", 3, "{name: val_accuracy"),
         ("parameters: {}", 4, "is empty"),
-        ("parameters: 3", 4, "must hold a key for each config key"),
-        ("parametrs: {epochs: {value: 1}}", 4, "did you mean 'parameters'"),
-        ("method: random\nparameters: {epochs: {value: 1}}", 3, "run_cap: is missing; random needs it"),
-        ("run_cap: 3\nparameters: {epochs: {value: 1}}", 4, "a grid has all its points"),
-        ("early_terminate: {eta: 3}\nparameters: {epochs: {value: 1}}", 4, "belongs to method: halving"),
-        ("method: halving\nearly_terminate: {eta: 1}\nparameters: {epochs: {value: 1}}", 4, "must be at least 2"),
-        ("method: bayes\nparameters: {epochs: {value: 1}}", 3, "must be one of grid, random, halving, tpe"),
-        ("base: nowhere.yaml\nparameters: {epochs: {value: 1}}", 3, "there is no file"),
-        ('base: "no\\twhere"\nparameters: {epochs: {value: 1}}', 3, "no\\twhere'; paths"),
-        ("parameters: {split: {values: [official, official-60k]}}", 3, "needs validation images"),
+        ("parameters: 3", 4, "must be a mapping"),
+        ("parametrs: {epochs: {value: 1}}", 4, "mean 'parameters'"),
+        ("run_cap: 3\nparameters: {epochs: {value: 1}}", 4, "run_cap"),
+        ("early_terminate: {eta: 3}\nparameters: {epochs: {value: 1}}", 4, "method: halving"),
+        ("method: halving\nearly_terminate: {eta: 1}\nparameters: {epochs: {value: 1}}", 4, "at least 2"),
+        ("method: bayes\nparameters: {epochs: {value: 1}}", 3, "grid, random, halving, tpe"),
+        ("base: nowhere.yaml\nparameters: {epochs: {value: 1}}", 3, "nowhere.yaml"),
+        ('base: "no\\twhere"\nparameters: {epochs: {value: 1}}', 3, "no\\twhere'"),
+        ("parameters:\n  l2: {min: 0.0, max: 1.0}", 5, "continuous"),
+        ("parameters: {split: {values: [official, official-60k]}}", 3, "official-60k"),
     ],
 )
-def test_mistakes_are_said_with_their_line(tmp_path, text, line, words):
+def test_errors_name_line_and_key(tmp_path, text, line, key):
     with pytest.raises(ConfigError) as error:
         spec(tmp_path, text)
     message = str(error.value)
-    assert words in message, message
-    assert message.count("\n") < 3
-    if "is missing" not in words:
-        assert f"sweep.yaml:{line}:" in message, message
+    assert f"sweep.yaml:{line}:" in message and key in message and message.count("\n") < 3
 
 
-def test_what_is_missing_is_named(tmp_path):
-    (tmp_path / "sweep.yaml").write_text("parameters: {epochs: {value: 1}}\n")
-    with pytest.raises(ConfigError, match="base: is missing; name the config"):
+@pytest.mark.parametrize(
+    ("text", "key"), [("method: grid\n" + EPOCHS, "base"), ("method: random\n" + EPOCHS, "run_cap")]
+)
+def test_missing_keys_are_named(tmp_path, text, key):
+    (tmp_path / "sweep.yaml").write_text(text if key == "base" else METRIC_AND_BASE + text)
+    (tmp_path / "base.yaml").write_text("epochs: 2\n")
+    with pytest.raises(ConfigError, match=f"{key}: is missing"):
         read_sweep(tmp_path / "sweep.yaml")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "problem"),
     [
         ([], "nothing varies"),
         (["epochs=3"], "nothing varies"),
         (["learning_rate=0.1,x"], "command line: learning_rate: must be a number (got 'x')"),
         (["learning_rate=0.1,", "epochs=2"], "has no value"),
         (["epochs=1,2", "epochs=3"], "duplicate key"),
-        (["epochs=1,2", "run_cap=1,2"], "must be one value"),
-        (["learning_rat=1,2"], "did you mean 'learning_rate'"),
+        (["epochs=1,2", "run_cap=1,2"], "run_cap"),
+        (["learning_rat=1,2"], "mean 'learning_rate'"),
     ],
 )
-def test_mistakes_of_the_command_line(tmp_path, arguments, words):
+def test_errors_of_the_command_line(tmp_path, arguments, problem):
     (tmp_path / "plain.yaml").write_text("epochs: 3\n")
     with pytest.raises(ConfigError) as error:
         read_sweep(tmp_path / "plain.yaml", arguments)
-    assert words in str(error.value)
+    assert problem in str(error.value)

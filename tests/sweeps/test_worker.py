@@ -1,101 +1,52 @@
-"""What runs in a worker, here in this process: its errors as words, its states, and its end of the pipe."""
-
 from __future__ import annotations
 
-import threading
-from multiprocessing import Pipe
-from types import SimpleNamespace
-
-import numpy as np
 import pytest
 
 from mlptrain.errors import DataError
-from mlptrain.sweeps import processes
-from mlptrain.sweeps import worker as stacks
-from mlptrain.sweeps.executors import Advanced, Broken, Done, Task
-from mlptrain.sweeps.states import load_state, save_state
+from mlptrain.sweeps import worker
+from mlptrain.sweeps.executors import Broken, Done
 from mlptrain.sweeps.worker import run_task
-from tests.made import config
+from tests.sweeps.made import task
 
 
-def task(**values) -> Task:
-    values = {"hidden": (4,), "subset": 120, "epochs": 2, "batch_size": 20, **values}
-    return Task(7, (config(**values, seed=0, batch_seed=0),), "no-data", 1)
+def test_members_have_metrics_models_and_histories():
+    done = run_task(task(3, seeds=2))
+    assert isinstance(done, Done) and done.stack == 3
+    assert [(result.trial, result.status) for result in done.results] == [(0, "finished"), (1, "finished")]
+    for result in done.results:
+        assert result.model is not None and result.metrics["epochs"] == 2 and result.state is None
+        assert [report.epoch for report in result.history] == [1, 2]
+        recorded = result.recorded
+        assert recorded.metrics == result.metrics and (recorded.model, recorded.history) == (None, ())
+
+
+def test_paused_members_have_states_that_continue():
+    whole, first = run_task(task(0)), run_task(task(0, until=1))
+    assert isinstance(whole, Done) and isinstance(first, Done)
+    assert first.results[0].status == "paused" and first.results[0].metrics["stopped"] == "halving"
+    assert first.results[0].state is not None
+    second = run_task(task(0, states=(first.results[0].state,)))
+    assert isinstance(second, Done) and second.results[0].status == "finished"
+    assert second.results[0].metrics["val_loss"] == whole.results[0].metrics["val_loss"]
+    assert [report.epoch for report in second.results[0].history] == [2]
+
+
+def test_members_that_diverge_have_a_message_and_no_model():
+    done = run_task(task(0, hidden=(), output="linear", loss="mse", learning_rate=1e30))
+    assert isinstance(done, Done)
+    (result,) = done.results
+    assert result.status == "diverged" and "diverged" in (result.message or "") and list(result.metrics) == ["seconds"]
+    assert result.model is None and result.state is None
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (MemoryError(), "not enough memory for the stack; use --no-stack"),
-        (KeyError("x"), "KeyError: 'x'"),
-        (DataError("no data"), "no data"),
-    ],
+    ("error", "message"),
+    [(MemoryError(), "--no-stack"), (KeyError("x"), "KeyError: 'x'"), (DataError("no data"), "no data")],
 )
-def test_what_goes_wrong_comes_back_as_words(monkeypatch, error, words):
-    def fail(task, on_epochs):
+def test_errors_come_back_as_messages(monkeypatch, error, message):
+    def fail(*arguments):
         raise error
 
-    monkeypatch.setattr(stacks, "train_stack", fail)
-    event = run_task(task())
-    assert isinstance(event, Broken) and event.stack == 7 and words in event.message
-
-
-def test_a_state_is_read_as_it_was_saved_and_a_damaged_one_is_named(tmp_path):
-    state = {"w": np.arange(6.0).reshape(2, 3), "epoch": 3, "rng": {"a": [1, 2]}, "none": None}
-    save_state(tmp_path / "0000.npz", state)
-    again = load_state(tmp_path / "0000.npz")
-    assert {key: value for key, value in again.items() if key != "w"} == {k: v for k, v in state.items() if k != "w"}
-    np.testing.assert_array_equal(again["w"], state["w"])
-    np.savez(tmp_path / "0001.npz", w=state["w"])
-    with pytest.raises(DataError, match=r"0001.npz: is no state of a trial"):
-        load_state(tmp_path / "0001.npz")
-
-
-@pytest.fixture
-def quiet_process(monkeypatch):
-    """`serve` in a thread: signals are the main thread's, and the parent's end is not to be this process's."""
-    monkeypatch.setattr(processes.signal, "signal", lambda number, handler: None)
-    monkeypatch.setattr(processes, "_end_with_parent", lambda: None)
-
-
-def test_a_worker_answers_each_task_and_ends_with_its_pipe(quiet_process):
-    ours, theirs = Pipe()
-    thread = threading.Thread(target=processes.serve, args=(theirs,))
-    thread.start()
-    ours.send(task())
-    first, second = ours.recv(), ours.recv()
-    assert first == Advanced(7, 1) and isinstance(second, Done)
-    ours.close()
-    thread.join(60)
-    assert not thread.is_alive()
-    theirs.close()
-
-
-def test_a_worker_whose_answer_nobody_hears_ends(quiet_process, monkeypatch):
-    ours, theirs = Pipe()
-    ours.send(task())
-    ours.close()
-    processes.serve(theirs)
-    theirs.close()
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [(None, "closed its pipe"), (-9, "ended by SIGKILL"), (-99, "exit code -99"), (3, "exit code 3")],
-)
-def test_how_a_worker_ended(code, words):
-    assert words in processes._reason(code)
-
-
-def test_a_worker_ends_when_its_parent_has(monkeypatch):
-    ended = []
-    monkeypatch.setattr(processes.os, "_exit", ended.append)
-    monkeypatch.setattr(processes.multiprocessing, "parent_process", lambda: None)
-    processes._end_with_parent()
-    assert ended == []
-    ours, theirs = Pipe()
-    monkeypatch.setattr(processes.multiprocessing, "parent_process", lambda: SimpleNamespace(sentinel=theirs))
-    ours.close()
-    processes._end_with_parent()
-    theirs.close()
-    assert ended == [1]
+    monkeypatch.setattr(worker, "Trainer", fail)
+    event = run_task(task(7))
+    assert isinstance(event, Broken) and event.stack == 7 and message in event.message

@@ -42,7 +42,7 @@ def draw_parameters(sweep: SweepView, *, narrow: bool = False) -> Figure:
     rows = -(-len(sweep.keys) // columns)
     figure = new_figure(max(4.5, 3.8 * columns), 3.1 * rows)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-    scores = [trial.score for trial in sweep.ranked]
+    scores = [trial.figures[sweep.metric] for trial in sweep.ranked]
     for axes, key in zip(panels, sweep.keys, strict=False):
         places, lost = _positions(axes, sweep, key)
         axes.scatter(places, scores, s=26, color=SERIES[0], alpha=0.75, edgecolor=PAPER, linewidth=0.5)
@@ -115,7 +115,7 @@ def draw_parallel(sweep: SweepView, *, narrow: bool = False) -> Figure:
     keys = [*sweep.keys, sweep.metric]
     figure = new_figure(max(4.8, (1.2 if narrow else 1.7) * len(keys) + 1.2), 4.2)
     axes = figure.subplots()
-    scores = [trial.score for trial in sweep.ranked]
+    scores = [trial.figures[sweep.metric] for trial in sweep.ranked]
     low, high = min(scores), max(scores)
     sign = 1 if sweep.goal == "maximize" else -1
     norm = Normalize(min(sign * low, sign * high), max(sign * low, sign * high))
@@ -170,7 +170,7 @@ def draw_rate_by_batch(sweep: SweepView, *, narrow: bool = False) -> Figure:
     better = np.fmax if sweep.goal == "maximize" else np.fmin
     for rate, batch, trial in zip(rates, batches, sweep.ranked, strict=True):
         cell = sizes.index(batch), int(np.clip(np.searchsorted(edges, rate, "right") - 1, 0, len(names) - 1))
-        best[cell] = better(best[cell], trial.score)
+        best[cell] = better(best[cell], trial.figures[sweep.metric])
         counts[cell] += 1
     figure = new_figure(1.9 + (0.75 if narrow else 0.95) * len(names), 1.5 + 0.55 * len(sizes))
     axes = figure.subplots()

@@ -26,7 +26,7 @@ from mlptrain.models.npz import read_npz
 from mlptrain.runs.checkpoint import load_checkpoint
 from mlptrain.runs.history import read_history
 from mlptrain.sweeps.importance import importances
-from mlptrain.sweeps.journal import JOURNAL, Journal, read_journal, recall, result_event
+from mlptrain.sweeps.journal import JOURNAL, Journal, read_events, read_record, result_event
 from mlptrain.sweeps.leaderboard import rank, write_leaderboard
 from mlptrain.sweeps.parameters import DISTRIBUTIONS, SPACE_KEYS
 from mlptrain.sweeps.spec import Metric, Spec
@@ -105,15 +105,15 @@ def _rates() -> Spec:
 def _journal(data: bytes, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copy(path, Path(folder) / JOURNAL))
-        events = read_journal(copy)
-        record = recall(copy, events, _rates())
+        events = read_events(copy)
+        record = read_record(copy, _rates())
         journal = Journal(copy)
         journal.append({"event": "lost"}, *(result_event(result, 0) for result in record.results.values()))
         journal.close()
         added = len(record.results) + 1
-        assert read_journal(copy)[:-added] == events, "a torn line is not cut off"
+        assert read_events(copy)[:-added] == events, "a torn line is not cut off"
         board = rank(("learning_rate",), Metric(), 1, record.results.values())
-        write_leaderboard(Path(folder) / "leaderboard.csv", board, {})
+        write_leaderboard(Path(folder) / "leaderboard.csv", board)
         importances(("learning_rate",), ((row.values, row.figure) for row in board.rows if row.figure is not None))
 
 
