@@ -15,8 +15,9 @@ from mlptrain.config.config import Config, Schedule
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.models.evaluation import figures_together
-from mlptrain.runs.job import load_dataset
-from mlptrain.sweeps.planning import plan_stacks
+from mlptrain.runs.job import default_data_dir, load_dataset
+from mlptrain.sweeps.planning import plan_wave
+from mlptrain.sweeps.trials import Trial
 from mlptrain.training.members import Outcome
 from mlptrain.training.stack import architecture_of
 from mlptrain.training.trainer import Trainer
@@ -60,16 +61,17 @@ def main() -> None:
     rng, data = random.Random(options.seed), load_dataset("sample")
     configs = [draw(rng, seed) for seed in range(options.trials)]
     split = make_split(data, configs[0].split, seed=0)
-    plans, _ = plan_stacks(configs, data.images.shape[1], data.classes, len(split.train), cores=1)
+    trials = [Trial(number, number, {}, config) for number, config in enumerate(configs)]
+    plans = plan_wave(trials, default_data_dir(), workers=1).stacks
     alone = [accuracies([config], data, split)[0] for config in configs]
     for what, guests in (("stacked", 0), ("next to a member with a rate of 1e6", 1)):
         worst, diverged = 0.0, 0
         for plan in plans:
-            members = [configs[place] for place in plan.members]
+            members = [configs[place] for place in plan.trials]
             guest = members[0].model_copy(update={"learning_rate": 1e6})
             found = accuracies([guest] * guests + members, data, split)
             diverged += guests and found[0] is None
-            for place, accuracy in zip(plan.members, found[guests:], strict=True):
+            for place, accuracy in zip(plan.trials, found[guests:], strict=True):
                 expected = alone[place]
                 assert (accuracy is None) == (expected is None), f"trial {place} diverged in one of the two"
                 if accuracy is not None and expected is not None:

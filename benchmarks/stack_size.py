@@ -1,7 +1,7 @@
 """Measure what a step costs each member of a stack, by width: ``python -m benchmarks.stack_size [--repeats N]``.
 
-Beside it stands what the model in ``mlptrain/sweeps/grouping.py`` says, and in the end what the width that it chooses
-costs more than the best one measured. One BLAS thread; processor time, so that other processes disturb little.
+The last columns are the width that ``mlptrain/sweeps/planning.py`` chooses, and what it costs more than the best one.
+ One BLAS thread; processor time, so that other processes disturb little.
 """
 
 from __future__ import annotations
@@ -58,22 +58,19 @@ def member_seconds(config: Config, width: int, repeats: int) -> float:
 
 
 def rows(repeats: int) -> Iterator[list[str]]:
-    """A row a case: measured and modelled microseconds by width, the width chosen, and what it costs over the best."""
+    """Yield a row per case: microseconds by width, the chosen width, and what it costs over the best."""
     from mlptrain.config.config import Config
-    from mlptrain.sweeps.planning import Machine, step_seconds, width
-    from mlptrain.system.machine import processor_caches
+    from mlptrain.sweeps.planning import stack_width
     from mlptrain.training.stack import architecture_of
 
-    machine = Machine(1, processor_caches())
     for case in CASES:
         config = Config.model_validate({**case, "batch_seed": 0, "epochs": 1000}).resolve()
         assert config.batch_size != "full"
         architecture = architecture_of(config, 784, 10)
         widths = [one for one in WIDTHS if one * sum(config.hidden) <= UNITS]
         measured = {one: member_seconds(config, one, repeats) for one in widths}
-        chosen = width(config, architecture, 49_000, machine)
-        model = {one: step_seconds(config, architecture, config.batch_size, one, machine) for one in widths}
-        cells = [f"{measured[one] * 1e6:.0f} ({model[one] * 1e6:.0f})" if one in measured else "" for one in WIDTHS]
+        chosen = stack_width(config, architecture, 49_000)
+        cells = [f"{measured[one] * 1e6:.0f}" if one in measured else "" for one in WIDTHS]
         more = measured[min(chosen, widths[-1])] / min(measured.values()) - 1
         name = "-".join(map(str, config.hidden)) + f", {config.batch_size}, {config.optimizer}"
         yield [name, *cells, str(chosen), f"{more:.0%}"]
@@ -96,7 +93,7 @@ def main() -> None:
     for cells in rows(options.repeats):
         table.add_row(*cells)
     console = Console(width=120)
-    console.print("Microseconds a member and step by width: measured (modelled).", table)
+    console.print("Microseconds per member and step, by width.", table)
 
 
 if __name__ == "__main__":

@@ -12,19 +12,10 @@ from mlptrain.errors import DataError
 from mlptrain.sweeps.executors import Advanced, Broken, Done, Executor, Lost, Task
 from mlptrain.sweeps.folder import SweepFolder
 from mlptrain.sweeps.importance import importances_of
-from mlptrain.sweeps.journal import (
-    Journal,
-    Plan,
-    PlannedStack,
-    lost_event,
-    plan_event,
-    read_record,
-    result_event,
-    start_event,
-)
+from mlptrain.sweeps.journal import Journal, lost_event, plan_event, read_record, result_event, start_event
 from mlptrain.sweeps.leaderboard import Leaderboard, rank, write_leaderboard
 from mlptrain.sweeps.methods import waves
-from mlptrain.sweeps.planning import Planner
+from mlptrain.sweeps.planning import StackPlan, WavePlan, plan_wave
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import FAILED, HALVED, PAUSED, Result, Trial, Wave
@@ -40,7 +31,7 @@ POLL_SECONDS = 0.2
 class _Stack:
     """A stack in progress: its plan, its trials, its attempts, and the epochs of this wave that its trials finished."""
 
-    plan: PlannedStack
+    plan: StackPlan
     trials: tuple[Trial, ...]
     attempts: int = 0
     epochs: int = 0
@@ -56,7 +47,7 @@ class Driver:
     data_dir
         Folder of the datasets.
     stacked, threads
-        See `Planner`.
+        See `plan_wave`.
     shard
         A pair (I, N) for every Nth point, starting with the Ith.
     fail_fast
@@ -192,7 +183,7 @@ class Driver:
                     return
             yield Advance(self._progress(wave), self.total)
 
-    def _plan(self, wave: Wave) -> Plan:
+    def _plan(self, wave: Wave) -> WavePlan:
         """Return the plan of the wave: that of the journal, or a new one, which is written there."""
         if self._wave < len(self.record.plans):
             plan = self.record.plans[self._wave]
@@ -206,7 +197,7 @@ class Driver:
             return plan
         workers = self._executor_in_use().workers
         first = sum(len(plan.stacks) for plan in self.record.plans)
-        plan = Planner(self.data_dir, self.stacked, self.threads).plan(wave.trials, workers, first)
+        plan = plan_wave(wave.trials, self.data_dir, workers, stacked=self.stacked, threads=self.threads, first=first)
         self._journal.append(plan_event(self._wave, plan, self.spec.digest))
         self.record.plans.append(plan)
         return plan

@@ -18,6 +18,7 @@ from typing import Any
 from mlptrain.config.values import shown
 from mlptrain.errors import DataError
 from mlptrain.sweeps.leaderboard import METRIC_COLUMNS
+from mlptrain.sweeps.planning import StackPlan, WavePlan
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import DIVERGED, FAILED, FINISHED, HALVED, PAUSED, Result, Trial
 from mlptrain.system.files import reason, sync_folder
@@ -87,7 +88,7 @@ class Journal:
         )
 
 
-def plan_event(wave: int, plan: Plan, digest: str) -> Event:
+def plan_event(wave: int, plan: WavePlan, digest: str) -> Event:
     """Return the event of a wave's plan; ``digest`` is that of the sweep."""
     stacks = [{"stack": s.number, "threads": s.threads, "trials": list(s.trials)} for s in plan.stacks]
     common = {"event": "plan", "version": VERSION, "sweep": digest}
@@ -113,23 +114,6 @@ def result_event(result: Result, wave: int) -> Event:
     return {"event": "trial", **common, "status": result.status, **outcome}
 
 
-@dataclass(frozen=True)
-class PlannedStack:
-    """A stack of the plan: its number within the sweep, the numbers of its trials, and its BLAS threads."""
-
-    number: int
-    trials: tuple[int, ...]
-    threads: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The stacks of a wave, in the order to start them, and how many of them train at a time."""
-
-    stacks: tuple[PlannedStack, ...]
-    workers: int
-
-
 @dataclass
 class Record:
     """The content of a journal.
@@ -152,7 +136,7 @@ class Record:
 
     path: Path
     digest: str | None = None
-    plans: list[Plan] = field(default_factory=list)
+    plans: list[WavePlan] = field(default_factory=list)
     started: set[int] = field(default_factory=set)
     paused: dict[tuple[int, int], Result] = field(default_factory=dict)
     results: dict[int, Result] = field(default_factory=dict)
@@ -286,12 +270,12 @@ def _int(text: str) -> int:
     return int(text)
 
 
-def _plan(event: Event) -> Plan:
+def _plan(event: Event) -> WavePlan:
     stacks = (
-        PlannedStack(_count(stack, "stack"), tuple(_items(stack, "trials", int)), _count(stack, "threads"))
+        StackPlan(_count(stack, "stack"), tuple(_items(stack, "trials", int)), _count(stack, "threads"))
         for stack in _items(event, "stacks", dict)
     )
-    return Plan(tuple(stacks), _count(event, "workers", least=1))
+    return WavePlan(tuple(stacks), _count(event, "workers", least=1))
 
 
 def _result(event: Event, status: str, spec: Spec) -> Result:

@@ -17,7 +17,7 @@ from mlptrain.sweeps.executors import Executor
 from mlptrain.sweeps.folder import SWEEP, SweepFolder
 from mlptrain.sweeps.leaderboard import Leaderboard
 from mlptrain.sweeps.methods import waves
-from mlptrain.sweeps.planning import Planner
+from mlptrain.sweeps.planning import check_trials
 from mlptrain.sweeps.processes import Processes
 from mlptrain.sweeps.reports import SweepEnd, SweepReport
 from mlptrain.sweeps.shell import check_listable
@@ -140,7 +140,7 @@ def sweep(
     data_dir = default_data_dir() if data_dir is None else Path(data_dir)
     _check(spec, keep, executor, scheduler, shard)
     first = next(waves(spec, shard), None)  # finds mistakes before anything is written
-    Planner(data_dir).check(() if first is None else first.trials)
+    check_trials(() if first is None else first.trials, data_dir)
     path = _claim(Path(runs_dir), run, stem, shard, resume)
     folder = SweepFolder(path, keep)
     with locked(path), Signals() as signals:
