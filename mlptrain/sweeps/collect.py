@@ -65,7 +65,9 @@ def collect(arguments: Sequence[str], *, run: str | None = None, runs_dir: Path 
         results = read_record(sweep / JOURNAL, spec, retry=False).results
         found |= {trial: _Found(result, SweepFolder(sweep).run(trial)) for trial, result in results.items()}
     runs = {path: load_run_config(path) for folder in folders for path in _runs(folder)}
-    trials = _numbered(runs) if spec is None else _trials_of_runs(runs, spec)
+    trials: dict[Path, Trial] = {}
+    if runs:
+        trials = _numbered(runs) if spec is None else _trials_of_runs(runs, spec)
     found = {trial.number: _Found(_result(path, trial), path) for path, trial in trials.items()} | found
     if not found:
         names = ", ".join(map(str, folders))
@@ -105,7 +107,7 @@ def _runs(folder: Path) -> Iterator[Path]:
 
 def _trials_of_runs(runs: Mapping[Path, Config], spec: Spec) -> dict[Path, Trial]:
     """Return the trial of a sweep that each run is."""
-    trials = {trial.key: trial for trial in all_trials(spec)} if runs else {}
+    trials = {trial.key: trial for trial in all_trials(spec)}
     found = {path: trials.get(config_key(config)) for path, config in runs.items()}
     for path, trial in found.items():
         if trial is None:
