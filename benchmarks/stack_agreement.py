@@ -17,7 +17,7 @@ from mlptrain.datasets.split import Split, make_split
 from mlptrain.models.evaluation import figures_together
 from mlptrain.runs.job import load_dataset
 from mlptrain.sweeps.planning import plan_stacks
-from mlptrain.training.members import Outcome
+from mlptrain.training.reports import Outcome
 from mlptrain.training.stack import architecture_of
 from mlptrain.training.trainer import Trainer
 

@@ -23,7 +23,7 @@ from mlptrain.reporting.plain import (
     stopped_note,
 )
 from mlptrain.reporting.terminal import BARS, sparkline
-from mlptrain.training.reports import EpochReport, Progress, RunEnd, RunStart
+from mlptrain.training.reports import EpochReport, Outcome, Progress, RunStart
 
 REDRAW_SECONDS = 0.05
 
@@ -180,7 +180,7 @@ class LiveReporter:
         if epoch.seconds >= SHORT_EPOCH or self._current is None or now >= self._due + REDRAW_SECONDS:
             self._draw(now)
 
-    def end(self, end: RunEnd) -> None:
+    def end(self, end: Outcome) -> None:
         """Finish the table and write the result below it."""
         self._current = None
         self.close()
@@ -189,6 +189,7 @@ class LiveReporter:
         note = stopped_note(end)
         if note:
             self._say([note], style="yellow")
+        assert end.test_loss is not None and end.test_accuracy is not None
         result = [f"test loss {keras_number(end.test_loss)}", f"accuracy {keras_number(end.test_accuracy)}"]
         self._say(result, style="bold")
         phrases = [f"{counted(end.epochs, 'epoch')} in {duration(end.seconds)}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from mlptrain.training.reports import EpochReport, Progress, RunEnd, RunStart
+from mlptrain.training.reports import EpochReport, Outcome, Progress, RunStart
 
 
 def keras_number(value: float) -> str:
@@ -60,7 +60,7 @@ def resumed_note(start: RunStart) -> str | None:
     return f"resumed in epoch {len(start.history) + 1}{within}"
 
 
-def stopped_note(end: RunEnd) -> str | None:
+def stopped_note(end: Outcome) -> str | None:
     """Why training ended early, in words; None where it did not."""
     if end.stopped is None:
         return None
@@ -90,11 +90,12 @@ class PlainReporter:
         else:
             self._unwritten = epoch
 
-    def end(self, end: RunEnd) -> None:
+    def end(self, end: Outcome) -> None:
         """Write the last epoch where training stopped early between two due ones, and the test result."""
         if self._unwritten is not None:
             self._write_epoch(self._unwritten)
         note = stopped_note(end)
+        assert end.test_loss is not None and end.test_accuracy is not None
         result = f"test - loss: {keras_number(end.test_loss)} - accuracy: {keras_number(end.test_accuracy)}"
         self._write(*([note] if note else []), result)
 

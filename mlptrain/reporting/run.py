@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from mlptrain.reporting.plain import PlainReporter
 from mlptrain.reporting.terminal import is_terminal, make_console
-from mlptrain.training.reports import EpochReport, Profile, Progress, Report, RunEnd, RunStart
+from mlptrain.training.reports import EpochReport, Outcome, Profile, Progress, Report, RunStart
 
 if TYPE_CHECKING:
     pass
@@ -24,7 +24,7 @@ class Reporter(Protocol):
     def epoch(self, epoch: EpochReport) -> None:
         """Show a finished epoch."""
 
-    def end(self, end: RunEnd) -> None:
+    def end(self, end: Outcome) -> None:
         """Show the result."""
 
     def close(self) -> None:
@@ -43,7 +43,7 @@ class QuietReporter:
     def epoch(self, epoch: EpochReport) -> None:
         """Show nothing."""
 
-    def end(self, end: RunEnd) -> None:
+    def end(self, end: Outcome) -> None:
         """Show nothing."""
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ def show(reporter: Reporter, report: Report) -> None:
             reporter.epoch(report)
         case RunStart():
             reporter.start(report)
-        case RunEnd():
+        case Outcome():
             reporter.end(report)
 
 

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mlptrain.config.config import Config, plain_values
 from mlptrain.errors import DivergedError, UsageError
-from mlptrain.models.evaluation import figures_together
 from mlptrain.models.model import Model, model_of
 from mlptrain.runs.checkpoint import Checkpoint, Saver, changes, described, load_checkpoint, unusable
 from mlptrain.runs.finished import load_metrics, load_run_config, load_run_model
 from mlptrain.runs.folder import CHECKPOINT, CONFIG, HISTORY, RunFolder, check_claimable, claim, claim_next, run_path
 from mlptrain.runs.history import read_history
-from mlptrain.runs.job import Job, metrics_of, prepare, run_end
+from mlptrain.runs.job import add_test_metrics, metrics_of, outcome_of, prepare
 from mlptrain.runs.job import default_data_dir as default_data_dir
 from mlptrain.system.files import remove_leftovers
 from mlptrain.system.lock import locked
 from mlptrain.system.signals import Interrupted, Signals
-from mlptrain.training.members import Outcome
-from mlptrain.training.reports import EpochReport, Progress, Report, RunEnd
+from mlptrain.training.reports import EpochReport, Outcome, Progress, Report
 from mlptrain.training.trainer import Trainer
 
 TIME_LIMIT = "time_limit"
@@ -212,29 +209,19 @@ def train(
         how = "" if folder is None else f"; go on with: {_resume_command(folder, runs_dir, data_dir)}"
         outcome, history = drive(trainer, folder, checkpoint, time_limit, on_report, how)
         del trainer
+        if outcome.diverged is not None:
+            raise _diverged(outcome.diverged, folder, len(history) + 1)
+        (outcome,) = add_test_metrics(job, [outcome])
         if outcome.weights is None:
-            raise _diverged(str(outcome.diverged), folder, len(history) + 1)
-        model, metrics, end = _tested(job, outcome)
-        metrics = {"run": str(folder.path) if folder else None, **metrics}
+            raise DivergedError(str(outcome.diverged))
+        model = model_of(job.architecture, outcome.weights, job.dataset.class_names, job.saved_config)
+        metrics = {"run": str(folder.path) if folder else None, **metrics_of(job, outcome)}
         if checkpoint.forced:
             metrics["forced"] = list(checkpoint.forced)
         if folder is not None:
             folder.finish(model, metrics, complete=outcome.stopped != TIME_LIMIT)
-        on_report(end)
+        on_report(outcome)
         return TrainResult(model, metrics, history, folder.path if folder else None)
-
-
-def _tested(job: Job, outcome: Outcome) -> tuple[Model, dict[str, Any], RunEnd]:
-    """The model that a run comes to, with its figures, those on the test part included."""
-    assert outcome.weights is not None
-    losses, accuracies = figures_together(
-        job.architecture, [outcome.weights], job.config.dtype, job.dataset, job.split.test
-    )
-    if not math.isfinite(losses[0]):
-        raise DivergedError("training diverged: the test loss is not a finite number\ntry a smaller learning_rate")
-    end = run_end(outcome, float(losses[0]), float(accuracies[0]))
-    model = model_of(job.architecture, outcome.weights, job.dataset.class_names, job.saved_config)
-    return model, metrics_of(job, end), end
 
 
 def _complete(folder: RunFolder, config: Config, on_report: Callable[[Report], object]) -> TrainResult:
@@ -248,8 +235,7 @@ def _complete(folder: RunFolder, config: Config, on_report: Callable[[Report], o
     metrics = load_metrics(folder.path)
     history = read_history(folder.path / HISTORY, config.epochs)
     model = load_run_model(folder.path)
-    figures: dict[str, Any] = {field.name: metrics.get(field.name) for field in fields(RunEnd)}
-    on_report(RunEnd(**figures))
+    on_report(outcome_of(metrics))
     return TrainResult(model, metrics, history, folder.path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,10 +13,9 @@ from mlptrain.datasets.split import Split, make_split
 from mlptrain.errors import MlptrainError
 from mlptrain.models.evaluation import figures_together
 from mlptrain.models.model import model_of
-from mlptrain.runs.job import Job, metrics_of, run_end
+from mlptrain.runs.job import Job, metrics_of
 from mlptrain.sweeps.executors import Broken, Done, State, Task, Trained
-from mlptrain.training.members import Outcome
-from mlptrain.training.reports import EpochReport
+from mlptrain.training.reports import EpochReport, Outcome
 from mlptrain.training.stack import architecture_of
 from mlptrain.training.trainer import Trainer
 
@@ -87,7 +87,7 @@ def _measured(
             results.append(Trained("diverged", {"seconds": round(outcome.seconds, 4)}, history, None, message))
             continue
         job, state = Job(config, dataset, split, None), states.get(member)
-        metrics = metrics_of(job, run_end(outcome, *test))
+        metrics = metrics_of(job, replace(outcome, test_loss=test[0], test_accuracy=test[1]))
         model = model_of(job.architecture, outcome.weights, dataset.class_names, job.saved_config)
         results.append(Trained("finished" if state is None else "paused", metrics, history, model, None, state))
     return tuple(results)

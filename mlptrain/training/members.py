@@ -11,8 +11,8 @@ import numpy as np
 
 from mlptrain.config.config import Config, EarlyStopping
 from mlptrain.engine.network import Network
-from mlptrain.engine.parameters import State, Weights, part, under
-from mlptrain.training.reports import EpochReport, Progress
+from mlptrain.engine.parameters import State, part, under
+from mlptrain.training.reports import EpochReport, Outcome, Progress
 
 
 class Patience:
@@ -61,32 +61,6 @@ class Patience:
         """Continue from there."""
         self._waited, self.weights = state["waited"], state["weights"]
         self.best = None if state["best"] is None else EpochReport(**json.loads(state["best"]))
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Where a network's training ended; the figures belong to the weights that are kept.
-
-    ``loss`` and ``accuracy`` are running means over the epoch after which the weights were kept (over the part of
-    it trained where it was cut short), ``seconds`` and ``samples`` what training itself took (its share of the
-    stack's time) and saw, validation not counted. ``stopped`` says what ended it before its last epoch.
-
-    ``weights`` are those of the plain network to keep. A network that ``diverged`` (what was not finite, and what
-    to do) has none, and no figures.
-    """
-
-    member: int
-    epochs: int
-    best_epoch: int | None
-    loss: float | None
-    accuracy: float | None
-    val_loss: float | None
-    val_accuracy: float | None
-    seconds: float
-    samples: int
-    stopped: str | None
-    weights: Weights | None
-    diverged: str | None = None
 
 
 @dataclass
@@ -194,18 +168,20 @@ class Member:
         loss, accuracy = running.means if running.samples else (None, None)
         if kept is not None:
             loss, accuracy, val_loss, val_accuracy = kept.loss, kept.accuracy, kept.val_loss, kept.val_accuracy
-        failed = self.diverged is not None
-        return Outcome(
-            self.index,
-            self.epochs,
-            best.epoch if best is not None else None,
-            *((None,) * 4 if failed else (loss, accuracy, val_loss, val_accuracy)),
+        outcome = Outcome(
+            epochs=self.epochs,
+            best_epoch=best.epoch if best is not None else None,
+            loss=loss,
+            accuracy=accuracy,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
             seconds=self.seconds + running.seconds,
             samples=self.samples + running.samples,
             stopped=stopped,
-            weights=None if failed else network.member(row) if weights is None else network.weights_of(weights),
-            diverged=self.diverged,
+            weights=network.member(row) if weights is None else network.weights_of(weights),
+            member=self.index,
         )
+        return outcome if self.diverged is None else outcome.as_diverged(self.diverged)
 
     def state(self) -> State:
         """All of it: sums, the last report (as JSON), patience."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mlptrain.engine.parameters import Weights
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,16 @@ class EpochReport:
 
 
 @dataclass(frozen=True)
-class RunEnd:
-    """The result of a run; None where a figure does not exist (no epoch done, no validation part).
+class Outcome:
+    """The record of how the training of one network ended; its metrics are those of the weights that are kept.
 
-    ``stopped`` says why training ended before its last epoch (``time_limit``), else None.
+    ``loss`` and ``accuracy`` are means over the epoch after which the weights were kept, or over the steps done of an
+    epoch that was cut short. The test metrics are None until the network is tested, the ``val_`` metrics without a
+    validation split. ``seconds`` and ``samples`` count training without validation; of a stack, the network's share.
+    ``stopped`` is why training ended before its last epoch: ``early_stopping``, ``time_limit`` or ``halving``.
+
+    ``weights`` are those of the plain network. A network that diverged has neither weights nor metrics, and an error
+    message in ``diverged``.
     """
 
     epochs: int
@@ -84,11 +93,25 @@ class RunEnd:
     accuracy: float | None
     val_loss: float | None
     val_accuracy: float | None
-    test_loss: float
-    test_accuracy: float
     seconds: float
-    samples_per_second: float | None
+    samples: int
     stopped: str | None
+    weights: Weights | None
+    diverged: str | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    member: int = 0
+
+    @property
+    def samples_per_second(self) -> float | None:
+        """Images trained on per second; None if no time was measured."""
+        return self.samples / self.seconds if self.seconds > 0 else None
+
+    def as_diverged(self, message: str) -> Outcome:
+        """Return the outcome without weights and metrics, with this error message."""
+        names = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
+        absent: dict[str, Any] = dict.fromkeys(names)
+        return replace(self, **absent, weights=None, diverged=message)
 
 
 @dataclass(frozen=True)
@@ -116,4 +139,4 @@ class Profile:
         return self.operations / (self.seconds * self.peak) if self.seconds else 0.0
 
 
-Report = RunStart | Progress | EpochReport | RunEnd
+Report = RunStart | Progress | EpochReport | Outcome

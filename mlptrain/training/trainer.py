@@ -17,8 +17,8 @@ from mlptrain.engine.network import Network
 from mlptrain.engine.parameters import State, Weights, part, under
 from mlptrain.engine.streams import move_to, position, stream
 from mlptrain.models.evaluation import Evaluator, losses_and_hits
-from mlptrain.training.members import Member, Outcome
-from mlptrain.training.reports import EpochReport, Progress
+from mlptrain.training.members import Member
+from mlptrain.training.reports import EpochReport, Outcome, Progress
 from mlptrain.training.stack import Stack, stack_key
 
 Figures = list[tuple[float | None, float | None]]

@@ -88,7 +88,7 @@ def test_each_report_is_shown_by_the_method_of_its_kind() -> None:
 
     for report in (made.start(2), made.progress(1, 2), made.epoch(1, 2), made.end(2)):
         show(Noting(), report)
-    assert shown == ["start RunStart", "progress Progress", "epoch EpochReport", "end RunEnd"]
+    assert shown == ["start RunStart", "progress Progress", "epoch EpochReport", "end Outcome"]
 
 
 def test_a_closed_stream_is_no_terminal() -> None:

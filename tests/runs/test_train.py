@@ -29,7 +29,7 @@ from mlptrain.runs.job import default_data_dir, versions
 from mlptrain.system.lock import locked
 from mlptrain.system.machine import VARIABLES
 from mlptrain.system.signals import Interrupted
-from mlptrain.training.reports import EpochReport, Progress, Report, RunEnd, RunStart
+from mlptrain.training.reports import EpochReport, Outcome, Progress, Report, RunStart
 from mlptrain.training.stack import Stack
 from tests.made import dataset, model, random_model, sample
 from tests.stress.full_disk import fill, small_disk
@@ -138,10 +138,10 @@ def test_reports_come_in_order():
         EpochReport,
         Progress,
         EpochReport,
-        RunEnd,
+        Outcome,
     ]
     start, end = seen[0], seen[-1]
-    assert isinstance(start, RunStart) and isinstance(end, RunEnd)
+    assert isinstance(start, RunStart) and isinstance(end, Outcome)
     assert (start.name, start.dataset, start.parts) == ("not kept", "sample", (200, 1000, 500))
     assert (start.layers, start.parameters, start.epochs) == ((784, 5, 10), 785 * 5 + 6 * 10, 2)
     assert (start.steps, start.batch_size) == (10, 20)
@@ -715,7 +715,7 @@ def test_a_run_that_another_process_completes_meanwhile(tmp_path, monkeypatch):
     monkeypatch.setattr("mlptrain.runs.train.prepare", prepare)
     reports = []
     assert resume(tmp_path, small(), on_report=reports.append).metrics["epochs"] == 3
-    assert [type(report).__name__ for report in reports] == ["RunEnd"]
+    assert [type(report).__name__ for report in reports] == ["Outcome"]
 
 
 def test_metrics_that_are_damaged(tmp_path):

@@ -15,8 +15,8 @@ from mlptrain.models.evaluation import figures_together
 from mlptrain.runs import checkpoint as saver
 from mlptrain.runs.train import train
 from mlptrain.training import memory as footprint
-from mlptrain.training.members import Outcome
 from mlptrain.training.memory import check_memory
+from mlptrain.training.reports import Outcome
 from mlptrain.training.stack import architecture_of
 from mlptrain.training.trainer import Trainer
 from tests.made import config, sample

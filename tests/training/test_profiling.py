@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from mlptrain.training.members import Outcome
 from mlptrain.training.profiling import PHASES, Profiler, peak
+from mlptrain.training.reports import Outcome
 from mlptrain.training.trainer import Trainer
 from tests.made import config, dataset, split
 

@@ -21,8 +21,7 @@ from mlptrain.engine.streams import stream
 from mlptrain.errors import DivergedError
 from mlptrain.models.evaluation import Evaluator
 from mlptrain.training import trainer
-from mlptrain.training.members import Outcome
-from mlptrain.training.reports import EpochReport, Progress
+from mlptrain.training.reports import EpochReport, Outcome, Progress
 from mlptrain.training.stack import Stack
 from mlptrain.training.trainer import Figures, Trainer
 from tests.made import config, dataset, kept, sample, split
