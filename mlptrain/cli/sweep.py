@@ -163,17 +163,16 @@ def _train_one(
     choose_threads(trial.config, threads)
 
     from mlptrain.reporting.run import make_reporter, show
-    from mlptrain.runs.train import train as train_run
+    from mlptrain.runs import train as training
 
     reporter = make_reporter(sys.stdout, quiet=quiet, no_color=no_color)
     try:
-        result = train_run(
-            trial.config,
-            run=f"{name}/trials/{trial.name}",
-            runs_dir=runs_dir,
-            data_dir=data_dir,
-            on_report=lambda report: show(reporter, report),
-        )
+        run = f"{name}/trials/{trial.name}"
+        for report in training.run(trial.config, run=run, runs_dir=runs_dir, data_dir=data_dir):
+            if isinstance(report, training.TrainResult):
+                result = report
+            else:
+                show(reporter, report)
     finally:
         reporter.close()
     if not quiet:

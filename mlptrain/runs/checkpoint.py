@@ -178,8 +178,8 @@ class Saver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write what waits; after an interruption nothing new is begun and a slow disk not waited for."""
-        at_once = kind is not None and issubclass(kind, KeyboardInterrupt)
+        """Write what waits; after an interruption start no new write, and do not wait for a slow disk."""
+        at_once = kind is not None and not issubclass(kind, Exception)
         with self._changed:
             self._closed = True
             if at_once:

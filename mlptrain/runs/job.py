@@ -23,10 +23,9 @@ from mlptrain.engine.parameters import Architecture
 from mlptrain.errors import UsageError
 from mlptrain.models.evaluation import figures_together
 from mlptrain.models.model import Model
-from mlptrain.runs.checkpoint import Checkpoint
 from mlptrain.system.machine import configured_threads
 from mlptrain.training.memory import check_memory
-from mlptrain.training.reports import Outcome, RunStart
+from mlptrain.training.reports import EpochReport, Outcome, RunStart
 from mlptrain.training.stack import architecture_of
 
 METRICS = ("epochs", "best_epoch", "loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
@@ -86,8 +85,8 @@ class Job:
             "threads": configured_threads(),
         }
 
-    def describe(self, name: str, checkpoint: Checkpoint | None = None) -> RunStart:
-        """What is about to be trained, from ``checkpoint`` on where it goes on, for people."""
+    def describe(self, name: str, history: tuple[EpochReport, ...] = (), step: int = 0) -> RunStart:
+        """Return the report of what is about to be trained, after the epochs of ``history`` and ``step`` batches."""
         architecture, config, split = self.architecture, self.config, self.split
         batch = batch_size_of(config, len(split.train))
         parts = (len(split.train), len(split.validation), len(split.test))
@@ -105,9 +104,8 @@ class Job:
             -(-parts[0] // batch),
             batch,
             configured_threads(),
-            resumed=checkpoint is not None,
-            history=() if checkpoint is None else checkpoint.history,
-            step=0 if checkpoint is None else checkpoint.state["step"],
+            history,
+            step,
         )
 
 

@@ -30,9 +30,13 @@ class RunStart:
     steps: int
     batch_size: int
     threads: int | None
-    resumed: bool = False
     history: tuple[EpochReport, ...] = ()
     step: int = 0
+
+    @property
+    def resumed(self) -> bool:
+        """True if training continues from a checkpoint."""
+        return bool(self.history or self.step)
 
 
 @dataclass(frozen=True)

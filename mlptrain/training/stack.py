@@ -10,7 +10,7 @@ import numpy as np
 
 from mlptrain.config.config import Config, batch_seed_of
 from mlptrain.engine.averaging import Average
-from mlptrain.engine.backprop import TrainingPass
+from mlptrain.engine.backprop import Timed, TrainingPass, untimed
 from mlptrain.engine.dropout import Dropout
 from mlptrain.engine.network import Network, refresh
 from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer, Penalties
@@ -66,10 +66,12 @@ class Stack:
         classes: int,
         steps: int | Sequence[int],
         start: Weights | None = None,
+        timed: Timed = untimed,
     ) -> None:
         """``start`` gives all networks initial weights and biases in place of those of their seeds."""
         first = configs[0]
         self.configs = configs
+        self._timed = timed
         self.network = Network(architecture_of(first, inputs, classes), len(configs), first.dtype)
         self.network.initialize(first.init, [stream(config.seed, "init") for config in configs])
         if start is not None:
@@ -94,6 +96,7 @@ class Stack:
         same &= len(configs) == 1 or first.schedule.name != "plateau"
         hyperparameters = {key: _each(configs, key) for key in OPTIMIZERS[first.optimizer].hyperparameters}
         self.optimizer = Optimizer(first.optimizer, self.network, hyperparameters, penalties, same_rates=same)
+        self._update = timed("update", self.optimizer.update)
         decays = _each(configs, "ema")
         self.average = Average(self.network, decays) if decays.any() else None
         self.plain = self.network.plain()
@@ -122,6 +125,7 @@ class Stack:
                     for layer, units in enumerate(layers[1:-1])
                 ],
                 dropout(_each(self.configs, "input_dropout"), (members, batch_size, layers[0])),
+                self._timed,
             )
         return self._passes[batch_size]
 
@@ -162,7 +166,7 @@ class Stack:
             scale = self._scales[batch_size] = self.optimizer.delta_scale(rates, batch_size)
         work.forward(x, logits)
         work.backward(x, y, logits, scale)
-        self.optimizer.update(rates)
+        self._update(rates)
         if self.average is not None:
             self.average.update()
         self.step_count += 1
@@ -213,7 +217,8 @@ class Stack:
         """A stack of some of the networks, which go on as they would have in this one."""
         inputs, *_, classes = self.network.architecture.layers
         configs = [self.configs[member] for member in members]
-        kept = Stack(configs, inputs, classes, [self.total_steps[member] for member in members])
+        steps = [self.total_steps[member] for member in members]
+        kept = Stack(configs, inputs, classes, steps, timed=self._timed)
         kept.restore([self.state(member) for member in members])
         return kept
 

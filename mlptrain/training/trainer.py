@@ -13,11 +13,13 @@ from mlptrain.config.config import Config, batch_seed_of
 from mlptrain.datasets.batches import Chunk, training_batches
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
+from mlptrain.engine.backprop import untimed
 from mlptrain.engine.network import Network
 from mlptrain.engine.parameters import State, Weights, part, under
 from mlptrain.engine.streams import move_to, position, stream
 from mlptrain.models.evaluation import Evaluator, losses_and_hits
 from mlptrain.training.members import Member
+from mlptrain.training.profiling import Clock
 from mlptrain.training.reports import EpochReport, Outcome, Progress
 from mlptrain.training.stack import Stack, stack_key
 
@@ -31,8 +33,17 @@ class Trainer:
     ``epoch`` counts finished epochs, ``step`` the batches done of the one begun.
     """
 
-    def __init__(self, configs: Sequence[Config], dataset: Dataset, split: Split, start: Weights | None = None) -> None:
+    def __init__(
+        self,
+        configs: Sequence[Config],
+        dataset: Dataset,
+        split: Split,
+        start: Weights | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         """``start`` gives all networks initial weights and biases in place of those of their seeds.
+
+        ``clock`` times the phases.
 
         Raises
         ------
@@ -47,8 +58,10 @@ class Trainer:
         self.steps = len(self.batches)
         self.epoch = self.step = 0
         self._halted = False
+        self._clock = clock
+        self._timed = untimed if clock is None else clock.timed
         steps = [config.epochs * self.steps for config in configs]
-        self.stack = Stack(configs, dataset.images.shape[1], dataset.classes, steps, start)
+        self.stack = Stack(configs, dataset.images.shape[1], dataset.classes, steps, start, self._timed)
         self._members = [Member(index, config) for index, config in enumerate(configs)]
         self._seed = batch_seed_of(configs[0])
         self._order = stream(self._seed, "batches")
@@ -140,6 +153,8 @@ class Trainer:
             _check_like(state, self.state(index))
             if any(state[key] != first[key] for key in ("epoch", "step", "order")):
                 raise ValueError("these states were taken at different places of training, or with different batches")
+        if type(first["step"]) is not int or not 0 <= first["step"] <= self.steps:
+            raise ValueError(f"it was saved after step {first['step']} of an epoch that has {self.steps}")
         self.epoch, self.step, self._order_of_epoch = first["epoch"], first["step"], first["order"]
         move_to(self._order, self._order_of_epoch)
         for member, state in zip(self._members, states, strict=True):
@@ -153,7 +168,7 @@ class Trainer:
         """The outcomes of some members as they stand, for this reason or, where None, for their own."""
         figures: Figures = [(None, None)] * len(self._members)
         if any(member.unmeasured for member in members):
-            figures = self.validate()
+            figures = self._timed("validation", self.validate)()
         rows = [self._row(member.index) for member in members]
         return [
             member.outcome(self.network, row, *figures[row], member.stopped_by if stopped is None else stopped)
@@ -180,7 +195,7 @@ class Trainer:
         chunks = self.batches.epoch(
             self._order, lambda number: stream(self._seed, "augment", epoch, number), first=self.step
         )
-        for chunk in chunks:
+        for chunk in iter(self._timed("gather", lambda: next(chunks, None)), None):
             steps, batch = chunk.labels.shape
             logits = np.empty((steps, len(self._members), chunk.y.shape[1], batch), self.network.dtype)
             step, done = self.stack.step, 0
@@ -190,7 +205,7 @@ class Trainer:
                     done += 1
                     if self._halted or time.perf_counter() > deadline:
                         break
-            self._measure(chunk, logits[:done])
+            self._timed("metrics", self._measure)(chunk, logits[:done])
             now = time.perf_counter()
             for member in self._members:
                 member.running.seconds += (now - mark) / len(self._members)
@@ -215,11 +230,13 @@ class Trainer:
                 member.diverges(f"loss at step {first} of {self.steps} in epoch {self.epoch + 1}")
             member.running.add(sums[:, row].tolist(), counts[row], steps * batch)
         self.step += steps
+        if self._clock is not None:
+            self._clock.examples += steps * batch * len(self._members)
 
     def _end_epoch(self) -> list[EpochReport]:
         """Validate, and let each member's schedule and patience take notice."""
         began = time.perf_counter()
-        figures = self.validate()
+        figures = self._timed("validation", self.validate)()
         seconds = (time.perf_counter() - began) / len(self._members)
         reports = []
         for row, (member, (val_loss, val_accuracy)) in enumerate(zip(self._members, figures, strict=True)):

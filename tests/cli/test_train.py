@@ -207,7 +207,7 @@ def test_a_signal_says_in_one_line_how_to_go_on(tiny, tmp_path, number, code):
     _, error = process.communicate(timeout=60)
     assert process.returncode == code
     assert re.fullmatch(
-        r"mlptrain: interrupted in epoch \d+; go on with: "
+        r"mlptrain: interrupted in epoch \d+\nhint: resume with: "
         r"mlptrain train runs/a/config.yaml --run a --resume --threads 1\n",
         error,
     )
