@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlptrain.errors import DataError, UsageError
+from mlptrain.runs.checkpoint import load_state, save_state
 from mlptrain.runs.finished import load_metrics, load_run_config
 from mlptrain.runs.folder import HISTORY, METRICS, RunFolder
 from mlptrain.runs.history import read_history
@@ -86,17 +87,13 @@ class SweepFolder:
 
     def store_state(self, trial: int, state: State) -> None:
         """Keep what a paused trial goes on from."""
-        from mlptrain.sweeps.states import save_state
-
         make_folder(self.path / STATES, "free space, then go on with --resume")
         save_state(self._state(trial), state)
 
     def load_state(self, trial: int) -> State | None:
         """What a paused trial goes on from; None where it has to begin again."""
-        from mlptrain.sweeps.states import load_state
-
         path = self._state(trial)
-        return load_state(path) if path.is_file() else None
+        return load_state(path, "delete the file, and the trial starts again") if path.is_file() else None
 
     def _state(self, trial: int) -> Path:
         return self.path / STATES / f"{trial:04d}.npz"

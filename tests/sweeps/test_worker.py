@@ -6,14 +6,12 @@ import threading
 from multiprocessing import Pipe
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from mlptrain.errors import DataError
 from mlptrain.sweeps import processes
 from mlptrain.sweeps import worker as stacks
 from mlptrain.sweeps.executors import Advanced, Broken, Done, Task
-from mlptrain.sweeps.states import load_state, save_state
 from mlptrain.sweeps.worker import run_task
 from tests.made import config
 
@@ -38,17 +36,6 @@ def test_what_goes_wrong_comes_back_as_words(monkeypatch, error, words):
     monkeypatch.setattr(stacks, "train_stack", fail)
     event = run_task(task())
     assert isinstance(event, Broken) and event.stack == 7 and words in event.message
-
-
-def test_a_state_is_read_as_it_was_saved_and_a_damaged_one_is_named(tmp_path):
-    state = {"w": np.arange(6.0).reshape(2, 3), "epoch": 3, "rng": {"a": [1, 2]}, "none": None}
-    save_state(tmp_path / "0000.npz", state)
-    again = load_state(tmp_path / "0000.npz")
-    assert {key: value for key, value in again.items() if key != "w"} == {k: v for k, v in state.items() if k != "w"}
-    np.testing.assert_array_equal(again["w"], state["w"])
-    np.savez(tmp_path / "0001.npz", w=state["w"])
-    with pytest.raises(DataError, match=r"0001.npz: is no state of a trial"):
-        load_state(tmp_path / "0001.npz")
 
 
 @pytest.fixture
