@@ -1,4 +1,4 @@
-"""What a run tells while it goes: frozen reports, from the trainer to whoever shows or stores them."""
+"""Reports: frozen records of the course of training, from the trainer to whoever shows or stores them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mlptrain.engine.parameters import Weights
 
 @dataclass(frozen=True)
 class RunStart:
-    """What is about to be trained; said once, before the first step.
+    """The network, data and length of a run, reported once before its first step.
 
-    ``layers`` are the layer sizes from input to output; ``steps`` are updates an epoch;
-    ``parts`` are the numbers of images for training, validation and test. A run that goes on from a checkpoint has
-    finished the epochs of ``history`` and ``step`` batches of the next one.
+    ``layers`` are the layer sizes from input to output, ``steps`` the updates per epoch, ``parts`` the numbers of
+    images for training, validation and test. A resumed run has finished the epochs of ``history`` and ``step`` batches
+    of the next one.
     """
 
     name: str
@@ -41,9 +41,9 @@ class RunStart:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the current epoch stands: means over the ``step`` batches trained so far, seconds since it began.
+    """The state of the current epoch after ``step`` of ``steps`` batches: means over them, seconds since its start.
 
-    ``member`` is the network's number in its stack; ``seconds`` are its share of the stack's time.
+    ``member`` is the network's number in its stack, ``seconds`` its share of the stack's time.
     """
 
     epoch: int
@@ -58,12 +58,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """The figures of a finished epoch; ``seconds`` are training and validation together.
+    """The metrics of a finished epoch: a row of ``history.csv``, in which every metric is a column.
 
-    ``member`` is the network's number in its stack; ``seconds`` are its share of the stack's time.
+    ``loss`` and ``accuracy`` are means over the epoch, during which the weights change (as in Keras). The ``val_``
+    metrics are measured after its last step, and None without a validation split. ``seconds`` is the time of training
+    and validation; ``member`` is the network's number in its stack, and ``seconds`` its share of the stack's time.
 
-    ``loss`` and ``accuracy`` are means over the epoch while the weights moved, as Keras counts them;
-    the ``val_`` figures are measured after its last step and None where there is no validation part.
+    For another metric per epoch add a field with the default None (histories of older versions lack the column), and
+    its value in `Trainer._end_epoch`.
     """
 
     epoch: int
@@ -118,12 +120,15 @@ class Outcome:
         return replace(self, **absent, weights=None, diverged=message)
 
 
+Report = RunStart | Progress | EpochReport | Outcome
+
+
 @dataclass(frozen=True)
 class Profile:
-    """Where the time of training went: ``phases`` in seconds, which make up ``seconds``, validation included.
+    """The time of training by phase, in seconds; the phases add up to ``seconds``, validation included.
 
-    ``operations`` are the additions and multiplications of the training steps' matrix products, ``peak`` those that
-    large products reach a second on the same threads.
+    ``operations`` counts the additions and multiplications of the matrix products of the training steps; ``peak`` is
+    the number per second that large products reach on the same threads.
     """
 
     phases: dict[str, float]
@@ -133,14 +138,11 @@ class Profile:
 
     @property
     def speed(self) -> float:
-        """Operations a second within the products."""
+        """Operations per second within the products."""
         spent = self.phases.get("products", 0.0)
         return self.operations / spent if spent else 0.0
 
     @property
     def share_of_peak(self) -> float:
-        """What all of training reached of the peak."""
+        """Share of the peak that training as a whole reached."""
         return self.operations / (self.seconds * self.peak) if self.seconds else 0.0
-
-
-Report = RunStart | Progress | EpochReport | Outcome
