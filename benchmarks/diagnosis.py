@@ -45,21 +45,19 @@ def case_of(job: tuple[str, int]) -> tuple[str, int, str, str]:
     from mlptrain.config.config import load_config
     from mlptrain.errors import DivergedError
     from mlptrain.runs.diagnosis import curves_of, diagnose
-    from mlptrain.runs.train import train
+    from mlptrain.runs.train import run
     from mlptrain.system.machine import use_threads
-    from mlptrain.training.reports import EpochReport, Report
+    from mlptrain.training.reports import EpochReport
 
     use_threads(1)
     name, seed = job
     config = load_config(CONFIGS / f"{name}.yaml", [f"seed={seed}"])
     reports: list[EpochReport] = []
 
-    def keep(report: Report) -> None:
-        if isinstance(report, EpochReport):
-            reports.append(report)
-
     try:
-        train(config, on_report=keep)
+        for report in run(config):
+            if isinstance(report, EpochReport):
+                reports.append(report)
         curves = curves_of(reports)
     except DivergedError:
         curves = replace(curves_of(reports), diverged=len(reports) + 1)

@@ -18,7 +18,7 @@ from mlptrain.models.evaluation import figures_together
 from mlptrain.runs.job import default_data_dir, load_dataset
 from mlptrain.sweeps.planning import plan_wave
 from mlptrain.sweeps.trials import Trial
-from mlptrain.training.members import Outcome
+from mlptrain.training.reports import Outcome
 from mlptrain.training.stack import architecture_of
 from mlptrain.training.trainer import Trainer
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlptrain.config.config import load_config
     from mlptrain.runs.finished import evaluate, export_run, load_model, predict
     from mlptrain.runs.job import load_dataset
-    from mlptrain.runs.train import train
+    from mlptrain.runs.train import run, train
     from mlptrain.sweeps.sweep import sweep
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "predict",
+    "run",
     "sweep",
     "train",
 ]
@@ -39,6 +40,7 @@ _HOMES = {
     "load_dataset": "mlptrain.runs.job",
     "load_model": "mlptrain.runs.finished",
     "predict": "mlptrain.runs.finished",
+    "run": "mlptrain.runs.train",
     "sweep": "mlptrain.sweeps.sweep",
     "train": "mlptrain.runs.train",
 }

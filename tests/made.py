@@ -18,7 +18,7 @@ from mlptrain.engine.network import Network
 from mlptrain.engine.parameters import Architecture
 from mlptrain.errors import DivergedError
 from mlptrain.models.model import Model
-from mlptrain.training.members import Outcome
+from mlptrain.training.reports import Outcome
 
 
 @cache

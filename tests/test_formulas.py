@@ -19,9 +19,10 @@ from mlptrain.engine.averaging import Average
 from mlptrain.engine.dropout import Dropout
 from mlptrain.engine.initializers import INITIALIZERS, layer_initializers
 from mlptrain.engine.losses import OUTPUTS, PAIRINGS, outputs
-from mlptrain.engine.network import Architecture, Network
+from mlptrain.engine.network import Network
 from mlptrain.engine.normalization import BatchNorm, fold
 from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer, Penalties, no_penalties
+from mlptrain.engine.parameters import Architecture
 from mlptrain.engine.schedules import SCHEDULES, make_schedule
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "formulas.md"

@@ -15,7 +15,7 @@ from mlptrain.config.messages import enumerate_words
 from mlptrain.errors import TrialsError, UsageError
 from mlptrain.reporting.run import make_reporter
 from mlptrain.reporting.sweep import final_lines, make_sweep_reporter
-from mlptrain.runs.train import train as train_run
+from mlptrain.runs import train as training
 from mlptrain.sweeps import sweep as session
 from mlptrain.sweeps.collect import collect as collect_trials
 from mlptrain.sweeps.shell import check_key, check_listable, commands, lookup, trial_number
@@ -158,13 +158,12 @@ def _train_one(
     set_threads(threads, training_threads(trial.config))
     reporter = make_reporter(sys.stdout, quiet=quiet, no_color=no_color)
     try:
-        result = train_run(
-            trial.config,
-            run=f"{name}/trials/{trial.name}",
-            runs_dir=runs_dir,
-            data_dir=data_dir,
-            on_report=reporter.show,
-        )
+        run = f"{name}/trials/{trial.name}"
+        for report in training.run(trial.config, run=run, runs_dir=runs_dir, data_dir=data_dir):
+            if isinstance(report, training.TrainResult):
+                result = report
+            else:
+                reporter.show(report)
     finally:
         reporter.close()
     if not quiet:

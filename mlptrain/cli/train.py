@@ -25,13 +25,13 @@ from mlptrain.cli.setup import read_config, set_threads, training_threads
 from mlptrain.errors import AccuracyError
 from mlptrain.reporting.diagnosis import verdict_line
 from mlptrain.reporting.run import make_reporter, render_profile
+from mlptrain.runs import train as training
 from mlptrain.runs.diagnosis import curves_of, diagnose
 from mlptrain.runs.finished import load_model
 from mlptrain.runs.folder import check_claimable
 from mlptrain.runs.job import prepare
-from mlptrain.runs.train import train as train_run
 from mlptrain.system.signals import Interrupted
-from mlptrain.training.profiling import Profiler
+from mlptrain.training.profiling import Clock
 
 
 def train(
@@ -80,9 +80,9 @@ def train(
         job = prepare(config, data_dir=data_dir, start=model)
         reporter.show(job.describe(run or f"{config_file.stem}-NNN"))
         return
-    profiler = Profiler() if profile else None
+    clock = Clock() if profile else None
     try:
-        result = train_run(
+        for report in training.run(
             config,
             run=run,
             name=config_file.stem,
@@ -93,16 +93,20 @@ def train(
             force=force,
             time_limit=time_limit,
             start=model,
-            on_report=reporter.show,
-            watch=profiler.watch if profiler else lambda trainer: None,
-        )
+            clock=clock,
+        ):
+            if isinstance(report, training.TrainResult):
+                result = report
+            else:
+                reporter.show(report)
     except Interrupted as error:
         if threads is None or "--resume" not in str(error):
             raise
         raise Interrupted(error.signal, f"{error} --threads {threads}") from None
     finally:
         reporter.close()
-    timed = None if profiler is None else profiler.profile()
+    layers, dtype = result.model.architecture.layers, result.model.weights[0].dtype
+    timed = None if clock is None else clock.profile(layers, dtype)
     if timed is not None and not quiet:
         render_profile(timed, human)
     if not quiet:

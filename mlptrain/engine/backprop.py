@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,14 @@ from mlptrain.engine.losses import PAIRINGS
 from mlptrain.engine.network import Network
 from mlptrain.engine.normalization import BatchNorm
 from mlptrain.engine.parameters import Parameters, aligned
+
+Timed = Callable[[str, Callable[..., Any]], Callable[..., Any]]
+"""A function that returns a function of the named phase, such that its calls are timed."""
+
+
+def untimed(phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function as it is."""
+    return function
 
 
 def lean(array: np.ndarray) -> np.ndarray:
@@ -27,22 +36,31 @@ class _Hidden:
     """The arrays of a hidden layer between forward and backward pass, for batches of one size."""
 
     def __init__(
-        self, network: Network, index: int, gradients: Parameters, delta: np.ndarray, dropout: Dropout | None
+        self,
+        network: Network,
+        index: int,
+        gradients: Parameters,
+        delta: np.ndarray,
+        dropout: Dropout | None,
+        timed: Timed,
     ) -> None:
         architecture, parameters, statistics = network.architecture, network.parameters, network.statistics
         self.delta = delta
         self.a = aligned(delta.shape, delta.dtype)
         self.scratch = np.empty_like(delta)
         self.bias = lean(parameters.biases[index])
-        self.norm = None
+        self.normalize: Callable[..., None] | None = None
+        self.normalize_backward: Callable[..., None] | None = None
         self.norm_gradients: tuple[np.ndarray, ...] = ()
         if architecture.batch_norm:
             gains, means, variances = parameters.gains[index], statistics.means[index], statistics.variances[index]
-            self.norm = BatchNorm(lean(gains), self.bias, lean(means), lean(variances), delta.shape[-1])
+            norm = BatchNorm(lean(gains), self.bias, lean(means), lean(variances), delta.shape[-1])
+            self.normalize = timed("normalisation", norm.forward)
+            self.normalize_backward = timed("normalisation", norm.backward)
             self.norm_gradients = lean(gradients.gains[index]), lean(gradients.biases[index])
         from_output = ACTIVATIONS[architecture.activation].from_output
         self.z = None if from_output else np.empty_like(self.a)
-        self.dropout = dropout
+        self.draw_mask = None if dropout is None else timed("dropout", dropout.draw)
         self.mask: np.ndarray | None = None
         # The input of the next layer: the activations, or a copy with the dropped units set to 0.
         self.out = self.a if dropout is None else np.empty_like(self.a)
@@ -63,26 +81,30 @@ class TrainingPass:
         gradients: Parameters,
         dropout: Sequence[Dropout | None] = (),
         input_dropout: Dropout | None = None,
+        timed: Timed = untimed,
     ) -> None:
         architecture, members, dtype = network.architecture, network.members, network.dtype
         layers, parameters = architecture.layers, network.parameters
         depth = len(layers) - 1
-        self.product: Callable[..., np.ndarray] = np.dot if members == 1 else np.matmul
-        self.flat_product: Callable[..., np.ndarray] = np.dot
+        self.product = timed("products", np.dot if members == 1 else np.matmul)
+        self.flat_product = timed("products", np.dot)
         activation = ACTIVATIONS[architecture.activation]
-        self.apply, self.apply_backward = activation.apply, activation.backward
-        self.output_delta = PAIRINGS[architecture.loss, architecture.output].delta
+        self.apply = timed("activations", activation.apply)
+        self.apply_backward = timed("activations", activation.backward)
+        self.output_delta = timed("activations", PAIRINGS[architecture.loss, architecture.output].delta)
         drops = list(dropout) or [None] * (depth - 1)
         rows = np.cumsum([members * units for units in layers[1:]])
         all_deltas = aligned((rows[-1], batch_size), dtype)
         *deltas, self.delta = [
             lean(piece.reshape(members, -1, batch_size)) for piece in np.split(all_deltas, rows[:-1])
         ]
-        self.hidden = [_Hidden(network, index, gradients, deltas[index], drops[index]) for index in range(depth - 1)]
+        self.hidden = [
+            _Hidden(network, index, gradients, deltas[index], drops[index], timed) for index in range(depth - 1)
+        ]
         self.scratch = np.empty_like(self.delta)
         self.column = lean(np.empty((members, 1, batch_size), dtype))
         self.ones = np.ones((batch_size, 1), dtype)
-        self.input_dropout = input_dropout
+        self.draw_input_mask = None if input_dropout is None else timed("dropout", input_dropout.draw)
         self.dropped_input = None
         if input_dropout is not None:
             self.dropped_input = lean(np.empty((members, batch_size, layers[0]), dtype))
@@ -116,26 +138,26 @@ class TrainingPass:
         self._first_product(x, logits)
         for layer, weights, above in self.upward:
             z = layer.a
-            if layer.norm is None:
+            if layer.normalize is None:
                 z += layer.bias
             else:
-                layer.norm.forward(z)
+                layer.normalize(z)
             if layer.z is not None:
                 np.copyto(layer.z, z)
             self.apply(z, layer.scratch)
-            if layer.dropout is not None:
-                layer.mask = lean(layer.dropout.draw())
+            if layer.draw_mask is not None:
+                layer.mask = lean(layer.draw_mask())
                 np.multiply(z, layer.mask, out=layer.out)
             product(weights, layer.out, out=logits if above is None else above)
         logits += self.output_bias
 
     def _first_product(self, x: np.ndarray, logits: np.ndarray) -> None:
         """Compute W·x of the first layer; with input dropout each network has its own x."""
-        if self.input_dropout is None or self.dropped_input is None:
+        if self.draw_input_mask is None or self.dropped_input is None:
             flat_z = logits.reshape(-1, len(x)) if self.flat_z is None else self.flat_z
             self.flat_product(self.flat_weights, x.T, out=flat_z)
             return
-        np.multiply(x, lean(self.input_dropout.draw()), out=self.dropped_input)
+        np.multiply(x, lean(self.draw_input_mask()), out=self.dropped_input)
         z = self.hidden[0].a if self.hidden else logits
         self.product(self.weights, self.dropped_input.swapaxes(-1, -2), out=z)
 
@@ -161,8 +183,8 @@ class TrainingPass:
             if layer.mask is not None:
                 delta *= layer.mask
             self.apply_backward(delta, layer.a if layer.z is None else layer.z, layer.scratch)
-            if layer.norm is not None:
-                layer.norm.backward(delta, layer.scratch, *layer.norm_gradients)
+            if layer.normalize_backward is not None:
+                layer.normalize_backward(delta, layer.scratch, *layer.norm_gradients)
         if self.dropped_input is None:
             self.flat_product(self.flat_delta, x, out=self.flat_gradient)
         else:

@@ -16,7 +16,7 @@ from rich.text import Text
 from mlptrain.reporting.plain import resumed_note, start_phrases, stopped_note
 from mlptrain.reporting.terminal import BARS, is_terminal, print_phrases, progress_bar, sparkline
 from mlptrain.reporting.text import can_print, clock, counted, duration, keras_number, keras_pace
-from mlptrain.training.reports import EpochReport, Progress, Report, RunEnd, RunStart
+from mlptrain.training.reports import EpochReport, Outcome, Progress, Report, RunStart
 
 REDRAW_SECONDS = 0.05
 
@@ -118,7 +118,7 @@ class LiveRun:
                 self._add_epoch(report)
             case RunStart():
                 self._begin(report)
-            case RunEnd():
+            case Outcome():
                 self._end(report)
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ class LiveRun:
         if epoch.seconds >= SHORT_EPOCH_SECONDS or self._current is None or now >= self._next_redraw + REDRAW_SECONDS:
             self._draw(now)
 
-    def _end(self, end: RunEnd) -> None:
+    def _end(self, end: Outcome) -> None:
         """Finish the table and write the result below it."""
         self._current = None
         self.close()
@@ -169,6 +169,7 @@ class LiveRun:
             self._console.line()
         for note in stopped_note(end):
             print_phrases(self._console, [note], "yellow")
+        assert end.test_loss is not None and end.test_accuracy is not None
         print_phrases(
             self._console,
             [f"test loss {keras_number(end.test_loss)}", f"accuracy {keras_number(end.test_accuracy)}"],

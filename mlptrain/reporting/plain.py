@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from mlptrain.reporting.text import counted, keras_number, keras_pace, write_lines
-from mlptrain.training.reports import EpochReport, Report, RunEnd, RunStart
+from mlptrain.training.reports import EpochReport, Outcome, Report, RunStart
 
 
 def start_phrases(start: RunStart) -> tuple[list[str], list[str]]:
@@ -35,7 +35,7 @@ def resumed_note(start: RunStart) -> list[str]:
     return [f"resumed in epoch {len(start.history) + 1}{within}"]
 
 
-def stopped_note(end: RunEnd) -> list[str]:
+def stopped_note(end: Outcome) -> list[str]:
     """Return a line that says why training stopped early; none if it did not."""
     if end.stopped is None:
         return []
@@ -63,9 +63,10 @@ class PlainRun:
                     self._unwritten = report
             case RunStart():
                 write_lines(self._stream, *map(", ".join, start_phrases(report)), *resumed_note(report))
-            case RunEnd():
+            case Outcome():
                 if self._unwritten is not None:  # training stopped early
                     self._write_epoch(self._unwritten)
+                assert report.test_loss is not None and report.test_accuracy is not None
                 result = (
                     f"test - loss: {keras_number(report.test_loss)} - accuracy: {keras_number(report.test_accuracy)}"
                 )

@@ -1,4 +1,4 @@
-"""``checkpoint.npz``: all that a run is continued from, to the same bytes as if it had never been interrupted."""
+"""Checkpoints: the state of a run between two steps, as a file, and the thread that writes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,34 +14,85 @@ from typing import Any
 
 import numpy as np
 
+from mlptrain.engine.state import State, part, under
 from mlptrain.errors import DataError
 from mlptrain.models.npz import read_npz, write_npz
+from mlptrain.runs.history import COLUMNS, REQUIRED, report_of
 from mlptrain.training.reports import EpochReport
 
-FORMAT = "mlptrain checkpoint 1"
+FORMAT = "mlptrain checkpoint 2"
 
 MAX_BYTES = 64 * 1024**3
 
-_STATE = "state."
+HINT = "train from the beginning with --overwrite"
 
-_COUNTS = ("epochs", "steps")
+_VALUES = "scalars"  # the member of an archive with the values that are not arrays
 
-_FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
+
+def save_state(path: Path, state: State) -> None:
+    """Write a state as a NumPy archive, whole or not at all: its arrays by name, its other values as one JSON text.
+
+    Raises
+    ------
+    DataError
+        It cannot be written; the file that was there stays.
+    """
+    arrays = {key: value for key, value in sorted(state.items()) if isinstance(value, np.ndarray)}
+    values = {key: value for key, value in sorted(state.items()) if key not in arrays}
+    write_npz(path, {**arrays, _VALUES: np.array(json.dumps(values))})
+
+
+def load_state(path: Path, hint: str = HINT) -> State:
+    """Read a state: one that `save_state` wrote, a checkpoint of 0.1, or the state of a trial of 0.1.
+
+    Raises
+    ------
+    DataError
+        The file is missing or damaged; ``hint`` says what to do.
+    """
+    try:
+        arrays = read_npz(path, MAX_BYTES)
+        if "plain" in arrays:
+            return _state_of_0_1(arrays)
+        values = json.loads(str(arrays.pop(_VALUES)))
+        if not isinstance(values, dict):
+            raise ValueError("its values are not a JSON object")
+        return {**arrays, **values}
+    except DataError as error:
+        raise unusable(path, str(error).removeprefix(f"{path}: "), hint) from error
+    except KeyError as error:
+        raise unusable(path, f"it has no {error.args[0]}", hint) from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise unusable(path, f"its values cannot be read ({error})", hint) from error
+
+
+def _state_of_0_1(arrays: Mapping[str, np.ndarray]) -> State:
+    """Return a checkpoint of 0.1, whose values are JSON texts as bytes and whose history is one table."""
+    values = {key: json.loads(arrays[key].tobytes()) for key in ("origin", "plain", "forced", "format")}
+    if values.pop("format") != "mlptrain checkpoint 1":
+        raise ValueError("unknown format")
+    columns = ("epochs", "steps", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
+    history = dict(zip(columns, arrays["history"].T, strict=True))
+    state = {key: array for key, array in arrays.items() if key.startswith("state.")}
+    return {"format": FORMAT, **state, **under("state", values.pop("plain")), **under("history", history), **values}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A run between two steps.
 
-    ``origin`` is what decides its result, by dotted key (config, data, split, versions, threads); ``state`` the
-    trainer's, arrays (n,) and plain values; ``history`` its finished epochs; ``forced`` where it was continued with
-    another origin, and what had changed.
+    ``origin`` is all that decides the result, by dotted key (config, data, split, versions, threads); ``state`` is
+    the trainer's; ``history`` has the finished epochs; ``forced`` lists the changes of the origin with which the run
+    was resumed by ``--force``, and where.
     """
 
     origin: Mapping[str, Any]
-    state: Mapping[str, Any]
+    state: State
     history: tuple[EpochReport, ...] = ()
     forced: tuple[Mapping[str, Any], ...] = ()
+
+
+_HISTORY = ("epochs", "steps", *COLUMNS[1:])
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -50,88 +101,63 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises
     ------
     DataError
-        It cannot be written; the one before stays.
+        It cannot be written; the previous one stays.
     """
-    plain = {key: value for key, value in checkpoint.state.items() if not isinstance(value, np.ndarray)}
-    texts = {
+    history = {
+        name: np.array([getattr(report, name) for report in checkpoint.history], np.float64)  # None becomes NaN
+        for name in _HISTORY
+    }
+    state = {
         "format": FORMAT,
         "origin": dict(checkpoint.origin),
-        "plain": plain,
         "forced": [dict(change) for change in checkpoint.forced],
+        **under("history", history),
+        **under("state", checkpoint.state),
     }
-    arrays = {key: np.frombuffer(json.dumps(value).encode(), np.uint8) for key, value in texts.items()}
-    arrays["history"] = _table(checkpoint.history)
-    arrays |= {_STATE + key: checkpoint.state[key] for key in checkpoint.state.keys() - plain.keys()}
-    write_npz(path, dict(sorted(arrays.items())))
+    save_state(path, state)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read ``checkpoint.npz``; whether its state fits the network is for the trainer to say.
+    """Read ``checkpoint.npz``; `Trainer.restore` checks whether its state fits the network.
 
     Raises
     ------
     DataError
-        Missing, damaged, or of another version; the message says what to do.
+        The file is missing, damaged, or of another version.
     """
-    try:
-        arrays = read_npz(path, MAX_BYTES)
-    except DataError as error:
-        raise unusable(path, str(error).removeprefix(f"{path}: ")) from error
-    if _parsed(path, arrays, "format", str) != FORMAT:
+    state = load_state(path)
+    origin, forced = state.get("origin"), state.get("forced")
+    if state.get("format") != FORMAT:
         raise unusable(path, f"its format is not {FORMAT!r}")
-    forced = _parsed(path, arrays, "forced", list)
+    if not isinstance(origin, dict) or not isinstance(forced, list):
+        raise unusable(path, "its origin is not a JSON object, or its changes are not a list")
     if not all(isinstance(change, dict) for change in forced):
-        raise unusable(path, "what was forced is not a list of changes")
-    state = _parsed(path, arrays, "plain", dict)
-    state |= {key.removeprefix(_STATE): array for key, array in arrays.items() if key.startswith(_STATE)}
-    return Checkpoint(_parsed(path, arrays, "origin", dict), state, _history(path, arrays), tuple(forced))
+        raise unusable(path, "its changes are not JSON objects")
+    return Checkpoint(origin, part("state", state), _history(path, part("history", state)), tuple(forced))
 
 
-def unusable(path: Path, why: str) -> DataError:
-    """The error for a checkpoint from which nothing can be continued."""
+def unusable(path: Path, why: str, hint: str = HINT) -> DataError:
+    """Return the error for a checkpoint that cannot be resumed from."""
     reason = why.splitlines()[0] if why else "it does not fit"
-    return DataError(f"{path}: not a usable checkpoint: {reason}\ntrain from the beginning with --overwrite")
+    return DataError(f"{path}: not a usable checkpoint: {reason}\nhint: {hint}")
 
 
-def _parsed(path: Path, arrays: Mapping[str, np.ndarray], key: str, kind: type) -> Any:
-    """The JSON text under ``key``, which holds a value of this kind."""
-    array = arrays.get(key)
-    if array is None or array.dtype != np.uint8:
-        raise unusable(path, f"no {key} in it")
-    try:
-        value = json.loads(array.tobytes())
-    except (ValueError, RecursionError) as error:
-        raise unusable(path, f"its {key} is not JSON") from error
-    if not isinstance(value, kind):
-        raise unusable(path, f"its {key} is not a {kind.__name__}")
-    return value
-
-
-def _table(history: Sequence[EpochReport]) -> np.ndarray:
-    """The history as numbers (epochs, 8), a row an epoch; NaN where there is none."""
-    rows = [
-        [math.nan if (value := getattr(report, name)) is None else value for name in (*_COUNTS, *_FIGURES)]
-        for report in history
-    ]
-    return np.array(rows, np.float64).reshape(len(rows), len(_COUNTS) + len(_FIGURES))
-
-
-def _history(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[EpochReport, ...]:
-    """What `_table` put there."""
-    table = arrays.get("history")
-    columns = len(_COUNTS) + len(_FIGURES)
-    if table is None or table.dtype != np.float64 or table.ndim != 2 or table.shape[1] != columns:
-        raise unusable(path, "no history in it")
-    history = []
-    for number, (epochs, steps, *figures) in enumerate(table.tolist(), start=1):
-        if not (epochs >= number and steps >= 1 and math.isfinite(epochs + steps)):
+def _history(path: Path, columns: State) -> tuple[EpochReport, ...]:
+    """Return the reports from their values by column, (epochs,) each; NaN stands for None."""
+    count = np.size(columns.get("epochs", ()))
+    for name, column in columns.items():
+        if not isinstance(column, np.ndarray) or column.dtype != np.float64 or column.shape != (count,):
+            raise unusable(path, f"its history has no {name} for each of {count} epochs")
+    if not {"epochs", "steps", *REQUIRED[1:]} <= columns.keys() <= set(_HISTORY):
+        raise unusable(path, "its history has other columns")
+    reports = []
+    for number, row in enumerate(zip(*(column.tolist() for column in columns.values()), strict=True), start=1):
+        values = {name: None if math.isnan(value) else value for name, value in zip(columns, row, strict=True)}
+        epochs, steps = values.pop("epochs"), values.pop("steps")
+        if epochs is None or steps is None or not (number <= epochs < math.inf and 1 <= steps < math.inf):
             raise unusable(path, f"its history has no epoch {number}")
-        loss, accuracy, val_loss, val_accuracy, rate, seconds = figures
-        validated = [None if math.isnan(value) else value for value in (val_loss, val_accuracy)]
-        history.append(
-            EpochReport(number, int(epochs), int(steps), loss, accuracy, validated[0], validated[1], rate, seconds)
-        )
-    return tuple(history)
+        reports.append(report_of(number, int(epochs), int(steps), values))
+    return tuple(reports)
 
 
 PARTING = 1.0  # seconds that a write under way is given when the run is ended at once
@@ -165,8 +191,8 @@ class Saver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write what waits; after an interruption nothing new is begun and a slow disk not waited for."""
-        at_once = kind is not None and issubclass(kind, KeyboardInterrupt)
+        """Write what waits; after an interruption start no new write, and do not wait for a slow disk."""
+        at_once = kind is not None and not issubclass(kind, Exception)
         with self._changed:
             self._closed = True
             if at_once:

@@ -1,8 +1,10 @@
-"""``history.csv``: one row an epoch, every number to all its digits."""
+"""``history.csv``: one row per epoch, with every number in full precision."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from mlptrain.config.values import shown
@@ -10,7 +12,11 @@ from mlptrain.errors import DataError
 from mlptrain.system.files import reason
 from mlptrain.training.reports import EpochReport
 
-COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
+COLUMNS = tuple(field.name for field in fields(EpochReport) if field.name not in ("epochs", "steps", "member"))
+"""The columns: the metrics of an `EpochReport` after its number. A new field of the report is a new column."""
+
+REQUIRED = ("epoch", "loss", "accuracy", "learning_rate", "seconds")
+"""Columns that every history has, with a number in every row except that of an epoch that diverged."""
 
 HEADING = ",".join(COLUMNS) + "\n"
 
@@ -18,24 +24,33 @@ MAX_BYTES = 256 * 1024 * 1024  # two million epochs
 
 
 def row_of(report: EpochReport) -> str:
-    """An epoch's line; a cell is empty where there is no finite number."""
-    values = [getattr(report, column) for column in COLUMNS[:-1]]
-    return ",".join([*map(_cell, values), f"{report.seconds:.4f}"]) + "\n"
+    """Return the line of an epoch; a cell is empty if its value is None or not finite."""
+    return ",".join(_cell(name, getattr(report, name)) for name in COLUMNS) + "\n"
 
 
-def _cell(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else repr(value)
+def _cell(name: str, value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return ""
+    return f"{value:.4f}" if name == "seconds" else repr(value)
+
+
+def report_of(epoch: int, epochs: int, steps: int, values: Mapping[str, float | None]) -> EpochReport:
+    """Return the report of an epoch from its values by column; those missing are None, or NaN if they are required."""
+    known = {name: values.get(name) for name in COLUMNS if name != "epoch"}
+    numbers = {name: math.nan if value is None and name in REQUIRED else value for name, value in known.items()}
+    return EpochReport(epoch=epoch, epochs=epochs, steps=steps, **numbers)  # type: ignore[arg-type]
 
 
 def read_history(path: Path, epochs: int = 0, steps: int = 0) -> tuple[EpochReport, ...]:
-    """The epochs of a history, of a run of ``epochs`` with ``steps`` each where that is known.
+    """Read the epochs of a history; ``epochs`` and ``steps`` are those of the run, for the reports.
 
-    An empty cell is None in the columns that may be empty, else NaN.
+    Columns that the version that wrote the file did not know may be missing. An empty cell becomes NaN in a required
+    column, None in the others.
 
     Raises
     ------
     DataError
-        Missing, unreadable or damaged, with the line.
+        The file is missing, unreadable, or damaged; the message has the line.
     """
     try:
         with path.open("rb") as stream:
@@ -43,24 +58,23 @@ def read_history(path: Path, epochs: int = 0, steps: int = 0) -> tuple[EpochRepo
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {reason(error)}") from error
     if len(content) > MAX_BYTES:
-        raise DataError(f"{path}: larger than {MAX_BYTES >> 20} MB; this is no history of a run")
-    lines = content.decode(errors="replace").split("\n")
-    if lines[0] + "\n" != HEADING:
-        raise DataError(f"{path}:1: begins with {shown(lines[0])}; expected {HEADING.strip()}")
-    if lines[-1]:
-        raise DataError(f"{path}:{len(lines)}: the last row is cut short; continue the run with --resume")
-    return tuple(_report(path, number, line, epochs, steps) for number, line in enumerate(lines[1:-1], start=1))
+        raise DataError(f"{path}: larger than {MAX_BYTES >> 20} MB; this is not the history of a run")
+    heading, *lines = content.decode(errors="replace").split("\n")
+    names = heading.split(",")
+    if names != [name for name in COLUMNS if name in names] or not set(REQUIRED) <= set(names):
+        raise DataError(f"{path}:1: expected the columns {HEADING.strip()} (got {shown(heading)})")
+    if not lines or lines[-1]:
+        raise DataError(f"{path}:{len(lines) + 1}: the last row is cut short\nhint: resume the run with --resume")
+    return tuple(_report(path, number, line, names, epochs, steps) for number, line in enumerate(lines[:-1], start=1))
 
 
-def _report(path: Path, number: int, line: str, epochs: int, steps: int) -> EpochReport:
-    cells = line.split(",")
+def _report(path: Path, number: int, line: str, names: list[str], epochs: int, steps: int) -> EpochReport:
     try:
-        epoch = int(cells[0])
-        if epoch != number or len(cells) != len(COLUMNS):
+        cells = dict(zip(names, line.split(","), strict=True))
+        if int(cells.pop("epoch")) != number:
             raise ValueError
-        loss, accuracy, val_loss, val_accuracy, rate, seconds = (float(cell) if cell else None for cell in cells[1:])
+        values = {name: float(cell) if cell else None for name, cell in cells.items()}
     except ValueError:
-        wanted = f"epoch {number} in {len(COLUMNS)} columns of numbers"
-        raise DataError(f"{path}:{number + 1}: {shown(line)}; expected {wanted}") from None
-    known = [math.nan if value is None else value for value in (loss, accuracy, rate, seconds)]
-    return EpochReport(epoch, epochs, steps, known[0], known[1], val_loss, val_accuracy, known[2], known[3])
+        expected = f"epoch {number} in {len(names)} columns of numbers"
+        raise DataError(f"{path}:{number + 1}: expected {expected} (got {shown(line)})") from None
+    return report_of(number, epochs, steps, values)

@@ -6,7 +6,8 @@ import hashlib
 import math
 import os
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,15 @@ from mlptrain.datasets.dataset import load_dataset as _load_dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.engine.parameters import Architecture
 from mlptrain.errors import UsageError
+from mlptrain.models.evaluation import figures_together
 from mlptrain.models.model import Model
-from mlptrain.runs.checkpoint import Checkpoint
 from mlptrain.system.machine import threads_in_use
-from mlptrain.training.members import Outcome
 from mlptrain.training.memory import check_memory
-from mlptrain.training.reports import RunEnd, RunStart
+from mlptrain.training.reports import EpochReport, Outcome, RunStart
 from mlptrain.training.stack import architecture_of
+
+METRICS = ("epochs", "best_epoch", "loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
+"""Attributes of an outcome that ``metrics.json`` contains as they are."""
 
 
 def default_data_dir() -> Path:
@@ -82,8 +85,8 @@ class Job:
             "threads": threads_in_use(),
         }
 
-    def describe(self, name: str, checkpoint: Checkpoint | None = None) -> RunStart:
-        """What is about to be trained, from ``checkpoint`` on where it goes on, for people."""
+    def describe(self, name: str, history: tuple[EpochReport, ...] = (), step: int = 0) -> RunStart:
+        """Return the report of what is about to be trained, after the epochs of ``history`` and ``step`` batches."""
         architecture, config, split = self.architecture, self.config, self.split
         batch = batch_size_of(config, len(split.train))
         parts = (len(split.train), len(split.validation), len(split.test))
@@ -101,9 +104,8 @@ class Job:
             -(-parts[0] // batch),
             batch,
             threads_in_use(),
-            resumed=checkpoint is not None,
-            history=() if checkpoint is None else checkpoint.history,
-            step=0 if checkpoint is None else checkpoint.state["step"],
+            history,
+            step,
         )
 
 
@@ -135,47 +137,50 @@ def versions() -> dict[str, str]:
     return {"mlptrain": __version__, "numpy": np.__version__, "python": platform.python_version()}
 
 
-def run_end(outcome: Outcome, test_loss: float, test_accuracy: float) -> RunEnd:
-    """The result of a run, with the figures of its model on the test part."""
-    rate = outcome.samples / outcome.seconds if outcome.seconds > 0 else None
-    return RunEnd(
-        outcome.epochs,
-        outcome.best_epoch,
-        outcome.loss,
-        outcome.accuracy,
-        outcome.val_loss,
-        outcome.val_accuracy,
-        test_loss,
-        test_accuracy,
-        outcome.seconds,
-        rate,
-        outcome.stopped,
-    )
+def add_test_metrics(job: Job, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes with their metrics on the test split; those of networks that diverged unchanged.
+
+    The networks have the job's architecture and are measured in one pass. One whose test loss is not finite diverged.
+    """
+    weights = [outcome.weights for outcome in outcomes if outcome.weights is not None]
+    if not weights:
+        return list(outcomes)
+    losses, accuracies = figures_together(job.architecture, weights, job.config.dtype, job.dataset, job.split.test)
+    measured = iter(zip(losses.tolist(), accuracies.tolist(), strict=True))
+    return [outcome if outcome.weights is None else _tested(outcome, *next(measured)) for outcome in outcomes]
 
 
-def metrics_of(job: Job, end: RunEnd) -> dict[str, Any]:
-    """The content of ``metrics.json`` but for the folder; numbers that are not finite become null."""
-    figures = {
-        key: getattr(end, key)
-        for key in (
-            "epochs",
-            "best_epoch",
-            "loss",
-            "accuracy",
-            "val_loss",
-            "val_accuracy",
-            "test_loss",
-            "test_accuracy",
-        )
-    }
+def _tested(outcome: Outcome, loss: float, accuracy: float) -> Outcome:
+    if not math.isfinite(loss):
+        return outcome.as_diverged("training diverged: the test loss is not finite\nhint: use a smaller learning_rate")
+    return replace(outcome, test_loss=loss, test_accuracy=accuracy)
+
+
+def metrics_of(job: Job, outcome: Outcome) -> dict[str, Any]:
+    """Return the content of ``metrics.json`` except for the folder; numbers that are not finite become null."""
+    values = {name: getattr(outcome, name) for name in METRICS}
+    rate = outcome.samples_per_second
     return {
-        **{key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in figures.items()},
+        **{key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in values.items()},
         "parameters": job.architecture.parameters,
-        "seconds": round(end.seconds, 4),
-        "samples_per_second": None if end.samples_per_second is None else round(end.samples_per_second),
-        "stopped": end.stopped,
+        "seconds": round(outcome.seconds, 4),
+        "samples_per_second": None if rate is None else round(rate),
+        "stopped": outcome.stopped,
         "versions": versions(),
         "threads": threads_in_use(),
         "data_fingerprint": job.dataset.fingerprint,
         "split_fingerprint": job.split.fingerprint,
     }
+
+
+def outcome_of(metrics: Mapping[str, Any]) -> Outcome:
+    """Return the outcome, without weights, that ``metrics.json`` was written from."""
+    seconds, rate = metrics.get("seconds") or 0.0, metrics.get("samples_per_second") or 0.0
+    values: dict[str, Any] = {name: metrics.get(name) for name in METRICS}
+    return Outcome(
+        **values,
+        seconds=seconds,
+        samples=round(seconds * rate),
+        stopped=metrics.get("stopped"),
+        weights=None,
+    )

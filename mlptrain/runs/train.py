@@ -1,154 +1,121 @@
-"""One run while it trains: its reports are stored and passed on, its checkpoints written, its signals obeyed."""
+"""Training a run: its reports as a generator, with a run folder, checkpoints, signals and resumption."""
 
 from __future__ import annotations
 
-import math
 import shlex
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
+from collections import deque
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mlptrain.config.config import Config, plain_values
 from mlptrain.config.values import described, difference
 from mlptrain.errors import DivergedError, UsageError
-from mlptrain.models.evaluation import figures_together
 from mlptrain.models.model import Model, model_of
 from mlptrain.runs.checkpoint import Checkpoint, Saver, load_checkpoint, unusable
 from mlptrain.runs.finished import load_metrics, load_run_config, load_run_model
 from mlptrain.runs.folder import CHECKPOINT, CONFIG, HISTORY, RunFolder, check_claimable, claim, claim_next, run_path
 from mlptrain.runs.history import read_history
-from mlptrain.runs.job import Job, metrics_of, prepare, run_end
-from mlptrain.runs.job import default_data_dir as default_data_dir
+from mlptrain.runs.job import Job, add_test_metrics, metrics_of, outcome_of, prepare
 from mlptrain.system.files import remove_leftovers
 from mlptrain.system.lock import locked
 from mlptrain.system.signals import Interrupted, Signals
-from mlptrain.training.members import Outcome
-from mlptrain.training.reports import EpochReport, Progress, Report, RunEnd
+from mlptrain.training.profiling import Clock
+from mlptrain.training.reports import EpochReport, Outcome, Report
 from mlptrain.training.trainer import Trainer
 
 TIME_LIMIT = "time_limit"
 
 
-def begin(
-    folder: RunFolder | None, trainer: Trainer, origin: Mapping[str, Any], *, resume: bool = False, force: bool = False
-) -> Checkpoint:
-    """Where training starts: with ``resume`` at the folder's checkpoint, if there is one, else at the beginning.
-
-    The trainer is put there, and the folder's config and history are made those of that place; what is returned has
-    no more of the state than ``epoch`` and ``step``. ``force`` goes on although the origin is not that of the
-    checkpoint.
-
-    Raises
-    ------
-    DataError
-        The checkpoint is damaged.
-    UsageError
-        The origin differs, or the checkpoint does not fit the network that the config asks for now.
-    """
-    start = Checkpoint(origin, {"epoch": 0, "step": 0})
-    if folder is not None:
-        remove_leftovers(folder.path)
-        if resume and (folder.path / CHECKPOINT).exists():
-            start = _restored(folder.path / CHECKPOINT, trainer, origin, force)
-        folder.begin(trainer.configs[0], start.history)
-    return start
-
-
-def _restored(path: Path, trainer: Trainer, origin: Mapping[str, Any], force: bool) -> Checkpoint:
-    checkpoint = load_checkpoint(path)
-    if origin["start"] is None:  # weights that have been trained need not be named again
-        origin = {**origin, "start": checkpoint.origin.get("start")}
-    changed = difference(checkpoint.origin, origin)
-    if changed and not force:
-        raise UsageError(
-            f"{path.parent}: {described(changed)}\n"
-            "resume with what the run was begun with, or go on all the same with --force (which metrics.json records)"
-        )
-    epoch, step = checkpoint.state.get("epoch"), checkpoint.state.get("step")
-    if type(step) is not int or epoch != len(checkpoint.history) or step < 0:
-        raise unusable(path, "it does not say where in training it was written")
-    try:
-        trainer.restore([dict(checkpoint.state)])
-        if step > trainer.steps:
-            raise ValueError(f"it was written after step {step} of an epoch that has {trainer.steps}")
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        if changed:
-            raise UsageError(f"{path}: does not fit any more: {described(changed)}\n{error}") from error
-        raise unusable(path, str(error)) from error
-    forced = checkpoint.forced
-    if changed:
-        forced = (*forced, {"epoch": epoch, "step": step, "changed": changed})
-    return replace(checkpoint, origin=origin, state={"epoch": epoch, "step": step}, forced=forced)
-
-
-def drive(
-    trainer: Trainer,
-    folder: RunFolder | None,
-    checkpoint: Checkpoint,
-    time_limit: float | None,
-    on_report: Callable[[Progress | EpochReport], object],
-    how_to_resume: str,
-) -> tuple[Outcome, tuple[EpochReport, ...]]:
-    """Train to the end; the outcome and the whole history, that of ``checkpoint``, where training starts, included.
-
-    With a ``folder`` every epoch is a row and a checkpoint there, and within an epoch one is written where the
-    config's ``checkpoint_seconds`` have passed. Where a time limit ends it, the last one is written when this returns.
-
-    Raises
-    ------
-    Interrupted
-        A signal came: the step under way was finished and a checkpoint written; a second signal does not wait.
-    DataError
-        A row or a checkpoint could not be written; the last whole checkpoint stays.
-    """
-    history = list(checkpoint.history)
-
-    def snapshot() -> Checkpoint:
-        return replace(checkpoint, state=trainer.state(), history=tuple(history))
-
-    try:
-        with ExitStack() as stack:
-            saver = None
-            if folder is not None:
-                saver = Saver(folder.path / CHECKPOINT, trainer.configs[0].checkpoint_seconds)
-                stack.enter_context(saver)
-            signals = stack.enter_context(Signals(trainer.halt))
-            outcome = None
-            for report in trainer.run(time_limit):
-                if isinstance(report, Outcome):
-                    outcome = report
-                    break
-                if isinstance(report, EpochReport):
-                    history.append(report)
-                    if folder is not None:
-                        folder.append(report)
-                if saver is not None and (isinstance(report, EpochReport) or saver.due):
-                    saver.save(snapshot)
-                on_report(report)
-            if saver is not None and (outcome is None or outcome.stopped == TIME_LIMIT):
-                saver.save(snapshot)
-                saver.flush()
-            elif saver is not None and outcome is not None and outcome.diverged is None:
-                saver.drop()
-            if outcome is None:
-                raise Interrupted(signals.received or signal.SIGINT)
-            return outcome, tuple(history)
-    except KeyboardInterrupt as error:
-        number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
-        raise Interrupted(number, f"interrupted in epoch {len(history) + 1}{how_to_resume}") from None
-
-
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished run: the model, its figures as in ``metrics.json``, one report an epoch, and its folder."""
+    """A finished run: the model, its metrics as in ``metrics.json``, one report per epoch, and its folder."""
 
     model: Model
     metrics: dict[str, Any]
     history: tuple[EpochReport, ...]
     folder: Path | None
+
+
+def run(
+    config: Config,
+    *,
+    run: str | None = None,
+    name: str | None = None,
+    runs_dir: str | Path = "runs",
+    data_dir: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    force: bool = False,
+    time_limit: float | None = None,
+    start: Model | None = None,
+    clock: Clock | None = None,
+) -> Generator[Report | TrainResult, None, None]:
+    """Train a network and yield reports: RunStart, Progress and EpochReport, Outcome, and last the TrainResult.
+
+    The network is validated after each epoch and tested once at the end. Nothing happens before the first report is
+    requested. Closing the generator early (as leaving a ``for`` loop over it does) interrupts the run: a checkpoint is
+    written, the lock is released, and the signal handlers are restored.
+
+    Parameters
+    ----------
+    run, name
+        ``run`` names the run folder under ``runs_dir``; ``name`` is a prefix that gets a number. Without either
+        nothing is written.
+    data_dir
+        The folder of downloaded datasets; default: ``$MLPTRAIN_DATA_DIR``, else ``data``.
+    overwrite
+        Replace the run if it exists.
+    resume
+        Continue ``run`` from its checkpoint, to the same model as without the interruption. A run that does not exist
+        is started, and a complete one yields its result.
+    force
+        Resume although config, data or versions have changed.
+    time_limit
+        Seconds after which training ends; the network is tested, and a checkpoint is kept.
+    start
+        The model whose weights are used instead of random ones.
+    clock
+        Times the phases of training.
+
+    Raises
+    ------
+    UsageError, ConfigError, DataError
+        The run cannot be trained as requested; no new folder is left behind.
+    DivergedError
+        The loss became non-finite; config and history stay in the folder, no model is written.
+    Interrupted
+        A signal arrived (a KeyboardInterrupt); the message has the command that resumes the run.
+    """
+    runs_dir = Path(runs_dir)
+    if resume and (run is None or overwrite):
+        given = "--overwrite" if overwrite else "no name of a run"
+        raise UsageError(f"--resume with {given}: name the run to resume, as in --run NAME --resume")
+    if run is not None:
+        check_claimable(runs_dir, run, overwrite=overwrite, resume=resume)
+        if resume and (existing := RunFolder(run_path(runs_dir, run))).complete:
+            result = yield from _load_result(existing, config.resolve())
+            yield result
+            return
+    job = prepare(config, data_dir=data_dir, start=start)
+    folder = None
+    if run is not None:
+        folder = claim(runs_dir, run, overwrite=overwrite, resume=resume)
+    elif name is not None:
+        folder = claim_next(runs_dir, name)
+    with nullcontext() if folder is None else locked(folder.path):
+        if folder is not None and resume and folder.complete:  # finished by another process while the data was loaded
+            result = yield from _load_result(folder, job.config)
+        else:
+            hint = "" if folder is None else f"\nhint: resume with: {_resume_command(folder, runs_dir, data_dir)}"
+            result = yield from _train(job, folder, resume, force, time_limit, clock, hint)
+    yield result
+
+
+_run = run  # `train` has a parameter of that name
 
 
 def train(
@@ -163,115 +130,191 @@ def train(
     force: bool = False,
     time_limit: float | None = None,
     start: Model | None = None,
-    on_report: Callable[[Report], object] = lambda report: None,
-    watch: Callable[[Trainer], object] = lambda trainer: None,
 ) -> TrainResult:
-    """Train a network: epochs with validation, the test part once at the end.
+    """Train a network to the end and return the result; the parameters and errors are those of `run`."""
+    reports = _run(
+        config,
+        run=run,
+        name=name,
+        runs_dir=runs_dir,
+        data_dir=data_dir,
+        overwrite=overwrite,
+        resume=resume,
+        force=force,
+        time_limit=time_limit,
+        start=start,
+    )
+    result = deque(reports, maxlen=1).pop()
+    assert isinstance(result, TrainResult)
+    return result
 
-    With ``run`` (its folder's name under ``runs_dir``) or ``name`` (a stem: the run is ``name-NNN``) the run is
-    kept in a folder; with neither nothing is written. ``on_report`` is called with every report as it comes;
-    ``time_limit`` is in seconds. ``watch`` is called with the trainer before it trains (``Profiler.watch``).
 
-    ``resume`` goes on with ``run`` from its checkpoint, to the same model as if it had never been interrupted; it
-    starts a run that is not there, and gives the result of a complete one. ``force`` goes on with another config or
-    data than the run was begun with.
+def _load_result(folder: RunFolder, config: Config) -> Generator[Report, None, TrainResult]:
+    """Yield the outcome of a complete run and return its result."""
+    changed = difference(plain_values(load_run_config(folder.path).resolve()), plain_values(config))
+    if changed:
+        raise UsageError(
+            f"{folder.path}: the run is complete, and {described(changed)}\n"
+            "hint: choose another --run, or replace the run with --overwrite"
+        )
+    metrics = load_metrics(folder.path)
+    result = TrainResult(
+        load_run_model(folder.path), metrics, read_history(folder.path / HISTORY, config.epochs), folder.path
+    )
+    yield outcome_of(metrics)
+    return result
+
+
+def _train(
+    job: Job,
+    folder: RunFolder | None,
+    resume: bool,
+    force: bool,
+    time_limit: float | None,
+    clock: Clock | None,
+    hint: str,
+) -> Generator[Report, None, TrainResult]:
+    """Train and test the network of a job, keep it in the folder, and return the result."""
+    weights = None if job.start is None else (job.start.weights, job.start.biases)
+    trainer = Trainer([job.config], job.dataset, job.split, weights, clock)
+    checkpoint = Checkpoint(job.origin, {})
+    if folder is not None:
+        checkpoint = _begin(folder, trainer, checkpoint, resume=resume, force=force)
+    yield job.describe("not kept" if folder is None else str(folder.path), checkpoint.history, trainer.step)
+    outcome, history = yield from _train_epochs(trainer, folder, checkpoint, time_limit, clock, hint)
+    del trainer  # its memory is needed for the test
+    if outcome.diverged is None:
+        (outcome,) = add_test_metrics(job, [outcome])
+    elif folder is not None:
+        folder.append_diverged(len(history) + 1)
+        outcome = replace(outcome, diverged=f"{outcome.diverged}; see `mlptrain diagnose {folder.path}`")
+    if outcome.weights is None:
+        raise DivergedError(str(outcome.diverged))
+    model = model_of(job.architecture, outcome.weights, job.dataset.class_names, job.saved_config)
+    metrics = {"run": None if folder is None else str(folder.path), **metrics_of(job, outcome)}
+    if checkpoint.forced:
+        metrics["forced"] = list(checkpoint.forced)
+    if folder is not None:
+        folder.finish(model, metrics, complete=outcome.stopped != TIME_LIMIT)
+    yield outcome
+    return TrainResult(model, metrics, history, None if folder is None else folder.path)
+
+
+def _begin(folder: RunFolder, trainer: Trainer, new: Checkpoint, *, resume: bool, force: bool) -> Checkpoint:
+    """Put the trainer where training starts, write config and history up to there, and return that checkpoint.
+
+    With ``resume`` it is the folder's checkpoint, if there is one, otherwise the ``new`` one. The returned checkpoint
+    has no state: the trainer has it.
 
     Raises
     ------
-    UsageError, ConfigError, DataError
-        What was asked for cannot be done; no folder is left behind.
-    DivergedError
-        The loss became non-finite; config and history stay in the folder, no model is written.
-    Interrupted
-        A KeyboardInterrupt whose text says how to go on.
+    DataError
+        The checkpoint is damaged.
+    UsageError
+        The origin differs and the run is not resumed with ``force``, or the checkpoint is of another network.
     """
-    runs_dir = Path(runs_dir)
-    if resume and (run is None or overwrite):
-        with_what = "--overwrite" if overwrite else "no name of a run"
-        raise UsageError(f"--resume with {with_what}: name the run to go on with, as in --run NAME --resume")
-    if run is not None:
-        check_claimable(runs_dir, run, overwrite=overwrite, resume=resume)
-        if resume and (path := RunFolder(run_path(runs_dir, run))).complete:
-            return _complete(path, config.resolve(), on_report)
-    job = prepare(config, data_dir=data_dir, start=start)
-    with ExitStack() as stack:
-        folder: RunFolder | None = None
-        if run is not None:
-            folder = claim(runs_dir, run, overwrite=overwrite, resume=resume)
-        elif name is not None:
-            folder = claim_next(runs_dir, name)
-        if folder is not None:
-            stack.enter_context(locked(folder.path))
-            if resume and folder.complete:  # by another process, while this one loaded the data
-                return _complete(folder, job.config, on_report)
-        weights = None if start is None else (start.weights, start.biases)
-        trainer = Trainer([job.config], job.dataset, job.split, weights)
-        checkpoint = begin(folder, trainer, job.origin, resume=resume, force=force)
-        resumed = checkpoint if checkpoint.history or checkpoint.state["step"] else None
-        on_report(job.describe(str(folder.path) if folder else "not kept", resumed))
-        watch(trainer)
-        how = "" if folder is None else f"; go on with: {_resume_command(folder, runs_dir, data_dir)}"
-        outcome, history = drive(trainer, folder, checkpoint, time_limit, on_report, how)
-        del trainer
-        if outcome.weights is None:
-            raise _diverged(str(outcome.diverged), folder, len(history) + 1)
-        model, metrics, end = _tested(job, outcome)
-        metrics = {"run": str(folder.path) if folder else None, **metrics}
-        if checkpoint.forced:
-            metrics["forced"] = list(checkpoint.forced)
-        if folder is not None:
-            folder.finish(model, metrics, complete=outcome.stopped != TIME_LIMIT)
-        on_report(end)
-        return TrainResult(model, metrics, history, folder.path if folder else None)
+    remove_leftovers(folder.path)
+    path = folder.path / CHECKPOINT
+    checkpoint = _restore(path, trainer, new.origin, force) if resume and path.exists() else new
+    folder.begin(trainer.configs[0], checkpoint.history)
+    return replace(checkpoint, state={})
 
 
-def _tested(job: Job, outcome: Outcome) -> tuple[Model, dict[str, Any], RunEnd]:
-    """The model that a run comes to, with its figures, those on the test part included."""
-    assert outcome.weights is not None
-    losses, accuracies = figures_together(
-        job.architecture, [outcome.weights], job.config.dtype, job.dataset, job.split.test
-    )
-    if not math.isfinite(losses[0]):
-        raise DivergedError("training diverged: the test loss is not a finite number\ntry a smaller learning_rate")
-    end = run_end(outcome, float(losses[0]), float(accuracies[0]))
-    model = model_of(job.architecture, outcome.weights, job.dataset.class_names, job.saved_config)
-    return model, metrics_of(job, end), end
-
-
-def _complete(folder: RunFolder, config: Config, on_report: Callable[[Report], object]) -> TrainResult:
-    """The result of a run that has ended."""
-    before = load_run_config(folder.path).resolve()
-    changed = difference(plain_values(before), plain_values(config))
-    if changed:
+def _restore(path: Path, trainer: Trainer, origin: Mapping[str, Any], force: bool) -> Checkpoint:
+    """Load the checkpoint and put the trainer there; a change of ``origin`` is added to what was forced."""
+    checkpoint = load_checkpoint(path)
+    if origin["start"] is None:  # the initial weights need not be named again
+        origin = {**origin, "start": checkpoint.origin.get("start")}
+    changed = difference(checkpoint.origin, origin)
+    if changed and not force:
         raise UsageError(
-            f"{folder.path}: complete, and {described(changed)}\nchoose another --run, or replace it with --overwrite"
+            f"{path.parent}: {described(changed)}\n"
+            "hint: resume with the config and data of the run, or resume with --force (metrics.json records it)"
         )
-    metrics = load_metrics(folder.path)
-    history = read_history(folder.path / HISTORY, config.epochs)
-    model = load_run_model(folder.path)
-    figures: dict[str, Any] = {field.name: metrics.get(field.name) for field in fields(RunEnd)}
-    on_report(RunEnd(**figures))
-    return TrainResult(model, metrics, history, folder.path)
+    try:
+        trainer.restore([dict(checkpoint.state)])
+        if trainer.epoch != len(checkpoint.history):
+            raise ValueError(f"it has {len(checkpoint.history)} rows of history after {trainer.epoch} epochs")
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        if changed:
+            raise UsageError(f"{path}: does not fit the changed run: {described(changed)}\n{error}") from error
+        raise unusable(path, str(error)) from error
+    if not changed:
+        return checkpoint
+    change = {"epoch": trainer.epoch, "step": trainer.step, "changed": changed}
+    return replace(checkpoint, origin=origin, forced=(*checkpoint.forced, change))
+
+
+def _train_epochs(
+    trainer: Trainer,
+    folder: RunFolder | None,
+    start: Checkpoint,
+    time_limit: float | None,
+    clock: Clock | None,
+    hint: str,
+) -> Generator[Report, None, tuple[Outcome, tuple[EpochReport, ...]]]:
+    """Train to the end and return the outcome and the whole history, that of ``start`` included.
+
+    With a folder, each epoch becomes a row of the history and a checkpoint; within an epoch a checkpoint is written
+    every ``checkpoint_seconds``. A signal halts the trainer after the current step; then the last checkpoint is
+    written and `Interrupted` raised. A second signal raises it at once.
+
+    Raises
+    ------
+    Interrupted
+        A signal arrived.
+    DataError
+        A row or a checkpoint cannot be written; the last whole checkpoint stays.
+    """
+    history = list(start.history)
+
+    def snapshot() -> Checkpoint:
+        return replace(start, state=trainer.state(), history=tuple(history))
+
+    try:
+        with ExitStack() as stack:
+            saver = None
+            if folder is not None:
+                seconds = trainer.configs[0].checkpoint_seconds
+                saver = stack.enter_context(Saver(folder.path / CHECKPOINT, seconds))
+            signals = stack.enter_context(Signals(trainer.halt))
+            outcome = None
+            reports = trainer.run(time_limit)
+            try:
+                for report in reports if clock is None else clock.reports(reports):
+                    if isinstance(report, Outcome):
+                        outcome = report
+                        break
+                    if isinstance(report, EpochReport):
+                        history.append(report)
+                        if folder is not None:
+                            folder.append(report)
+                    if saver is not None and (isinstance(report, EpochReport) or saver.due):
+                        saver.save(snapshot)
+                    yield report
+            except GeneratorExit:
+                if saver is not None and signals.received is None:
+                    saver.save(snapshot)
+                    saver.flush()
+                raise
+            if saver is not None and (outcome is None or outcome.stopped == TIME_LIMIT):
+                saver.save(snapshot)
+                saver.flush()
+            elif saver is not None and outcome is not None and outcome.diverged is None:
+                saver.drop()
+            if outcome is None:
+                assert signals.received is not None, "only a signal halts the trainer"
+                raise Interrupted(signals.received)
+            return outcome, tuple(history)
+    except KeyboardInterrupt as error:
+        number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
+        raise Interrupted(number, f"interrupted in epoch {len(history) + 1}{hint}") from None
 
 
 def _resume_command(folder: RunFolder, runs_dir: Path, data_dir: str | Path | None) -> str:
-    """The command that goes on with a run."""
-    words = [
-        "mlptrain",
-        "train",
-        str(folder.path / CONFIG),
-        "--run",
-        str(folder.path.relative_to(runs_dir)),
-        "--resume",
-    ]
+    """Return the command that resumes a run."""
+    words = ["mlptrain", "train", str(folder.path / CONFIG)]
+    words += ["--run", str(folder.path.relative_to(runs_dir)), "--resume"]
     words += ["--runs-dir", str(runs_dir)] if runs_dir != Path("runs") else []
     words += ["--data-dir", str(data_dir)] if data_dir is not None else []
     return shlex.join(words)
-
-
-def _diverged(message: str, folder: RunFolder | None, epoch: int) -> DivergedError:
-    """The error of a run that diverged, noted in its history where it has a folder."""
-    if folder is None:
-        return DivergedError(message)
-    folder.append_diverged(epoch)
-    return DivergedError(f"{message}\n{folder.path} keeps the history: mlptrain diagnose {folder.path}")

@@ -12,13 +12,13 @@ from pathlib import Path
 from mlptrain.config.values import described, difference
 from mlptrain.engine.state import State
 from mlptrain.errors import DataError, UsageError
+from mlptrain.runs.checkpoint import load_state, save_state
 from mlptrain.runs.finished import load_metrics, load_run_config
 from mlptrain.runs.folder import HISTORY, METRICS, RunFolder
 from mlptrain.runs.history import read_history
 from mlptrain.sweeps.journal import JOURNAL
 from mlptrain.sweeps.leaderboard import LEADERBOARD
 from mlptrain.sweeps.spec import Spec
-from mlptrain.sweeps.states import load_state, save_state
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import PAUSED, Result, Trial, config_key, trial_name
 from mlptrain.system.files import make_folder, reason, temporary_beside, write_text_atomic
@@ -103,7 +103,7 @@ class SweepFolder:
     def load_state(self, trial: int) -> State | None:
         """Return the state of a paused trial; None if it has none."""
         path = self.state(trial)
-        return load_state(path) if path.is_file() else None
+        return load_state(path, "delete the file, and the trial starts again") if path.is_file() else None
 
     def prune(self, ended: Iterable[int], needed: Iterable[int]) -> None:
         """Remove the states of trials that have ended and, unless all are kept, the run folders that are not needed."""

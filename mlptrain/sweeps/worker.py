@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from mlptrain.config.config import Config
 from mlptrain.datasets.dataset import Dataset, load_dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.engine.state import State
 from mlptrain.errors import MlptrainError
-from mlptrain.models.evaluation import figures_together
 from mlptrain.models.model import model_of
-from mlptrain.runs.job import Job, metrics_of, run_end
+from mlptrain.runs.job import Job, add_test_metrics, metrics_of
 from mlptrain.sweeps.executors import Broken, Done, Task
 from mlptrain.sweeps.trials import DIVERGED, FINISHED, PAUSED, Result, Trial
-from mlptrain.training.members import Outcome
-from mlptrain.training.reports import EpochReport
-from mlptrain.training.stack import architecture_of
+from mlptrain.training.reports import EpochReport, Outcome
 from mlptrain.training.trainer import Trainer
 
 
@@ -62,9 +57,10 @@ def _train_stack(task: Task, on_epochs: Callable[[int], object]) -> tuple[Result
     states = {member: trainer.state(member) for member in trainer.active}
     outcomes |= {member: trainer.outcome(member, "halving") for member in trainer.active}
     del trainer  # its memory is needed for the evaluation
-    tested = _test_metrics(outcomes, configs[0], dataset, split)
+    jobs = [Job(config, dataset, split, None) for config in configs]
+    tested = add_test_metrics(jobs[0], [outcomes[member] for member in range(len(jobs))])
     return tuple(
-        _result(trial, dataset, split, outcomes[member], tested.get(member), histories[member], states.get(member))
+        _result(trial, jobs[member], tested[member], histories[member], states.get(member))
         for member, trial in enumerate(task.trials)
     )
 
@@ -78,36 +74,14 @@ def _data(
     return dataset, make_split(dataset, rule, seed=seed, subset=subset)
 
 
-def _test_metrics(
-    outcomes: Mapping[int, Outcome], config: Config, dataset: Dataset, split: Split
-) -> dict[int, tuple[float, float]]:
-    """Return loss and accuracy on the test split by member, of those that have weights, measured in one pass."""
-    weights = {member: outcome.weights for member, outcome in outcomes.items() if outcome.weights is not None}
-    if not weights:
-        return {}
-    architecture = architecture_of(config, dataset.images.shape[1], dataset.classes)
-    losses, accuracies = figures_together(architecture, list(weights.values()), config.dtype, dataset, split.test)
-    return dict(zip(weights, zip(losses.tolist(), accuracies.tolist(), strict=True), strict=True))
-
-
-def _result(
-    trial: Trial,
-    dataset: Dataset,
-    split: Split,
-    outcome: Outcome,
-    test: tuple[float, float] | None,
-    history: Sequence[EpochReport],
-    state: State | None,
-) -> Result:
-    if outcome.weights is None or test is None or not math.isfinite(test[0]):
-        message = outcome.diverged or "training diverged: the test loss is not a finite number"
+def _result(trial: Trial, job: Job, outcome: Outcome, history: Sequence[EpochReport], state: State | None) -> Result:
+    if outcome.weights is None:
         seconds = {"seconds": round(outcome.seconds, 4)}
-        return trial.result(DIVERGED, metrics=seconds, message=message, history=tuple(history))
-    job = Job(trial.config, dataset, split, None)
+        return trial.result(DIVERGED, metrics=seconds, message=outcome.diverged, history=tuple(history))
     return trial.result(
         FINISHED if state is None else PAUSED,
-        metrics=metrics_of(job, run_end(outcome, *test)),
+        metrics=metrics_of(job, outcome),
         history=tuple(history),
-        model=model_of(job.architecture, outcome.weights, dataset.class_names, job.saved_config),
+        model=model_of(job.architecture, outcome.weights, job.dataset.class_names, job.saved_config),
         state=state,
     )

@@ -1,4 +1,4 @@
-"""The learning-rate range test: raise the rate step by step and see where the loss turns (Smith 2017)."""
+"""The learning-rate range test (Smith 2017): the loss of each step while the rate rises exponentially."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from mlptrain.engine.streams import stream
 from mlptrain.models.evaluation import losses_and_hits
 from mlptrain.training.stack import Stack
 
-LOWEST, HIGHEST = 1e-6, 100.0
+LOWEST, HIGHEST = 1e-6, 100.0  # learning rates
 
 STEPS = 200
 
-SMOOTHING = 0.9
+SMOOTHING = 0.9  # share of the previous mean in the smoothed loss
 
-GIVE_UP = 4.0  # times the best loss
+MAX_RISE = 4.0  # smoothed loss at which the test stops, in multiples of its minimum
+
+MIN_FALL = 0.95  # smoothed loss that must be reached for a suggestion, in multiples of the first
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """Rates, the loss of each step, its running mean, and the rate suggested (None where the loss never fell).
+    """The learning rate and loss of each step, the smoothed losses, and a suggestion (None if the loss did not fall).
 
-    ``stopped`` says whether the loss passed four times its best before the highest rate was reached.
+    ``stopped`` is True if the loss rose too far before the highest rate was reached.
     """
 
     rates: tuple[float, ...]
@@ -42,9 +44,8 @@ class RangeTest:
 def range_test(config: Config, dataset: Dataset, split: Split, steps: int = STEPS) -> RangeTest:
     """Train the config's network for ``steps`` batches while its rate rises exponentially from 1e-6 to 100.
 
-    The rate takes the place of config's rate and schedule; all else is as in training. The test ends early
-    where the smoothed loss passes four times its best. The network is the test's own: nothing that anybody
-    else trains is touched.
+    That rate replaces the config's rate and schedule. The test stops early if the smoothed loss exceeds four times
+    its minimum.
     """
     batches = training_batches(config, dataset, split)
     stack = Stack([config], dataset.images.shape[1], dataset.classes, steps)
@@ -53,7 +54,7 @@ def range_test(config: Config, dataset: Dataset, split: Split, steps: int = STEP
     smoothed: list[float] = []
     average, stopped = 0.0, False
     growth = (HIGHEST / LOWEST) ** (1 / max(1, steps - 1))
-    for loss in _steps(config, batches, stack, growth, steps):
+    for loss in _losses(config, batches, stack, growth, steps):
         if not math.isfinite(loss):
             stopped = True
             break
@@ -61,14 +62,14 @@ def range_test(config: Config, dataset: Dataset, split: Split, steps: int = STEP
         losses.append(loss)
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
         smoothed.append(average / (1 - SMOOTHING ** len(losses)))
-        if smoothed[-1] > GIVE_UP * min(smoothed):
+        if smoothed[-1] > MAX_RISE * min(smoothed):
             stopped = True
             break
     return RangeTest(tuple(rates), tuple(losses), tuple(smoothed), suggest(rates, smoothed), stopped)
 
 
-def _steps(config: Config, batches: Batches, stack: Stack, growth: float, steps: int) -> Iterator[float]:
-    """The loss of each step, measured before its update, at rates that grow from step to step."""
+def _losses(config: Config, batches: Batches, stack: Stack, growth: float, steps: int) -> Iterator[float]:
+    """Yield the loss of each step, measured before its update."""
     seed = batch_seed_of(config)
     order, done, epoch = stream(seed, "batches"), 0, 0
     while True:
@@ -90,11 +91,11 @@ def _steps(config: Config, batches: Batches, stack: Stack, growth: float, steps:
 
 
 def suggest(rates: Sequence[float], smoothed: Sequence[float]) -> float | None:
-    """A tenth of the rate at which the smoothed loss is lowest, to two digits: well before it turns.
+    """Return a tenth of the rate with the lowest smoothed loss, rounded to two digits.
 
-    None where the loss never fell below 95 % of its start. (The rate of the steepest fall, the other common
-    choice, was tried: with sigmoid outputs and mse it marks where the biases are learnt, a tenth of a good rate.)
+    None if the loss never fell below 95 % of its start. (The rate of the steepest fall, the other common choice, was
+    tried: with sigmoid outputs and mse it is a tenth of a good rate, where the biases are learnt.)
     """
-    if not smoothed or min(smoothed) > 0.95 * smoothed[0]:
+    if not smoothed or min(smoothed) > MIN_FALL * smoothed[0]:
         return None
     return float(f"{rates[smoothed.index(min(smoothed))] / 10:.2g}")

@@ -1,4 +1,4 @@
-"""The best epoch so far, its weights, and whether it is time to stop."""
+"""Members: the networks of a stack, each with its metrics so far, its best epoch, and its reason to end."""
 
 from __future__ import annotations
 
@@ -11,88 +11,58 @@ import numpy as np
 
 from mlptrain.config.config import Config, EarlyStopping
 from mlptrain.engine.network import Network
-from mlptrain.engine.parameters import Weights
 from mlptrain.engine.state import State, part, under
-from mlptrain.training.reports import EpochReport, Progress
+from mlptrain.training.reports import EpochReport, Outcome, Progress
 
 
 class Patience:
-    """Follows an epoch figure: early stopping's ``monitor``, else the validation loss (for the record alone).
+    """The best epoch of a network so far, and the number of epochs since.
 
-    An epoch is better where it beats the best by more than ``min_delta``; after ``patience`` epochs that are
-    not, patience is ``exhausted``. ``weights`` are a copy of the best epoch's where ``restore_best`` asks for
-    them, else None.
+    An epoch is better if the metric ``monitor`` beats that of the best epoch by more than ``min_delta``; after
+    ``patience`` epochs that are not better, patience is ``exhausted``. ``weights`` is a copy of the best epoch's if the
+    rule has ``restore_best``, otherwise None. Without a rule the validation loss decides, and training never stops.
     """
 
     def __init__(self, rule: EarlyStopping | None) -> None:
         self._rule = rule
         self._monitor = rule.monitor if rule is not None else "val_loss"
-        self._least = rule.min_delta if rule is not None else 0.0
+        self._min_delta = rule.min_delta if rule is not None else 0.0
         self._waited = 0
         self.best: EpochReport | None = None
         self.weights: np.ndarray | None = None
 
-    def epoch(self, report: EpochReport, weights: Callable[[], np.ndarray]) -> None:
-        """Take a finished epoch into account; an epoch without the figure changes nothing.
-
-        ``weights`` makes a copy of those after it, where they are wanted.
-        """
+    def update(self, report: EpochReport, copy_weights: Callable[[], np.ndarray]) -> None:
+        """Compare a finished epoch with the best one; without a finite metric nothing changes."""
         value = getattr(report, self._monitor)
         if value is None or not math.isfinite(value):
             return
         sign = -1 if self._monitor.endswith("accuracy") else 1
-        if self.best is None or sign * value < sign * getattr(self.best, self._monitor) - self._least:
+        if self.best is None or sign * value < sign * getattr(self.best, self._monitor) - self._min_delta:
             self.best, self._waited = report, 0
             if self._rule is not None and self._rule.restore_best:
-                self.weights = weights()
+                self.weights = copy_weights()
         else:
             self._waited += 1
 
     @property
     def exhausted(self) -> bool:
-        """Whether early stopping would stop now."""
+        """True if early stopping ends training now."""
         return self._rule is not None and self._waited >= max(1, self._rule.patience)
 
     def state(self) -> State:
-        """The best epoch's report (as JSON) and weights, and the epochs waited since."""
+        """Return the best epoch's report (as JSON) and weights, and the number of epochs since."""
         best = None if self.best is None else json.dumps(asdict(self.best))
         return {"waited": self._waited, "best": best, "weights": self.weights}
 
     def restore(self, state: State) -> None:
-        """Continue from there."""
+        """Continue from a state."""
         self._waited, self.weights = state["waited"], state["weights"]
         self.best = None if state["best"] is None else EpochReport(**json.loads(state["best"]))
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Where a network's training ended; the figures belong to the weights that are kept.
-
-    ``loss`` and ``accuracy`` are running means over the epoch after which the weights were kept (over the part of
-    it trained where it was cut short), ``seconds`` and ``samples`` what training itself took (its share of the
-    stack's time) and saw, validation not counted. ``stopped`` says what ended it before its last epoch.
-
-    ``weights`` are those of the plain network to keep. A network that ``diverged`` (what was not finite, and what
-    to do) has none, and no figures.
-    """
-
-    member: int
-    epochs: int
-    best_epoch: int | None
-    loss: float | None
-    accuracy: float | None
-    val_loss: float | None
-    val_accuracy: float | None
-    seconds: float
-    samples: int
-    stopped: str | None
-    weights: Weights | None
-    diverged: str | None = None
-
-
 @dataclass
 class Running:
-    """Sums over the part of an epoch trained so far."""
+    """Sums over the steps of the current epoch."""
 
     samples: int = 0
     loss: float = 0.0
@@ -100,7 +70,7 @@ class Running:
     seconds: float = 0.0
 
     def add(self, losses: Sequence[float], hits: int, samples: int) -> None:
-        """Add steps by the sum of each one's losses: one by one, so that cutting an epoch in two changes no bit."""
+        """Add steps; ``losses`` has the sum of each, added one by one, so that the chunks of an epoch change no bit."""
         for loss in losses:
             self.loss += loss
         self.hits += hits
@@ -108,12 +78,16 @@ class Running:
 
     @property
     def means(self) -> tuple[float, float]:
-        """Mean loss and accuracy over the examples so far."""
+        """Mean loss and accuracy of the examples so far."""
         return self.loss / self.samples, self.hits / self.samples
 
 
 class Member:
-    """One network of a stack: what is known of it besides its weights."""
+    """One network of a stack, without its weights; ``index`` is the position of its config in the stack.
+
+    ``seconds`` and ``samples`` are those of the finished epochs, ``running`` has those of the current one. ``diverged``
+    is the error message of a network that diverged.
+    """
 
     def __init__(self, index: int, config: Config) -> None:
         self.index = index
@@ -124,92 +98,106 @@ class Member:
         self.seconds = 0.0
         self.samples = 0
         self.diverged: str | None = None
-        self.stopped: str | None = None
 
     @property
     def epochs(self) -> int:
-        """Epochs finished."""
+        """Number of finished epochs."""
         return self.last.epoch if self.last is not None else 0
 
     @property
     def finished(self) -> bool:
-        """Whether all its epochs are done."""
+        """True after the last epoch of the config."""
         return self.epochs >= self.config.epochs
 
     @property
-    def ended(self) -> bool:
-        """Whether there is nothing left to train."""
-        return self.finished or self.diverged is not None or self.stopped_by is not None
+    def stopped(self) -> str | None:
+        """Reason why training ends before the last epoch."""
+        return "early_stopping" if self.patience.exhausted and not self.finished else None
 
     @property
-    def stopped_by(self) -> str | None:
-        """What has ended training before its last epoch."""
-        if self.stopped is None and self.patience.exhausted and not self.finished:
-            return "early_stopping"
-        return self.stopped
+    def ended(self) -> bool:
+        """True if there is nothing left to train."""
+        return self.finished or self.diverged is not None or self.stopped is not None
 
-    def diverges(self, what: str) -> None:
-        """Take note that a figure is not finite."""
+    @property
+    def kept(self) -> EpochReport | None:
+        """Report of the epoch whose weights are kept if training ends now; None within an epoch.
+
+        With ``restore_best`` that is the best epoch, also within a later one.
+        """
+        if self.patience.weights is not None:
+            return self.patience.best
+        return None if self.running.samples else self.last
+
+    @property
+    def needs_validation(self) -> bool:
+        """True if the weights that are kept have not been validated."""
+        return self.kept is None and self.diverged is None
+
+    def diverge(self, metric: str) -> None:
+        """Record that a metric is not finite; only the first time counts."""
         rate = self.config.learning_rate
         self.diverged = self.diverged or (
-            f"training diverged: the {what} is not a finite number (learning_rate {rate:g})\n"
-            f"try a smaller rate, learning_rate={rate / 10:g}, or weights that start smaller, init=auto"
+            f"training diverged: the {metric} is not finite (learning_rate {rate:g})\n"
+            f"hint: try learning_rate={rate / 10:g}, or smaller initial weights with init=auto"
         )
 
     def progress(self, step: int, steps: int) -> Progress:
-        """Where the epoch stands after ``step`` of ``steps`` batches."""
+        """Return the report after ``step`` of ``steps`` batches of the epoch."""
         loss, accuracy = self.running.means
         return Progress(
             self.epochs + 1, self.config.epochs, step, steps, loss, accuracy, self.running.seconds, member=self.index
         )
 
-    def end_epoch(
-        self, steps: int, val_loss: float | None, val_accuracy: float | None, rate: float, validation: float
-    ) -> EpochReport:
-        """The epoch's figures, now that it is over; validating took ``validation`` seconds. The sums begin anew."""
+    def end_epoch(self, steps: int, seconds: float, **metrics: float | None) -> EpochReport:
+        """Return the report of the epoch that ends, and start the sums of the next one.
+
+        Validation took ``seconds``; ``metrics`` are those of `EpochReport` besides the means over the epoch.
+        """
         loss, accuracy = self.running.means
-        epoch, epochs, seconds = self.epochs + 1, self.config.epochs, self.running.seconds + validation
         self.last = EpochReport(
-            epoch, epochs, steps, loss, accuracy, val_loss, val_accuracy, rate, seconds, member=self.index
+            epoch=self.epochs + 1,
+            epochs=self.config.epochs,
+            steps=steps,
+            loss=loss,
+            accuracy=accuracy,
+            seconds=self.running.seconds + seconds,
+            member=self.index,
+            **metrics,  # type: ignore[arg-type]
         )
         self.seconds += self.running.seconds
         self.samples += self.running.samples
         self.running = Running()
         return self.last
 
-    @property
-    def unmeasured(self) -> bool:
-        """Whether the weights that would be kept now have no validation figures yet."""
-        within = self.running.samples > 0 or self.last is None
-        return within and self.patience.weights is None and self.diverged is None
-
     def outcome(
         self, network: Network, row: int, val_loss: float | None, val_accuracy: float | None, stopped: str | None
     ) -> Outcome:
-        """The outcome if it ended now, its weights in ``row`` of a plain network.
+        """Return the outcome if training ends now; the network's weights are in a ``row`` of a plain ``network``.
 
-        The validation figures are those of these weights, and only read where they are ``unmeasured``.
+        The validation metrics are those of these weights, and read only if the member `needs_validation`.
         """
-        best, running, weights = self.patience.best, self.running, self.patience.weights
-        kept = best if weights is not None else None if running.samples else self.last
+        best, kept, running, weights = self.patience.best, self.kept, self.running, self.patience.weights
         loss, accuracy = running.means if running.samples else (None, None)
         if kept is not None:
             loss, accuracy, val_loss, val_accuracy = kept.loss, kept.accuracy, kept.val_loss, kept.val_accuracy
-        failed = self.diverged is not None
-        return Outcome(
-            self.index,
-            self.epochs,
-            best.epoch if best is not None else None,
-            *((None,) * 4 if failed else (loss, accuracy, val_loss, val_accuracy)),
+        outcome = Outcome(
+            epochs=self.epochs,
+            best_epoch=best.epoch if best is not None else None,
+            loss=loss,
+            accuracy=accuracy,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
             seconds=self.seconds + running.seconds,
             samples=self.samples + running.samples,
             stopped=stopped,
-            weights=None if failed else network.member(row) if weights is None else network.weights_of(weights),
-            diverged=self.diverged,
+            weights=network.member(row) if weights is None else network.weights_of(weights),
+            member=self.index,
         )
+        return outcome if self.diverged is None else outcome.as_diverged(self.diverged)
 
     def state(self) -> State:
-        """All of it: sums, the last report (as JSON), patience."""
+        """Return everything that changes in training: sums, the last report (as JSON), patience."""
         return {
             "seconds": self.seconds,
             "samples": self.samples,
@@ -219,7 +207,7 @@ class Member:
         }
 
     def restore(self, state: State) -> None:
-        """Continue from there, under this member's number."""
+        """Continue from a state, which may be that of a member with another index."""
         self.seconds, self.samples = state["seconds"], state["samples"]
         self.last = None if state["last"] is None else EpochReport(**json.loads(state["last"]) | {"member": self.index})
         self.running = Running(**part("running", state))

@@ -1,4 +1,4 @@
-"""How much memory training takes, and whether there is as much."""
+"""The memory that training takes, compared with the memory available."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from mlptrain.system.machine import available_memory, format_bytes
 
 
 def memory_needed(config: Config, architecture: Architecture, images: int, members: int = 1) -> int:
-    """Bytes that training ``members`` networks of a config side by side takes.
+    """Return the bytes that training ``members`` networks of a config side by side takes.
 
-    Counted are the parameters with gradients, optimiser state, averages and the copies that are saved (of a single
-    network two checkpoints, one being written and one that waits; a stack may have to make a smaller one of itself),
-    the arrays a layer of a batch's activations, those of each evaluation (validation and test), and every one's
-    chunk of images.
+    It is the sum of the parameters with gradients, optimizer state, averages and copies (of a single network two
+    checkpoints, one that is written and one that waits; a stack may have to make a smaller one of itself), the
+    activations of a batch in training and in each evaluation (validation and test), and their chunks of images.
     """
     size, batch = np.dtype(config.dtype).itemsize, batch_size_of(config, images)
     averaged, patient = config.ema is not None, config.early_stopping is not None
@@ -37,18 +36,18 @@ def memory_needed(config: Config, architecture: Architecture, images: int, membe
 
 
 def check_memory(config: Config, architecture: Architecture, images: int, members: int = 1) -> None:
-    """Refuse, before anything is allocated, networks that would not fit in the memory available.
+    """Refuse networks that do not fit in the available memory, before anything is allocated.
 
     Raises
     ------
     ConfigError
-        With the memory that training would take and what is available.
+        The message has the memory that training takes and what is available.
     """
     needed, available = memory_needed(config, architecture, images, members), available_memory()
     if available is not None and needed > available:
-        together = f", {members} networks at a time," if members > 1 else ""
+        together = f" for {members} networks at a time" if members > 1 else ""
         raise ConfigError(
-            f"hidden {list(config.hidden)} with batch_size {config.batch_size}{together} takes "
-            f"{format_bytes(needed)} of memory; {format_bytes(available)} are available\n"
-            "make the hidden layers or the batch smaller"
+            f"hidden {list(config.hidden)} with batch_size {config.batch_size} takes {format_bytes(needed)} of memory"
+            f"{together}; {format_bytes(available)} are available\n"
+            "hint: make the hidden layers or the batch smaller"
         )

@@ -1,17 +1,20 @@
-"""What a run tells while it goes: frozen reports, from the trainer to whoever shows or stores them."""
+"""Reports: frozen records of the course of training, from the trainer to whoever shows or stores them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mlptrain.engine.parameters import Weights
 
 
 @dataclass(frozen=True)
 class RunStart:
-    """What is about to be trained; said once, before the first step.
+    """The network, data and length of a run, reported once before its first step.
 
-    ``layers`` are the layer sizes from input to output; ``steps`` are updates an epoch;
-    ``parts`` are the numbers of images for training, validation and test. A run that goes on from a checkpoint has
-    finished the epochs of ``history`` and ``step`` batches of the next one.
+    ``layers`` are the layer sizes from input to output, ``steps`` the updates per epoch, ``parts`` the numbers of
+    images for training, validation and test. A resumed run has finished the epochs of ``history`` and ``step`` batches
+    of the next one.
     """
 
     name: str
@@ -27,16 +30,20 @@ class RunStart:
     steps: int
     batch_size: int
     threads: int | None
-    resumed: bool = False
     history: tuple[EpochReport, ...] = ()
     step: int = 0
+
+    @property
+    def resumed(self) -> bool:
+        """True if training continues from a checkpoint."""
+        return bool(self.history or self.step)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the current epoch stands: means over the ``step`` batches trained so far, seconds since it began.
+    """The state of the current epoch after ``step`` of ``steps`` batches: means over them, seconds since its start.
 
-    ``member`` is the network's number in its stack; ``seconds`` are its share of the stack's time.
+    ``member`` is the network's number in its stack, ``seconds`` its share of the stack's time.
     """
 
     epoch: int
@@ -51,12 +58,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """The figures of a finished epoch; ``seconds`` are training and validation together.
+    """The metrics of a finished epoch: a row of ``history.csv``, in which every metric is a column.
 
-    ``member`` is the network's number in its stack; ``seconds`` are its share of the stack's time.
+    ``loss`` and ``accuracy`` are means over the epoch, during which the weights change (as in Keras). The ``val_``
+    metrics are measured after its last step, and None without a validation split. ``seconds`` is the time of training
+    and validation; ``member`` is the network's number in its stack, and ``seconds`` its share of the stack's time.
 
-    ``loss`` and ``accuracy`` are means over the epoch while the weights moved, as Keras counts them;
-    the ``val_`` figures are measured after its last step and None where there is no validation part.
+    For another metric per epoch add a field with the default None (histories of older versions lack the column), and
+    its value in `Trainer._end_epoch`.
     """
 
     epoch: int
@@ -72,10 +81,16 @@ class EpochReport:
 
 
 @dataclass(frozen=True)
-class RunEnd:
-    """The result of a run; None where a figure does not exist (no epoch done, no validation part).
+class Outcome:
+    """The record of how the training of one network ended; its metrics are those of the weights that are kept.
 
-    ``stopped`` says why training ended before its last epoch (``time_limit``), else None.
+    ``loss`` and ``accuracy`` are means over the epoch after which the weights were kept, or over the steps done of an
+    epoch that was cut short. The test metrics are None until the network is tested, the ``val_`` metrics without a
+    validation split. ``seconds`` and ``samples`` count training without validation; of a stack, the network's share.
+    ``stopped`` is why training ended before its last epoch: ``early_stopping``, ``time_limit`` or ``halving``.
+
+    ``weights`` are those of the plain network. A network that diverged has neither weights nor metrics, and an error
+    message in ``diverged``.
     """
 
     epochs: int
@@ -84,19 +99,36 @@ class RunEnd:
     accuracy: float | None
     val_loss: float | None
     val_accuracy: float | None
-    test_loss: float
-    test_accuracy: float
     seconds: float
-    samples_per_second: float | None
+    samples: int
     stopped: str | None
+    weights: Weights | None
+    diverged: str | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    member: int = 0
+
+    @property
+    def samples_per_second(self) -> float | None:
+        """Images trained on per second; None if no time was measured."""
+        return self.samples / self.seconds if self.seconds > 0 else None
+
+    def as_diverged(self, message: str) -> Outcome:
+        """Return the outcome without weights and metrics, with this error message."""
+        names = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
+        absent: dict[str, Any] = dict.fromkeys(names)
+        return replace(self, **absent, weights=None, diverged=message)
+
+
+Report = RunStart | Progress | EpochReport | Outcome
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Where the time of training went: ``phases`` in seconds, which make up ``seconds``, validation included.
+    """The time of training by phase, in seconds; the phases add up to ``seconds``, validation included.
 
-    ``operations`` are the additions and multiplications of the training steps' matrix products, ``peak`` those that
-    large products reach a second on the same threads.
+    ``operations`` counts the additions and multiplications of the matrix products of the training steps; ``peak`` is
+    the number per second that large products reach on the same threads.
     """
 
     phases: dict[str, float]
@@ -106,14 +138,11 @@ class Profile:
 
     @property
     def speed(self) -> float:
-        """Operations a second within the products."""
+        """Operations per second within the products."""
         spent = self.phases.get("products", 0.0)
         return self.operations / spent if spent else 0.0
 
     @property
     def share_of_peak(self) -> float:
-        """What all of training reached of the peak."""
+        """Share of the peak that training as a whole reached."""
         return self.operations / (self.seconds * self.peak) if self.seconds else 0.0
-
-
-Report = RunStart | Progress | EpochReport | RunEnd

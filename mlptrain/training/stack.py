@@ -1,4 +1,4 @@
-"""Which configs may train side by side in one stack."""
+"""Stacks: which configs may train side by side, and the networks that do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from mlptrain.config.config import Config, batch_seed_of
 from mlptrain.engine.averaging import Average
-from mlptrain.engine.backprop import TrainingPass
+from mlptrain.engine.backprop import Timed, TrainingPass, untimed
 from mlptrain.engine.dropout import Dropout
 from mlptrain.engine.network import Network, refresh
 from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer, Penalties
@@ -26,38 +26,38 @@ _SHARED = (
 
 
 def stack_key(config: Config) -> Hashable:
-    """What configs must agree in to train in one stack: their data and batches, shape, functions and update rule.
+    """Return what configs must have in common to train in one stack: data, batches, shape, functions, update rule.
 
-    Where one dropped pixels or averaged its weights and another did not, one stack could hold them too, but all would
-    pay for it.
+    Networks with and without input dropout, or weight averaging, are kept apart because all would pay for it.
     """
     values = [getattr(config, key) for key in _SHARED]
     return (*values, batch_seed_of(config), config.input_dropout > 0, config.ema is not None)
 
 
 def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
-    """The config's layer sizes and functions for images of ``inputs`` pixels in ``classes`` classes."""
+    """Return the config's layer sizes and functions for images of ``inputs`` pixels in ``classes`` classes."""
     layers = (inputs, *config.hidden, classes)
     return Architecture(layers, config.activation, config.output, config.loss, config.batch_norm)
 
 
 def _each(configs: Sequence[Config], key: str, absent: float = 0.0) -> np.ndarray:
-    """A key's numbers, one a network (K,); ``absent`` where it is null."""
+    """Return the values of a key, one per network (K,); ``absent`` stands for null."""
     values = [getattr(config, key) for config in configs]
     return np.array([absent if value is None else value for value in values], np.float64)
 
 
 def _dropout_rates(configs: Sequence[Config], layer: int) -> np.ndarray:
-    """The dropout rates of a hidden layer, one a network (K,)."""
+    """Return the dropout rates of a hidden layer, one per network (K,)."""
     rates = [config.dropout[layer] if isinstance(config.dropout, tuple) else config.dropout for config in configs]
     return np.array(rates, np.float64)
 
 
 class Stack:
-    """Networks of one architecture, each with its config's seed, rate, schedule, penalties and dropout.
+    """K networks of one architecture, each with its config's seed, rate, schedule, penalties and dropout.
 
-    The configs must agree in layers, functions, optimizer, dtype and batch size; whatever is a number a network
-    may differ. ``steps`` is the number of updates of the whole run: one for all, or one a network.
+    The configs have the same `stack_key`. ``steps`` is the number of updates of the whole run: one for all networks,
+    or one per network. ``network`` is in training; ``plain`` has the same networks as they are evaluated and saved,
+    without normalisation and with averaged weights.
     """
 
     def __init__(
@@ -67,17 +67,18 @@ class Stack:
         classes: int,
         steps: int | Sequence[int],
         start: Weights | None = None,
+        timed: Timed = untimed,
     ) -> None:
-        """``start`` gives all networks initial weights and biases in place of those of their seeds."""
+        """``start`` are initial weights and biases for all networks, in place of random ones."""
         first = configs[0]
         self.configs = configs
+        self._timed = timed
         self.network = Network(architecture_of(first, inputs, classes), len(configs), first.dtype)
         self.network.initialize(first.init, [stream(config.seed, "init") for config in configs])
         if start is not None:
             for member in range(len(configs)):
                 self.network.assign(member, *start)
         self.total_steps = np.broadcast_to(steps, len(configs)).tolist()
-        self.step_count = 0
         schedules = [make_schedule(*_schedule_options(config)) for config in configs]
         self.schedules = [schedule for schedule, _ in schedules]
         self.plateaus = [plateau for _, plateau in schedules]
@@ -95,6 +96,7 @@ class Stack:
         same &= len(configs) == 1 or first.schedule.name != "plateau"
         hyperparameters = {key: _each(configs, key) for key in OPTIMIZERS[first.optimizer].hyperparameters}
         self.optimizer = Optimizer(first.optimizer, self.network, hyperparameters, penalties, same_rates=same)
+        self._update = timed("update", self.optimizer.update)
         decays = _each(configs, "ema")
         self.average = Average(self.network, decays) if decays.any() else None
         self.plain = self.network.plain()
@@ -107,7 +109,7 @@ class Stack:
         self._scales: dict[int, Any] = {}
 
     def _pass(self, batch_size: int) -> TrainingPass:
-        """The pass for batches of this size, made when first needed."""
+        """Return the pass for batches of this size, which is made when it is first needed."""
         if batch_size not in self._passes:
             members, layers = self.network.members, self.network.architecture.layers
 
@@ -123,13 +125,14 @@ class Stack:
                     for layer, units in enumerate(layers[1:-1])
                 ],
                 dropout(_each(self.configs, "input_dropout"), (members, batch_size, layers[0])),
+                self._timed,
             )
         return self._passes[batch_size]
 
     def targets(self, y: np.ndarray) -> np.ndarray:
-        """One-hot targets (..., classes, batch) as the networks are to meet them, smoothed where that is asked for.
+        """Return one-hot targets (..., classes, batch) with label smoothing (Szegedy et al. 2016).
 
-        y′ = (1 − s) y + s / classes (Szegedy et al. 2016); with s that differs, (..., K, classes, batch).
+        y′ = (1 − s) y + s / classes; if s differs between the networks, y′ is (..., K, classes, batch).
         """
         smoothing = self._smoothing
         if not smoothing.any():
@@ -142,17 +145,17 @@ class Stack:
         return each
 
     def rates(self) -> np.ndarray:
-        """The learning rates of the next step (K,)."""
+        """Return the learning rates of the next step (K,)."""
         if self._constant:
             return self.base_rates
-        pairs = zip(self.schedules, self.total_steps, strict=True)
-        rates: np.ndarray = self.base_rates * np.array([schedule(self.step_count, steps) for schedule, steps in pairs])
+        step, pairs = self.optimizer.steps, zip(self.schedules, self.total_steps, strict=True)
+        rates: np.ndarray = self.base_rates * np.array([schedule(step, steps) for schedule, steps in pairs])
         return rates
 
     def step(self, x: np.ndarray, y: np.ndarray, logits: np.ndarray, rates: np.ndarray | None = None) -> None:
-        """Train on one batch: ``x`` (batch, pixels), targets ``y``; leaves the weighted inputs in ``logits``.
+        """Train on a batch ``x`` (batch, pixels) with targets ``y``, and write the weighted inputs into ``logits``.
 
-        ``rates`` (K,) are used in place of the schedules' where they are given.
+        ``rates`` (K,) replace the learning rates of the schedules.
         """
         rates = self.rates() if rates is None else rates
         batch_size = len(x)
@@ -163,31 +166,30 @@ class Stack:
             scale = self._scales[batch_size] = self.optimizer.delta_scale(rates, batch_size)
         work.forward(x, logits)
         work.backward(x, y, logits, scale)
-        self.optimizer.update(rates)
+        self._update(rates)
         if self.average is not None:
             self.average.update()
-        self.step_count += 1
         self.last_rates = rates
 
     def refresh(self) -> None:
-        """Bring ``plain``, the networks that are evaluated and saved, up to date with training."""
+        """Update ``plain`` after training steps."""
         source: Network | Average = self.average or self.network
         if source is not self.plain:
             parameters: Parameters = source.parameters
             statistics: Statistics = source.statistics
             refresh(self.plain, parameters, statistics)
 
-    def epoch_ended(self, losses: Sequence[float | None]) -> None:
-        """Tell the schedules that follow it the validation loss of each network."""
+    def end_epoch(self, losses: Sequence[float | None]) -> None:
+        """Pass the validation loss of each network to the schedules that depend on it."""
         for plateau, loss in zip(self.plateaus, losses, strict=True):
             if plateau is not None and loss is not None:
                 plateau.epoch(loss)
 
     def state(self, member: int) -> State:
-        """All that the next step of one network depends on besides its config and the batch."""
+        """Return everything that the next step of one network depends on besides its config and the batch."""
         plateau = self.plateaus[member]
         return {
-            "steps": self.step_count,
+            "steps": self.optimizer.steps,
             "rate": float(self.last_rates[member]),
             "dropout": position(self._generators[member]),
             **under("network", self.network.state(member)),
@@ -198,7 +200,6 @@ class Stack:
 
     def restore(self, states: Sequence[State]) -> None:
         """Continue from the state of each network, all after the same number of steps."""
-        self.step_count = states[0]["steps"]
         self.last_rates = np.array([state["rate"] for state in states])
         self.network.restore([part("network", state) for state in states])
         self.optimizer.restore([part("optimizer", state) for state in states])
@@ -211,10 +212,11 @@ class Stack:
         self.refresh()
 
     def keep(self, members: Sequence[int]) -> Stack:
-        """A stack of some of the networks, which go on as they would have in this one."""
+        """Return a stack of some of the networks, which continue as they would in this one."""
         inputs, *_, classes = self.network.architecture.layers
         configs = [self.configs[member] for member in members]
-        kept = Stack(configs, inputs, classes, [self.total_steps[member] for member in members])
+        steps = [self.total_steps[member] for member in members]
+        kept = Stack(configs, inputs, classes, steps, timed=self._timed)
         kept.restore([self.state(member) for member in members])
         return kept
 

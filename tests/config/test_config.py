@@ -38,7 +38,7 @@ from mlptrain.engine.losses import OUTPUTS, PAIRINGS, UNSOUND, outputs_for
 from mlptrain.engine.optimizers import OPTIMIZERS, Rule
 from mlptrain.engine.schedules import SCHEDULES, ScheduleKind
 from mlptrain.errors import ConfigError, UsageError
-from mlptrain.models.formats import about
+from mlptrain.models.formats import describe_model
 from mlptrain.models.onnx import write_onnx
 from tests.made import processor_seconds
 
@@ -532,7 +532,7 @@ def test_onnx_refuses_an_activation_that_it_lacks(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(ACTIVATIONS, "twice", ACTIVATIONS["relu"])
     model = trained("activation=twice").model
     with pytest.raises(UsageError, match="twice"):
-        write_onnx(tmp_path / "model.onnx", model, about(model, None))
+        write_onnx(tmp_path / "model.onnx", model, describe_model(model, None))
 
 
 def test_an_optimizer_needs_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -341,7 +341,8 @@ def wait_after_an_epoch(report):
         input()
         sys.exit()
 config = mlptrain.load_config(overrides=["dataset=mnist", "hidden=[4]", "epochs=2", "split=official"])
-mlptrain.train(config, data_dir=sys.argv[1], on_report=wait_after_an_epoch)
+for report in mlptrain.run(config, data_dir=sys.argv[1]):
+    wait_after_an_epoch(report)
 """
 
 

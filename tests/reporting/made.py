@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from mlptrain.training.reports import EpochReport, Progress, RunEnd, RunStart
+from mlptrain.training.reports import EpochReport, Outcome, Progress, RunStart
 
 
 def start(epochs: int = 20, validation: int = 14_000, name: str = "mnist-001") -> RunStart:
@@ -35,8 +35,10 @@ def epoch(
     return EpochReport(number, epochs, 766, loss, accuracy, val_loss, val_accuracy, 0.5, seconds)
 
 
-def end(epochs: int = 20, best_epoch: int | None = 17, stopped: str | None = None) -> RunEnd:
-    return RunEnd(epochs, best_epoch, 0.2567, 0.9234, 0.1843, 0.9456, 0.2281, 0.9350, 23.41, 41_862.4, stopped)
+def end(epochs: int = 20, best_epoch: int | None = 17, stopped: str | None = None) -> Outcome:
+    seconds, samples = 23.41, 979_999
+    metrics = 0.2567, 0.9234, 0.1843, 0.9456
+    return Outcome(epochs, best_epoch, *metrics, seconds, samples, stopped, None, None, 0.2281, 0.9350)
 
 
 class Terminal:

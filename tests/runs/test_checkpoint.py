@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import math
 import threading
 
@@ -8,9 +7,16 @@ import numpy as np
 import pytest
 
 from mlptrain.errors import DataError
-from mlptrain.models.npz import read_npz, write_npz
+from mlptrain.models.npz import write_npz
 from mlptrain.runs import checkpoint as module
-from mlptrain.runs.checkpoint import Checkpoint, Saver, load_checkpoint, save_checkpoint
+from mlptrain.runs.checkpoint import (
+    Checkpoint,
+    Saver,
+    load_checkpoint,
+    load_state,
+    save_checkpoint,
+    save_state,
+)
 from mlptrain.training.reports import EpochReport
 
 STATE = {"epoch": 2, "step": 3, "order": "{}", "rate": math.inf, "none": None, "stack.w": np.arange(3.0, dtype="f4")}
@@ -23,18 +29,40 @@ HISTORY = (
 MADE = Checkpoint({"seed": 1, "data": "x"}, STATE, HISTORY, ({"epoch": 1, "changed": {"seed": [0, 1]}},))
 
 
-def put(path, **arrays):
-    """The checkpoint with some of its arrays replaced; None leaves one out."""
-    save_checkpoint(path, MADE)
-    whole = read_npz(path, 10**6) | arrays
-    write_npz(path, {key: array for key, array in whole.items() if array is not None})
+# ---- states --------------------------------------------------------------------------------------------
 
 
-def text(value):
-    return np.frombuffer(json.dumps(value).encode(), np.uint8)
+def test_a_state_is_read_as_it_was_saved(tmp_path):
+    state = {"w": np.arange(6.0).reshape(2, 3), "epoch": 3, "rng": {"a": [1, 2]}, "none": None, "inf": math.inf}
+    save_state(tmp_path / "s.npz", state)
+    read = load_state(tmp_path / "s.npz")
+    np.testing.assert_array_equal(read.pop("w"), state.pop("w"))
+    assert read == state
 
 
-def test_what_is_saved_is_loaded(tmp_path):
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"w": np.zeros(3)},
+        {"scalars": np.array("{")},
+        {"scalars": np.array("[" * 100_000)},
+        {"scalars": np.array("[1]")},
+        {"scalars": np.zeros(3)},
+        {"plain": np.zeros(3)},
+        {"plain": np.zeros(2, np.uint8), "origin": np.zeros(2, np.uint8)},
+    ],
+    ids=["no values", "torn", "nested", "list", "numbers", "0.1 without the rest", "0.1 damaged"],
+)
+def test_a_damaged_state_is_an_error_with_the_hint(tmp_path, arrays):
+    write_npz(tmp_path / "s.npz", arrays)
+    with pytest.raises(DataError, match=r"s.npz: not a usable checkpoint: .+\nhint: wait$"):
+        load_state(tmp_path / "s.npz", "wait")
+
+
+# ---- checkpoints ---------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_is_read_as_it_was_saved(tmp_path):
     save_checkpoint(tmp_path / "c.npz", MADE)
     loaded = load_checkpoint(tmp_path / "c.npz")
     np.testing.assert_array_equal(loaded.state["stack.w"], STATE["stack.w"])
@@ -43,7 +71,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert (loaded.origin, loaded.history, loaded.forced) == (MADE.origin, HISTORY, MADE.forced)
 
 
-def test_before_the_first_epoch(tmp_path):
+def test_a_checkpoint_before_the_first_epoch(tmp_path):
     save_checkpoint(tmp_path / "c.npz", Checkpoint({}, {"epoch": 0}))
     assert load_checkpoint(tmp_path / "c.npz") == Checkpoint({}, {"epoch": 0}, (), ())
 
@@ -54,36 +82,50 @@ def test_equal_checkpoints_give_equal_bytes(tmp_path):
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
+def test_a_checkpoint_of_an_older_version_may_lack_an_optional_column(tmp_path):
+    change(tmp_path / "c.npz", {"history.val_loss": None})
+    assert [report.val_loss for report in load_checkpoint(tmp_path / "c.npz").history] == [None, None]
+
+
+def change(path, values):
+    """Save the checkpoint with some values of its state replaced; None leaves one out."""
+    save_checkpoint(path, MADE)
+    save_state(path, {key: value for key, value in (load_state(path) | values).items() if value is not None})
+
+
 @pytest.mark.parametrize(
-    ("arrays", "words"),
+    ("values", "words"),
     [
-        ({"format": None}, "no format in it"),
-        ({"format": text("mlptrain checkpoint 2")}, "its format is not"),
-        ({"format": np.zeros(3)}, "no format in it"),
-        ({"origin": text([])}, "its origin is not a dict"),
-        ({"plain": np.frombuffer(b"{", np.uint8)}, "its plain is not JSON"),
-        ({"plain": np.frombuffer(b"[" * 100_000, np.uint8)}, "its plain is not JSON"),
-        ({"forced": text([1])}, "not a list of changes"),
-        ({"history": None}, "no history"),
-        ({"history": np.zeros((2, 3))}, "no history"),
-        ({"history": np.zeros((2, 8))}, "no epoch 1"),
-        ({"history": np.full((1, 8), np.inf)}, "no epoch 1"),
-        ({"history": np.full((1, 8), np.nan)}, "no epoch 1"),
-        ({"history": np.zeros((2, 8), "f4")}, "no history"),
+        ({"format": None}, "format"),
+        ({"format": "mlptrain checkpoint 3"}, "format"),
+        ({"origin": None}, "origin"),
+        ({"origin": [1]}, "origin"),
+        ({"forced": {"a": 1}}, "changes"),
+        ({"forced": [1]}, "changes"),
+        ({"history.loss": None}, "columns"),
+        ({"history.strange": np.zeros(2)}, "columns"),
+        ({"history.loss": np.zeros(3)}, "no loss"),
+        ({"history.loss": np.zeros((2, 1))}, "no loss"),
+        ({"history.loss": np.zeros(2, "f4")}, "no loss"),
+        ({"history.loss": 1.0}, "no loss"),
+        ({"history.epochs": np.zeros(2)}, "no epoch 1"),
+        ({"history.epochs": np.full(2, np.inf)}, "no epoch 1"),
+        ({"history.steps": np.array([1, np.nan])}, "no epoch 2"),
     ],
+    ids=str,
 )
-def test_damage_says_what_to_do(tmp_path, arrays, words):
-    put(tmp_path / "c.npz", **arrays)
+def test_a_damaged_checkpoint_is_an_error_with_a_hint(tmp_path, values, words):
+    change(tmp_path / "c.npz", values)
     with pytest.raises(DataError) as caught:
         load_checkpoint(tmp_path / "c.npz")
-    message = str(caught.value)
+    message, hint = str(caught.value).split("\n")
     assert message.startswith(f"{tmp_path / 'c.npz'}: not a usable checkpoint: ") and words in message
-    assert message.endswith("\ntrain from the beginning with --overwrite") and message.count("\n") == 1
+    assert hint.startswith("hint: ") and "--overwrite" in hint
 
 
-def test_no_archive_at_all(tmp_path):
+def test_a_file_that_is_no_archive(tmp_path):
     (tmp_path / "c.npz").write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(DataError, match=r"not a usable checkpoint: damaged, or not a NumPy archive"):
+    with pytest.raises(DataError, match="not a usable checkpoint"):
         load_checkpoint(tmp_path / "c.npz")
 
 

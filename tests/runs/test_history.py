@@ -13,41 +13,51 @@ def report(epoch, val=0.25, rate=0.1):
     return EpochReport(epoch, 9, 7, 1 / 3, 0.1 + 0.2, val, val, rate, 1.25)
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_rows_are_read_as_they_were_written(tmp_path):
     reports = (report(1), report(2, val=None), report(3, rate=1e-300))
     (tmp_path / "h.csv").write_text(HEADING + "".join(map(row_of, reports)))
     assert read_history(tmp_path / "h.csv", epochs=9, steps=7) == reports
     assert read_history(tmp_path / "h.csv")[0].epochs == 0
 
 
-def test_what_is_not_finite_is_an_empty_cell(tmp_path):
+def test_a_value_that_is_not_finite_is_an_empty_cell(tmp_path):
     assert row_of(report(1, val=math.inf)) == "1,0.3333333333333333,0.30000000000000004,,,0.1,1.2500\n"
     (tmp_path / "h.csv").write_text(HEADING + "1,,0.5,,,,0.1\n")
     (read,) = read_history(tmp_path / "h.csv")
     assert math.isnan(read.loss) and math.isnan(read.learning_rate) and read.val_loss is None
 
 
+def test_a_history_of_an_older_version_may_lack_an_optional_column(tmp_path):
+    (tmp_path / "h.csv").write_text("epoch,loss,accuracy,val_accuracy,learning_rate,seconds\n1,0.5,0.25,0.75,0.1,1.0\n")
+    (read,) = read_history(tmp_path / "h.csv")
+    assert (read.loss, read.val_loss, read.val_accuracy, read.seconds) == (0.5, None, 0.75, 1.0)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "h.csv:1: begins with"),
-        ("epoch,loss\n", "h.csv:1: begins with"),
+        ("", "h.csv:1: expected the columns epoch,loss"),
+        ("epoch,loss\n", "h.csv:1: expected the columns"),
+        (HEADING.replace("loss", "cost"), "h.csv:1: expected the columns"),
+        (HEADING.replace("epoch,loss", "loss,epoch"), "h.csv:1: expected the columns"),
+        (HEADING.strip(), "h.csv:1: the last row is cut short"),
         (HEADING + "1,0.5,0.5,,,0.1,1.0", "h.csv:2: the last row is cut short"),
-        (HEADING + "1,0.5,0.5,,,0.1\n", "h.csv:2: .* expected epoch 1 in 7 columns"),
+        (HEADING + "1,0.5,0.5,,,0.1\n", "h.csv:2: expected epoch 1 in 7 columns"),
         (HEADING + "2,0.5,0.5,,,0.1,1.0\n", "expected epoch 1"),
         (HEADING + "1,0.5,0.5,,,x,1.0\n", "expected epoch 1 in 7 columns of numbers"),
         (HEADING + "\n", "expected epoch 1"),
         (HEADING + "9" * 5000 + ",1,1,1,1,1,1\n", "expected epoch 1"),
-        ("\x00\xff", "h.csv:1: begins with"),
+        ("\x00\xff", "h.csv:1: expected the columns"),
     ],
+    ids=range(12),
 )
-def test_damage_names_the_line(tmp_path, content, words):
+def test_damage_is_reported_with_its_line(tmp_path, content, words):
     (tmp_path / "h.csv").write_text(content, encoding="latin-1")
     with pytest.raises(DataError, match=words):
         read_history(tmp_path / "h.csv")
 
 
-def test_no_file_and_one_too_large(tmp_path, monkeypatch):
+def test_a_missing_file_and_one_that_is_too_large(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="cannot be read: no such file"):
         read_history(tmp_path / "h.csv")
     monkeypatch.setattr("mlptrain.runs.history.MAX_BYTES", 10)

@@ -1,123 +1,149 @@
-"""Runs that are interrupted and go on come to the same bytes."""
+"""Training in memory and into a run folder, from the first report to the result."""
 
 from __future__ import annotations
 
-import csv
 import json
-import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 import mlptrain
-from mlptrain.config.config import Config, load_config
-from mlptrain.datasets.idx import write_idx
-from mlptrain.datasets.split import make_split
+from mlptrain.config.config import load_config
 from mlptrain.errors import ConfigError, DataError, DivergedError, UsageError
-from mlptrain.runs import job
-from mlptrain.runs.checkpoint import load_checkpoint, save_checkpoint
-from mlptrain.runs.finished import PARTS, evaluate_runs
-from mlptrain.runs.job import default_data_dir, versions
+from mlptrain.runs.checkpoint import load_checkpoint
+from mlptrain.runs.finished import evaluate_runs
+from mlptrain.runs.train import TrainResult
 from mlptrain.system.lock import locked
 from mlptrain.system.signals import Interrupted
-from mlptrain.training.reports import EpochReport, Progress, Report, RunEnd, RunStart
+from mlptrain.training.reports import EpochReport, Outcome, Progress, RunStart
 from mlptrain.training.stack import Stack
-from tests.made import dataset, model, random_model, sample
-from tests.stress.full_disk import fill, small_disk
-from tests.stress.stateful import OTHERS, SIX, left, stateful
+from tests.made import random_model, sample
+from tests.runs.made import COMPLETE, history, idx_folder, names, quick, resume, small
+from tests.stress.stateful import left
 
 METRICS = [
-    "run",
-    "epochs",
-    "best_epoch",
-    "loss",
-    "accuracy",
-    "val_loss",
-    "val_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "parameters",
-    "seconds",
-    "samples_per_second",
-    "stopped",
-    "versions",
-    "threads",
-    "data_fingerprint",
-    "split_fingerprint",
+    *("run", "epochs", "best_epoch", "loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"),
+    *("parameters", "seconds", "samples_per_second", "stopped", "versions", "threads"),
+    *("data_fingerprint", "split_fingerprint"),
 ]
 
 
-def quick(*overrides: str) -> Config:
-    """Two epochs on 200 digits: some milliseconds."""
-    settings = {"subset": "200", "hidden": "[5]", "epochs": "2", "batch_size": "20"}
-    settings.update(override.split("=", 1) for override in overrides)
-    return load_config(None, [f"{key}={value}" for key, value in settings.items()])
+# ---- the package ---------------------------------------------------------------------------------------
 
 
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.rglob("*"))
-
-
-def history(folder: Path) -> list[list[str]]:
-    """The rows of ``history.csv`` with its header and without its seconds."""
-    with (folder / "history.csv").open(newline="") as file:
-        return [row[:-1] for row in csv.reader(file)]
-
-
-def idx_folder(folder: Path, *, count: int = 60, tests: int = 0, pixels: tuple[int, int] = (2, 3)) -> Path:
-    """A folder of IDX files: images of three classes, told apart by which pixel is bright."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for stem, size in (("train", count), ("t10k", tests)):
-        if size:
-            labels = (np.arange(size) % 3).astype(np.uint8)
-            images = rng.integers(0, 60, (size, *pixels), np.uint8)
-            images.reshape(size, -1)[np.arange(size), labels] = 255
-            write_idx(folder / f"{stem}-images-idx3-ubyte.gz", images)
-            write_idx(folder / f"{stem}-labels-idx1-ubyte.gz", labels)
-    return folder
-
-
-# ---- what the package offers -------------------------------------------------------------------------
-
-
-def test_the_names_of_the_package():
-    for name in ("load_config", "load_dataset", "train", "evaluate", "load_model"):
+def test_the_package_offers_its_public_functions():
+    for name in ("load_config", "load_dataset", "train", "run", "evaluate", "load_model"):
         assert name in mlptrain.__all__ and callable(getattr(mlptrain, name)) and name in dir(mlptrain)
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         mlptrain.trian  # noqa: B018
 
 
-def test_importing_it_loads_no_numpy():
-    code = "import sys, mlptrain, mlptrain.cli; print('numpy' in sys.modules)"
+def test_importing_the_package_does_not_load_numpy():
+    code = "import sys, mlptrain, mlptrain.cli, mlptrain.config.config; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
 
-def test_load_dataset(tmp_path, monkeypatch):
-    assert mlptrain.load_dataset().images.shape == (5000, 784)
-    assert mlptrain.load_dataset(str(idx_folder(tmp_path / "mine"))).shape == (2, 3)
-    with pytest.raises(DataError, match="given"):
-        mlptrain.load_dataset("mnist", data_dir=tmp_path / "given")
-    monkeypatch.setenv("MLPTRAIN_DATA_DIR", str(tmp_path / "environment"))
-    with pytest.raises(DataError, match="environment"):
-        mlptrain.load_dataset("mnist")
-    monkeypatch.setenv("MLPTRAIN_DATA_DIR", "")
-    assert default_data_dir() == Path("data")
+# ---- reports -------------------------------------------------------------------------------------------
 
 
-# ---- train in memory ---------------------------------------------------------------------------------
+def test_reports_come_in_order():
+    *reports, result = mlptrain.run(quick())
+    assert [type(report) for report in reports] == [RunStart, Progress, EpochReport, Progress, EpochReport, Outcome]
+    start, outcome = reports[0], reports[-1]
+    assert isinstance(start, RunStart) and isinstance(outcome, Outcome) and isinstance(result, TrainResult)
+    assert (start.name, start.dataset, start.parts) == ("not kept", "sample", (200, 1000, 500))
+    assert (start.layers, start.parameters, start.epochs) == ((784, 5, 10), 785 * 5 + 6 * 10, 2)
+    assert (start.steps, start.batch_size, start.resumed) == (10, 20, False)
+    functions = (start.activation, start.output, start.loss, start.optimizer)
+    assert functions == ("sigmoid", "softmax", "cross_entropy", "sgd")
+    assert outcome.test_accuracy == result.metrics["test_accuracy"]
+    assert tuple(report for report in reports if isinstance(report, EpochReport)) == result.history
 
 
-def test_train_in_memory_writes_nothing(tmp_path, monkeypatch):
+def test_train_returns_the_result_that_run_yields_last():
+    *_, result = mlptrain.run(quick())
+    trained = mlptrain.train(quick())
+    assert trained.history[1].loss == result.history[1].loss
+    assert trained.metrics["test_loss"] == result.metrics["test_loss"]
+
+
+def test_nothing_happens_before_the_first_report_is_requested(tmp_path):
+    reports = mlptrain.run(quick(), run="a", runs_dir=tmp_path)
+    assert names(tmp_path) == []
+    reports.close()
+    assert names(tmp_path) == []
+
+
+def handlers() -> list[object]:
+    return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+def leave(reports: Iterator[object]) -> None:
+    """Leave the loop at the first epoch report."""
+    for report in reports:
+        if isinstance(report, EpochReport):
+            break
+
+
+def fail(reports: Iterator[object]) -> None:
+    """Raise an error in the loop at the first epoch report."""
+    with pytest.raises(ZeroDivisionError):
+        for report in reports:
+            if isinstance(report, EpochReport):
+                raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("end", [leave, fail])
+def test_a_loop_that_ends_early_leaves_a_run_that_can_be_resumed(tmp_path, end):
+    before = handlers()
+    end(mlptrain.run(small(checkpoint_seconds=60), run="a", runs_dir=tmp_path))
+    assert handlers() == before
+    assert names(tmp_path / "a") == ["checkpoint.npz", "config.yaml", "history.csv"]
+    assert load_checkpoint(tmp_path / "a" / "checkpoint.npz").state["epoch"] == 1
+    with locked(tmp_path / "a"):
+        pass
+    whole = mlptrain.train(small(checkpoint_seconds=60), run="whole", runs_dir=tmp_path)
+    resume(tmp_path, small(checkpoint_seconds=60))
+    assert left(tmp_path / "a") == left(whole.folder)
+
+
+def test_a_run_that_is_closed_within_an_epoch_has_a_checkpoint_of_that_step(tmp_path):
+    reports = mlptrain.run(small(checkpoint_seconds=60), run="a", runs_dir=tmp_path)
+    assert isinstance(next(reports), RunStart)
+    progress = next(reports)
+    assert isinstance(progress, Progress)
+    with pytest.raises(UsageError, match="in use"), locked(tmp_path / "a"):
+        pass
+    reports.close()
+    assert load_checkpoint(tmp_path / "a" / "checkpoint.npz").state["step"] == progress.step
+
+
+def test_a_run_that_is_closed_at_once_keeps_what_was_there(tmp_path):
+    reports = mlptrain.run(small(), run="a", runs_dir=tmp_path)
+    next(reports)
+    reports.close()
+    assert names(tmp_path / "a") == ["config.yaml", "history.csv"]
+
+
+def test_a_second_signal_in_the_loop_ends_the_run_without_a_checkpoint(tmp_path):
+    with pytest.raises(Interrupted):
+        for report in mlptrain.run(small(checkpoint_seconds=60), run="a", runs_dir=tmp_path):
+            if isinstance(report, Progress):
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+    assert names(tmp_path / "a") == ["config.yaml", "history.csv"]
+
+
+# ---- in memory -----------------------------------------------------------------------------------------
+
+
+def test_training_in_memory_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = mlptrain.train(quick())
     assert names(tmp_path) == []
@@ -126,32 +152,6 @@ def test_train_in_memory_writes_nothing(tmp_path, monkeypatch):
     assert result.model.architecture.layers == (784, 5, 10)
     assert result.model.class_names == tuple("0123456789")
     assert result.model.config["hidden"] == [5] and result.model.config["output"] == "softmax"
-
-
-def test_reports_come_in_order():
-    seen: list[Report] = []
-    result = mlptrain.train(quick(), on_report=seen.append)
-    assert [type(report) for report in seen] == [
-        RunStart,
-        Progress,
-        EpochReport,
-        Progress,
-        EpochReport,
-        RunEnd,
-    ]
-    start, end = seen[0], seen[-1]
-    assert isinstance(start, RunStart) and isinstance(end, RunEnd)
-    assert (start.name, start.dataset, start.parts) == ("not kept", "sample", (200, 1000, 500))
-    assert (start.layers, start.parameters, start.epochs) == ((784, 5, 10), 785 * 5 + 6 * 10, 2)
-    assert (start.steps, start.batch_size) == (10, 20)
-    assert (start.activation, start.output, start.loss, start.optimizer) == (
-        "sigmoid",
-        "softmax",
-        "cross_entropy",
-        "sgd",
-    )
-    assert end.test_accuracy == result.metrics["test_accuracy"]
-    assert tuple(report for report in seen if isinstance(report, EpochReport)) == result.history
 
 
 def test_metrics():
@@ -177,7 +177,7 @@ def test_the_split_depends_on_split_seed_alone():
     assert fingerprint() == fingerprint("seed=5", "batch_seed=7", "hidden=[]") != fingerprint("split_seed=1")
 
 
-def test_no_epochs(tmp_path):
+def test_a_run_of_no_epochs(tmp_path):
     result = mlptrain.train(quick("epochs=0"), run="zero", runs_dir=tmp_path)
     metrics = json.loads((tmp_path / "zero" / "metrics.json").read_text())
     assert metrics == result.metrics
@@ -189,31 +189,39 @@ def test_no_epochs(tmp_path):
     np.testing.assert_array_equal(result.model.weights[0], untrained.parameters.weights[0][0])
 
 
-def test_no_validation_part(tmp_path):
-    settings = quick(
-        f"dataset={idx_folder(tmp_path / 'mine', tests=12)}", "split=official-60k", "subset=60", "epochs=3"
-    )
+def test_a_run_without_a_validation_split(tmp_path):
+    data = idx_folder(tmp_path / "mine", tests=12)
+    settings = quick(f"dataset={data}", "split=official-60k", "subset=60", "epochs=3")
     result = mlptrain.train(settings, run="a", runs_dir=tmp_path)
     assert [result.metrics[key] for key in ("val_loss", "val_accuracy", "best_epoch")] == [None] * 3
     assert {tuple(row[3:5]) for row in history(tmp_path / "a")[1:]} == {("", "")}
-    with pytest.raises(UsageError, match="validation split is empty"):
+    with pytest.raises(UsageError, match="validation"):
         evaluate_runs(["a"], part="validation", runs_dir=tmp_path)
 
 
-def test_a_time_limit(tmp_path):
+def test_a_time_limit_tests_the_network_and_keeps_a_checkpoint(tmp_path):
     result = mlptrain.train(quick("epochs=1000"), run="a", runs_dir=tmp_path, time_limit=0.0)
     assert (result.metrics["stopped"], result.metrics["epochs"]) == ("time_limit", 0)
-    assert names(tmp_path / "a") == ["checkpoint.npz", "config.yaml", "history.csv", "metrics.json", "model.npz"]
+    assert names(tmp_path / "a") == ["checkpoint.npz", *COMPLETE]
 
 
-# ---- train into a folder -----------------------------------------------------------------------------
+def test_an_interruption_in_memory_keeps_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Interrupted) as caught:
+        for report in mlptrain.run(small()):
+            if isinstance(report, Progress):
+                signal.raise_signal(signal.SIGINT)
+    assert str(caught.value) == "interrupted in epoch 1" and names(tmp_path) == []
+
+
+# ---- into a folder -------------------------------------------------------------------------------------
 
 
 def test_the_run_folder(tmp_path):
     result = mlptrain.train(quick("seed=3"), name="quick", runs_dir=tmp_path / "runs")
     folder = tmp_path / "runs" / "quick-001"
     assert result.folder == folder and result.metrics["run"] == str(folder)
-    assert names(folder) == ["config.yaml", "history.csv", "metrics.json", "model.npz"]
+    assert names(folder) == COMPLETE
     assert json.loads((folder / "metrics.json").read_text()) == result.metrics
     assert load_config(folder / "config.yaml") == quick("seed=3").resolve()
     assert "output: softmax" in (folder / "config.yaml").read_text()
@@ -227,25 +235,18 @@ def test_the_run_folder(tmp_path):
         assert read.dtype == np.float32
         np.testing.assert_array_equal(mine, read)
     with np.load(folder / "model.npz") as file:
-        assert {name: file[name].shape for name in ("W1", "b1", "W2", "b2")} == {
-            "W1": (5, 784),
-            "b1": (5,),
-            "W2": (10, 5),
-            "b2": (10,),
-        }
+        shapes = {name: file[name].shape for name in ("W1", "b1", "W2", "b2")}
+    assert shapes == {"W1": (5, 784), "b1": (5,), "W2": (10, 5), "b2": (10,)}
     assert mlptrain.train(quick(), name="quick", runs_dir=tmp_path / "runs").folder.name == "quick-002"
 
 
-def test_history_grows_row_by_row(tmp_path):
+def test_the_history_grows_by_one_row_per_epoch(tmp_path):
     lengths = []
-
-    def look(report: Report) -> None:
+    for report in mlptrain.run(quick(), run="a", runs_dir=tmp_path):
         if isinstance(report, EpochReport):
             lengths.append(len(history(tmp_path / "a")))
             visible = {name for name in names(tmp_path / "a") if not name.startswith(".")}
             assert visible - {"checkpoint.npz"} == {"config.yaml", "history.csv"}
-
-    mlptrain.train(quick(), run="a", runs_dir=tmp_path, on_report=look)
     assert lengths == [2, 3]
 
 
@@ -263,7 +264,7 @@ def test_the_same_config_gives_the_same_bytes(tmp_path, more):
     assert (different / "model.npz").read_bytes() != (first / "model.npz").read_bytes()
 
 
-def test_a_folders_path_is_not_in_the_model(tmp_path):
+def test_the_path_of_a_data_folder_is_not_in_the_model(tmp_path):
     secret = idx_folder(tmp_path / "patients-of-dr-miller")
     copy = idx_folder(tmp_path / "copy")
     runs = [
@@ -279,10 +280,10 @@ def test_a_folders_path_is_not_in_the_model(tmp_path):
     assert evaluate_runs([str(runs[0])]).accuracy == evaluate_runs([str(runs[1])]).accuracy
 
 
-def test_an_existing_run_is_refused_and_overwritten(tmp_path):
+def test_an_existing_run_is_refused_unless_it_is_overwritten(tmp_path):
     mlptrain.train(quick(), run="a", runs_dir=tmp_path)
     before = (tmp_path / "a" / "model.npz").read_bytes()
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="exists"):
         mlptrain.train(quick("seed=1"), run="a", runs_dir=tmp_path)
     assert (tmp_path / "a" / "model.npz").read_bytes() == before
     mlptrain.train(quick("seed=1", "epochs=1"), run="a", runs_dir=tmp_path, overwrite=True)
@@ -294,14 +295,14 @@ def test_an_existing_run_is_refused_and_overwritten(tmp_path):
     ("overrides", "error", "words"),
     [
         (["subset=9999"], ConfigError, "subset"),
-        (["split=official"], ConfigError, "needs a test file"),
-        (["hidden=[1000000,1000000]"], ConfigError, "of memory"),
+        (["split=official"], ConfigError, "test file"),
+        (["hidden=[1000000,1000000]"], ConfigError, "memory"),
         (["dataset=./missing"], DataError, "no such folder"),
         (["dataset=mnist"], DataError, "mlptrain download mnist"),
     ],
     ids=["subset", "split", "memory", "folder", "mnist"],
 )
-def test_what_cannot_be_done_leaves_nothing_behind(tmp_path, monkeypatch, overrides, error, words):
+def test_a_run_that_cannot_start_leaves_nothing_behind(tmp_path, monkeypatch, overrides, error, words):
     monkeypatch.chdir(tmp_path)
     for where in ({"run": "a"}, {"name": "a"}, {"run": "a", "overwrite": True}, {}):
         with pytest.raises(error, match=words) as caught:
@@ -310,7 +311,7 @@ def test_what_cannot_be_done_leaves_nothing_behind(tmp_path, monkeypatch, overri
     assert names(tmp_path) == []
 
 
-def test_places_that_cannot_be_written(tmp_path):
+def test_folders_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     for where in ({"run": "a"}, {"name": "a"}):
         with pytest.raises(DataError, match="cannot be written"):
@@ -323,27 +324,29 @@ def test_places_that_cannot_be_written(tmp_path):
 
 def test_divergence_leaves_config_and_history_but_no_model(tmp_path):
     settings = quick("loss=mse", "output=linear", "learning_rate=1e30", "dtype=float32")
-    with pytest.raises(DivergedError, match="step 2 of 10 in epoch 1"):
+    with pytest.raises(DivergedError, match="step 2 of 10 in epoch 1") as caught:
         mlptrain.train(settings, run="a", runs_dir=tmp_path)
+    assert f"mlptrain diagnose {tmp_path / 'a'}" in str(caught.value) and str(caught.value).count("\n") == 1
     assert names(tmp_path / "a") == ["config.yaml", "history.csv"]
-    assert history(tmp_path / "a")[1:] == [["1", "", "", "", "", ""]], "the epoch that diverged has no figures"
+    assert history(tmp_path / "a")[1:] == [["1", "", "", "", "", ""]], "the epoch that diverged has no metrics"
 
 
 def test_divergence_that_only_the_test_shows(tmp_path):
+    data = idx_folder(tmp_path / "mine", tests=12)
     settings = quick(
-        f"dataset={idx_folder(tmp_path / 'mine', tests=12)}", "split=official-60k", "subset=60", "epochs=1",
-        "batch_size=full", "loss=mse", "output=linear", "learning_rate=1e30",
+        f"dataset={data}", "split=official-60k", "subset=60", "epochs=1", "batch_size=full", "loss=mse",
+        "output=linear", "learning_rate=1e30",
     )  # fmt: skip
-    with pytest.raises(DivergedError, match="diverged") as caught:
+    with pytest.raises(DivergedError, match="diverged: the test loss") as caught:
         mlptrain.train(settings, run="a", runs_dir=tmp_path)
     assert "learning_rate" in str(caught.value)
-    assert names(tmp_path / "a") == ["config.yaml", "history.csv"]
+    assert set(names(tmp_path / "a")) - {"checkpoint.npz"} == {"config.yaml", "history.csv"}
 
 
-# ---- start from another model ------------------------------------------------------------------------
+# ---- from another model --------------------------------------------------------------------------------
 
 
-def test_training_goes_on_from_a_model(tmp_path):
+def test_training_starts_from_a_model(tmp_path):
     first = mlptrain.train(quick(), run="a", runs_dir=tmp_path)
     still = mlptrain.train(quick("epochs=0", "seed=9"), start=mlptrain.load_model("a", runs_dir=tmp_path))
     np.testing.assert_array_equal(still.model.weights[0], first.model.weights[0])
@@ -354,490 +357,6 @@ def test_training_goes_on_from_a_model(tmp_path):
 
 
 def test_a_model_of_another_shape_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"layers 784-6-10; this config builds 784-5-10"):
+    with pytest.raises(UsageError, match=r"784-6-10.*784-5-10"):
         mlptrain.train(quick(), start=random_model(784, 6, 10), run="a", runs_dir=tmp_path)
     assert names(tmp_path) == []
-
-
-# ---- evaluate ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three runs: two of one split, one of another."""
-    folder = tmp_path_factory.mktemp("runs")
-    for name, more in (("a", []), ("b", ["seed=1", "hidden=[8]"]), ("other", ["split_seed=1"])):
-        mlptrain.train(quick(*more), run=name, runs_dir=folder)
-    return folder
-
-
-def metrics(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
-    return found
-
-
-@pytest.mark.parametrize("name", ["a", "b", "other"])
-def test_eval_gives_the_figures_of_training(runs, name):
-    for part, prefix in (("validation", "val"), ("test", "test")):
-        result = evaluate_runs([name], part=part, runs_dir=runs)
-        assert result.accuracy == metrics(runs / name)[f"{prefix}_accuracy"]
-        assert result.loss == pytest.approx(metrics(runs / name)[f"{prefix}_loss"], rel=1e-6)
-        assert result.split == part
-
-
-def test_parts_and_their_sizes(runs):
-    counts = {part: evaluate_runs(["a"], part=part, runs_dir=runs).count for part in PARTS}
-    assert counts == {"train": 200, "validation": 1000, "test": 500, "all": 5000}
-    whole = evaluate_runs(["a"], part="all", runs_dir=runs)
-    assert sum(map(sum, whole.confusion)) == 5000
-    assert [sum(row) for row in whole.confusion] == [500] * 10
-
-
-def test_evaluate_by_hand(runs):
-    loaded, data = mlptrain.load_model(runs / "a"), sample()
-    split = make_split(data, (0.7, 0.2, 0.1), seed=0, subset=200)
-    result = mlptrain.evaluate(loaded, data, split, "test")
-    assert result == evaluate_runs(["a"], runs_dir=runs)
-    guesses = loaded.predict(data.images[split.test])
-    assert result.accuracy == np.mean(guesses == data.labels[split.test])
-    assert mlptrain.evaluate(loaded, data) == mlptrain.evaluate(loaded, data, split, "all")
-    assert mlptrain.evaluate(loaded, data).split == "all"
-
-
-def test_parts_that_do_not_exist(runs):
-    loaded = mlptrain.load_model(runs / "a")
-    with pytest.raises(UsageError, match="expected one of train, validation, test, all"):
-        mlptrain.evaluate(loaded, sample(), None, "testing")
-    with pytest.raises(UsageError, match="expected one of"):
-        evaluate_runs(["a"], part="fingerprint", runs_dir=runs)
-
-
-def test_several_runs_are_averaged(runs):
-    both = evaluate_runs(["a", "b"], runs_dir=runs)
-    data = sample()
-    split = make_split(data, (0.7, 0.2, 0.1), seed=0)
-    images, labels = data.images[split.test], data.labels[split.test]
-    mean = sum(mlptrain.load_model(runs / name).probabilities(images).astype(float) for name in "ab") / 2
-    assert both.accuracy == np.mean(mean.argmax(axis=1) == labels)
-    assert both.loss == pytest.approx(-np.log(mean[np.arange(500), labels]).mean(), rel=1e-6)
-    models = [mlptrain.load_model(runs / name) for name in "ab"]
-    assert mlptrain.evaluate(models, data, split, "test") == both
-
-
-def test_runs_of_different_splits_are_not_averaged_on_a_part(runs):
-    with pytest.raises(UsageError, match="different splits"):
-        evaluate_runs(["a", "other"], runs_dir=runs)
-    assert evaluate_runs(["a", "other"], part="all", runs_dir=runs).count == 5000
-
-
-def test_another_dataset(runs, tmp_path):
-    other = idx_folder(tmp_path / "mine", count=60, pixels=(28, 28))
-    assert evaluate_runs(["a"], part="all", dataset=str(other), runs_dir=runs).count == 60
-    assert evaluate_runs(["a"], dataset=str(other), runs_dir=runs).count == 6
-    assert evaluate_runs(["a", "other"], dataset=str(other), runs_dir=runs).count == 6
-    small = idx_folder(tmp_path / "small")
-    with pytest.raises(DataError, match=r"2 x 3 pixels.* 784 inputs"):
-        evaluate_runs(["a"], dataset=str(small), runs_dir=runs)
-    with pytest.raises(DataError, match="mlptrain download mnist"):
-        evaluate_runs(["a"], dataset="mnist", data_dir=tmp_path, runs_dir=runs)
-
-
-def test_runs_that_are_not_there(runs, tmp_path):
-    with pytest.raises(DataError, match="no run there"):
-        evaluate_runs(["a", "missing"], runs_dir=runs)
-    mlptrain.train(quick(), run="broken", runs_dir=tmp_path)
-    (tmp_path / "broken" / "model.npz").write_bytes(b"PK")
-    with pytest.raises(DataError, match="damaged"):
-        evaluate_runs(["broken"], runs_dir=tmp_path)
-
-
-def test_load_model(runs, tmp_path, monkeypatch):
-    monkeypatch.chdir(runs.parent)
-    by_path = mlptrain.load_model(runs / "a")
-    for found in (
-        mlptrain.load_model(str(runs / "a")),
-        mlptrain.load_model("a", runs_dir=runs),
-        mlptrain.load_model(runs / "a" / "model.npz"),
-        mlptrain.load_model(f"{runs.name}/a"),
-    ):
-        np.testing.assert_array_equal(found.weights[0], by_path.weights[0])
-    for missing in ("missing", "x" * 300, runs / "a" / "model2.npz"):
-        with pytest.raises(DataError):
-            mlptrain.load_model(missing, runs_dir=runs)
-    with pytest.raises(DataError, match="not a NumPy archive"):
-        mlptrain.load_model(runs / "a" / "history.csv")
-
-
-def test_a_model_made_by_hand_is_evaluated():
-    brightest = model([np.eye(3, 6)], [np.zeros(3)])
-    data = dataset(30)
-    data.images[:] = 0
-    data.images[np.arange(30), data.labels] = 255
-    assert mlptrain.evaluate(brightest, data).accuracy == 1
-
-
-def test_nothing_to_evaluate():
-    with pytest.raises(UsageError, match="at least one"):
-        evaluate_runs([])
-    with pytest.raises(UsageError, match="at least one"):
-        mlptrain.evaluate([], mlptrain.load_dataset("sample"))
-
-
-def interrupted(config, folder, after, **more):
-    """Train until the ``after``-th report and stop there as by Ctrl-C; False where it ended before that."""
-    seen = []
-
-    def count(report):
-        if isinstance(report, Progress | EpochReport):
-            seen.append(report)
-            if len(seen) == after:
-                signal.raise_signal(signal.SIGINT)
-
-    try:
-        mlptrain.train(config, run="a", runs_dir=folder, on_report=count, resume=True, **more)
-    except Interrupted as error:
-        assert error.exit_code == 130 and "--run a --resume" in str(error)
-        assert (folder / "a" / "checkpoint.npz").is_file()
-        return True
-    return False
-
-
-@pytest.mark.parametrize("name", [*SIX, *OTHERS])
-def test_the_same_bytes_wherever_it_is_interrupted(name, tmp_path):
-    config = stateful(name)
-    whole = mlptrain.train(config, run="whole", runs_dir=tmp_path)
-    assert sorted(path.name for path in whole.folder.iterdir()) == [
-        "config.yaml", "history.csv", "metrics.json", "model.npz",
-    ]  # fmt: skip
-    times = 0
-    while interrupted(config, tmp_path, after=4):
-        times += 1
-    assert times >= 2
-    assert left(tmp_path / "a") == left(whole.folder)
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
-        "config.yaml", "history.csv", "metrics.json", "model.npz",
-    ]  # fmt: skip
-
-
-def small(**more):
-    return stateful("momentum", **{"hidden": [4], "subset": 300, "epochs": 3, **more})
-
-
-def partly(tmp_path, **more):
-    """A run ``a`` that a time limit has ended within its first epoch."""
-    result = mlptrain.train(small(**more), run="a", runs_dir=tmp_path, time_limit=0.0)
-    assert (result.metrics["stopped"], result.metrics["epochs"]) == ("time_limit", 0)
-    return result
-
-
-def resume(tmp_path, config, **more):
-    return mlptrain.train(config, run="a", runs_dir=tmp_path, resume=True, **more)
-
-
-def test_a_time_limit_keeps_the_checkpoint_from_which_it_goes_on(tmp_path):
-    whole = mlptrain.train(small(), run="whole", runs_dir=tmp_path)
-    partly(tmp_path)
-    assert (tmp_path / "a" / "checkpoint.npz").is_file()
-    again = mlptrain.train(small(), run="a", runs_dir=tmp_path, resume=True, time_limit=0.0)
-    assert (again.metrics["stopped"], again.metrics["epochs"]) == ("time_limit", 0)
-    reports = []
-    result = resume(tmp_path, small(), on_report=reports.append)
-    assert left(tmp_path / "a") == left(whole.folder)
-    assert result.metrics["stopped"] is None and result.metrics["epochs"] == 3
-    assert result.metrics["seconds"] > again.metrics["seconds"] > 0
-    assert (reports[0].resumed, reports[0].step, reports[0].history) == (True, 2, ())
-    assert [report.epoch for report in result.history] == [1, 2, 3]
-    assert not (tmp_path / "a" / "checkpoint.npz").exists()
-
-
-def test_nothing_there_starts_and_complete_gives_the_result(tmp_path):
-    first = resume(tmp_path, small())
-    before = {path.name: path.read_bytes() for path in first.folder.iterdir()}
-    reports = []
-    again = resume(tmp_path, small(), on_report=reports.append)
-    assert {path.name: path.read_bytes() for path in first.folder.iterdir()} == before
-    assert again.metrics == first.metrics and len(reports) == 1
-    assert (reports[0].epochs, reports[0].test_loss) == (3, first.metrics["test_loss"])
-    assert [r.loss for r in again.history] == [r.loss for r in first.history]
-    np.testing.assert_array_equal(again.model.weights[0], first.model.weights[0])
-
-
-def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / ".lock").touch()
-    (tmp_path / "a" / ".config.yaml.99999999.00000000.tmp").touch()
-    result = resume(tmp_path, small())
-    assert sorted(path.name for path in result.folder.iterdir()) == [
-        "config.yaml", "history.csv", "metrics.json", "model.npz",
-    ]  # fmt: skip
-
-
-def test_rows_beyond_the_checkpoint_and_torn_ones_are_repaired(tmp_path):
-    whole = mlptrain.train(small(), run="whole", runs_dir=tmp_path)
-    partly(tmp_path)
-    with (tmp_path / "a" / "history.csv").open("a") as stream:
-        stream.write("1,0.5,0.5,,,0.1,1.0\n2,0.5,0")
-    resume(tmp_path, small())
-    assert left(tmp_path / "a") == left(whole.folder)
-
-
-def test_the_history_is_shown_again_where_it_goes_on(tmp_path):
-    seen = []
-
-    def stop(report):
-        seen.append(report)
-        if isinstance(report, EpochReport) and report.epoch == 2:
-            signal.raise_signal(signal.SIGTERM)
-
-    with pytest.raises(Interrupted) as caught:
-        mlptrain.train(small(), run="a", runs_dir=tmp_path, on_report=stop)
-    assert caught.value.exit_code == 143 and "interrupted in epoch 3" in str(caught.value)
-    reports = []
-    resume(tmp_path, small(), on_report=reports.append)
-    assert reports[0].history == tuple(report for report in seen if isinstance(report, EpochReport))
-    assert [report.epoch for report in reports if isinstance(report, EpochReport)] == [3]
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [({"learning_rate": 0.05}, "learning_rate was 0.1 and is 0.05"), ({"split_seed": 3}, "split_fingerprint was")],
-)
-def test_another_config_or_other_data_is_refused_unless_forced(tmp_path, change, words):
-    partly(tmp_path)
-    before = (tmp_path / "a" / "config.yaml").read_bytes()
-    with pytest.raises(UsageError, match=words) as caught:
-        resume(tmp_path, small(**change))
-    assert "--force" in str(caught.value) and str(caught.value).count("\n") == 1
-    assert (tmp_path / "a" / "config.yaml").read_bytes() == before
-    result = resume(tmp_path, small(**change), force=True)
-    (forced,) = result.metrics["forced"]
-    assert (forced["epoch"], forced["step"]) == (0, 1) and forced["changed"].keys() >= change.keys()
-    assert (tmp_path / "a" / "config.yaml").read_bytes() != before
-    with pytest.raises(UsageError, match="complete, and "):
-        resume(tmp_path, small())
-
-
-def test_what_was_forced_is_remembered_over_another_interruption(tmp_path):
-    partly(tmp_path)
-    forced = mlptrain.train(small(epochs=2), run="a", runs_dir=tmp_path, resume=True, force=True, time_limit=0.0)
-    assert forced.metrics["forced"][0]["changed"] == {"epochs": [3, 2]}
-    assert resume(tmp_path, small(epochs=2)).metrics["forced"] == forced.metrics["forced"]
-
-
-def test_other_versions_and_threads_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("mlptrain.runs.job.threads_in_use", lambda: 2)
-    partly(tmp_path)
-    monkeypatch.setattr("mlptrain.runs.job.versions", lambda: {**versions(), "numpy": "0.1"})
-    monkeypatch.setattr("mlptrain.runs.job.threads_in_use", lambda: 7)
-    with pytest.raises(UsageError, match=r"numpy version was .* and is '0.1', threads was 2 and is 7"):
-        resume(tmp_path, small())
-
-
-def test_another_network_does_not_fit_even_by_force(tmp_path):
-    partly(tmp_path)
-    for change in ({"hidden": [5]}, {"optimizer": "adam"}):
-        with pytest.raises(UsageError, match="does not fit any more: ") as caught:
-            resume(tmp_path, small(**change), force=True)
-        assert str(caught.value).count("\n") <= 2
-    assert resume(tmp_path, small()).metrics["epochs"] == 3, "and nothing was harmed"
-
-
-def test_the_weights_that_it_started_from_need_not_be_named_again(tmp_path):
-    start = mlptrain.train(small(epochs=1)).model
-    other = mlptrain.train(small(epochs=1, seed=77)).model
-    whole = mlptrain.train(small(), run="whole", runs_dir=tmp_path, start=start)
-    mlptrain.train(small(), run="a", runs_dir=tmp_path, start=start, time_limit=0.0)
-    with pytest.raises(UsageError, match=r"start was .sha256:.* and is .sha256:"):
-        resume(tmp_path, small(), start=other)
-    resume(tmp_path, small())
-    assert left(tmp_path / "a") == left(whole.folder)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"epoch": 1}, "does not say where"),
-        ({"step": -1}, "does not say where"),
-        ({"step": "2"}, "does not say where"),
-        ({"step": 10**6}, "has 10"),
-        ({"order": "{}"}, ""),
-        ({"order": 3}, ""),
-        ({"stack.network.parameters": np.zeros(3, np.float32)}, ""),
-        ({"more": 1}, "more"),
-    ],
-)
-def test_a_checkpoint_that_does_not_fit_its_own_config_is_damaged(tmp_path, change, words):
-    partly(tmp_path)
-    path = tmp_path / "a" / "checkpoint.npz"
-    checkpoint = load_checkpoint(path)
-    assert change.keys() & checkpoint.state.keys() or "more" in change, sorted(checkpoint.state)
-    save_checkpoint(path, replace(checkpoint, state=dict(checkpoint.state) | change))
-    with pytest.raises(DataError, match="not a usable checkpoint: ") as caught:
-        resume(tmp_path, small())
-    assert words in str(caught.value)
-    result = mlptrain.train(small(), run="a", runs_dir=tmp_path, overwrite=True)
-    assert result.metrics["epochs"] == 3 and not path.exists()
-
-
-def test_what_resume_needs(tmp_path):
-    with pytest.raises(UsageError, match="--resume with no name of a run"):
-        mlptrain.train(small(), runs_dir=tmp_path, resume=True)
-    with pytest.raises(UsageError, match="--resume with --overwrite"):
-        mlptrain.train(small(), run="a", runs_dir=tmp_path, resume=True, overwrite=True)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "notes.txt").touch()
-    with pytest.raises(UsageError, match="not a run folder"):
-        mlptrain.train(small(), run="mine", runs_dir=tmp_path, resume=True)
-    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "notes.txt"]
-
-
-def test_two_at_once_are_refused(tmp_path):
-    partly(tmp_path)
-    with locked(tmp_path / "a"):
-        for options in ({"resume": True}, {"overwrite": True}):
-            with pytest.raises(UsageError, match="in use by process"):
-                mlptrain.train(small(), run="a", runs_dir=tmp_path, **options)
-    assert resume(tmp_path, small()).metrics["epochs"] == 3
-
-
-def test_a_run_that_another_process_completes_meanwhile(tmp_path, monkeypatch):
-    partly(tmp_path)
-
-    def prepare(*arguments, **options):
-        if not (tmp_path / "done").exists():
-            (tmp_path / "done").touch()
-            resume(tmp_path, small())
-        return plain(*arguments, **options)
-
-    plain = job.prepare
-    monkeypatch.setattr("mlptrain.runs.train.prepare", prepare)
-    reports = []
-    assert resume(tmp_path, small(), on_report=reports.append).metrics["epochs"] == 3
-    assert [type(report).__name__ for report in reports] == ["RunEnd"]
-
-
-def test_metrics_that_are_damaged(tmp_path):
-    resume(tmp_path, small())
-    for content in ("{", "[]", "{}", '{"test_loss": "x", "test_accuracy": 1}', "[" * 100_000):
-        (tmp_path / "a" / "metrics.json").write_text(content)
-        with pytest.raises(DataError, match=r"metrics.json: damaged, not the figures of a run"):
-            resume(tmp_path, small())
-
-
-def test_a_second_signal_ends_it_within_the_first_ones_writing(tmp_path, monkeypatch):
-    def flush(saver):
-        signal.raise_signal(signal.SIGHUP)
-
-    def stop(report):
-        if isinstance(report, Progress) and report.epoch == 2:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr("mlptrain.runs.checkpoint.Saver.flush", flush)
-    with pytest.raises(Interrupted) as caught:
-        mlptrain.train(small(), run="a", runs_dir=tmp_path, on_report=stop)
-    assert caught.value.exit_code == 129
-    monkeypatch.undo()
-    whole = mlptrain.train(small(), run="whole", runs_dir=tmp_path)
-    resume(tmp_path, small())
-    assert left(tmp_path / "a") == left(whole.folder)
-
-
-def test_in_memory_an_interruption_keeps_nothing(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def stop(report):
-        if isinstance(report, Progress):
-            raise KeyboardInterrupt
-
-    with pytest.raises(Interrupted) as caught:
-        mlptrain.train(small(), on_report=stop)
-    assert str(caught.value) == "interrupted in epoch 1" and not list(tmp_path.iterdir())
-
-
-def test_how_to_go_on_names_the_folders(tmp_path):
-    with pytest.raises(Interrupted) as caught:
-        mlptrain.train(small(), run="b/c d", runs_dir=tmp_path, data_dir=tmp_path, on_report=interrupt)
-    runs = shlex.quote(str(tmp_path))
-    assert str(caught.value).endswith(
-        f"mlptrain train '{tmp_path}/b/c d/config.yaml' --run 'b/c d' --resume --runs-dir {runs} --data-dir {runs}"
-    )
-
-
-def interrupt(report):
-    if isinstance(report, Progress):
-        signal.raise_signal(signal.SIGINT)
-
-
-def test_a_diverged_run_keeps_its_last_checkpoint(tmp_path):
-    config = small(optimizer="sgd", learning_rate=1e30, schedule="constant", max_norm=None, loss="mse", output="linear")
-    for _ in range(2):
-        with pytest.raises(DivergedError):
-            resume(tmp_path, config)
-    assert not (tmp_path / "a" / "model.npz").exists()
-
-
-def test_a_folder_that_is_deleted_under_the_run(tmp_path):
-    def delete(report):
-        if isinstance(report, EpochReport):
-            shutil.rmtree(tmp_path / "a", ignore_errors=True)
-
-    with pytest.raises(DataError, match=r"a/(history.csv|checkpoint.npz|model.npz): cannot be written: no such file"):
-        mlptrain.train(small(), run="a", runs_dir=tmp_path, on_report=delete)
-
-
-def wait_for_first_epoch(folder):
-    """Until the checkpoint of an epoch is there: its thread takes a moment."""
-    path, until = folder / "checkpoint.npz", time.monotonic() + 30
-    while not (path.exists() and load_checkpoint(path).history):
-        assert time.monotonic() < until, "no checkpoint"
-        time.sleep(0.01)
-
-
-def test_no_more_file_descriptors(tmp_path):
-    resource = pytest.importorskip("resource")
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-
-    def exhaust(report):
-        if isinstance(report, EpochReport) and report.epoch == 2:
-            wait_for_first_epoch(tmp_path / "a")
-            resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
-
-    try:
-        with pytest.raises(DataError, match=r"a/\S+: cannot be written: too many open files"):
-            mlptrain.train(small(), run="a", runs_dir=tmp_path, on_report=exhaust)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    whole = mlptrain.train(small(), run="whole", runs_dir=tmp_path)
-    assert load_checkpoint(tmp_path / "a" / "checkpoint.npz").history
-    resume(tmp_path, small())
-    assert left(tmp_path / "a") == left(whole.folder)
-
-
-def test_kills_at_random_and_at_calls_that_write():
-    """A few of what ``python -m tests.stress.kills`` does hundreds of times."""
-    command = [sys.executable, "-m", "tests.stress.kills", "--kills", "6", "--configs", "sgd"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "0 lost, 6 of 6 byte-identical" in done.stdout
-
-
-def test_a_full_disk_leaves_a_run_that_can_go_on(tmp_path):
-    (tmp_path / "disk").mkdir()
-    try:
-        with small_disk(tmp_path / "disk", 2):
-            runs, filler = tmp_path / "disk" / "runs", tmp_path / "disk" / "filler"
-            result = mlptrain.train(small(epochs=2), run="whole", runs_dir=runs)
-
-            def full(report):
-                if isinstance(report, Progress) and report.epoch == 2:
-                    # One under way would fail, free what it had taken, and leave room for the model.
-                    wait_for_first_epoch(runs / "a")
-                    fill(filler)
-
-            with pytest.raises(DataError, match=r"a/\S+: cannot be written: no space left on device"):
-                mlptrain.train(small(epochs=2), run="a", runs_dir=runs, on_report=full)
-            filler.unlink()
-            resume(runs, small(epochs=2))
-            assert left(runs / "a") == left(result.folder)
-    except (PermissionError, FileNotFoundError) as error:
-        pytest.skip(f"no small disk here: {error}")

@@ -7,7 +7,7 @@ import pytest
 
 from mlptrain.config.config import load_config
 from mlptrain.runs.job import prepare
-from mlptrain.training.lrfind import GIVE_UP, HIGHEST, LOWEST, range_test, suggest
+from mlptrain.training.lrfind import HIGHEST, LOWEST, MAX_RISE, range_test, suggest
 
 
 def raised(*overrides: str, steps: int = 60):
@@ -33,7 +33,7 @@ def test_it_gives_up_at_four_times_the_best_loss():
     assert result.stopped and len(result.rates) < 60
     assert all(math.isfinite(loss) for loss in result.losses)
     before = result.smoothed[:-1]
-    assert all(value <= GIVE_UP * min(before[: index + 1]) for index, value in enumerate(before))
+    assert all(value <= MAX_RISE * min(before[: index + 1]) for index, value in enumerate(before))
 
 
 def test_the_suggested_rate_trains_well():

@@ -22,7 +22,7 @@ def follow(rule: EarlyStopping | None, values: list[float | None], key: str = "v
     weights = np.zeros(3)
     for epoch, value in enumerate(values, 1):
         weights[:] = epoch
-        patience.epoch(report(epoch, **{key: value}), weights.copy)
+        patience.update(report(epoch, **{key: value}), weights.copy)
         if patience.exhausted:
             exhausted.append(epoch)
     return patience, exhausted

@@ -146,7 +146,7 @@ class Trained:
                 self.logits.append(logits)
                 self.rates.append(self.stack.last_rates.copy())
                 if count % 5 == 0:
-                    self.stack.epoch_ended([series[count // 5 - 1] for series in losses])
+                    self.stack.end_epoch([series[count // 5 - 1] for series in losses])
         self.stack.refresh()
 
 

@@ -1,4 +1,4 @@
-"""Data and runs at the edge of what makes sense: every figure is defined, and nothing is saved that is not finite."""
+"""Unusual data and configs: every metric is defined, and every number that is saved is finite."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import pytest
 import mlptrain
 from mlptrain.datasets.idx import write_idx
 from mlptrain.errors import ConfigError, DataError, DivergedError, UsageError
-from mlptrain.training.trainer import Trainer
 from tests import made
 
 
 def folder_of(path, images, labels):
-    """A folder of IDX files with these images (n, 4, 4) and labels."""
+    """Write IDX files with these images (n, 4, 4) and labels, and return their folder."""
     path.mkdir(exist_ok=True)
     write_idx(path / "train-images-idx3-ubyte", images)
     write_idx(path / "train-labels-idx1-ubyte", np.asarray(labels, np.uint8))
@@ -27,14 +26,14 @@ def pixels(count, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, 4, 4), np.uint8)
 
 
-def figures(result):
+def numbers(result):
     return {key: value for key, value in result.metrics.items() if isinstance(value, float)}
 
 
 @pytest.mark.parametrize(
     ("images", "labels"),
     [
-        pytest.param(pixels(30), [0] * 28 + [1, 2], id="classes missing from parts of the split"),
+        pytest.param(pixels(30), [0] * 28 + [1, 2], id="classes missing from a split"),
         pytest.param(pixels(30), [3] * 30, id="one class only"),
         pytest.param(np.full((30, 4, 4), 255, np.uint8), [0, 1, 2] * 10, id="constant images"),
         pytest.param(np.zeros((30, 4, 4), np.uint8), [0, 1, 2] * 10, id="black images"),
@@ -50,10 +49,10 @@ def figures(result):
     ],
     ids=["large batch", "full batch", "normalised", "sigmoid outputs"],
 )
-def test_strange_data_gives_figures(tmp_path, images, labels, options):
+def test_unusual_data_gives_metrics(tmp_path, images, labels, options):
     config = made.config(dataset=folder_of(tmp_path / "data", images, labels), hidden=[5], epochs=1, **options)
     result = mlptrain.train(config, run="a", runs_dir=tmp_path)
-    assert all(math.isfinite(value) for value in figures(result).values()) and figures(result)
+    assert all(math.isfinite(value) for value in numbers(result).values()) and numbers(result)
     assert 0 <= result.metrics["test_accuracy"] <= 1
     for array in (*result.model.weights, *result.model.biases):
         assert np.isfinite(array).all()
@@ -63,9 +62,9 @@ def test_strange_data_gives_figures(tmp_path, images, labels, options):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_too_few_images_for_three_parts(tmp_path, count):
+def test_too_few_images_for_three_splits(tmp_path, count):
     config = made.config(dataset=folder_of(tmp_path / "data", pixels(count), range(count)), epochs=1)
-    with pytest.raises((ConfigError, DataError, UsageError), match=r"."):
+    with pytest.raises((ConfigError, DataError, UsageError)):
         mlptrain.train(config, run="a", runs_dir=tmp_path)
     assert not (tmp_path / "a").exists()
 
@@ -75,11 +74,11 @@ def test_three_images_are_enough(tmp_path):
         dataset=folder_of(tmp_path / "data", pixels(3), [0, 1, 0]), split=[0.4, 0.3, 0.3], epochs=2, batch_norm=True
     )
     result = mlptrain.train(config)
-    assert result.metrics["epochs"] == 2 and all(math.isfinite(value) for value in figures(result).values())
+    assert result.metrics["epochs"] == 2 and all(math.isfinite(value) for value in numbers(result).values())
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
-def test_hardly_any_epochs(tmp_path, epochs):
+def test_no_epoch_and_one_epoch(tmp_path, epochs):
     config = made.config(hidden=[3], epochs=epochs, subset=100, schedule={"name": "cosine", "warmup": 0.5})
     for _ in range(2):
         result = mlptrain.train(config, run="a", runs_dir=tmp_path, resume=True)
@@ -87,8 +86,7 @@ def test_hardly_any_epochs(tmp_path, epochs):
         assert math.isfinite(result.metrics["test_loss"])
 
 
-def test_weights_that_are_not_finite_are_never_the_best(tmp_path):
-    """The epoch before divergence stays the best in the checkpoint, and no model is written."""
+def test_a_run_that_diverges_after_a_best_epoch_writes_no_model(tmp_path):
     config = made.config(
         hidden=[5], epochs=50, subset=300, optimizer="sgd", activation="linear", output="linear", loss="mse",
         learning_rate=2.0, early_stopping={"patience": 50, "monitor": "val_loss"},
@@ -105,23 +103,3 @@ def test_saturated_outputs_have_finite_losses(output, loss):
     model = made.model([big], [np.zeros(3)], output=output, loss=loss, dtype="float32")
     evaluated = mlptrain.evaluate(model, made.dataset())
     assert math.isfinite(evaluated.loss) and evaluated.loss > 10 and 0 <= evaluated.accuracy <= 1
-
-
-def test_halt_ends_after_the_step_under_way():
-    config = made.config(hidden=[3], batch_size=5, epochs=3)
-    trainer = Trainer([config], made.dataset(60), made.split(40, 10, 10))
-    step = trainer.stack.step
-
-    def halting(*arguments):
-        step(*arguments)
-        if trainer.stack.step_count == 3:
-            trainer.halt()
-
-    trainer.stack.step = halting
-    reports = list(trainer.run())
-    assert (trainer.epoch, trainer.step) == (0, 3) and [type(report).__name__ for report in reports] == ["Progress"]
-    rest = list(trainer.run())
-    whole = Trainer([config], made.dataset(60), made.split(40, 10, 10))
-    expected = list(whole.run())
-    assert rest[-1].epochs == 3 and rest[-1].loss == expected[-1].loss
-    np.testing.assert_array_equal(rest[-1].weights[0][0], expected[-1].weights[0][0])
