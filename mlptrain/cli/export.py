@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import Json, Quiet, RunsDir
+from mlptrain.config.messages import enumerate_words
+from mlptrain.models.formats import FORMATS
 from mlptrain.runs.finished import export_run
 from mlptrain.system.machine import format_bytes
 
@@ -17,7 +19,8 @@ from mlptrain.system.machine import format_bytes
 def export(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, name of a run, or model.npz file.")],
     format: Annotated[
-        str, typer.Option("--format", help="Format of the file: onnx, npz or json.", metavar="FORMAT")
+        str,
+        typer.Option("--format", help=f"Format of the file: {enumerate_words(list(FORMATS), 'or')}.", metavar="FORMAT"),
     ] = "onnx",
     output: Annotated[
         Path | None,
