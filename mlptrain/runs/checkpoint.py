@@ -160,18 +160,18 @@ def _history(path: Path, columns: State) -> tuple[EpochReport, ...]:
     return tuple(reports)
 
 
-PARTING = 1.0  # seconds that a write under way is given when the run is ended at once
+PARTING_SECONDS = 1.0  # for a write in progress when the run ends at once
 
 
 class Saver:
-    """Writes the newest of the checkpoints that it is given to ``path``; those it had no time for are skipped.
+    """A thread that writes checkpoints to ``path`` while training continues.
 
-    Each is a copy that nobody changes any more; there are two at most. A write that failed raises its error at the
-    next call.
+    Only the newest checkpoint waits; a newer one replaces it. At most two exist, the one that is written and the one
+    that waits. The error of a failed write is raised at the next call.
     """
 
     def __init__(self, path: Path, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """``seconds`` is the time after which a checkpoint within an epoch is due."""
+        """``seconds`` after a checkpoint the next one is due, also within an epoch."""
         self._path = path
         self._seconds = seconds
         self._clock = clock
@@ -198,27 +198,27 @@ class Saver:
             if at_once:
                 self._waiting = None
             self._changed.notify_all()
-        self._thread.join(PARTING if at_once else None)
+        self._thread.join(PARTING_SECONDS if at_once else None)
         if kind is None:
             self._raise()
 
     def drop(self) -> None:
-        """Write nothing more, for the run is complete; whether a last write failed has no meaning any more."""
+        """Write nothing more because the run is complete; a failed write no longer matters."""
         with self._changed:
             self._waiting, self._dropped = None, True
 
     @property
     def due(self) -> bool:
-        """Whether so much time has passed since the last checkpoint that another should be handed over."""
+        """True if it is time for another checkpoint."""
         return self._clock() - self._last >= self._seconds
 
     def save(self, snapshot: Callable[[], Checkpoint]) -> None:
-        """Have the checkpoint that ``snapshot`` makes written soon; one that still waits is let go before.
+        """Hand over the checkpoint that ``snapshot`` makes; one that still waits is dropped first, to free its memory.
 
         Raises
         ------
         DataError
-            An earlier one could not be written.
+            An earlier checkpoint could not be written.
         """
         with self._changed:
             self._raise()
@@ -235,7 +235,7 @@ class Saver:
         Raises
         ------
         DataError
-            It could not be.
+            It could not be written.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting is None and not self._writing)
@@ -257,9 +257,9 @@ class Saver:
             error: BaseException | None = None
             try:
                 save_checkpoint(self._path, checkpoint)
-            except Exception as caught:  # raised where training is, a bug as well
+            except Exception as caught:  # a bug too is raised in the training thread
                 error = caught
             with self._changed:
-                checkpoint = None  # as large as the network with its optimiser's state, and of no use any more
+                checkpoint = None  # frees its memory, as much as network and optimizer state take
                 self._writing, self._error = False, error or self._error
                 self._changed.notify_all()

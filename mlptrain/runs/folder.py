@@ -1,4 +1,4 @@
-"""The run folder: claimed once, its files written whole, found again by name."""
+"""The run folder: the names of its files, how they are written, and how a new folder is claimed."""
 
 from __future__ import annotations
 
@@ -19,28 +19,25 @@ from mlptrain.system.files import make_folder, reason, write_text_atomic
 from mlptrain.system.lock import locked
 from mlptrain.training.reports import EpochReport
 
-CONFIG, HISTORY, METRICS, MODEL, CHECKPOINT = (
-    "config.yaml",
-    "history.csv",
-    "metrics.json",
-    "model.npz",
-    "checkpoint.npz",
-)
+CONFIG, HISTORY, METRICS = "config.yaml", "history.csv", "metrics.json"
+MODEL, CHECKPOINT = "model.npz", "checkpoint.npz"
+
+ELSEWHERE = "choose another folder with --runs-dir"
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder and how its files are written."""
+    """The folder of a run, for writing."""
 
     path: Path
 
     def begin(self, config: Config, history: Iterable[EpochReport] = ()) -> None:
-        """Write the resolved config, and a history of the epochs finished so far."""
+        """Write the resolved config, and a history with the finished epochs."""
         write_text_atomic(self.path / CONFIG, dump_yaml(config))
         write_text_atomic(self.path / HISTORY, HEADING + "".join(map(row_of, history)))
 
     def append(self, report: EpochReport) -> None:
-        """Add an epoch's row to the history, in one write.
+        """Add the row of an epoch to the history, in one write.
 
         Raises
         ------
@@ -50,7 +47,7 @@ class RunFolder:
         self._append(row_of(report))
 
     def append_diverged(self, epoch: int) -> None:
-        """Add the row of the epoch in which training diverged: it has no figures.
+        """Add the row of the epoch in which training diverged, without metrics.
 
         Raises
         ------
@@ -64,17 +61,16 @@ class RunFolder:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
             try:
-                if os.write(descriptor, row.encode()) < len(row):  # a full disk takes a part without an error
+                if os.write(descriptor, row.encode()) < len(row):  # a full disk takes some bytes and reports no error
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise DataError(
-                f"{path}: cannot be written: {reason(error)}; see to it, then go on with --resume"
-            ) from error
+            why = f"{path}: cannot be written: {reason(error)}"
+            raise DataError(f"{why}\nhint: free some space, then resume the run with --resume") from error
 
     def finish(self, model: Model, metrics: Mapping[str, Any], *, complete: bool = True) -> None:
-        """Write the model, then the metrics; a run that is ``complete`` needs no checkpoint any more."""
+        """Write the model, then the metrics; the checkpoint of a ``complete`` run is deleted."""
         save_model(self.path / MODEL, model)
         write_text_atomic(self.path / METRICS, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
         if complete:
@@ -82,14 +78,14 @@ class RunFolder:
 
     @property
     def complete(self) -> bool:
-        """Whether the run has its result and nothing to be continued from."""
+        """True if the run has its metrics and no checkpoint to resume from."""
         return (self.path / METRICS).is_file() and not (self.path / CHECKPOINT).exists()
 
 
 def claim_next(runs_dir: Path, stem: str) -> RunFolder:
-    """Make the folder ``stem-NNN`` with the next free number; of two processes each gets its own."""
-    run_path(runs_dir, f"{stem}-001")  # refuses what leads out
-    make_folder(runs_dir, "choose another folder with --runs-dir")
+    """Make the folder ``stem-NNN`` with the next free number; two processes get different ones."""
+    run_path(runs_dir, f"{stem}-001")  # refuses a stem that leads out
+    make_folder(runs_dir, ELSEWHERE)
     pattern = re.compile(re.escape(stem) + r"-(\d{3,})")
     taken = [int(match[1]) for entry in runs_dir.iterdir() if (match := pattern.fullmatch(entry.name))]
     number = max(taken, default=0) + 1
@@ -105,17 +101,17 @@ def claim_next(runs_dir: Path, stem: str) -> RunFolder:
 
 
 def claim(runs_dir: Path, name: str, *, overwrite: bool = False, resume: bool = False) -> RunFolder:
-    """Make the folder of a run named by the user, or take an existing run's: emptied, or as it is with ``resume``.
+    """Make the folder of a named run, or take over that of an existing run: as it is with ``resume``, else emptied.
 
     Raises
     ------
     UsageError
-        The name leads out of ``runs_dir``, or the run exists and is not to be overwritten, or in use.
+        The name leads out of ``runs_dir``, the run exists and may not be overwritten, or another process uses it.
     DataError
         The folder cannot be made.
     """
     path = run_path(runs_dir, name)
-    make_folder(path.parent, "choose another folder with --runs-dir")
+    make_folder(path.parent, ELSEWHERE)
     try:
         path.mkdir()
     except FileExistsError:
@@ -129,15 +125,15 @@ def claim(runs_dir: Path, name: str, *, overwrite: bool = False, resume: bool = 
 
 
 def run_path(runs_dir: Path, name: str) -> Path:
-    """Where a run of this name lies; names may hold folders (``sweep/trials/0001``) but not lead out."""
+    """Return the path of a run; names may have folders (``sweep/trials/0001``) but not lead out of ``runs_dir``."""
     parts = PurePath(name).parts
     if not parts or PurePath(name).is_absolute() or ".." in parts:
-        raise UsageError(f"--run {name!r}: expected a name, or names with / between them, within {runs_dir}")
+        raise UsageError(f"--run must be a name or a relative path within {runs_dir} (got {name!r})")
     return runs_dir / name
 
 
 def check_claimable(runs_dir: Path, name: str, *, overwrite: bool, resume: bool = False) -> None:
-    """Raise now what ``claim`` would raise for an existing run, before time is spent on loading data."""
+    """Raise the errors of ``claim`` for an existing run, before the data is loaded."""
     path = run_path(runs_dir, name)
     try:
         exists = path.exists()
@@ -150,17 +146,17 @@ def check_claimable(runs_dir: Path, name: str, *, overwrite: bool, resume: bool 
 def _check_replaceable(path: Path, allowed: bool) -> None:
     if not allowed:
         raise UsageError(
-            f"{path}: this run exists already; go on with it by --resume, replace it by --overwrite, or choose "
-            "another --run"
+            f"{path}: this run exists\nhint: resume it with --resume, replace it with --overwrite, or choose another "
+            "--run"
         )
-    # Hidden files are the lock's, and unfinished ones of a process that was killed before it had written the config.
+    # Hidden files are the lock, and temporary files of a process that was killed before it had written the config.
     visible = path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())
     if not path.is_dir() or (visible and not (path / CONFIG).is_file()):
-        raise UsageError(f"{path}: not a run folder (no {CONFIG} in it), so it is left alone")
+        raise UsageError(f"{path}: not a run folder (it has no {CONFIG})\nhint: choose another --run")
 
 
 def _clear(path: Path) -> None:
-    """Remove the files of the run that is replaced; whatever else lies there stays."""
+    """Delete the files of the run that is replaced; other files stay."""
     for name in (METRICS, MODEL, CHECKPOINT, HISTORY, CONFIG):
         _unlink(path / name)
 
@@ -173,4 +169,4 @@ def _unlink(path: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path}: cannot be written: {reason(error)}; choose another folder with --runs-dir")
+    return DataError(f"{path}: cannot be written: {reason(error)}\nhint: {ELSEWHERE}")

@@ -1,4 +1,4 @@
-"""A run made ready: config, data, split and network, and all that decides what it comes to."""
+"""A run before and after training: its config, data, split and network; what decides its result; its metrics."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ METRICS = ("epochs", "best_epoch", "loss", "accuracy", "val_loss", "val_accuracy
 
 
 def default_data_dir() -> Path:
-    """The data folder where none is named: ``MLPTRAIN_DATA_DIR``, else ``data``."""
+    """Return the default data folder: ``MLPTRAIN_DATA_DIR``, else ``data``."""
     return Path(os.environ.get("MLPTRAIN_DATA_DIR") or "data")
 
 
 def load_dataset(name: str = "sample", *, data_dir: str | Path | None = None) -> Dataset:
     """Load a dataset by name (sample, mnist, fashion-mnist, kmnist) or from a folder of IDX files.
 
-    Returns its images as bytes ``(n, pixels)`` and labels ``(n,)``.
+    The dataset has images as bytes ``(n, pixels)`` and labels ``(n,)``.
 
     Raises
     ------
     DataError
-        Missing or damaged files.
+        Files are missing or damaged.
     """
     return _load_dataset(name, default_data_dir() if data_dir is None else Path(data_dir))
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run made ready: config, data, split, and the model whose weights it starts from, if any."""
+    """A run that can be trained: resolved config, data, split, and the model with the initial weights, if any."""
 
     config: Config
     dataset: Dataset
@@ -61,18 +61,18 @@ class Job:
 
     @property
     def architecture(self) -> Architecture:
-        """The network to train."""
+        """Architecture of the network."""
         return architecture_of(self.config, self.dataset.images.shape[1], self.dataset.classes)
 
     @property
     def saved_config(self) -> dict[str, Any]:
-        """The config as files keep it: a folder of data without its path, which is not what decides a result."""
+        """Config for files, without the path of a folder of data, which does not decide the result."""
         values = plain_values(self.config)
         return values | ({"dataset": "folder"} if Path(values["dataset"]).is_absolute() else {})
 
     @property
     def origin(self) -> dict[str, Any]:
-        """All that decides the run's result, by key."""
+        """Everything that decides the result of the run, by key."""
         digest = hashlib.sha256()
         for array in (*self.start.weights, *self.start.biases) if self.start is not None else ():
             digest.update(array.tobytes())
@@ -110,14 +110,14 @@ class Job:
 
 
 def prepare(config: Config, *, data_dir: str | Path | None = None, start: Model | None = None) -> Job:
-    """Load the data, split it, and check that the network can be trained; writes nothing.
+    """Load the data, split it, and check that the network can be trained; nothing is written.
 
-    ``start`` gives the initial weights instead of the config's seed.
+    ``start`` has the initial weights, in place of random ones.
 
     Raises
     ------
     ConfigError, DataError, UsageError
-        The split or the network is impossible, the data missing or damaged, or ``start`` of another shape.
+        The split or the network is impossible, the data is missing or damaged, or ``start`` has other layers.
     """
     config = config.resolve()
     dataset = load_dataset(config.dataset, data_dir=data_dir)
@@ -126,14 +126,14 @@ def prepare(config: Config, *, data_dir: str | Path | None = None, start: Model 
     architecture = job.architecture
     check_memory(config, architecture, len(split.train))
     if start is not None and start.architecture.layers != architecture.layers:
-        raise UsageError(
-            f"--from: a model of layers {'-'.join(map(str, start.architecture.layers))}; this config builds "
-            f"{'-'.join(map(str, architecture.layers))}: set hidden to the model's"
-        )
+        expected, given = ("-".join(map(str, layers)) for layers in (architecture.layers, start.architecture.layers))
+        hidden = ",".join(map(str, start.architecture.layers[1:-1]))
+        raise UsageError(f"--from: the layers must be {expected} (got {given})\nhint: set hidden=[{hidden}]")
     return job
 
 
 def versions() -> dict[str, str]:
+    """Return the versions on which the result depends."""
     return {"mlptrain": __version__, "numpy": np.__version__, "python": platform.python_version()}
 
 

@@ -130,7 +130,7 @@ def test_a_file_that_is_no_archive(tmp_path):
 
 
 class Disk:
-    """A disk that can be held up, or be full; ``written`` are the epochs of what was written."""
+    """A disk that can be blocked or full; ``written`` has the epochs of the checkpoints that were written."""
 
     def __init__(self) -> None:
         self.written: list[int] = []
@@ -158,16 +158,16 @@ def at(epoch):
     return lambda: Checkpoint({}, {"epoch": epoch})
 
 
-def test_what_is_handed_over_is_written(tmp_path, disk):
+def test_a_checkpoint_that_is_handed_over_is_written(tmp_path, disk):
     with Saver(tmp_path / "c.npz", 60) as saver:
         saver.save(at(1))
         saver.flush()
         assert disk.written == [1]
         saver.save(at(2))
-    assert disk.written == [1, 2], "what waits is written in the end"
+    assert disk.written == [1, 2], "what waits is written at the end"
 
 
-def test_training_does_not_wait_and_only_the_newest_is_written(tmp_path, disk):
+def test_training_does_not_wait_and_only_the_newest_checkpoint_is_written(tmp_path, disk):
     disk.free.clear()
     with Saver(tmp_path / "c.npz", 60) as saver:
         for epoch in range(1, 6):
@@ -179,7 +179,7 @@ def test_training_does_not_wait_and_only_the_newest_is_written(tmp_path, disk):
     assert disk.written == [1, 5]
 
 
-def test_it_is_due_after_so_many_seconds(tmp_path, disk):
+def test_a_checkpoint_is_due_after_the_given_seconds(tmp_path, disk):
     now = [100.0]
     with Saver(tmp_path / "c.npz", 60, clock=lambda: now[0]) as saver:
         assert not saver.due
@@ -203,7 +203,7 @@ def test_a_write_that_fails_raises_in_the_training_thread(tmp_path, disk):
         saver.save(at(2))
 
 
-def test_the_error_that_ends_the_run_is_not_hidden_by_another(tmp_path, disk):
+def test_the_error_that_ends_the_run_is_not_hidden_by_a_failed_write(tmp_path, disk):
     disk.error = DataError("full")
     with pytest.raises(ZeroDivisionError), Saver(tmp_path / "c.npz", 60) as saver:
         saver.save(at(1))
@@ -217,7 +217,7 @@ def test_what_waits_when_an_error_ends_the_run_is_written(tmp_path, disk):
     assert disk.written == [1]
 
 
-def test_a_complete_run_needs_no_more(tmp_path, disk):
+def test_nothing_is_written_after_drop(tmp_path, disk):
     disk.error = DataError("full")
     disk.free.clear()
     with Saver(tmp_path / "c.npz", 60) as saver:
@@ -230,7 +230,7 @@ def test_a_complete_run_needs_no_more(tmp_path, disk):
 
 
 def test_an_interruption_does_not_wait_for_a_slow_disk(tmp_path, disk, monkeypatch):
-    monkeypatch.setattr(module, "PARTING", 0.01)
+    monkeypatch.setattr(module, "PARTING_SECONDS", 0.01)
     disk.free.clear()
     with pytest.raises(KeyboardInterrupt), Saver(tmp_path / "c.npz", 60) as saver:
         saver.save(at(1))
@@ -242,7 +242,7 @@ def test_an_interruption_does_not_wait_for_a_slow_disk(tmp_path, disk, monkeypat
     assert disk.written == [1]
 
 
-def test_the_file_is_a_checkpoint(tmp_path):
+def test_the_saver_writes_a_checkpoint(tmp_path):
     with Saver(tmp_path / "c.npz", 60) as saver:
         saver.save(at(7))
     assert load_checkpoint(tmp_path / "c.npz") == at(7)()

@@ -10,13 +10,74 @@ import numpy as np
 import pytest
 
 import mlptrain
+from mlptrain.config.config import load_config
 from mlptrain.datasets.split import make_split
 from mlptrain.errors import DataError, UsageError
 from mlptrain.models.model import load_model_file, save_model
-from mlptrain.runs.finished import PARTS, evaluate_runs, export_run, view_run
+from mlptrain.runs.finished import PARTS, evaluate_runs, export_run, find_run, load_run_config, load_run_model, view_run
+from mlptrain.runs.folder import claim_next
 from tests.made import dataset, model, random_model, sample
 from tests.reporting.plots.made import run
 from tests.runs.made import idx_folder, quick
+
+# ---- finding -----------------------------------------------------------------------------------------
+
+
+def test_a_run_is_found_by_name_and_by_path(tmp_path, monkeypatch):
+    begun(tmp_path / "runs" / "a")
+    begun(tmp_path / "runs" / "sweep" / "best")
+    monkeypatch.chdir(tmp_path)
+    runs = Path("runs")
+    assert find_run("a", runs) == find_run("runs/a", runs) == find_run("runs/a/", runs) == Path("runs/a")
+    assert find_run("sweep/best", runs) == Path("runs/sweep/best")
+    assert find_run(str(tmp_path / "runs" / "a"), Path("elsewhere")) == tmp_path / "runs" / "a"
+
+
+def test_a_path_comes_before_a_name(tmp_path, monkeypatch):
+    begun(tmp_path / "runs" / "a")
+    begun(tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    assert find_run("a", Path("runs")) == Path("a")
+
+
+def test_a_folder_of_that_name_that_is_no_run_is_skipped(tmp_path, monkeypatch):
+    begun(tmp_path / "runs" / "mnist")
+    (tmp_path / "mnist").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_run("mnist", Path("runs")) == Path("runs/mnist")
+
+
+def test_no_run_there(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for name in ("missing", "empty", "a\nb"):
+        with pytest.raises(DataError, match="no run there") as caught:
+            find_run(name, tmp_path)
+        assert str(tmp_path / name) in str(caught.value)
+
+
+def test_missing_files_of_a_run(tmp_path):
+    begun(tmp_path / "a")
+    with pytest.raises(DataError, match=r"model.npz: no such file"):
+        load_run_model(tmp_path / "a")
+    (tmp_path / "a" / "config.yaml").unlink()
+    with pytest.raises(DataError, match=r"config.yaml: no such file"):
+        load_run_config(tmp_path / "a")
+
+
+def test_a_damaged_config_is_reported_with_its_line(tmp_path):
+    begun(tmp_path / "a")
+    path = tmp_path / "a" / "config.yaml"
+    path.write_text(path.read_text().replace("dataset: sample", "dataset: sample\nepochz: 3"))
+    with pytest.raises(Exception, match=r"config.yaml:\d+: .*epochz"):
+        load_run_config(tmp_path / "a")
+
+
+def test_a_config_is_read_as_it_was_written(tmp_path):
+    settings = load_config(None, ["hidden=[]", "batch_size=full", "split=official-60k", "learning_rate=1e-3"]).resolve()
+    folder = claim_next(tmp_path, "a")
+    folder.begin(settings)
+    assert load_run_config(folder.path) == settings
+
 
 # ---- views ---------------------------------------------------------------------------------------------
 
@@ -179,7 +240,11 @@ def test_a_run_is_exported_with_its_test_accuracy(tmp_path):
     model, folder = random_model(6, 4, 3), tmp_path / "runs" / "a"
     folder.mkdir(parents=True)
     save_model(folder / "model.npz", model)
-    for metrics, accuracy in [("", None), ('{"test_accuracy": 0.5}', 0.5), ('{"test_accuracy": null}', None)]:
+    for metrics, accuracy in [
+        ("", None),
+        ('{"test_loss": 1, "test_accuracy": 0.5}', 0.5),
+        ('{"test_loss": 1, "test_accuracy": null}', None),
+    ]:
         (folder / "metrics.json").write_text(metrics)
         path = export_run("a", "json", runs_dir=tmp_path / "runs")
         assert path == folder / "model.json"
