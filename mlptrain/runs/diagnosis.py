@@ -1,4 +1,4 @@
-"""The learning curves of a run: its figures, a column each, over its finished epochs."""
+"""Learning curves, and the rules that diagnose them (``docs/diagnosis.md``)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mlptrain.training.reports import EpochReport
 
 @dataclass(frozen=True)
 class LearningCurves:
-    """An entry a finished epoch in each column; the ``val_`` columns are empty where nothing was validated.
+    """The metrics of a run, each with one value per finished epoch; the ``val_`` metrics are empty without validation.
 
-    ``diverged`` is the epoch in which the loss was no finite number any more, None where that did not happen.
+    ``diverged`` is the epoch in which the loss became non-finite, None if it did not.
     """
 
     epochs: tuple[int, ...]
@@ -29,12 +29,12 @@ class LearningCurves:
 
     @property
     def validated(self) -> bool:
-        """Whether every epoch has validation figures."""
+        """True if every epoch has validation metrics."""
         return bool(self.val_loss)
 
 
 def curves_of(reports: Sequence[EpochReport]) -> LearningCurves:
-    """The curves that epoch reports tell; a report without a finite loss is the epoch that diverged."""
+    """Return the curves of epoch reports; the epoch of a report without a finite loss is the one that diverged."""
     diverged = next((report.epoch for report in reports if not math.isfinite(report.loss)), None)
     kept = [report for report in reports if math.isfinite(report.loss)]
     val_loss = tuple(report.val_loss for report in kept if report.val_loss is not None)
@@ -51,15 +51,15 @@ def curves_of(reports: Sequence[EpochReport]) -> LearningCurves:
     )
 
 
-FEWEST_EPOCHS = 5
+MIN_EPOCHS = 5
 
 HIGH = 0.15  # of the chance loss: a loss above it is high
 
-FLAT = 0.9  # of the chance loss: above it nothing has been learnt yet
+FLAT = 0.9  # of the chance loss: a loss above it shows that nothing has been learnt
 
 EVEN = 1 / 3  # of an even fall: a loss that falls faster than that at the end is still falling
 
-JUMP = 0.1  # of the loss, an epoch
+JUMP = 0.1  # of the loss, per epoch
 
 RISES = 0.15  # of the epochs
 
@@ -67,28 +67,28 @@ TURN = 0.15  # of the lowest validation loss
 
 GAP = 0.1  # of accuracy, training above validation
 
-POOR = 0.8  # accuracy below it is poor
+POOR = 0.8  # an accuracy below it is poor
 
-_MEANING = {
+_TITLES = {
     "healthy": "healthy",
-    "divergence": "divergence: every step overshoots by more than the last",
-    "zero_initialisation": "never learns well: weights that start at zero keep all hidden units alike",
-    "initialisation": "flat start: the initial weights leave the units hardly any gradient",
-    "rate_too_high": "learning rate too high: the steps jump over what they look for",
+    "divergence": "divergence: every step overshoots further than the last",
+    "zero_initialisation": "zero initialisation: weights that start at zero keep all hidden units equal",
+    "initialisation": "flat start: the initial weights leave the units almost without gradient",
+    "rate_too_high": "learning rate too high: the steps jump over the minimum",
     "rate_too_low": "learning rate too low: the loss still falls at the end",
     "overfitting": "overfitting",
     "underfitting": "underfitting: both curves stay high, close together",
     "not_enough_epochs": "not enough epochs to say",
 }
 
-CASES = tuple(_MEANING)
+CASES = tuple(_TITLES)
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A case of `CASES`, since which epoch (overfitting, divergence), the numbers that say so, and what to try.
+    """One of `CASES`, the epoch at which it begins (overfitting, divergence), its evidence, and what to try.
 
-    ``changes`` are the ``KEY=VALUE`` arguments of the next run; empty where nothing needs to change.
+    ``changes`` are ``KEY=VALUE`` arguments for the next run; empty if nothing needs to change.
     """
 
     case: str
@@ -98,12 +98,12 @@ class Diagnosis:
 
     @property
     def title(self) -> str:
-        """The case in words."""
+        """Description of the case."""
         since = f" from epoch {self.epoch} on" if self.case == "overfitting" else ""
-        return _MEANING[self.case] + since
+        return _TITLES[self.case] + since
 
     def command(self, config_file: str) -> str | None:
-        """The ``mlptrain train`` command that tries the change on the run's config; None without one."""
+        """Return the ``mlptrain train`` command that applies the changes to the run's config; None without changes."""
         if not self.changes:
             return None
         return " ".join(["mlptrain train", shlex.quote(config_file), *map(shlex.quote, self.changes)])
@@ -111,7 +111,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class _Curves:
-    """What the rules look at: the history, the config, and the loss of guessing every class alike."""
+    """The input of the rules: the history, the config, and the loss of a network that outputs 1/K for every class."""
 
     history: LearningCurves
     config: Config
@@ -123,7 +123,7 @@ class _Curves:
 
     @property
     def judged(self) -> tuple[float, ...]:
-        """The loss that judges: of validation, where there is one."""
+        """The loss that decides: of validation, if there is one."""
         return self.history.val_loss or self.history.loss
 
     @property
@@ -132,19 +132,19 @@ class _Curves:
 
 
 def diagnose(history: LearningCurves, config: Config, classes: int = 10) -> Diagnosis:
-    """Name the case of a run: the first rule that holds, in the order of ``docs/diagnosis.md``."""
+    """Return the diagnosis of the first rule that holds, in the order of ``docs/diagnosis.md``."""
     if history.diverged is not None:
         return _divergence(history, config)
     count = len(history.epochs)
-    if count < FEWEST_EPOCHS:
-        evidence = f"{count} finished {'epoch' if count == 1 else 'epochs'}; a verdict takes {FEWEST_EPOCHS}"
+    if count < MIN_EPOCHS:
+        evidence = f"{count} finished {'epoch' if count == 1 else 'epochs'}; a diagnosis needs {MIN_EPOCHS}"
         return Diagnosis("not_enough_epochs", None, (evidence,), ("epochs=20",))
     curves = _Curves(history, config, chance_loss(config.loss, classes))
     return next(found for rule in _RULES if (found := rule(curves)) is not None)
 
 
 def chance_loss(loss: str, classes: int) -> float:
-    """What always guessing 1/K for each of K classes costs: ln K, K·H(1/K) with the binary entropy H, or (K-1)/2K."""
+    """Return the loss of output 1/K for each of K classes: ln K, K·H(1/K) with the binary entropy H, or (K-1)/2K."""
     k = max(2, classes)
     if loss == "cross_entropy":
         return math.log(k)
@@ -158,28 +158,28 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """Means of three neighbours; of two at the ends."""
+    """Return the means of three neighbours, of two at the ends."""
     return [_mean(values[max(0, i - 1) : i + 2]) for i in range(len(values))]
 
 
 def _late(values: Sequence[float]) -> Sequence[float]:
-    """The second half, with the value before it."""
+    """Return the second half, with the value before it."""
     return values[len(values) // 2 - 1 :]
 
 
 def _jump(values: Sequence[float]) -> float:
-    """The mean change an epoch as a fraction of the mean."""
+    """Return the mean change per epoch, as a fraction of the mean."""
     changes = [abs(b - a) for a, b in pairwise(values)]
     return _mean(changes) / max(_mean(values), 1e-300)
 
 
 def _rises(values: Sequence[float]) -> float:
-    """The fraction of epochs in which the value rose."""
+    """Return the fraction of epochs in which the value rose."""
     return _mean([float(b > a) for a, b in pairwise(values)])
 
 
 def _late_fall(values: Sequence[float]) -> tuple[float, float]:
-    """The share of the whole fall that came in the last fifth of the epochs, and what an even fall would bring."""
+    """Return the share of the whole fall in the last fifth of the epochs, and that of an even fall."""
     steps = len(values) - 1
     last = max(1, round(steps / 5))
     whole = values[0] - values[-1]
@@ -191,9 +191,11 @@ def _slower(config: Config, by: float) -> str:
 
 
 def _divergence(history: LearningCurves, config: Config) -> Diagnosis:
-    evidence = [f"the loss was no finite number any more in epoch {history.diverged}"]
+    evidence = [f"the loss became non-finite in epoch {history.diverged}"]
     if history.loss:
-        evidence.append(f"loss {history.loss[0]:.4g} after epoch 1, {history.loss[-1]:.4g} after the last finished one")
+        evidence.append(
+            f"loss {history.loss[0]:.4g} after epoch 1, {history.loss[-1]:.4g} after the last finished epoch"
+        )
     evidence.append(f"learning_rate {config.learning_rate:g}")
     changes = [_slower(config, 10)] + (["init=auto"] if config.init == "normal" else [])
     return Diagnosis("divergence", history.diverged, tuple(evidence), tuple(changes))
@@ -204,14 +206,14 @@ def _zero_initialisation(curves: _Curves) -> Diagnosis | None:
     if config.init != "zeros" or not config.hidden or accuracy >= POOR:
         return None
     evidence = (
-        f"init zeros: the units of a hidden layer of {config.hidden[0]} start alike and get the same updates",
+        f"init zeros: the {config.hidden[0]} units of a hidden layer start equal and get equal updates",
         f"training accuracy {accuracy:.3f} at the end",
     )
     return Diagnosis("zero_initialisation", None, evidence, ("init=auto",))
 
 
 def _rate_too_high(curves: _Curves) -> Diagnosis | None:
-    """Oscillation on a high plateau, or a plateau above the chance loss that the initial weights do not explain."""
+    """Return a diagnosis of oscillation at a high loss, or of a plateau above chance that is not due to the start."""
     judged, high = _late(curves.judged), HIGH * curves.chance
     jump, rises, mean = _jump(judged), _rises(_late(curves.loss)), _mean(judged)
     oscillates = jump >= JUMP and rises >= RISES and mean >= high
@@ -220,16 +222,16 @@ def _rate_too_high(curves: _Curves) -> Diagnosis | None:
         return None
     name = "val_loss" if curves.history.validated else "loss"
     evidence = (
-        f"{name} changes by {jump:.0%} of itself an epoch in the second half (a steady run: below {JUMP:.0%})",
+        f"{name} changes by {jump:.0%} per epoch in the second half (a steady run: below {JUMP:.0%})",
         f"the training loss rises in {rises:.0%} of those epochs",
-        f"{name} stays at {mean:.3g} on average; guessing costs {curves.chance:.3g}",
+        f"{name} is {mean:.3g} on average; the chance level is {curves.chance:.3g}",
         f"learning_rate {curves.config.learning_rate:g}",
     )
     return Diagnosis("rate_too_high", None, evidence, (_slower(curves.config, 10),))
 
 
 def _initialisation(curves: _Curves) -> Diagnosis | None:
-    """A flat start at the chance loss which the initial weights explain, or which a faster fall follows."""
+    """Return a diagnosis of a flat start at the chance loss, due to the initial weights or before a faster fall."""
     loss, config = curves.loss, curves.config
     flat = next((i for i, value in enumerate(loss) if value < FLAT * curves.chance), len(loss))
     if not config.hidden or flat < max(3, len(loss) / 10):
@@ -242,7 +244,7 @@ def _initialisation(curves: _Curves) -> Diagnosis | None:
         return None
     evidence = (
         f"the loss of the first {flat} epochs stays above {FLAT * curves.chance:.3g}, "
-        f"{FLAT:.0%} of what guessing costs ({curves.chance:.3g})",
+        f"{FLAT:.0%} of the chance level ({curves.chance:.3g})",
         f"loss {loss[0]:.3g} after epoch 1, {loss[flat - 1]:.3g} after epoch {flat}, {loss[-1]:.3g} at the end",
         f"init {config.init}, activation {config.activation}, hidden {flow(config.hidden)}",
     )
@@ -254,7 +256,7 @@ def _initialisation(curves: _Curves) -> Diagnosis | None:
 
 
 def _rate_too_low(curves: _Curves) -> Diagnosis | None:
-    """The loss is high, and a good part of its whole fall came in the last fifth of the epochs."""
+    """Return a diagnosis of a high loss with a large share of its fall in the last fifth of the epochs."""
     shares = [_late_fall(values) for values in (curves.loss, curves.judged)]
     if any(share < EVEN * even for share, even in shares) or curves.judged[-1] < HIGH * curves.chance:
         return None
@@ -262,7 +264,7 @@ def _rate_too_low(curves: _Curves) -> Diagnosis | None:
     name = "val_loss" if curves.history.validated else "loss"
     evidence = (
         f"{name} {first:.3g} after epoch 1, {last:.3g} at the end",
-        f"{share:.0%} of that fall came in the last fifth of the epochs (an even fall: {even:.0%}; "
+        f"{share:.0%} of this fall is in the last fifth of the epochs (an even fall: {even:.0%}; "
         f"a curve that levels out: below {EVEN * even:.0%})",
         f"learning_rate {curves.config.learning_rate:g}",
     )
@@ -271,7 +273,7 @@ def _rate_too_low(curves: _Curves) -> Diagnosis | None:
 
 
 def _overfitting(curves: _Curves) -> Diagnosis | None:
-    """Validation loss turns and rises while training loss falls; or training accuracy runs far ahead."""
+    """Return a diagnosis of a validation loss that rises while the training loss falls, or of a large accuracy gap."""
     history, config = curves.history, curves.config
     if not history.validated:
         return None
@@ -284,19 +286,19 @@ def _overfitting(curves: _Curves) -> Diagnosis | None:
     evidence = (
         f"val_loss is lowest around epoch {history.epochs[turn]}: {smooth[turn]:.3g}; "
         f"{_mean(history.val_loss[-3:]):.3g} at the end ({rise:+.0%})",
-        f"the training loss goes from {history.loss[turn]:.3g} to {history.loss[-1]:.3g} meanwhile",
+        f"the training loss falls from {history.loss[turn]:.3g} to {history.loss[-1]:.3g} in that time",
         f"accuracy {history.accuracy[-1]:.3f} in training, {history.val_accuracy[-1]:.3f} in validation",
     )
     return Diagnosis("overfitting", history.epochs[turn], evidence, _against_overfitting(config))
 
 
 def _rise(history: LearningCurves) -> float:
-    """How far validation loss stands above its lowest in the end, as a fraction of that."""
+    """Return the rise of the validation loss from its minimum to the end, as a fraction of the minimum."""
     return _mean(history.val_loss[-3:]) / max(min(_smooth(history.val_loss)), 1e-300) - 1
 
 
 def _against_overfitting(config: Config) -> tuple[str, ...]:
-    """More data where there is more, else a regulariser that is not in use, else an earlier end."""
+    """Return more data if there is more, else a regulariser that is not in use, else an earlier end."""
     if config.subset is not None:
         return ("subset=null",)
     if config.hidden and config.dropout == 0.0:
@@ -326,7 +328,7 @@ def _healthy(curves: _Curves) -> Diagnosis:
     history = curves.history
     evidence = [f"loss {history.loss[0]:.3g} after epoch 1, {history.loss[-1]:.3g} at the end, levelling out"]
     if not history.validated:
-        evidence.append("no validation part: overfitting cannot be told from these curves")
+        evidence.append("no validation split: these curves cannot show overfitting")
         return Diagnosis("healthy", None, tuple(evidence), ())
     smooth = _smooth(history.val_loss)
     turn = history.epochs[smooth.index(min(smooth))]

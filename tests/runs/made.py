@@ -12,7 +12,9 @@ import numpy as np
 import mlptrain
 from mlptrain.config.config import Config, load_config
 from mlptrain.datasets.idx import write_idx
+from mlptrain.runs.folder import RunFolder
 from mlptrain.runs.train import TrainResult
+from tests import made
 from tests.stress.stateful import stateful
 
 COMPLETE = ["config.yaml", "history.csv", "metrics.json", "model.npz"]
@@ -46,6 +48,14 @@ def resume(runs_dir: Path, config: Config, **more: Any) -> TrainResult:
 def reports_of_resumed(runs_dir: Path, config: Config) -> Iterator[Any]:
     """Yield the reports of the run ``a`` while it is resumed."""
     return mlptrain.run(config, run="a", runs_dir=runs_dir, resume=True)
+
+
+def begun(path: Path) -> RunFolder:
+    """Make the folder of a run that has just started."""
+    path.mkdir(parents=True)
+    folder = RunFolder(path)
+    folder.begin(made.config())
+    return folder
 
 
 def names(folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""The rules of docs/diagnosis.md on synthetic curves; benchmarks/diagnosis.py holds them against trained runs."""
+"""The rules of docs/diagnosis.md on synthetic curves; benchmarks/diagnosis.py checks them on trained runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.made import config
 from tests.reporting.made import epoch
 
 
-def test_a_column_a_figure():
+def test_one_column_per_metric():
     curves = curves_of([epoch(1, loss=2.0), epoch(2, loss=1.0, val_loss=0.5)])
     assert curves.epochs == (1, 2) and curves.loss == (2.0, 1.0) and curves.val_loss == (0.1843, 0.5)
     assert curves.validated and curves.diverged is None
@@ -28,7 +28,7 @@ def test_without_validation():
     assert not curves.validated and curves.val_loss == curves.val_accuracy == ()
 
 
-def test_the_epoch_that_diverged_is_no_finished_one():
+def test_the_epoch_that_diverged_is_not_finished():
     curves = curves_of([epoch(1), epoch(2, loss=math.nan, val_loss=None)])
     assert curves.diverged == 2 and curves.epochs == (1,) and curves.validated
 
@@ -41,7 +41,7 @@ def test_a_diverged_run_reads_back(tmp_path):
     assert curves_of(read_history(tmp_path / "history.csv")).diverged == 2
 
 
-def test_of_nothing():
+def test_curves_of_no_epochs():
     assert curves_of([]).epochs == ()
     with pytest.raises(AttributeError):
         curves_of([]).epochs = (1,)  # type: ignore[misc]
@@ -61,7 +61,7 @@ def curves(loss, val_loss=None, accuracy=0.95, val_accuracy=None, diverged=None)
 
 
 def decay(start, end, count, pace=0.5):
-    """From start towards end, the distance times ``pace`` an epoch."""
+    """From start towards end; the distance is multiplied by ``pace`` per epoch."""
     return [end + (start - end) * pace**i for i in range(count)]
 
 
@@ -91,7 +91,7 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_case_on_its_own_curve(case):
+def test_each_case_on_an_example(case):
     history, keys = SHOWN[case]
     found = diagnose(history, config(**keys))
     assert found.case == case
@@ -100,7 +100,7 @@ def test_each_case_on_its_own_curve(case):
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "healthy"])
-def test_the_command_is_one_that_train_takes(case, tmp_path):
+def test_the_command_is_valid(case, tmp_path):
     (tmp_path / "my runs").mkdir()
     file = tmp_path / "my runs/config.yaml"
     file.write_text("subset: 300\nepochs: 4\ninit: zeros\n")
@@ -117,7 +117,7 @@ def test_healthy_needs_no_command():
 
 
 @pytest.mark.parametrize("rise, case", [(1.10, "healthy"), (1.25, "overfitting")])
-def test_how_far_validation_must_turn(rise, case):
+def test_the_rise_of_the_validation_loss_that_is_overfitting(rise, case):
     lowest = 0.3
     val = [*decay(1.0, lowest, 10, 0.3), *line(lowest, rise * lowest, 7), *[rise * lowest] * 3]
     found = diagnose(curves(decay(1.2, 0.01, 20, 0.7), val, 0.99, 0.94), config())
@@ -127,7 +127,7 @@ def test_how_far_validation_must_turn(rise, case):
         assert found.title == f"overfitting from epoch {found.epoch} on"
 
 
-def test_a_turn_while_training_stands_still_too_is_not_overfitting():
+def test_a_rise_while_the_training_loss_is_constant_is_not_overfitting():
     val = [*decay(1.0, 0.3, 8), *line(0.3, 0.5, 12)]
     assert diagnose(curves(decay(1.2, 0.3, 20, 0.2), val), config()).case == "healthy"
 
@@ -137,45 +137,45 @@ def test_training_accuracy_far_ahead_is_overfitting():
     assert found.case == "overfitting"
 
 
-def test_without_validation_it_says_what_cannot_be_told():
+def test_without_validation_the_evidence_says_so():
     found = diagnose(curves(FALLS), config())
     assert found.case == "healthy" and "no validation" in " ".join(found.evidence)
     assert diagnose(curves(JUMPS, None, 0.3), config()).case == "rate_too_high"
     assert diagnose(curves(decay(2.2, 1.2, 20), None, 0.5), config()).case == "underfitting"
 
 
-def test_noise_of_a_low_loss_is_no_oscillation():
+def test_noise_of_a_low_loss_is_not_oscillation():
     jumps = [0.05 + 0.02 * (-1) ** i for i in range(20)]
     assert diagnose(curves(jumps, jumps, 0.99), config()).case == "healthy"
 
 
-def test_a_plateau_above_guessing_is_a_high_rate_unless_the_weights_explain_it():
+def test_a_plateau_above_chance_is_a_high_rate_unless_it_is_due_to_the_initial_weights():
     plateau = curves([3.5 + 0.001 * (-1) ** i for i in range(20)], None, 0.1)
     assert diagnose(plateau, config()).case == "rate_too_high"
     assert diagnose(plateau, config(init="normal")).case == "initialisation"
 
 
-def test_stuck_saturating_units_are_a_matter_of_the_start():
+def test_saturated_units_are_a_matter_of_initialisation():
     stuck = curves([2.31, *[2.303] * 19], [2.303] * 20, 0.1)
     assert diagnose(stuck, config(hidden=(30, 30, 30))).case == "initialisation"
     assert diagnose(stuck, config(hidden=(30,), activation="relu")).case == "underfitting"
 
 
-def test_the_first_rule_that_holds_is_the_answer():
+def test_the_rules_are_in_the_order_of_the_guide():
     rules = [rule.__name__ for rule in diagnosis._RULES]
     guide = (Path(__file__).parents[2] / "docs/diagnosis.md").read_text()
     places = [guide.index(f"`{name.strip('_')}`") for name in rules]
     assert places == sorted(places)
-    for name in ("FEWEST_EPOCHS", "HIGH", "FLAT", "EVEN", "JUMP", "RISES", "TURN", "GAP", "POOR"):
+    for name in ("MIN_EPOCHS", "HIGH", "FLAT", "EVEN", "JUMP", "RISES", "TURN", "GAP", "POOR"):
         value = getattr(diagnosis, name)
-        shown = {"EVEN": "a third", "FEWEST_EPOCHS": "5"}.get(name, f"{value:.0%}")
+        shown = {"EVEN": "a third", "MIN_EPOCHS": "5"}.get(name, f"{value:.0%}")
         assert shown in guide, name
 
 
 def test_divergence_after_some_epochs():
     found = diagnose(curves([5.0, 9.0], None, diverged=3), config(init="normal", learning_rate=3.0))
     assert found.epoch == 3 and found.changes == ("learning_rate=0.3", "init=auto")
-    assert "9 after the last finished one" in " ".join(found.evidence)
+    assert "9 after the last finished epoch" in " ".join(found.evidence)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_divergence_after_some_epochs():
         ({"dropout": 0.5, "l2": 0.1, "early_stopping": {}}, ("augment.shift=2",)),
     ],
 )
-def test_what_is_not_in_use_yet_is_tried_against_overfitting(keys, changes):
+def test_overfitting_gets_a_regulariser_that_is_not_in_use(keys, changes):
     assert diagnose(SHOWN["overfitting"][0], config(**keys)).changes == changes
 
 
@@ -205,12 +205,12 @@ def test_underfitting_gets_more_units(hidden, change):
         ({"activation": "relu"}, ("batch_norm=true",)),
     ],
 )
-def test_a_flat_start_gets_another_start(keys, changes):
+def test_a_flat_start_gets_another_initialisation(keys, changes):
     found = diagnose(SHOWN["initialisation"][0], config(**{"hidden": (30, 30), **keys}))
     assert (found.case, found.changes) == ("initialisation", changes)
 
 
-def test_what_guessing_costs():
+def test_the_chance_loss():
     p = 0.1
     assert chance_loss("cross_entropy", 10) == pytest.approx(CHANCE)
     assert chance_loss("binary_cross_entropy", 10) == pytest.approx(-10 * (p * math.log(p) + 0.9 * math.log(0.9)))

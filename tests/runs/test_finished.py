@@ -18,9 +18,9 @@ from mlptrain.runs.finished import PARTS, evaluate_runs, export_run, find_run, l
 from mlptrain.runs.folder import claim_next
 from tests.made import dataset, model, random_model, sample
 from tests.reporting.plots.made import run
-from tests.runs.made import idx_folder, quick
+from tests.runs.made import begun, idx_folder, quick
 
-# ---- finding -----------------------------------------------------------------------------------------
+# ---- finding and loading --------------------------------------------------------------------------------
 
 
 def test_a_run_is_found_by_name_and_by_path(tmp_path, monkeypatch):

@@ -11,10 +11,11 @@ import pytest
 
 from mlptrain.errors import DataError, UsageError
 from mlptrain.runs.finished import find_run, load_run_config, load_run_model
-from mlptrain.runs.folder import RunFolder, check_claimable, claim, claim_next, run_path
+from mlptrain.runs.folder import check_claimable, claim, claim_next, run_path
 from mlptrain.runs.history import COLUMNS
 from mlptrain.training.reports import EpochReport
 from tests.made import config, random_model
+from tests.runs.made import begun
 
 LINUX = sys.platform.startswith("linux")
 
@@ -22,13 +23,6 @@ LINUX = sys.platform.startswith("linux")
 def report(epoch: int = 1, **figures: object) -> EpochReport:
     values = {"loss": 0.5, "accuracy": 0.25, "val_loss": 0.75, "val_accuracy": 0.125, "learning_rate": 0.5}
     return EpochReport(epoch=epoch, epochs=9, steps=6, seconds=1.23456789, **{**values, **figures})  # type: ignore[arg-type]
-
-
-def begun(path: Path) -> RunFolder:
-    path.mkdir(parents=True)
-    folder = RunFolder(path)
-    folder.begin(config())
-    return folder
 
 
 def names(folder: Path) -> list[str]:
