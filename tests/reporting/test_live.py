@@ -72,7 +72,7 @@ def test_a_resumed_run_shows_its_earlier_epochs() -> None:
     with made.terminal(80, 24) as terminal:
         reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
         before = (made.epoch(1, 3, val_loss=0.5), made.epoch(2, 3, val_loss=0.25))
-        reporter.show(replace(made.start(3), resumed=True, history=before, step=7))
+        reporter.show(replace(made.start(3), history=before, step=7))
         reporter.show(made.epoch(3, 3, val_loss=0.375))
         reporter.show(made.end(3, best_epoch=2))
         reporter.close()

@@ -298,7 +298,7 @@ def test_the_state_of_a_finished_member_gives_its_outcome():
         ({"dtype": "float32"}, {}, "parameters is not 209 numbers of float32"),
         ({"optimizer": "adam"}, {}, "optimizer.arrays0.* is only in one of the two"),
         ({}, {"stack.network.parameters": 3.0}, "another network"),
-        ({}, {"order": "{}"}, "not the position of a random stream"),
+        ({}, {"order": "{}"}, "not the state of a random stream"),
     ],
     ids=["hidden", "dtype", "optimizer", "no array", "order"],
 )
