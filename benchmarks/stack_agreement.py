@@ -14,7 +14,7 @@ from typing import Any
 from mlptrain.config.config import Config, Schedule
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split, make_split
-from mlptrain.models.evaluation import figures_together
+from mlptrain.models.evaluation import evaluate_weights
 from mlptrain.runs.job import default_data_dir, load_dataset
 from mlptrain.sweeps.planning import plan_wave
 from mlptrain.sweeps.trials import Trial
@@ -47,7 +47,7 @@ def accuracies(configs: list[Config], data: Dataset, split: Split) -> list[float
     outcomes = [report for report in Trainer(configs, data, split).run() if isinstance(report, Outcome)]
     kept = {outcome.member: outcome.weights for outcome in outcomes if outcome.weights is not None}
     architecture = architecture_of(configs[0], data.images.shape[1], data.classes)
-    _, found = figures_together(architecture, list(kept.values()), configs[0].dtype, data, split.test)
+    _, found = evaluate_weights(architecture, list(kept.values()), configs[0].dtype, data, split.test)
     by_member = dict(zip(kept, found.tolist(), strict=True))
     return [by_member.get(member) for member in range(len(configs))]
 

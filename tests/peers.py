@@ -42,7 +42,7 @@ def twin(network: Network) -> Any:
     return torch.nn.Sequential(*modules)
 
 
-def weights_of(model: Any) -> list[Any]:
+def unflatten(model: Any) -> list[Any]:
     """The weight matrices of a twin: what penalties and decay are for."""
     return [parameter for parameter in model.parameters() if parameter.dim() == 2]
 

@@ -200,7 +200,7 @@ def test_plateau(patience):
     assert plateau is not None
     losses = [3.0, 2.0, 2.0, 2.5, 2.0, 1.0, 1.5, 1.5, 1.5, 1.5, 0.5]
     for epoch, loss in enumerate(losses, 1):
-        plateau.epoch(loss)
+        plateau.observe(loss)
         assert_equal(schedule(0, 1), formula("plateau")(losses[:epoch], 0.5, patience))
 
 

@@ -17,7 +17,7 @@ def read(name: str, offset: int) -> np.ndarray:
     return np.frombuffer(gzip.decompress((folder / name).read_bytes()), np.uint8, offset=offset)
 
 
-def part(name: str) -> TensorDataset:
+def select_prefix(name: str) -> TensorDataset:
     """Images as floats in [0, 1], and labels."""
     x = read(f"{name}-images-idx3-ubyte.gz", 16).reshape(-1, 784).astype(np.float32) / 255
     return TensorDataset(
@@ -26,7 +26,7 @@ def part(name: str) -> TensorDataset:
 
 
 torch.manual_seed(0)
-train, test = part("train"), part("t10k")
+train, test = select_prefix("train"), select_prefix("t10k")
 model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
 optimizer = torch.optim.Adam(model.parameters(), lr=0.002)
 for _ in range(epochs):

@@ -14,7 +14,7 @@ from mlptrain.cli.options import DataDir, Json, NoColor, Quiet
 from mlptrain.config import registry
 from mlptrain.config.messages import enumerate_words, hint
 from mlptrain.config.registry import DatasetInfo
-from mlptrain.datasets.download import check_mirror, copy_from, fetch, mirrors_of
+from mlptrain.datasets.download import checked_mirror, copy_from, fetch, mirrors_of
 from mlptrain.datasets.verify import FileState, check_dataset
 from mlptrain.errors import DataError, UsageError
 from mlptrain.reporting.download import checked_line, make_download_reporter
@@ -45,7 +45,7 @@ def download(
     infos = _chosen(dataset)
     _check_options(mirror=mirror, source=source, check=check, force=force)
     if mirror is not None:
-        check_mirror(mirror)
+        checked_mirror(mirror)
     folder = default_data_dir() if data_dir is None else data_dir
     option = "" if folder == default_data_dir() else f" --data-dir {shlex.quote(str(folder))}"
     human = sys.stderr if json_output else sys.stdout

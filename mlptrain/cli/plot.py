@@ -12,7 +12,7 @@ import typer
 from mlptrain.cli.options import DataDir, Json, Quiet, RunsDir, Threads
 from mlptrain.cli.setup import set_threads
 from mlptrain.runs.job import default_data_dir
-from mlptrain.system.extras import need
+from mlptrain.system.extras import require_extra
 from mlptrain.system.machine import available_cores
 
 
@@ -39,12 +39,12 @@ def plot(
     A run has learning curves, a confusion matrix, weights, activations, mistakes and calibration.
     The learning curves of several runs share one plot.
     """
-    need("matplotlib", "plots", "plot")
-    from mlptrain.reporting.gallery import pictures_of, write_pictures
+    require_extra("matplotlib", "plots", "plot")
+    from mlptrain.reporting.gallery import plots_of, write_plots
 
     set_threads(threads, available_cores())
-    folder, pictures = pictures_of(runs, runs_dir, data_dir or default_data_dir())
-    written, left_out = write_pictures(pictures, folder, output, form, only or [])
+    folder, pictures = plots_of(runs, runs_dir, data_dir or default_data_dir())
+    written, left_out = write_plots(pictures, folder, output, form, only or [])
     human = sys.stderr if json_output else sys.stdout
     if not quiet:
         for reason in dict.fromkeys(picture.caption for picture in left_out):

@@ -12,7 +12,7 @@ import typer
 from mlptrain.cli.options import DataDir, Json, Quiet, RunsDir, Threads
 from mlptrain.cli.setup import set_threads
 from mlptrain.runs.job import default_data_dir
-from mlptrain.system.extras import need
+from mlptrain.system.extras import require_extra
 from mlptrain.system.machine import available_cores
 
 
@@ -32,7 +32,7 @@ def report(
 
     It contains the plots, metrics, diagnosis, config and environment, and the command that repeats the run.
     """
-    need("matplotlib", "plots", "report")
+    require_extra("matplotlib", "plots", "report")
     from mlptrain.reporting.page import write_report
 
     set_threads(threads, available_cores())

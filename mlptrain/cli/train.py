@@ -23,7 +23,7 @@ from mlptrain.cli.options import (
 )
 from mlptrain.cli.setup import read_config, set_threads, training_threads
 from mlptrain.errors import AccuracyError
-from mlptrain.reporting.diagnosis import verdict_line
+from mlptrain.reporting.diagnosis import diagnosis_line
 from mlptrain.reporting.run import make_reporter, render_profile
 from mlptrain.runs import train as training
 from mlptrain.runs.diagnosis import curves_of, diagnose
@@ -111,7 +111,7 @@ def train(
         render_profile(timed, human)
     if not quiet:
         found = diagnose(curves_of(result.history), config, len(result.model.class_names))
-        print(verdict_line(found, result.folder), result.folder, sep="\n", file=human)
+        print(diagnosis_line(found, result.folder), result.folder, sep="\n", file=human)
     if json_output:
         print(json.dumps(result.metrics | ({} if timed is None else {"profile": asdict(timed)})))
     accuracy = result.metrics["test_accuracy"]

@@ -320,7 +320,7 @@ def config_from(document: Document) -> Config:
         raise ConfigError(report(found, document, _MODELS)) from None
 
 
-def problem_with(key: str, value: Any) -> str:
+def describe_problem(key: str, value: Any) -> str:
     """Return what is wrong with the value of one dotted key, whatever the other keys are; empty if nothing is."""
     values: dict[str, Any] = {}
     put(values, key, value)

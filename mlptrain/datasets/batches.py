@@ -12,9 +12,9 @@ from mlptrain.config.config import Config
 from mlptrain.datasets.augment import Augmentation, Augmenter
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
-from mlptrain.engine.parameters import aligned
+from mlptrain.engine.parameters import empty_aligned
 
-CHUNK = 2048
+CHUNK_IMAGES = 2048
 """Number of images gathered at once, in one call for many batches. As float32 they take 6.4 MB, which stay in a shared
 third-level cache until the matrix products have used them."""
 
@@ -35,7 +35,7 @@ class _Buffers:
 
     def __init__(self, rows: int, pixels: int, classes: int, dtype: np.dtype) -> None:
         self.bytes = np.empty((rows, pixels), np.uint8)
-        self.x = aligned((rows, pixels), dtype)
+        self.x = empty_aligned((rows, pixels), dtype)
         self.y = np.empty(rows * classes, dtype)
 
 
@@ -61,7 +61,7 @@ class Batches:
         self.batch_size = min(batch_size, len(indices))
         self.classes = classes
         self.dtype = np.dtype(dtype)
-        self.rows = min(max(CHUNK // self.batch_size, 1) * self.batch_size, len(indices))
+        self.rows = min(max(CHUNK_IMAGES // self.batch_size, 1) * self.batch_size, len(indices))
         self.augmenter = None if augmentation is None else Augmenter(dataset.shape, augmentation, dtype)
         pixels = dataset.images.shape[1]
         count = 1 if augmentation is None else 2

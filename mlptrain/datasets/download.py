@@ -18,7 +18,7 @@ from mlptrain.system.files import reason, remove_leftovers
 
 
 @dataclass(frozen=True)
-class Arriving:
+class FileProgress:
     """Progress of a file: ``received`` bytes of ``size``, if it is known."""
 
     dataset: str
@@ -28,7 +28,7 @@ class Arriving:
 
 
 @dataclass(frozen=True)
-class TryFailed:
+class AttemptFailed:
     """A failed attempt to get a file; ``next_mirror`` is tried after ``wait`` seconds."""
 
     dataset: str
@@ -39,12 +39,12 @@ class TryFailed:
     wait: float
 
 
-Event = Arriving | TryFailed | FileState
+Event = FileProgress | AttemptFailed | FileState
 
 OnEvent = Callable[[Event], object]
 
 
-def check_mirror(url: str) -> str:
+def checked_mirror(url: str) -> str:
     """Return ``url`` with a slash at its end.
 
     Raises
@@ -69,7 +69,7 @@ def mirrors_of(info: DatasetInfo, url: str | None = None) -> tuple[Mirror, ...]:
     published = tuple(Mirror((address,)) for address in info.mirrors)
     if url is None:
         return published
-    return Mirror((check_mirror(url), f"{check_mirror(url)}{info.name}/")), *published
+    return Mirror((checked_mirror(url), f"{checked_mirror(url)}{info.name}/")), *published
 
 
 def fetch(
@@ -162,7 +162,7 @@ def _fetch_file(
     dataset, file = state.dataset, state.file
 
     def show_progress(received: int, size: int | None) -> None:
-        on_event(Arriving(dataset, file, received, size))
+        on_event(FileProgress(dataset, file, received, size))
 
     reasons: dict[Mirror, str] = {}
     queue = deque(mirrors)
@@ -187,7 +187,7 @@ def _fetch_file(
             if queue[0] != mirror:
                 incoming.restart()
             pause = wait if queue[0] in reasons else 0.0
-            on_event(TryFailed(dataset, file, str(mirror), reasons[mirror], str(queue[0]), pause))
+            on_event(AttemptFailed(dataset, file, str(mirror), reasons[mirror], str(queue[0]), pause))
             if pause:
                 sleep(pause)
                 wait *= 2

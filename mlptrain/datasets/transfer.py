@@ -22,7 +22,7 @@ from mlptrain import __version__
 from mlptrain.config.registry import RemoteFile
 from mlptrain.datasets.verify import Digests
 from mlptrain.errors import DataError
-from mlptrain.system.files import hold, reason, sync_folder, temporary_beside
+from mlptrain.system.files import lock_temporary, reason, sync_folder, temporary_beside
 
 _PIECE = 2**13  # small, because an incomplete piece is lost when the connection breaks
 
@@ -335,7 +335,7 @@ class IncomingFile:
             self._temporary = temporary_beside(self.target)  # set before the file exists, in case of Ctrl-C in between
             with suppress(FileNotFoundError):  # another process that failed has just removed the empty folder
                 self._stream = self._temporary.open("xb")
-                if hold(self._stream):
+                if lock_temporary(self._stream):
                     return self._stream
                 self._stream.close()
                 self._stream = None

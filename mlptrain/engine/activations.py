@@ -86,20 +86,20 @@ def relu_backward(delta: np.ndarray, a: np.ndarray, scratch: np.ndarray) -> None
     delta *= scratch
 
 
-LEAK = 0.01
+LEAKY_RELU_SLOPE = 0.01
 
 
 def leaky_relu(z: np.ndarray, scratch: np.ndarray) -> None:
     """a = max(z, 0.01 z) (Maas et al. 2013)."""
-    np.multiply(z, LEAK, out=scratch)
+    np.multiply(z, LEAKY_RELU_SLOPE, out=scratch)
     np.maximum(z, scratch, out=z)
 
 
 def leaky_relu_backward(delta: np.ndarray, a: np.ndarray, scratch: np.ndarray) -> None:
     """f′(z) = 1 for z > 0, otherwise 0.01; a has the sign of z."""
     np.greater(a, 0, out=scratch)
-    scratch *= 1 - LEAK
-    scratch += LEAK
+    scratch *= 1 - LEAKY_RELU_SLOPE
+    scratch += LEAKY_RELU_SLOPE
     delta *= scratch
 
 
@@ -174,17 +174,17 @@ def silu_backward(delta: np.ndarray, z: np.ndarray, scratch: np.ndarray) -> None
     delta *= z
 
 
-GELU_RATE = 0.7978845608028654  # √(2/π)
-GELU_CUBE = 0.044715
+GELU_SCALE = 0.7978845608028654  # √(2/π)
+GELU_CUBIC = 0.044715
 
 
 def _gelu_argument(z: np.ndarray, out: np.ndarray) -> None:
     """Write u = √(2/π) (z + 0.044715 z³) into ``out``."""
     np.multiply(z, z, out=out)
-    out *= GELU_CUBE
+    out *= GELU_CUBIC
     out += 1
     out *= z
-    out *= GELU_RATE
+    out *= GELU_SCALE
 
 
 def gelu(z: np.ndarray, scratch: np.ndarray) -> None:
@@ -199,7 +199,7 @@ def gelu(z: np.ndarray, scratch: np.ndarray) -> None:
 def gelu_backward(delta: np.ndarray, z: np.ndarray, scratch: np.ndarray) -> None:
     """f′(z) = ½ (1 + t) (1 + (1 − t) z u′) with t = tanh u and z u′ = 3 u − 2 √(2/π) z."""
     _gelu_argument(z, scratch)
-    z *= -2 / 3 * GELU_RATE
+    z *= -2 / 3 * GELU_SCALE
     z += scratch
     z *= 3
     np.tanh(scratch, out=scratch)

@@ -12,7 +12,7 @@ from mlptrain.engine.dropout import Dropout
 from mlptrain.engine.losses import PAIRINGS
 from mlptrain.engine.network import Network
 from mlptrain.engine.normalization import BatchNorm
-from mlptrain.engine.parameters import Parameters, aligned
+from mlptrain.engine.parameters import Parameters, empty_aligned
 
 Timed = Callable[[str, Callable[..., Any]], Callable[..., Any]]
 """A function that returns a function of the named phase, such that its calls are timed."""
@@ -46,7 +46,7 @@ class _Hidden:
     ) -> None:
         architecture, parameters, statistics = network.architecture, network.parameters, network.statistics
         self.delta = delta
-        self.a = aligned(delta.shape, delta.dtype)
+        self.a = empty_aligned(delta.shape, delta.dtype)
         self.scratch = np.empty_like(delta)
         self.bias = lean(parameters.biases[index])
         self.normalize: Callable[..., None] | None = None
@@ -94,7 +94,7 @@ class TrainingPass:
         self.output_delta = timed("activations", PAIRINGS[architecture.loss, architecture.output].delta)
         drops = list(dropout) or [None] * (depth - 1)
         rows = np.cumsum([members * units for units in layers[1:]])
-        all_deltas = aligned((rows[-1], batch_size), dtype)
+        all_deltas = empty_aligned((rows[-1], batch_size), dtype)
         *deltas, self.delta = [
             lean(piece.reshape(members, -1, batch_size)) for piece in np.split(all_deltas, rows[:-1])
         ]

@@ -49,13 +49,13 @@ class Network:
 
     def member(self, member: int) -> Weights:
         """Return copies of one member's weights ``(out, in)`` and biases ``(out,)``, layer by layer."""
-        return self.weights_of(self.entries(member))
+        return self.unflatten(self.flatten(member))
 
-    def entries(self, member: int) -> np.ndarray:
+    def flatten(self, member: int) -> np.ndarray:
         """Return a copy (n,) of one member's parameters: all weights, all biases, all gains."""
         return read_member(self.parameters.arrays, member)
 
-    def weights_of(self, entries: np.ndarray) -> Weights:
+    def unflatten(self, entries: np.ndarray) -> Weights:
         """Return the weights and biases in ``entries`` as views."""
         shapes = [weights.shape[1:] for weights in self.parameters.weights]
         shapes += [biases.shape[1:2] for biases in self.parameters.biases]
@@ -64,7 +64,7 @@ class Network:
 
     def state(self, member: int) -> State:
         """Return one member's parameters and running statistics."""
-        return {"parameters": self.entries(member), "statistics": read_member(self.statistics.arrays, member)}
+        return {"parameters": self.flatten(member), "statistics": read_member(self.statistics.arrays, member)}
 
     def restore(self, states: Sequence[State]) -> None:
         """Set every member's parameters and running statistics."""
@@ -75,16 +75,16 @@ class Network:
     def plain(self) -> Network:
         """Return a plain network that computes the same as this one with its running statistics.
 
-        Return this network itself if it is plain, otherwise a new one; `refresh` updates it.
+        Return this network itself if it is plain, otherwise a new one; `refresh_plain` updates it.
         """
         if not self.architecture.batch_norm:
             return self
         plain = Network(replace(self.architecture, batch_norm=False), self.members, self.dtype)
-        refresh(plain, self.parameters, self.statistics)
+        refresh_plain(plain, self.parameters, self.statistics)
         return plain
 
 
-def refresh(plain: Network, parameters: Parameters, statistics: Statistics) -> None:
+def refresh_plain(plain: Network, parameters: Parameters, statistics: Statistics) -> None:
     """Write the layers into ``plain`` that compute the same as ``parameters`` with the running statistics."""
     target = plain.parameters
     if not parameters.gains:

@@ -28,7 +28,7 @@ class Architecture:
     batch_norm: bool = False
 
     @property
-    def parameters(self) -> int:
+    def parameter_count(self) -> int:
         """The number of weights, biases and gains of one network."""
         gains = sum(self.layers[1:-1]) if self.batch_norm else 0
         return gains + sum(out * (inputs + 1) for inputs, out in pairwise(self.layers))
@@ -48,7 +48,7 @@ class Parameters:
         shapes = [(members, out, inputs) for inputs, out in pairwise(layers)]
         shapes += [(members, out, 1) for out in layers[1:]]
         shapes += [(members, out, 1) for out in layers[1:-1] if architecture.batch_norm]
-        self.flat = aligned((sum(map(math.prod, shapes)),), dtype)
+        self.flat = empty_aligned((sum(map(math.prod, shapes)),), dtype)
         self.flat[:] = 0
         self.arrays = split_views(self.flat, shapes)
         self.weights, self.biases = self.arrays[:depth], self.arrays[depth : 2 * depth]
@@ -85,7 +85,7 @@ def split_views(flat: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> list[np.
 CACHE_LINE_BYTES = 64
 
 
-def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def empty_aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Return an uninitialised array that begins at the start of a cache line.
 
     ``np.empty`` begins at any multiple of 16 bytes. BLAS kernels for small matrices read whole cache lines of their

@@ -83,7 +83,7 @@ class Plateau:
         self.factor, self.patience = factor, patience
         self.best, self.waited, self.value = math.inf, 0, 1.0
 
-    def epoch(self, loss: float) -> None:
+    def observe(self, loss: float) -> None:
         """Update the factor with the loss of an epoch."""
         if loss < self.best:
             self.best, self.waited = loss, 0

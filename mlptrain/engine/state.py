@@ -25,11 +25,11 @@ def write_member(arrays: Sequence[np.ndarray], member: int, entries: np.ndarray)
         row[...] = values
 
 
-def under(name: str, state: State) -> State:
+def add_prefix(name: str, state: State) -> State:
     """Return the state with ``name.`` in front of every key."""
     return {f"{name}.{key}": value for key, value in state.items()}
 
 
-def part(name: str, state: State) -> State:
+def select_prefix(name: str, state: State) -> State:
     """Return the entries whose keys begin with ``name.``, without that prefix."""
     return {key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(f"{name}.")}

@@ -19,13 +19,13 @@ def stream(seed: int, name: str, *counters: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS[name], *counters)))
 
 
-def position(generator: np.random.Generator) -> str:
+def save_generator(generator: np.random.Generator) -> str:
     """Return the state of a generator as JSON."""
     return json.dumps(generator.bit_generator.state)
 
 
-def move_to(generator: np.random.Generator, text: str) -> None:
-    """Set a generator to a state from `position`.
+def restore_generator(generator: np.random.Generator, text: str) -> None:
+    """Set a generator to a state from `save_generator`.
 
     Raises
     ------

@@ -207,7 +207,7 @@ def _number(branch: ast.expr) -> float:
 
 
 def _invalid(text: str, position: int, reason: str) -> UsageError:
-    """Return an error with ``reason``, the text around ``position``, and a mark below that position."""
+    """Return an error with ``reason``, the text around ``save_generator``, and a mark below that position."""
     start = max(0, position - 40)
     excerpt = "".join(c if c.isprintable() else "?" for c in text[start : start + 70])
     before = "..." if start else ""

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlptrain.errors import DataError, UsageError
 from mlptrain.handwriting.digit import find_digit
-from mlptrain.handwriting.reading import STANDARD_INPUT, Images, read_pictures
+from mlptrain.handwriting.reading import STANDARD_INPUT, Images, read_images
 from mlptrain.models.model import Model
 
 MAX_BACKGROUND = 0.13  # brightness of the background of an image like those of MNIST
@@ -32,7 +32,7 @@ class Prediction:
     seen: np.ndarray
 
 
-def predict_pictures(model: Model, sources: Sequence[str]) -> list[Prediction]:
+def predict_images(model: Model, sources: Sequence[str]) -> list[Prediction]:
     """Classify the images in files, or in standard input for ``-``.
 
     Images of the size of the model's inputs are used unchanged if they have a black background or come from an IDX
@@ -52,7 +52,7 @@ def predict_pictures(model: Model, sources: Sequence[str]) -> list[Prediction]:
     inputs = model.architecture.layers[0]
     predictions = []
     for source in sources:
-        images = _rows_as_images(read_pictures(source), inputs)
+        images = _rows_as_images(read_images(source), inputs)
         count = len(images.pixels)
         names = [f"{source}[{index}]" for index in range(count)] if images.is_list else [source]
         for start in range(0, count, _BATCH_SIZE):

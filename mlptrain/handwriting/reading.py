@@ -21,7 +21,7 @@ import numpy as np
 from mlptrain.datasets.idx import read_idx_images
 from mlptrain.errors import DataError
 from mlptrain.models.npz import parse_npy
-from mlptrain.system.extras import need
+from mlptrain.system.extras import require_extra
 from mlptrain.system.files import reason
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Images:
     is_list: bool
 
 
-def read_pictures(source: str) -> Images:
+def read_images(source: str) -> Images:
     """Read the images in the file ``source``, or in standard input for ``-``.
 
     Raises
@@ -149,7 +149,7 @@ def _check_bytes(count: int, name: str) -> None:
 
 def _decode(stream: BinaryIO, name: str, *, png: bool) -> np.ndarray:
     """Return the grey bytes (height, width) of a PNG or JPEG image, upright."""
-    need("PIL", "images", f"{name}: reading PNG and JPEG")
+    require_extra("PIL", "images", f"{name}: reading PNG and JPEG")
     from PIL import ExifTags
     from PIL.JpegImagePlugin import JpegImageFile
     from PIL.PngImagePlugin import PngImageFile

@@ -46,25 +46,25 @@ class Evaluator:
                     start += size
         return self._logits
 
-    def figures(self) -> tuple[np.ndarray, np.ndarray]:
+    def metrics(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean loss (K,) and the accuracy (K,) with the present weights of the network."""
         architecture, logits = self.network.architecture, self.logits()
-        losses, correct = losses_and_hits(architecture.loss, architecture.output, logits, self.targets, self.labels)
+        losses, correct = score_examples(architecture.loss, architecture.output, logits, self.targets, self.labels)
         with np.errstate(over="ignore"):
             return losses.mean(axis=-1, dtype=np.float64), correct.mean(axis=-1)
 
 
-def figures_together(
+def evaluate_weights(
     architecture: Architecture, weights: Sequence[Weights], dtype: str, dataset: Dataset, indices: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean loss (K,) and the accuracy (K,) of K networks without normalisation, evaluated together."""
     network = Network(replace(architecture, batch_norm=False), len(weights), dtype)
     for member, pair in enumerate(weights):
         network.assign(member, *pair)
-    return Evaluator(network, dataset, indices).figures()
+    return Evaluator(network, dataset, indices).metrics()
 
 
-def losses_and_hits(
+def score_examples(
     loss: str, output: str, logits: np.ndarray, targets: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return, for each example, the loss (..., n) and whether the predicted label is the true one (..., n).
@@ -181,7 +181,7 @@ def evaluate_models(
     loss: float | None
     if len(models) == 1:
         architecture, logits = models[0].architecture, _finite_logits(models[0], dataset, indices)
-        losses, _ = losses_and_hits(architecture.loss, architecture.output, logits, targets, labels)
+        losses, _ = score_examples(architecture.loss, architecture.output, logits, targets, labels)
         loss = float(require_finite(losses).mean(dtype=np.float64))
         predicted = logits.argmax(axis=0)
         with np.errstate(over="ignore"):
@@ -201,10 +201,10 @@ def evaluate_models(
         )
         for row in worst_mistakes(confidence, predicted, labels, mistakes)
     )
-    return Evaluation(split, len(indices), loss, accuracy, confusion_of(labels, predicted, classes), names, worst)
+    return Evaluation(split, len(indices), loss, accuracy, confusion_matrix(labels, predicted, classes), names, worst)
 
 
-def confusion_of(labels: np.ndarray, predicted: np.ndarray, classes: int) -> tuple[tuple[int, ...], ...]:
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> tuple[tuple[int, ...], ...]:
     """Count the images of each true class (rows) with each predicted label (columns); both arrays are (n,)."""
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (labels, predicted), 1)

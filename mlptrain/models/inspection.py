@@ -19,17 +19,17 @@ BINS = 10
 class Inspection:
     """Activations of a network for the images ``indices`` (n,) of a dataset, which have the labels ``labels`` (n,).
 
-    ``probabilities`` (n, classes) are the outputs. ``excitation[l]`` (units, classes) is the mean activation of each
-    unit of hidden layer l over the images of a class, nan for a class without images.
+    ``probabilities`` (n, classes) are the outputs. ``mean_activations[l]`` (units, classes) is the mean activation of
+    each unit of hidden layer l over the images of a class, nan for a class without images.
     """
 
     indices: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray
-    excitation: tuple[np.ndarray, ...]
+    mean_activations: tuple[np.ndarray, ...]
 
     @property
-    def guesses(self) -> np.ndarray:
+    def predicted_labels(self) -> np.ndarray:
         """Predicted labels (n,): the class with the largest output, the first of several."""
         labels: np.ndarray = self.probabilities.argmax(axis=1)
         return labels
@@ -63,11 +63,11 @@ def inspect(model: Model, dataset: Dataset, indices: np.ndarray) -> Inspection:
         for total, a in zip(sums, forward.activations, strict=True):
             total += a[0] @ one_hot
     counts = np.bincount(labels, minlength=classes)
-    excitation = tuple(total / np.where(counts, counts, np.nan) for total in sums)
-    return Inspection(indices, labels, probabilities, excitation)
+    mean_activations = tuple(total / np.where(counts, counts, np.nan) for total in sums)
+    return Inspection(indices, labels, probabilities, mean_activations)
 
 
-def favourites(mean_activations: np.ndarray, count: int = 2) -> np.ndarray:
+def strongest_classes(mean_activations: np.ndarray, count: int = 2) -> np.ndarray:
     """Return, for each unit, the ``count`` classes with the highest mean activation, the highest first.
 
     ``mean_activations`` is (units, classes), the result (units, count).
@@ -76,7 +76,7 @@ def favourites(mean_activations: np.ndarray, count: int = 2) -> np.ndarray:
     return order[:, :count]
 
 
-def most_influential(model: Model, layer: int, count: int) -> np.ndarray:
+def most_influential_units(model: Model, layer: int, count: int) -> np.ndarray:
     """Return up to ``count`` units of a hidden layer, in order, whose outgoing weights have the largest norms."""
     norms = np.linalg.norm(model.weights[layer + 1].astype(np.float64), axis=0)
     return np.sort(np.argsort(-norms, kind="stable")[:count])
@@ -96,7 +96,7 @@ class Calibration:
     error: float
 
 
-def calibrate(confidence: np.ndarray, correct: np.ndarray) -> Calibration:
+def measure_calibration(confidence: np.ndarray, correct: np.ndarray) -> Calibration:
     """Compare ``confidence`` (n,) in [0, 1] with ``correct`` (n,), which tells whether the predicted label is right."""
     bin_of = np.minimum((np.asarray(confidence) * BINS).astype(int), BINS - 1)
     counts = np.bincount(bin_of, minlength=BINS)

@@ -80,7 +80,7 @@ def require_finite(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def model_of(
+def make_model(
     architecture: Architecture, weights: Weights, class_names: tuple[str, ...], config: Mapping[str, Any]
 ) -> Model:
     """Return the model with these trained weights, into which any batch normalisation is already folded."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlptrain import __version__
-from mlptrain.engine.activations import GELU_CUBE, GELU_RATE, LEAK, SELU_ALPHA, SELU_SCALE
+from mlptrain.engine.activations import GELU_CUBIC, GELU_SCALE, LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE
 from mlptrain.errors import UsageError
 from mlptrain.models.model import Model
-from mlptrain.system.extras import need
+from mlptrain.system.extras import require_extra
 from mlptrain.system.files import write_atomic
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def _gelu(z: str, a: str) -> list[Step]:
     """Return the nodes of a = z σ(2u) with u = √(2/π) (z + 0.044715 z³), which equals ½ z (1 + tanh u)."""
     return [
         ("Mul", (z, z), f"{a}_square", {}),
-        ("Mul", (f"{a}_square", f"={2 * GELU_RATE * GELU_CUBE}"), f"{a}_cubic", {}),
-        ("Add", (f"{a}_cubic", f"={2 * GELU_RATE}"), f"{a}_slope", {}),
+        ("Mul", (f"{a}_square", f"={2 * GELU_SCALE * GELU_CUBIC}"), f"{a}_cubic", {}),
+        ("Add", (f"{a}_cubic", f"={2 * GELU_SCALE}"), f"{a}_slope", {}),
         ("Mul", (f"{a}_slope", z), f"{a}_twice", {}),
         ("Sigmoid", (f"{a}_twice",), f"{a}_gate", {}),
         ("Mul", (z, f"{a}_gate"), a, {}),
@@ -54,7 +54,7 @@ FUNCTIONS: dict[str, Callable[[str, str], list[Step]]] = {
     "sigmoid": _single("Sigmoid"),
     "tanh": _single("Tanh"),
     "relu": _single("Relu"),
-    "leaky_relu": _single("LeakyRelu", alpha=LEAK),
+    "leaky_relu": _single("LeakyRelu", alpha=LEAKY_RELU_SLOPE),
     "elu": _single("Elu", alpha=1.0),
     "selu": _single("Selu", alpha=SELU_ALPHA, gamma=SELU_SCALE),
     "gelu": _gelu,
@@ -78,7 +78,7 @@ def write_onnx(path: Path, model: Model, metadata: Mapping[str, Any]) -> None:
     DataError
         The file cannot be written.
     """
-    need("onnx", "onnx", "writing ONNX")
+    require_extra("onnx", "onnx", "writing ONNX")
     import onnx
 
     proto = onnx_model(model, metadata)
@@ -97,8 +97,8 @@ def onnx_model(model: Model, metadata: Mapping[str, Any]) -> ModelProto:
     from onnx import TensorProto, helper, numpy_helper
 
     architecture = model.architecture
-    if architecture.parameters > MAX_PARAMETERS:
-        found = f"{architecture.parameters:,} parameters; ONNX files hold at most {MAX_PARAMETERS:,}"
+    if architecture.parameter_count > MAX_PARAMETERS:
+        found = f"{architecture.parameter_count:,} parameters; ONNX files hold at most {MAX_PARAMETERS:,}"
         raise UsageError(f"the model has {found}\nhint: export it with --format npz")
     if architecture.activation not in FUNCTIONS:
         name = architecture.activation

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def render_diagnosis(view: RunView, console: Console) -> None:
     """Print the diagnosis of a run; the command has a line of its own, never cut, to be copied."""
-    from rich.text import Text  # imported late: `train` needs only verdict_line
+    from rich.text import Text  # imported late: `train` needs only diagnosis_line
 
     found = view.diagnosis
     bullet = "•" if can_print("•", console.encoding) else "-"
@@ -30,7 +30,7 @@ def render_diagnosis(view: RunView, console: Console) -> None:
         console.print(Text(printable(line.plain, console.encoding), spans=line.spans), soft_wrap=True)
 
 
-def verdict_line(found: Diagnosis, folder: object) -> str:
+def diagnosis_line(found: Diagnosis, folder: object) -> str:
     """Return the line at the end of training."""
     more = "" if found.case in ("healthy", "not_enough_epochs") else f"; see mlptrain diagnose {folder}"
     return f"diagnosis: {found.title}{more}"

@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from mlptrain.datasets.download import Arriving, Event, TryFailed
+from mlptrain.datasets.download import AttemptFailed, Event, FileProgress
 from mlptrain.datasets.verify import FileState
 from mlptrain.reporting.reporter import QuietReporter, Reporter
 from mlptrain.reporting.terminal import is_terminal, make_console, print_line
@@ -57,7 +57,7 @@ def state_line(state: FileState, seconds: float = 0.0) -> str:
     return f"{name}: {format_bytes(size)}{pace}, verified"
 
 
-def failure_line(event: TryFailed) -> str:
+def failure_line(event: AttemptFailed) -> str:
     """Return a line that says why a try failed, and which mirror is tried next."""
     following = "again" if event.next_mirror == event.mirror else urlsplit(event.next_mirror).netloc
     after = f" in {event.wait:g} s" if event.wait else ""
@@ -83,9 +83,9 @@ class PlainDownload:
     def show(self, event: Event, /) -> None:
         """Write the line of a failed try or of a finished file."""
         match event:
-            case Arriving():
+            case FileProgress():
                 self._began = self._began or perf_counter()
-            case TryFailed():
+            case AttemptFailed():
                 write_lines(self._stream, failure_line(event))
             case FileState():
                 write_lines(self._stream, state_line(event, perf_counter() - self._began if self._began else 0.0))
@@ -106,10 +106,10 @@ class LiveDownload:
     def show(self, event: Event, /) -> None:
         """Move the progress bar, or write the line of a failed try or of a finished file."""
         match event:
-            case Arriving():
+            case FileProgress():
                 self._began = self._began or perf_counter()
                 self._update(event)
-            case TryFailed():
+            case AttemptFailed():
                 self.close()
                 print_line(self._console, failure_line(event), "yellow", cut=False)
             case FileState():
@@ -125,7 +125,7 @@ class LiveDownload:
             with suppress(OSError):  # a terminal that is gone needs no restoring
                 progress.stop()
 
-    def _update(self, event: Arriving) -> None:
+    def _update(self, event: FileProgress) -> None:
         if self._progress is None:
             self._progress = Progress(
                 *_columns(self._console.width),

@@ -12,8 +12,8 @@ from mlptrain.config.values import differing, flow
 from mlptrain.datasets.dataset import Dataset, load_dataset
 from mlptrain.datasets.split import make_split
 from mlptrain.errors import DataError, UsageError
-from mlptrain.models.evaluation import confusion_of, worst_mistakes
-from mlptrain.models.inspection import Inspection, calibrate, inspect, most_influential
+from mlptrain.models.evaluation import confusion_matrix, worst_mistakes
+from mlptrain.models.inspection import Inspection, inspect, measure_calibration, most_influential_units
 from mlptrain.models.model import Model
 from mlptrain.reporting.plots import certainty, confusion, curves, sweep, units
 from mlptrain.reporting.plots.style import FORMATS, Draw, save
@@ -102,8 +102,8 @@ def _curves(view: RunView) -> Plot:
 
 
 def _confusion(found: Inspection, model: Model) -> Plot:
-    matrix = confusion_of(found.labels, found.guesses, len(model.class_names))
-    wrong = int((found.labels != found.guesses).sum())
+    matrix = confusion_matrix(found.labels, found.predicted_labels, len(model.class_names))
+    wrong = int((found.labels != found.predicted_labels).sum())
     caption = (
         f"{wrong:,} of {len(found.labels):,} images were classified wrongly. The brighter a cell, the more frequent "
         "the mistake; correct predictions are on the diagonal, in bold."
@@ -118,35 +118,35 @@ def _weights(found: Inspection, model: Model, dataset: Dataset) -> Plot:
         draw = partial(units.draw_class_weights, model.weights[0], dataset.shape, model.class_names)
         return _plot("weights", caption, draw)
     count = len(model.weights[0])
-    shown = most_influential(model, 0, MAX_WEIGHTS)
+    shown = most_influential_units(model, 0, MAX_WEIGHTS)
     caption = (
         f"The weights from the pixels to each hidden unit: {scale}. "
         "Above each: its number, and the two classes with the highest mean activation."
     )
     if len(shown) < count:
         caption += f" Shown are the {len(shown)} of {count:,} units with the largest outgoing weights."
-    activations = found.excitation[0]
+    activations = found.mean_activations[0]
     draw = partial(units.draw_weights, model.weights[0], dataset.shape, shown, activations, model.class_names)
     return _plot("weights", caption, draw)
 
 
 def _activations(found: Inspection, model: Model) -> Plot:
-    layers = found.excitation[:MAX_LAYERS]
+    layers = found.mean_activations[:MAX_LAYERS]
     if not layers:
         return _plot("activations", "There is no hidden layer.", None)
-    shown = [most_influential(model, layer, MAX_ROWS) for layer in range(len(layers))]
+    shown = [most_influential_units(model, layer, MAX_ROWS) for layer in range(len(layers))]
     rows = [layer[numbers] for layer, numbers in zip(layers, shown, strict=True)]
     counts = [len(layer) for layer in layers]
     caption = "Means over the test images of each class, a row per unit; sorted by the class with the highest mean."
     if max(counts) > MAX_ROWS:
         caption += f" Of large layers the {MAX_ROWS} units with the largest outgoing weights are shown."
-    if len(found.excitation) > MAX_LAYERS:
-        caption += f" The first {MAX_LAYERS} of {len(found.excitation)} hidden layers."
+    if len(found.mean_activations) > MAX_LAYERS:
+        caption += f" The first {MAX_LAYERS} of {len(found.mean_activations)} hidden layers."
     return _plot("activations", caption, partial(units.draw_activations, rows, shown, model.class_names, counts))
 
 
 def _mistakes(found: Inspection, model: Model, dataset: Dataset) -> Plot:
-    worst = worst_mistakes(found.confidence, found.guesses, found.labels, MAX_MISTAKES)
+    worst = worst_mistakes(found.confidence, found.predicted_labels, found.labels, MAX_MISTAKES)
     if not len(worst):
         return _plot("mistakes", "Every image of the test split was classified correctly.", None)
     images = dataset.images[found.indices[worst]].reshape(-1, *dataset.shape)
@@ -158,7 +158,7 @@ def _mistakes(found: Inspection, model: Model, dataset: Dataset) -> Plot:
         certainty.draw_mistakes,
         images,
         [model.class_names[label] for label in found.labels[worst]],
-        [model.class_names[label] for label in found.guesses[worst]],
+        [model.class_names[label] for label in found.predicted_labels[worst]],
         found.confidence[worst].tolist(),
     )
     return _plot("mistakes", caption, draw)
@@ -167,7 +167,7 @@ def _mistakes(found: Inspection, model: Model, dataset: Dataset) -> Plot:
 def _calibration(found: Inspection, model: Model) -> Plot:
     if model.architecture.output == "linear":
         return _plot("calibration", "Linear outputs are not probabilities, so there is no confidence.", None)
-    result = calibrate(found.confidence, found.guesses == found.labels)
+    result = measure_calibration(found.confidence, found.predicted_labels == found.labels)
     caption = (
         "Test images in bins of confidence (the largest output). On the dashed line accuracy equals confidence; below "
         "it the network is overconfident. The expected calibration error is the mean distance from the line per image."
@@ -236,7 +236,7 @@ def sweep_plots(view: SweepView) -> list[Plot]:
     ]
 
 
-def pictures_of(names: Sequence[str], runs_dir: Path, data_dir: Path) -> tuple[Path, list[Plot]]:
+def plots_of(names: Sequence[str], runs_dir: Path, data_dir: Path) -> tuple[Path, list[Plot]]:
     """Return the folder of a sweep, of a run or of the first of several runs, and its plots.
 
     Raises
@@ -255,7 +255,7 @@ def pictures_of(names: Sequence[str], runs_dir: Path, data_dir: Path) -> tuple[P
     return views[0].path, run_plots(views[0], data_dir)
 
 
-def write_pictures(
+def write_plots(
     plots: Sequence[Plot], folder: Path, output: Path | None, form: str, only: Sequence[str]
 ) -> tuple[list[Path], list[Plot]]:
     """Write plots to ``output`` (a folder or a file; default ``folder``/plots).

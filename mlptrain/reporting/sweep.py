@@ -26,7 +26,7 @@ from mlptrain.reporting.text import (
     shortened,
     write_lines,
 )
-from mlptrain.sweeps.importance import BINS, LEAST
+from mlptrain.sweeps.importance import BINS, MIN_TRIALS
 from mlptrain.sweeps.leaderboard import Leaderboard, Row
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
 from mlptrain.sweeps.trials import HALVED, Result, short
@@ -155,7 +155,7 @@ def importance_lines(end: SweepEnd, bar: str) -> list[str]:
     if not end.board.keys:
         return []
     if end.importances is None:
-        return [f"parameter importance: not enough distinct results (at least {LEAST} needed)"]
+        return [f"parameter importance: not enough distinct results (at least {MIN_TRIALS} needed)"]
     width = max(map(len, end.importances))
     lines = [f"parameter importance: share of the variance of {end.board.metric.name} explained"]
     for key, share in end.importances.items():

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mlptrain.engine.state import State, part, under
+from mlptrain.engine.state import State, add_prefix, select_prefix
 from mlptrain.errors import DataError
 from mlptrain.models.npz import read_npz, write_npz
 from mlptrain.runs.history import COLUMNS, REQUIRED, report_of
@@ -74,7 +74,13 @@ def _state_of_0_1(arrays: Mapping[str, np.ndarray]) -> State:
     columns = ("epochs", "steps", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
     history = dict(zip(columns, arrays["history"].T, strict=True))
     state = {key: array for key, array in arrays.items() if key.startswith("state.")}
-    return {"format": FORMAT, **state, **under("state", values.pop("plain")), **under("history", history), **values}
+    return {
+        "format": FORMAT,
+        **state,
+        **add_prefix("state", values.pop("plain")),
+        **add_prefix("history", history),
+        **values,
+    }
 
 
 @dataclass(frozen=True)
@@ -111,8 +117,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "format": FORMAT,
         "origin": dict(checkpoint.origin),
         "forced": [dict(change) for change in checkpoint.forced],
-        **under("history", history),
-        **under("state", checkpoint.state),
+        **add_prefix("history", history),
+        **add_prefix("state", checkpoint.state),
     }
     save_state(path, state)
 
@@ -133,7 +139,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise unusable(path, "its origin is not a JSON object, or its changes are not a list")
     if not all(isinstance(change, dict) for change in forced):
         raise unusable(path, "its changes are not JSON objects")
-    return Checkpoint(origin, part("state", state), _history(path, part("history", state)), tuple(forced))
+    return Checkpoint(
+        origin, select_prefix("state", state), _history(path, select_prefix("history", state)), tuple(forced)
+    )
 
 
 def unusable(path: Path, why: str, hint: str = HINT) -> DataError:

@@ -15,7 +15,7 @@ from mlptrain.config.config import Config, load_config
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.errors import DataError, UsageError
-from mlptrain.handwriting.predict import Prediction, predict_pictures
+from mlptrain.handwriting.predict import Prediction, predict_images
 from mlptrain.models.evaluation import Evaluation, evaluate_models
 from mlptrain.models.formats import write_model
 from mlptrain.models.model import Model, load_model_file
@@ -147,7 +147,7 @@ def predict(model: Model, images: Sequence[str | Path]) -> list[Prediction]:
     DataError, UsageError
         A file cannot be read or has no digit, or reading its format needs a library that is not installed.
     """
-    return predict_pictures(model, [str(image) for image in images])
+    return predict_images(model, [str(image) for image in images])
 
 
 def evaluate(
@@ -160,7 +160,7 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a model, or the averaged outputs of several, on a split of a dataset.
 
-    ``part`` is train, validation, test, or all for all images of the dataset, which is the only one without ``split``.
+    ``part`` is train, validation, test, or all; ``all`` means all images of the dataset and needs no ``split``.
     The evaluation has the ``mistakes`` worst mistakes.
 
     Raises

@@ -22,7 +22,7 @@ from mlptrain.training.reports import EpochReport
 CONFIG, HISTORY, METRICS = "config.yaml", "history.csv", "metrics.json"
 MODEL, CHECKPOINT = "model.npz", "checkpoint.npz"
 
-ELSEWHERE = "choose another folder with --runs-dir"
+OTHER_FOLDER = "choose another folder with --runs-dir"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class RunFolder:
 def claim_next(runs_dir: Path, stem: str) -> RunFolder:
     """Make the folder ``stem-NNN`` with the next free number; two processes get different ones."""
     run_path(runs_dir, f"{stem}-001")  # refuses a stem that leads out
-    make_folder(runs_dir, ELSEWHERE)
+    make_folder(runs_dir, OTHER_FOLDER)
     pattern = re.compile(re.escape(stem) + r"-(\d{3,})")
     taken = [int(match[1]) for entry in runs_dir.iterdir() if (match := pattern.fullmatch(entry.name))]
     number = max(taken, default=0) + 1
@@ -111,7 +111,7 @@ def claim(runs_dir: Path, name: str, *, overwrite: bool = False, resume: bool = 
         The folder cannot be made.
     """
     path = run_path(runs_dir, name)
-    make_folder(path.parent, ELSEWHERE)
+    make_folder(path.parent, OTHER_FOLDER)
     try:
         path.mkdir()
     except FileExistsError:
@@ -169,4 +169,4 @@ def _unlink(path: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path}: cannot be written: {reason(error)}\nhint: {ELSEWHERE}")
+    return DataError(f"{path}: cannot be written: {reason(error)}\nhint: {OTHER_FOLDER}")

@@ -21,7 +21,7 @@ from mlptrain.datasets.dataset import load_dataset as _load_dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.engine.parameters import Architecture
 from mlptrain.errors import UsageError
-from mlptrain.models.evaluation import figures_together
+from mlptrain.models.evaluation import evaluate_weights
 from mlptrain.models.model import Model
 from mlptrain.system.machine import threads_in_use
 from mlptrain.training.memory import check_memory
@@ -99,7 +99,7 @@ class Job:
             config.output,
             config.loss,
             config.optimizer,
-            architecture.parameters,
+            architecture.parameter_count,
             config.epochs,
             -(-parts[0] // batch),
             batch,
@@ -145,7 +145,7 @@ def add_test_metrics(job: Job, outcomes: Sequence[Outcome]) -> list[Outcome]:
     weights = [outcome.weights for outcome in outcomes if outcome.weights is not None]
     if not weights:
         return list(outcomes)
-    losses, accuracies = figures_together(job.architecture, weights, job.config.dtype, job.dataset, job.split.test)
+    losses, accuracies = evaluate_weights(job.architecture, weights, job.config.dtype, job.dataset, job.split.test)
     measured = iter(zip(losses.tolist(), accuracies.tolist(), strict=True))
     return [outcome if outcome.weights is None else _tested(outcome, *next(measured)) for outcome in outcomes]
 
@@ -162,7 +162,7 @@ def metrics_of(job: Job, outcome: Outcome) -> dict[str, Any]:
     rate = outcome.samples_per_second
     return {
         **{key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in values.items()},
-        "parameters": job.architecture.parameters,
+        "parameters": job.architecture.parameter_count,
         "seconds": round(outcome.seconds, 4),
         "samples_per_second": None if rate is None else round(rate),
         "stopped": outcome.stopped,

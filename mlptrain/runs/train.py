@@ -14,7 +14,7 @@ from typing import Any
 from mlptrain.config.config import Config, plain_values
 from mlptrain.config.values import described, difference
 from mlptrain.errors import DivergedError, UsageError
-from mlptrain.models.model import Model, model_of
+from mlptrain.models.model import Model, make_model
 from mlptrain.runs.checkpoint import Checkpoint, Saver, load_checkpoint, unusable
 from mlptrain.runs.finished import load_metrics, load_run_config, load_run_model
 from mlptrain.runs.folder import CHECKPOINT, CONFIG, HISTORY, RunFolder, check_claimable, claim, claim_next, run_path
@@ -190,7 +190,7 @@ def _train(
         outcome = replace(outcome, diverged=f"{outcome.diverged}; see `mlptrain diagnose {folder.path}`")
     if outcome.weights is None:
         raise DivergedError(str(outcome.diverged))
-    model = model_of(job.architecture, outcome.weights, job.dataset.class_names, job.saved_config)
+    model = make_model(job.architecture, outcome.weights, job.dataset.class_names, job.saved_config)
     metrics = {"run": None if folder is None else str(folder.path), **metrics_of(job, outcome)}
     if checkpoint.forced:
         metrics["forced"] = list(checkpoint.forced)

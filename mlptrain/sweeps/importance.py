@@ -14,7 +14,7 @@ from mlptrain.sweeps.trials import Result
 BINS = 4
 """Number of groups of about equal size for a parameter with more distinct numbers than this."""
 
-LEAST = 4
+MIN_TRIALS = 4
 """Smallest number of trials for which importances are computed."""
 
 
@@ -35,7 +35,7 @@ def importances(keys: Sequence[str], trials: Iterable[tuple[Mapping[str, Any], f
     A key without effect has about 0, however many values it has. One with a group per trial has 0.
     """
     known = list(trials)
-    if len(known) < LEAST:
+    if len(known) < MIN_TRIALS:
         return None
     mean = fmean(metric for _, metric in known)
     total = sum((metric - mean) ** 2 for _, metric in known)

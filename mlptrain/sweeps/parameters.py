@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mlptrain.config.config import problem_with
+from mlptrain.config.config import describe_problem
 from mlptrain.config.messages import enumerate_words, hint
 from mlptrain.config.overrides import parse_overrides
 from mlptrain.config.values import shown, shown_key
@@ -209,6 +209,6 @@ def check_values(space: Space, document: Document) -> None:
         else:
             samples = list(parameter.values)
         for value in samples:
-            if problem := problem_with(key, value):
+            if problem := describe_problem(key, value):
                 prefix = "" if problem.startswith("unknown key") else f"{shown_key(key)}: "
                 raise ConfigError(f"{document.where(place)}: {prefix}{problem}")

@@ -92,7 +92,7 @@ def plan_wave(
             groups.setdefault(stack_key(trial.config) if stacked else trial.number, []).append(trial.number)
             architecture = architecture_of(trial.config, dataset.images.shape[1], dataset.classes)
             shapes[trial.number] = trial.config, architecture, images
-    work = {number: config.epochs * images * net.parameters for number, (config, net, images) in shapes.items()}
+    work = {number: config.epochs * images * net.parameter_count for number, (config, net, images) in shapes.items()}
     widths = [stack_width(*shapes[group[0]]) for group in groups.values()]
     stacks = _divide(list(groups.values()), widths, work, workers)
     stacks.sort(key=lambda stack: (-_work(stack, work), stack))
@@ -110,7 +110,7 @@ def stack_width(config: Config, architecture: Architecture, images: int) -> int:
     Networks of a stack share the costs of each step and larger matrix products, as long as their parameters, gradients
     and optimizer state fit in `PARAMETER_BYTES` (`AUGMENTED_PARAMETER_BYTES` if images are augmented).
     """
-    member = np.dtype(config.dtype).itemsize * (2 + OPTIMIZERS[config.optimizer].states) * architecture.parameters
+    member = np.dtype(config.dtype).itemsize * (2 + OPTIMIZERS[config.optimizer].states) * architecture.parameter_count
     limit = PARAMETER_BYTES if config.augment is None else AUGMENTED_PARAMETER_BYTES
     width = 1
     while (

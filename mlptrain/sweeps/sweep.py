@@ -24,7 +24,7 @@ from mlptrain.sweeps.shell import check_listable
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import Result, trial_of
-from mlptrain.system.extras import need
+from mlptrain.system.extras import require_extra
 from mlptrain.system.files import make_folder
 from mlptrain.system.lock import locked
 from mlptrain.system.machine import available_cores
@@ -184,7 +184,7 @@ def _check(spec: Spec, keep: str, executor: str, scheduler: str | None, shard: t
         if not 1 <= shard[0] <= shard[1]:
             raise UsageError(f"--shard {shard[0]}/{shard[1]}: must be I/N with I from 1 to N")
     if executor == "dask":
-        need("distributed", "dask", "--executor dask")
+        require_extra("distributed", "dask", "--executor dask")
 
 
 def _claim(runs_dir: Path, run: str | None, stem: str, shard: tuple[int, int] | None, resume: bool) -> Path:

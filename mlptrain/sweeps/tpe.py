@@ -11,7 +11,7 @@ from typing import Any
 from mlptrain.sweeps.space import Choice, Parameter, Point, fingerprint
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import DIVERGED, Result, Trial, Wave, Waves, trials_of
-from mlptrain.system.extras import need
+from mlptrain.system.extras import require_extra
 
 BATCH = 8
 """Number of points per wave, whatever the number of workers, so that trials can share stacks."""
@@ -36,7 +36,7 @@ def tpe(spec: Spec) -> Waves:
     ConfigError
         The values of a point contradict each other.
     """
-    need("optuna", "optuna", "method: tpe")
+    require_extra("optuna", "optuna", "method: tpe")
     for point in spec.space.sample(spec.seed, CHECKED_POINTS):
         next(trials_of(spec, 0, point))
     study = _study(spec)

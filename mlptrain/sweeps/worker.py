@@ -10,7 +10,7 @@ from mlptrain.datasets.dataset import Dataset, load_dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.engine.state import State
 from mlptrain.errors import MlptrainError
-from mlptrain.models.model import model_of
+from mlptrain.models.model import make_model
 from mlptrain.runs.job import Job, add_test_metrics, metrics_of
 from mlptrain.sweeps.executors import Broken, Done, Task
 from mlptrain.sweeps.trials import DIVERGED, FINISHED, PAUSED, Result, Trial
@@ -82,6 +82,6 @@ def _result(trial: Trial, job: Job, outcome: Outcome, history: Sequence[EpochRep
         FINISHED if state is None else PAUSED,
         metrics=metrics_of(job, outcome),
         history=tuple(history),
-        model=model_of(job.architecture, outcome.weights, job.dataset.class_names, job.saved_config),
+        model=make_model(job.architecture, outcome.weights, job.dataset.class_names, job.saved_config),
         state=state,
     )

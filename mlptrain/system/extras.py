@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from mlptrain.errors import UsageError
 
 
-def need(library: str, extra: str, purpose: str) -> None:
+def require_extra(library: str, extra: str, purpose: str) -> None:
     """Check that a library can be imported; ``purpose`` begins the message.
 
     Raises

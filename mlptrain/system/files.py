@@ -122,7 +122,7 @@ def is_removed(descriptor: int) -> bool:
     return os.fstat(descriptor).st_nlink == 0
 
 
-def hold(stream: BinaryIO) -> bool:
+def lock_temporary(stream: BinaryIO) -> bool:
     """Lock a new temporary file until it is closed; return False if `remove_leftovers` took it before that."""
     return try_lock(stream.fileno()) and not is_removed(stream.fileno())
 

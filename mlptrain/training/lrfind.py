@@ -13,7 +13,7 @@ from mlptrain.datasets.batches import Batches, training_batches
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
 from mlptrain.engine.streams import stream
-from mlptrain.models.evaluation import losses_and_hits
+from mlptrain.models.evaluation import score_examples
 from mlptrain.training.stack import Stack
 
 LOWEST, HIGHEST = 1e-6, 100.0  # learning rates
@@ -85,7 +85,7 @@ def _losses(config: Config, batches: Batches, stack: Stack, growth: float, steps
                     return
                 with np.errstate(over="ignore", invalid="ignore"):
                     stack.step(x, target, logits, np.array([LOWEST * growth**done]))
-                values, _ = losses_and_hits(config.loss, config.output, logits, y, labels)
+                values, _ = score_examples(config.loss, config.output, logits, y, labels)
                 done += 1
                 yield float(values.mean(dtype=np.float64))
 

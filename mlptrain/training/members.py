@@ -11,7 +11,7 @@ import numpy as np
 
 from mlptrain.config.config import Config, EarlyStopping
 from mlptrain.engine.network import Network
-from mlptrain.engine.state import State, part, under
+from mlptrain.engine.state import State, add_prefix, select_prefix
 from mlptrain.training.reports import EpochReport, Outcome, Progress
 
 
@@ -191,7 +191,7 @@ class Member:
             seconds=self.seconds + running.seconds,
             samples=self.samples + running.samples,
             stopped=stopped,
-            weights=network.member(row) if weights is None else network.weights_of(weights),
+            weights=network.member(row) if weights is None else network.unflatten(weights),
             member=self.index,
         )
         return outcome if self.diverged is None else outcome.as_diverged(self.diverged)
@@ -202,13 +202,13 @@ class Member:
             "seconds": self.seconds,
             "samples": self.samples,
             "last": None if self.last is None else json.dumps(asdict(self.last)),
-            **under("running", asdict(self.running)),
-            **under("patience", self.patience.state()),
+            **add_prefix("running", asdict(self.running)),
+            **add_prefix("patience", self.patience.state()),
         }
 
     def restore(self, state: State) -> None:
         """Continue from a state, which may be that of a member with another index."""
         self.seconds, self.samples = state["seconds"], state["samples"]
         self.last = None if state["last"] is None else EpochReport(**json.loads(state["last"]) | {"member": self.index})
-        self.running = Running(**part("running", state))
-        self.patience.restore(part("patience", state))
+        self.running = Running(**select_prefix("running", state))
+        self.patience.restore(select_prefix("patience", state))

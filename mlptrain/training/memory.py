@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlptrain.config.config import Config
-from mlptrain.datasets.batches import CHUNK, batch_size_of
+from mlptrain.datasets.batches import CHUNK_IMAGES, batch_size_of
 from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.optimizers import OPTIMIZERS
 from mlptrain.engine.parameters import Architecture
@@ -29,8 +29,8 @@ def memory_needed(config: Config, architecture: Architecture, images: int, membe
     pixels, classes = architecture.layers[0], architecture.layers[-1]
     units, image = sum(architecture.layers[1:]), pixels + size * (pixels + 2 * classes * members)
     arrays = 3 + (not ACTIVATIONS[config.activation].from_output) + config.batch_norm + 3 * (config.dropout != 0.0)
-    needed = members * size * (copies * architecture.parameters + (arrays * batch + 4 * EVALUATION_BATCH) * units)
-    needed += image * (max(CHUNK, batch) * (1 + (config.augment is not None)) + 2 * CHUNK)
+    needed = members * size * (copies * architecture.parameter_count + (arrays * batch + 4 * EVALUATION_BATCH) * units)
+    needed += image * (max(CHUNK_IMAGES, batch) * (1 + (config.augment is not None)) + 2 * CHUNK_IMAGES)
     needed += 3 * members * size * batch * pixels * (config.input_dropout > 0)
     return needed
 

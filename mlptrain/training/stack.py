@@ -12,12 +12,12 @@ from mlptrain.config.config import Config, batch_seed_of
 from mlptrain.engine.averaging import Average
 from mlptrain.engine.backprop import Timed, TrainingPass, untimed
 from mlptrain.engine.dropout import Dropout
-from mlptrain.engine.network import Network, refresh
+from mlptrain.engine.network import Network, refresh_plain
 from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer, Penalties
 from mlptrain.engine.parameters import Architecture, Parameters, Statistics, Weights
 from mlptrain.engine.schedules import make_schedule
-from mlptrain.engine.state import State, part, under
-from mlptrain.engine.streams import move_to, position, stream
+from mlptrain.engine.state import State, add_prefix, select_prefix
+from mlptrain.engine.streams import restore_generator, save_generator, stream
 
 _SHARED = (
     *("dataset", "split", "split_seed", "subset", "augment", "hidden", "activation", "output", "init", "batch_norm"),
@@ -177,13 +177,13 @@ class Stack:
         if source is not self.plain:
             parameters: Parameters = source.parameters
             statistics: Statistics = source.statistics
-            refresh(self.plain, parameters, statistics)
+            refresh_plain(self.plain, parameters, statistics)
 
     def end_epoch(self, losses: Sequence[float | None]) -> None:
         """Pass the validation loss of each network to the schedules that depend on it."""
         for plateau, loss in zip(self.plateaus, losses, strict=True):
             if plateau is not None and loss is not None:
-                plateau.epoch(loss)
+                plateau.observe(loss)
 
     def state(self, member: int) -> State:
         """Return everything that the next step of one network depends on besides its config and the batch."""
@@ -191,24 +191,24 @@ class Stack:
         return {
             "steps": self.optimizer.steps,
             "rate": float(self.last_rates[member]),
-            "dropout": position(self._generators[member]),
-            **under("network", self.network.state(member)),
-            **under("optimizer", self.optimizer.state(member)),
-            **under("average", {} if self.average is None else self.average.state(member)),
-            **under("plateau", {} if plateau is None else plateau.state()),
+            "dropout": save_generator(self._generators[member]),
+            **add_prefix("network", self.network.state(member)),
+            **add_prefix("optimizer", self.optimizer.state(member)),
+            **add_prefix("average", {} if self.average is None else self.average.state(member)),
+            **add_prefix("plateau", {} if plateau is None else plateau.state()),
         }
 
     def restore(self, states: Sequence[State]) -> None:
         """Continue from the state of each network, all after the same number of steps."""
         self.last_rates = np.array([state["rate"] for state in states])
-        self.network.restore([part("network", state) for state in states])
-        self.optimizer.restore([part("optimizer", state) for state in states])
+        self.network.restore([select_prefix("network", state) for state in states])
+        self.optimizer.restore([select_prefix("optimizer", state) for state in states])
         if self.average is not None:
-            self.average.restore([part("average", state) for state in states])
+            self.average.restore([select_prefix("average", state) for state in states])
         for state, plateau, generator in zip(states, self.plateaus, self._generators, strict=True):
-            move_to(generator, state["dropout"])
+            restore_generator(generator, state["dropout"])
             if plateau is not None:
-                plateau.restore(part("plateau", state))
+                plateau.restore(select_prefix("plateau", state))
         self.refresh()
 
     def keep(self, members: Sequence[int]) -> Stack:

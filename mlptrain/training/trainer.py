@@ -16,9 +16,9 @@ from mlptrain.datasets.split import Split
 from mlptrain.engine.backprop import untimed
 from mlptrain.engine.network import Network
 from mlptrain.engine.parameters import Weights
-from mlptrain.engine.state import State, part, under
-from mlptrain.engine.streams import move_to, position, stream
-from mlptrain.models.evaluation import Evaluator, losses_and_hits
+from mlptrain.engine.state import State, add_prefix, select_prefix
+from mlptrain.engine.streams import restore_generator, save_generator, stream
+from mlptrain.models.evaluation import Evaluator, score_examples
 from mlptrain.training.members import Member
 from mlptrain.training.profiling import Clock
 from mlptrain.training.reports import EpochReport, Outcome, Progress
@@ -65,7 +65,7 @@ class Trainer:
         self._members = [Member(index, config) for index, config in enumerate(configs)]
         self._seed = batch_seed_of(configs[0])
         self._order = stream(self._seed, "batches")
-        self._order_of_epoch = position(self._order)
+        self._order_of_epoch = save_generator(self._order)
         self._evaluator = self._make_evaluator()
         self._halted = False
         self._deadline = math.inf
@@ -89,7 +89,7 @@ class Trainer:
         self.stack.refresh()
         if self._evaluator is None:
             return [(None, None)] * len(self._members)
-        losses, accuracies = self._evaluator.figures()
+        losses, accuracies = self._evaluator.metrics()
         return list(zip(losses.tolist(), accuracies.tolist(), strict=True))
 
     def run(
@@ -131,8 +131,8 @@ class Trainer:
             "epoch": self.epoch,
             "step": self.step,
             "order": self._order_of_epoch,
-            **under("member", self._members[row].state()),
-            **under("stack", self.stack.state(row)),
+            **add_prefix("member", self._members[row].state()),
+            **add_prefix("stack", self.stack.state(row)),
         }
 
     def restore(self, states: Sequence[State]) -> None:
@@ -151,10 +151,10 @@ class Trainer:
         if type(first["step"]) is not int or not 0 <= first["step"] <= self.steps:
             raise ValueError(f"it was saved after step {first['step']} of an epoch that has {self.steps}")
         self.epoch, self.step, self._order_of_epoch = first["epoch"], first["step"], first["order"]
-        move_to(self._order, self._order_of_epoch)
+        restore_generator(self._order, self._order_of_epoch)
         for member, state in zip(self._members, states, strict=True):
-            member.restore(part("member", state))
-        self.stack.restore([part("stack", state) for state in states])
+            member.restore(select_prefix("member", state))
+        self.stack.restore([select_prefix("stack", state) for state in states])
 
     def _row(self, member: int) -> int:
         return [one.index for one in self._members].index(member)
@@ -189,7 +189,9 @@ class Trainer:
     def _train_epoch(self) -> Iterator[Progress | Outcome]:
         """Train on the remaining batches of the epoch, chunk by chunk, until the end or an interruption."""
         epoch, mark = self.epoch + 1, time.perf_counter()
-        move_to(self._order, self._order_of_epoch)  # a run that was interrupted in this epoch has drawn from it
+        restore_generator(
+            self._order, self._order_of_epoch
+        )  # a run that was interrupted in this epoch has drawn from it
         chunks = self.batches.epoch(
             self._order, lambda number: stream(self._seed, "augment", epoch, number), first=self.step
         )
@@ -217,7 +219,7 @@ class Trainer:
         """Add loss and accuracy of the steps that wrote ``logits``, with respect to the labels without smoothing."""
         architecture, (steps, _, _, batch) = self.network.architecture, logits.shape
         y, labels = chunk.y[:steps, np.newaxis], chunk.labels[:steps, np.newaxis]
-        losses, hits = losses_and_hits(architecture.loss, architecture.output, logits, y, labels)
+        losses, hits = score_examples(architecture.loss, architecture.output, logits, y, labels)
         with np.errstate(over="ignore"):
             sums = losses.sum(axis=2, dtype=np.float64)
         finite, counts = np.isfinite(sums), hits.sum(axis=(0, 2)).tolist()
@@ -247,10 +249,10 @@ class Trainer:
                 val_accuracy=val_accuracy,
                 learning_rate=float(self.stack.last_rates[row]),
             )
-            member.patience.update(report, partial(self.network.entries, row))
+            member.patience.update(report, partial(self.network.flatten, row))
             reports.append(report)
         self.stack.end_epoch([val_loss for val_loss, _ in metrics])
-        self.epoch, self.step, self._order_of_epoch = self.epoch + 1, 0, position(self._order)
+        self.epoch, self.step, self._order_of_epoch = self.epoch + 1, 0, save_generator(self._order)
         return reports
 
 

@@ -24,10 +24,10 @@ from mlptrain.config.config import (
     Schedule,
     config_from,
     config_schema,
+    describe_problem,
     dump_yaml,
     load_config,
     plain_values,
-    problem_with,
     warnings,
 )
 from mlptrain.config.registry import DATASET_NAMES
@@ -479,7 +479,7 @@ def test_refusing_a_vast_config_takes_less_than_a_second(text: str) -> None:
     ],
 )
 def test_a_key_below_an_unknown_key_is_unknown(key, words):
-    assert problem_with(key, 1).startswith(words)
+    assert describe_problem(key, 1).startswith(words)
 
 
 def test_the_json_schema() -> None:

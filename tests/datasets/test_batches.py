@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlptrain.datasets.augment import Augmentation
-from mlptrain.datasets.batches import CHUNK, Batches
+from mlptrain.datasets.batches import CHUNK_IMAGES, Batches
 from tests.made import dataset, sample
 
 
@@ -37,7 +37,7 @@ def test_number_of_batches_per_epoch(images, size, steps):
     assert len(Batches(dataset(3), np.zeros(images, np.int64), size, 3, "float32")) == steps
 
 
-@pytest.mark.parametrize("count", [1, 6, 7, 8, 50, CHUNK, CHUNK + 1, 2 * CHUNK + 5])
+@pytest.mark.parametrize("count", [1, 6, 7, 8, 50, CHUNK_IMAGES, CHUNK_IMAGES + 1, 2 * CHUNK_IMAGES + 5])
 @pytest.mark.parametrize("shuffled", [True, False])
 def test_each_image_occurs_once_per_epoch(count, shuffled):
     batches = numbered(count)
@@ -105,9 +105,9 @@ def test_a_batch_is_at_most_all_images():
 
 
 def test_a_batch_larger_than_a_chunk():
-    count = 2 * CHUNK + 3
-    batches = Batches(dataset(count, pixels=1), np.arange(count), CHUNK + 1, 3, "float32")
-    assert [len(x) for x, _, _ in epoch(batches)] == [CHUNK + 1, CHUNK + 1, 1]
+    count = 2 * CHUNK_IMAGES + 3
+    batches = Batches(dataset(count, pixels=1), np.arange(count), CHUNK_IMAGES + 1, 3, "float32")
+    assert [len(x) for x, _, _ in epoch(batches)] == [CHUNK_IMAGES + 1, CHUNK_IMAGES + 1, 1]
 
 
 def test_the_dataset_is_not_modified():
@@ -120,7 +120,7 @@ def test_the_dataset_is_not_modified():
 
 
 @pytest.mark.parametrize("augmented", [False, True])
-@pytest.mark.parametrize(("count", "size"), [(CHUNK + 100, 64), (41, 8), (40, 8), (5000, 2500), (3, 3)])
+@pytest.mark.parametrize(("count", "size"), [(CHUNK_IMAGES + 100, 64), (41, 8), (40, 8), (5000, 2500), (3, 3)])
 def test_skipping_batches_does_not_change_the_others(count, size, augmented):
     augmentation = Augmentation(shift=1) if augmented else None
     batches = Batches(dataset(count, 4, 3), np.arange(count), size, 3, "float32", augmentation)

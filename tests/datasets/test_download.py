@@ -21,10 +21,10 @@ from pathlib import Path
 import pytest
 
 from mlptrain.datasets.download import (
-    Arriving,
+    AttemptFailed,
     Event,
-    TryFailed,
-    check_mirror,
+    FileProgress,
+    checked_mirror,
     copy_from,
     fetch,
     mirrors_of,
@@ -109,7 +109,7 @@ def error_of(data_dir: Path, *mirrors: str, limits: Limits = QUICK, sizes: bool 
 
 
 def failures(events: list[Event]) -> list[str]:
-    return [event.why for event in events if isinstance(event, TryFailed)]
+    return [event.why for event in events if isinstance(event, AttemptFailed)]
 
 
 def closed_port() -> str:
@@ -126,7 +126,7 @@ def test_files_are_fetched(tmp_path: Path, server: FaultServer) -> None:
     assert [state.path for state in states] == [tmp_path / "data" / "tiny" / name for name in CONTENTS]
     assert server.encodings == {"identity"}
     assert all(agent.startswith("mlptrain/") for agent in server.agents)
-    arriving = [event for event in events if isinstance(event, Arriving) and event.file.name == IMAGES]
+    arriving = [event for event in events if isinstance(event, FileProgress) and event.file.name == IMAGES]
     assert [event.received for event in arriving] == [0, *range(8192, 60_000, 8192), 60_000]
     assert {event.size for event in arriving} == {60_000}
 
@@ -265,7 +265,7 @@ def test_permanent_fault_of_the_first_mirror(
     assert len(server.ranges(IMAGES)) == (11 if name == "redirect loop" else 1)
     assert second.ranges(IMAGES) == [""]
     assert [name for name, _ in second.asked] == [IMAGES], "the first mirror is tried for each file"
-    (failure,) = [event for event in events if isinstance(event, TryFailed)]
+    (failure,) = [event for event in events if isinstance(event, AttemptFailed)]
     assert why in failure.why
     assert (failure.mirror, failure.next_mirror, failure.wait) == (server.url, second.url, 0)
 
@@ -363,7 +363,7 @@ def test_a_mirror_that_cannot_be_reached_is_tried_last(tmp_path: Path, server: F
     closed = closed_port()
     server.plan(IMAGES, status(503))
     events = get(tmp_path, closed, server.url)
-    tried = [(event.mirror, event.next_mirror) for event in events if isinstance(event, TryFailed)]
+    tried = [(event.mirror, event.next_mirror) for event in events if isinstance(event, AttemptFailed)]
     assert tried[:2] == [(closed, server.url), (server.url, server.url)]
     assert failures(events)[0] == "no connection: connection refused"
 
@@ -377,7 +377,7 @@ def test_bytes_of_different_mirrors_are_not_combined(tmp_path: Path, server: Fau
     server.files = {**CONTENTS, IMAGES: WRONG}
     server.always(IMAGES, truncated(1000))
     events = get(tmp_path, server.url, second.url)
-    assert [event.mirror for event in events if isinstance(event, TryFailed)] == [server.url] * 4
+    assert [event.mirror for event in events if isinstance(event, AttemptFailed)] == [server.url] * 4
     assert server.ranges(IMAGES) == ["", "bytes=1000-", "bytes=2000-", "bytes=3000-"]
     assert second.ranges(IMAGES) == [""]
 
@@ -435,7 +435,7 @@ def test_tls_with_a_self_signed_certificate(tmp_path: Path, secure: FaultServer,
     assert lines[1].startswith(f"  {secure.url}: TLS failure: certificate verify failed")
     assert not secure.asked
     events = get(tmp_path, secure.url, server.url)
-    assert all(event.next_mirror == server.url for event in events if isinstance(event, TryFailed))
+    assert all(event.next_mirror == server.url for event in events if isinstance(event, AttemptFailed))
 
 
 def test_tls_to_a_server_without_tls(tmp_path: Path, server: FaultServer, second: FaultServer) -> None:
@@ -503,7 +503,7 @@ def test_a_mirror_may_have_a_folder_for_each_dataset(tmp_path: Path, server: Fau
     ],
 )
 def test_valid_mirror_addresses(url: str, checked: str) -> None:
-    assert check_mirror(url) == checked
+    assert checked_mirror(url) == checked
 
 
 @pytest.mark.parametrize(
@@ -515,7 +515,7 @@ def test_valid_mirror_addresses(url: str, checked: str) -> None:
 )
 def test_invalid_mirror_addresses(url: str) -> None:
     with pytest.raises(UsageError, match=r"^--mirror "):
-        check_mirror(url)
+        checked_mirror(url)
 
 
 # --- copies from a folder

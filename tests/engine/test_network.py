@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlptrain.engine.backprop import TrainingPass
-from mlptrain.engine.network import ForwardPass, Network, predict, refresh
+from mlptrain.engine.network import ForwardPass, Network, predict, refresh_plain
 from mlptrain.engine.optimizers import Optimizer
 from mlptrain.engine.parameters import Architecture, Parameters
 
@@ -25,7 +25,7 @@ def random_network(members: int, batch_norm: bool) -> Network:
 
 def test_entries_of_a_member_are_its_weights_and_biases():
     network = random_network(3, batch_norm=False)
-    weights, biases = network.weights_of(network.entries(1))
+    weights, biases = network.unflatten(network.flatten(1))
     for ours, theirs in zip((weights, biases), network.member(1), strict=True):
         assert len(ours) == 3
         for one, other in zip(ours, theirs, strict=True):
@@ -33,8 +33,8 @@ def test_entries_of_a_member_are_its_weights_and_biases():
     other = random_network(2, batch_norm=False)
     other.parameters.flat[:] = 0
     other.assign(1, weights, biases)
-    np.testing.assert_array_equal(other.entries(1), network.entries(1))
-    assert not other.entries(0).any()
+    np.testing.assert_array_equal(other.flatten(1), network.flatten(1))
+    assert not other.flatten(0).any()
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
@@ -131,7 +131,7 @@ def test_refresh_copies_the_parameters_of_a_plain_network():
     architecture = Architecture((6, 5, 3), "tanh", "softmax", "cross_entropy")
     source, target = Network(architecture, 2), Network(architecture, 2)
     source.initialize("normal", [np.random.default_rng(seed) for seed in range(2)])
-    refresh(target, source.parameters, source.statistics)
+    refresh_plain(target, source.parameters, source.statistics)
     np.testing.assert_array_equal(target.parameters.flat, source.parameters.flat)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlptrain.engine.backprop import TrainingPass
-from mlptrain.engine.network import ForwardPass, Network, refresh
+from mlptrain.engine.network import ForwardPass, Network, refresh_plain
 from mlptrain.engine.normalization import EPSILON, BatchNorm, fold
 from mlptrain.engine.optimizers import Optimizer
 from mlptrain.engine.parameters import Architecture, Parameters
@@ -172,7 +172,7 @@ def test_plain_network_computes_the_same_as_the_running_statistics(hidden):
     x, _, _ = examples(11)
     plain = network.plain()
     train(network, [20] * 5)
-    refresh(plain, network.parameters, network.statistics)
+    refresh_plain(plain, network.parameters, network.statistics)
     assert not plain.architecture.batch_norm and not plain.parameters.gains
     logits = np.empty((3, 4, 11))
     ForwardPass(plain, 11).forward(x, logits)

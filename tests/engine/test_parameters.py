@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from mlptrain.engine import parameters as module
-from mlptrain.engine.parameters import CACHE_LINE_BYTES, Architecture, Parameters, Statistics, aligned, make_blocks
+from mlptrain.engine.parameters import (
+    CACHE_LINE_BYTES,
+    Architecture,
+    Parameters,
+    Statistics,
+    empty_aligned,
+    make_blocks,
+)
 
 FLOAT32, FLOAT64 = np.dtype("float32"), np.dtype("float64")
 
@@ -17,10 +24,10 @@ def architecture(*layers: int, batch_norm: bool = False) -> Architecture:
 
 
 def test_number_of_parameters():
-    assert architecture(784, 30, 10).parameters == 23_860
-    assert architecture(784, 10).parameters == 7_850
+    assert architecture(784, 30, 10).parameter_count == 23_860
+    assert architecture(784, 10).parameter_count == 7_850
     # Batch normalisation adds a gain for each hidden unit; its running statistics are not trained.
-    assert architecture(784, 30, 10, batch_norm=True).parameters == 23_890
+    assert architecture(784, 30, 10, batch_norm=True).parameter_count == 23_890
 
 
 # ---- parameters and statistics ------------------------------------------------------------------------
@@ -66,7 +73,7 @@ def test_network_without_hidden_layers_has_no_gains_and_statistics(batch_norm):
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
 @pytest.mark.parametrize("shape", [(), (1,), (7, 3), (2, 30, 784)])
 def test_aligned_arrays_begin_at_a_cache_line_and_have_their_own_memory(shape, dtype):
-    kept = [aligned(shape, np.dtype(dtype)) for _ in range(20)]
+    kept = [empty_aligned(shape, np.dtype(dtype)) for _ in range(20)]
     for number, array in enumerate(kept):
         assert array.ctypes.data % CACHE_LINE_BYTES == 0
         assert array.shape == shape and array.dtype == dtype

@@ -93,7 +93,7 @@ def followed(losses: list[float], factor: float = 0.5, patience: int = 2) -> lis
     plateau = Plateau(factor, patience)
     seen = []
     for loss in losses:
-        plateau.epoch(loss)
+        plateau.observe(loss)
         seen.append(plateau(0, 1))
     return seen
 
@@ -110,11 +110,11 @@ def test_worked_plateaus():
 def test_restored_plateau_continues_to_wait():
     first, second = Plateau(0.5, 2), Plateau(0.5, 2)
     for loss in (0.9, 1.0, 1.0, 1.0):
-        first.epoch(loss)
+        first.observe(loss)
     second.restore(first.state())
     assert second.state() == first.state() == {"best": 0.9, "waited": 1, "value": 0.5}
     for plateau in (first, second):
-        plateau.epoch(0.9)
+        plateau.observe(0.9)
     assert first(0, 1) == second(0, 1) == 0.25
 
 
@@ -122,16 +122,16 @@ def test_plateau_with_warm_up():
     schedule, plateau = make_schedule("plateau", {"factor": 0.5, "patience": 1}, 0.4)
     assert plateau is not None
     assert [schedule(step, 10) for step in (0, 3, 4)] == [0.25, 1, 1]
-    plateau.epoch(1.0)
-    plateau.epoch(1.0)
+    plateau.observe(1.0)
+    plateau.observe(1.0)
     assert [schedule(step, 10) for step in (0, 3, 4, 9)] == [0.125, 0.5, 0.5, 0.5]
 
 
 def test_runs_have_separate_plateaus():
     (_, one), (_, two) = (make_schedule("plateau", {"factor": 0.5, "patience": 1}, 0.0) for _ in range(2))
     assert one is not None and two is not None and one is not two
-    one.epoch(1)
-    one.epoch(1)
+    one.observe(1)
+    one.observe(1)
     assert (one.value, two.value) == (0.5, 1)
 
 

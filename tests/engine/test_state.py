@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlptrain.engine.state import part, read_member, under, write_member
+from mlptrain.engine.state import add_prefix, read_member, select_prefix, write_member
 
 
 def test_entries_of_a_member_return_to_their_arrays():
@@ -24,6 +24,6 @@ def test_a_member_of_no_arrays_has_no_entries():
 
 
 def test_prefixed_states_stay_separate():
-    state = {**under("optimizer", {"step": 3, "m": 1}), **under("optimizer2", {"step": 4})}
+    state = {**add_prefix("optimizer", {"step": 3, "m": 1}), **add_prefix("optimizer2", {"step": 4})}
     assert state == {"optimizer.step": 3, "optimizer.m": 1, "optimizer2.step": 4}
-    assert part("optimizer", state) == {"step": 3, "m": 1} and part("nothing", state) == {}
+    assert select_prefix("optimizer", state) == {"step": 3, "m": 1} and select_prefix("nothing", state) == {}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlptrain.engine.streams import STREAMS, move_to, position, stream
+from mlptrain.engine.streams import STREAMS, restore_generator, save_generator, stream
 
 
 def test_numbers_of_a_seed_never_change():
@@ -40,11 +40,11 @@ def test_unknown_stream_name_raises_key_error():
 def test_restored_generator_continues_as_the_original(drawn):
     first, second = stream(3, "dropout"), stream(9, "batches")
     first.integers(0, 9, drawn, np.uint32)  # an odd number leaves half of a 64-bit draw
-    move_to(second, position(first))
+    restore_generator(second, save_generator(first))
     np.testing.assert_array_equal(first.integers(0, 2**32, 9, np.uint32), second.integers(0, 2**32, 9, np.uint32))
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "3", '{"bit_generator": "PCG64"}', '{"bit_generator": "MT19937"}'])
 def test_invalid_generator_state_raises_value_error(text):
     with pytest.raises(ValueError, match="not the state"):
-        move_to(stream(0, "init"), text)
+        restore_generator(stream(0, "init"), text)

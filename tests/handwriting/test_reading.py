@@ -18,7 +18,7 @@ import pytest
 from mlptrain.datasets.idx import write_idx
 from mlptrain.errors import DataError, UsageError
 from mlptrain.handwriting import reading
-from mlptrain.handwriting.reading import read_pictures
+from mlptrain.handwriting.reading import read_images
 from tests.made import processor_seconds
 
 Image = pytest.importorskip("PIL.Image")
@@ -60,7 +60,7 @@ def npy(array: np.ndarray, **options) -> bytes:
 def read(tmp_path):
     def read(content: bytes):
         (tmp_path / "image").write_bytes(content)
-        return read_pictures(str(tmp_path / "image"))
+        return read_images(str(tmp_path / "image"))
 
     return read
 
@@ -115,8 +115,8 @@ def test_the_largest_images_need_at_most_200_megabytes(tmp_path, mode, height):
     Image.new(mode, (5000, height)).save(tmp_path / "large.png", compress_level=1)
     code = """if True:
         import sys
-        from mlptrain.handwriting.reading import read_pictures
-        print(read_pictures(sys.argv[1]).pixels.shape)
+        from mlptrain.handwriting.reading import read_images
+        print(read_images(sys.argv[1]).pixels.shape)
         print(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
     """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "large.png")], capture_output=True, check=True)
@@ -173,7 +173,7 @@ def test_pipes_are_read(tmp_path):
     os.mkfifo(path)
     writer = threading.Thread(target=lambda: path.write_bytes(npy(GREY)))
     writer.start()
-    np.testing.assert_array_equal(read_pictures(str(path)).pixels[0], GREY)
+    np.testing.assert_array_equal(read_images(str(path)).pixels[0], GREY)
     writer.join()
 
 
@@ -246,9 +246,9 @@ def test_a_file_larger_than_the_limit_is_refused(read, monkeypatch):
 def test_sources_that_are_not_files_are_refused(tmp_path):
     for source, part in [(tmp_path, "folder"), (tmp_path / "nowhere", "no such file"), ("a\0b", "cannot be read")]:
         with pytest.raises(DataError, match=part):
-            read_pictures(str(source))
+            read_images(str(source))
     with pytest.raises(DataError, match="begins with 00 00 00 00"):
-        read_pictures("/dev/zero")
+        read_images("/dev/zero")
 
 
 def test_without_pillow_only_arrays_are_read(read, monkeypatch):

@@ -13,7 +13,7 @@ from mlptrain.models.evaluation import (
     Evaluation,
     Evaluator,
     evaluate_models,
-    losses_and_hits,
+    score_examples,
     worst_mistakes,
 )
 from tests.made import dataset, model, random_model
@@ -96,20 +96,20 @@ def test_results_do_not_depend_on_the_batch_size(count):
 def test_an_evaluator_uses_the_present_weights():
     data, made = bright((0, 0), (1, 1)), BRIGHTEST.network()
     evaluator = Evaluator(made, data, np.arange(2))
-    assert evaluator.figures()[1].tolist() == [1]
+    assert evaluator.metrics()[1].tolist() == [1]
     made.parameters.weights[0] *= -1
-    assert evaluator.figures()[1].tolist() == [0]
+    assert evaluator.metrics()[1].tolist() == [0]
 
 
 def test_the_predicted_label_is_the_first_of_equal_outputs():
-    _, correct = losses_and_hits("mse", "linear", np.zeros((3, 2)), np.eye(3)[:, :2], np.array([0, 1]))
+    _, correct = score_examples("mse", "linear", np.zeros((3, 2)), np.eye(3)[:, :2], np.array([0, 1]))
     assert correct.tolist() == [True, False]
 
 
 def test_squared_error_of_the_example_in_the_course():
     # The loss is 0.035 for a = (0.9, 0.1, 0.1, 0.2, 0, …) and y = (1, 0, …).
     a = np.array([0.9, 0.1, 0.1, 0.2, 0, 0, 0, 0, 0, 0])
-    losses, correct = losses_and_hits("mse", "linear", a[:, None], np.eye(10)[:, :1], np.array([0]))
+    losses, correct = score_examples("mse", "linear", a[:, None], np.eye(10)[:, :1], np.array([0]))
     assert losses == pytest.approx([0.035]) and correct.all()
 
 

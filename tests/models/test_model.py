@@ -9,7 +9,7 @@ import pytest
 
 from mlptrain.engine.network import Network
 from mlptrain.errors import DataError
-from mlptrain.models.model import FORMAT, Model, load_model_file, model_of, save_model
+from mlptrain.models.model import FORMAT, Model, load_model_file, make_model, save_model
 from tests.made import dataset, model, random_model
 
 LAYERS = (6, 5, 4, 3)
@@ -131,10 +131,10 @@ def test_a_model_does_not_share_memory_with_its_stack():
     made = random_model(*LAYERS)
     stack = Network(made.architecture, 2, "float64")
     stack.assign(1, made.weights, made.biases)
-    frozen = model_of(made.architecture, stack.member(1), made.class_names, {})
+    frozen = make_model(made.architecture, stack.member(1), made.class_names, {})
     stack.parameters.flat[:] = 0
     np.testing.assert_array_equal(frozen.probabilities(BYTES), made.probabilities(BYTES))
-    assert frozen.network().parameters.flat.size == made.architecture.parameters
+    assert frozen.network().parameters.flat.size == made.architecture.parameter_count
 
 
 @pytest.mark.parametrize(

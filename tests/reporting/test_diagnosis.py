@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from mlptrain.reporting.diagnosis import render_diagnosis, verdict_line
+from mlptrain.reporting.diagnosis import diagnosis_line, render_diagnosis
 from mlptrain.reporting.terminal import make_console
 from mlptrain.runs.diagnosis import Diagnosis
 from mlptrain.runs.finished import RunView
@@ -55,4 +55,4 @@ def test_nothing_to_change(tmp_path):
 )
 def test_the_line_at_the_end_of_training(case, ending):
     found = Diagnosis(case, 3, (), ())
-    assert verdict_line(found, "runs/a") == f"diagnosis: {found.title}{ending}"
+    assert diagnosis_line(found, "runs/a") == f"diagnosis: {found.title}{ending}"

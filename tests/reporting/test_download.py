@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlptrain.config.registry import DATASETS
-from mlptrain.datasets.download import Arriving, Event, TryFailed
+from mlptrain.datasets.download import AttemptFailed, Event, FileProgress
 from mlptrain.datasets.verify import FileState, Status
 from mlptrain.reporting import download
 from mlptrain.reporting.download import make_download_reporter
@@ -23,12 +23,12 @@ def state(status: Status, size: int | None = 9_912_422, fault: str = "") -> File
     return FileState("mnist", IMAGES, Path("x"), status, size, fault)
 
 
-def arriving(received: int, size: int | None = 9_912_422) -> Arriving:
-    return Arriving("mnist", IMAGES, received, size)
+def arriving(received: int, size: int | None = 9_912_422) -> FileProgress:
+    return FileProgress("mnist", IMAGES, received, size)
 
 
-def failed(wait: float = 0.5, following: str = "http://127.0.0.1:80/") -> TryFailed:
-    return TryFailed("mnist", IMAGES, "http://127.0.0.1:80/", "answers 503 Service Unavailable", following, wait)
+def failed(wait: float = 0.5, following: str = "http://127.0.0.1:80/") -> AttemptFailed:
+    return AttemptFailed("mnist", IMAGES, "http://127.0.0.1:80/", "answers 503 Service Unavailable", following, wait)
 
 
 def plain(*events: Event, quiet: bool = False) -> list[str]:
@@ -67,7 +67,7 @@ def test_a_plain_line_per_file() -> None:
         (failed(2, "https://example.org/mnist/"), "; trying example.org in 2 s"),
     ],
 )
-def test_a_failed_try_names_the_reason_and_the_next_mirror(event: TryFailed, ending: str) -> None:
+def test_a_failed_try_names_the_reason_and_the_next_mirror(event: AttemptFailed, ending: str) -> None:
     assert plain(event) == [f"  127.0.0.1:80: answers 503 Service Unavailable{ending}"]
 
 
@@ -76,7 +76,7 @@ def test_a_copied_file_has_no_speed() -> None:
 
 
 def test_control_characters_of_a_server_are_escaped() -> None:
-    [line] = plain(TryFailed("mnist", IMAGES, "http://x/", "wrong Content-Range '\x1b[2J'", "http://x/", 0))
+    [line] = plain(AttemptFailed("mnist", IMAGES, "http://x/", "wrong Content-Range '\x1b[2J'", "http://x/", 0))
     assert r"\x1b[2J" in line
 
 
@@ -85,12 +85,12 @@ def test_quiet() -> None:
 
 
 def live(columns: int, *events: Event, pause: float = 0.15) -> made.Terminal:
-    """Show events on a terminal with a pause after each `Arriving`."""
+    """Show events on a terminal with a pause after each `FileProgress`."""
     with made.terminal(columns, 10) as terminal:
         reporter = make_download_reporter(terminal.stream, quiet=False, no_color=False)
         for event in events:
             reporter.show(event)
-            if isinstance(event, Arriving):
+            if isinstance(event, FileProgress):
                 time.sleep(pause)
         reporter.close()
         reporter.close()
@@ -134,7 +134,7 @@ def test_the_bar_fits_the_window_and_is_removed(columns: int) -> None:
 
 def test_a_long_name_of_unknown_size() -> None:
     fashion = DATASETS["fashion-mnist"].files[0]
-    terminal = live(80, *(Arriving("fashion-mnist", fashion, received, None) for received in (0, 10**6, 2 * 10**6)))
+    terminal = live(80, *(FileProgress("fashion-mnist", fashion, received, None) for received in (0, 10**6, 2 * 10**6)))
     assert any(re.search(r"^fashion-mnist/train-images-idx3-ubyte\.gz .*2\.0/\? MB", line) for line in drawn(terminal))
 
 

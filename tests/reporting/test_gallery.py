@@ -14,10 +14,10 @@ from mlptrain.reporting.gallery import (
     Plot,
     comparison,
     labels,
-    pictures_of,
+    plots_of,
     run_plots,
     sweep_plots,
-    write_pictures,
+    write_plots,
 )
 from mlptrain.reporting.plots.style import rendered
 from mlptrain.runs.finished import RunView, view_run
@@ -177,32 +177,32 @@ def names(paths) -> list[str]:
 def test_plots_of_one_run_several_runs_or_one_sweep(tmp_path):
     runs = tmp_path / "runs"
     first, second = run(tmp_path, "a"), run(tmp_path, "b", "learning_rate=0.5")
-    folder, found = pictures_of(["a"], runs, tmp_path)
+    folder, found = plots_of(["a"], runs, tmp_path)
     assert folder == first and {"curves", "confusion"} <= {p.name for p in found}
-    folder, found = pictures_of(["a", str(second)], runs, tmp_path)
+    folder, found = plots_of(["a", str(second)], runs, tmp_path)
     assert folder == first and len(found) == 1
     board = sweep(tmp_path)
-    folder, found = pictures_of(["sweep"], runs, tmp_path)
+    folder, found = plots_of(["sweep"], runs, tmp_path)
     assert folder == board and len(found) == 3
     with pytest.raises(UsageError, match="by itself"):
-        pictures_of(["a", "sweep"], runs, tmp_path)
+        plots_of(["a", "sweep"], runs, tmp_path)
     with pytest.raises(DataError, match="nobody"):
-        pictures_of(["nobody"], runs, tmp_path)
+        plots_of(["nobody"], runs, tmp_path)
 
 
 def test_plots_are_written_to_the_default_folder(tmp_path):
-    paths, undrawn = write_pictures(PLOTS, tmp_path, None, "png", ())
+    paths, undrawn = write_plots(PLOTS, tmp_path, None, "png", ())
     assert names(paths) == ["one.png", "two.png"] and paths[0].parent == tmp_path / "plots"
     assert [p.name for p in undrawn] == ["none"]
     assert paths[0].read_bytes().startswith(b"\x89PNG")
 
 
 def test_one_plot_is_written_to_a_file(tmp_path):
-    paths, undrawn = write_pictures(PLOTS, tmp_path, tmp_path / "new/x.SVG", "png", ["two"])
+    paths, undrawn = write_plots(PLOTS, tmp_path, tmp_path / "new/x.SVG", "png", ["two"])
     assert paths == [tmp_path / "new/x.SVG"] and not undrawn
     assert b"<svg" in paths[0].read_bytes()
     (tmp_path / "folder.png").mkdir()  # a folder, whatever its name
-    assert names(write_pictures(PLOTS, tmp_path, tmp_path / "folder.png", "svg", ())[0]) == ["one.svg", "two.svg"]
+    assert names(write_plots(PLOTS, tmp_path, tmp_path / "folder.png", "svg", ())[0]) == ["one.svg", "two.svg"]
 
 
 @pytest.mark.parametrize(
@@ -219,5 +219,5 @@ def test_errors(tmp_path, options, error, words):
     (tmp_path / "file").write_text("")
     output, *rest = options
     with pytest.raises(error, match=words):
-        write_pictures(PLOTS, tmp_path, None if output is None else tmp_path / output, *rest)
+        write_plots(PLOTS, tmp_path, None if output is None else tmp_path / output, *rest)
     assert names(tmp_path.iterdir()) == ["file"]

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from mlptrain.sweeps.importance import LEAST, importances
+from mlptrain.sweeps.importance import MIN_TRIALS, importances
 
 
 def test_a_worked_example():
@@ -40,5 +40,5 @@ def test_booleans_are_no_numbers_and_one_group_per_trial_explains_nothing():
 
 
 def test_few_trials_and_equal_metrics_have_no_importances():
-    assert importances(("a",), [({"a": index}, float(index)) for index in range(LEAST - 1)]) is None
+    assert importances(("a",), [({"a": index}, float(index)) for index in range(MIN_TRIALS - 1)]) is None
     assert importances(("a",), [({"a": index}, 0.5) for index in range(9)]) is None

@@ -3,15 +3,15 @@ from __future__ import annotations
 import pytest
 
 from mlptrain.errors import UsageError
-from mlptrain.system.extras import need
+from mlptrain.system.extras import require_extra
 
 
 def test_installed_library_is_accepted():
-    need("numpy", "images", "reading PNG and JPEG")
+    require_extra("numpy", "images", "reading PNG and JPEG")
 
 
 def test_missing_library_raises_usage_error_with_its_extra():
     with pytest.raises(UsageError) as caught:
-        need("no_such_library", "images", "reading PNG and JPEG")
+        require_extra("no_such_library", "images", "reading PNG and JPEG")
     message = str(caught.value)
     assert "reading PNG and JPEG" in message and "pip install 'mlptrain[images]'" in message

@@ -10,7 +10,7 @@ import pytest
 from mlptrain.errors import DataError
 from mlptrain.system.files import (
     LEFTOVER_SECONDS,
-    hold,
+    lock_temporary,
     reason,
     remove_leftovers,
     temporary_beside,
@@ -148,9 +148,9 @@ def test_leftovers_are_removed_and_other_files_kept(tmp_path):
 def test_held_file_is_kept(tmp_path):
     path = leftover(tmp_path)
     with path.open("rb") as stream:
-        assert hold(stream)
+        assert lock_temporary(stream)
         with path.open("rb") as other:
-            assert not hold(other)
+            assert not lock_temporary(other)
         remove_leftovers(tmp_path)
         assert path.exists()
     remove_leftovers(tmp_path)
@@ -161,7 +161,7 @@ def test_removed_file_cannot_be_held(tmp_path):
     path = leftover(tmp_path)
     with path.open("rb") as stream:
         path.unlink()
-        assert not hold(stream)
+        assert not lock_temporary(stream)
 
 
 def test_file_of_a_running_process_is_kept_for_a_day(tmp_path):
@@ -191,6 +191,6 @@ def test_without_locks_the_process_number_decides(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", flock)
     path, running = leftover(tmp_path), leftover(tmp_path, os.getppid())
     with path.open("rb") as stream:
-        assert hold(stream)
+        assert lock_temporary(stream)
     remove_leftovers(tmp_path)
     assert not path.exists() and running.exists()

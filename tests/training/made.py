@@ -65,7 +65,7 @@ class Run:
 
 def validated(run: Run) -> tuple[float, float]:
     """Loss and accuracy of the kept network on the validation split."""
-    loss, accuracy = Evaluator(run.network, SQUARES, SQUARES_SPLIT.validation).figures()
+    loss, accuracy = Evaluator(run.network, SQUARES, SQUARES_SPLIT.validation).metrics()
     return float(loss[0]), float(accuracy[0])
 
 

@@ -11,7 +11,7 @@ from mlptrain.config.config import load_config
 from mlptrain.datasets.split import Split
 from mlptrain.engine.parameters import Architecture
 from mlptrain.errors import ConfigError
-from mlptrain.models.evaluation import figures_together
+from mlptrain.models.evaluation import evaluate_weights
 from mlptrain.runs import checkpoint as saver
 from mlptrain.runs.train import train
 from mlptrain.training import memory as footprint
@@ -104,7 +104,7 @@ def test_training_that_is_not_refused_fits(monkeypatch, values, members):
         outcomes = [report for report in trainer.run() if isinstance(report, Outcome)]
         weights = [outcome.weights for outcome in outcomes if outcome.weights is not None]
         del trainer
-        figures_together(architecture, weights, settings.dtype, data, parts.test)
+        evaluate_weights(architecture, weights, settings.dtype, data, parts.test)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

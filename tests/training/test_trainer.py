@@ -130,7 +130,7 @@ def test_momentum_continues_over_epochs():
 
 def test_validation_is_measured_after_the_epoch():
     run = train(small(epochs=1))
-    loss, accuracy = Evaluator(run.network, DATA, SPLIT.validation).figures()
+    loss, accuracy = Evaluator(run.network, DATA, SPLIT.validation).metrics()
     assert run.epochs[0].val_loss == pytest.approx(loss[0], rel=1e-12)
     assert run.epochs[0].val_accuracy == accuracy[0]
     assert (run.outcome.val_loss, run.outcome.val_accuracy) == (run.epochs[0].val_loss, run.epochs[0].val_accuracy)
@@ -152,7 +152,7 @@ def test_a_run_of_no_epochs():
     outcome = run.outcome
     assert (outcome.epochs, outcome.best_epoch, outcome.loss, outcome.accuracy) == (0, None, None, None)
     assert (outcome.samples, outcome.stopped) == (0, None)
-    assert outcome.val_loss == pytest.approx(Evaluator(before, DATA, SPLIT.validation).figures()[0][0])
+    assert outcome.val_loss == pytest.approx(Evaluator(before, DATA, SPLIT.validation).metrics()[0][0])
 
 
 def test_progress_within_an_epoch():

@@ -296,7 +296,7 @@ def test_augmentation_without_movement_changes_nothing():
 
 def test_chunks_of_an_epoch_are_moved_differently(monkeypatch):
     """All images are the same, so that two chunks moved alike would give equal batches."""
-    monkeypatch.setattr("mlptrain.datasets.batches.CHUNK", 8)
+    monkeypatch.setattr("mlptrain.datasets.batches.CHUNK_IMAGES", 8)
     same = Split(np.zeros(32, np.int64), SQUARES_SPLIT.validation, SQUARES_SPLIT.test, "")
     trained = Trainer([small(augment=MOVES["all"])], SQUARES, same)
     seen: list[bytes] = []

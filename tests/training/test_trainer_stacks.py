@@ -136,7 +136,7 @@ def test_a_member_that_diverges_does_not_affect_the_others(position, rate):
 
 
 def test_a_member_that_diverges_in_the_middle_of_an_epoch_leaves_there(monkeypatch):
-    monkeypatch.setattr("mlptrain.datasets.batches.CHUNK", 16)
+    monkeypatch.setattr("mlptrain.datasets.batches.CHUNK_IMAGES", 16)
     shared = {"loss": "mse", "output": "linear", "activation": "relu"}
     settings = [small(learning_rate=rate, **shared) for rate in (1e120, 0.02)]
     reports = list(Trainer(settings, SQUARES, SQUARES_SPLIT).run())
@@ -231,14 +231,14 @@ EVERYTHING: dict[str, Any] = {
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_one_network_continues_to_the_byte(monkeypatch, optimizer, options):
-    monkeypatch.setattr("mlptrain.datasets.batches.CHUNK", 16)
+    monkeypatch.setattr("mlptrain.datasets.batches.CHUNK_IMAGES", 16)
     assert_continues([small(optimizer=optimizer, dtype="float32", **options)])
 
 
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
 @pytest.mark.parametrize("optimizer", ["sgd", "nadam"])
 def test_a_stack_continues_to_the_byte(monkeypatch, optimizer, options):
-    monkeypatch.setattr("mlptrain.datasets.batches.CHUNK", 16)
+    monkeypatch.setattr("mlptrain.datasets.batches.CHUNK_IMAGES", 16)
     each = [{"seed": 0, "beta1": 0.8}, {"seed": 1, "learning_rate": 0.05}, {"seed": 2, "label_smoothing": 0.1}]
     assert_continues([small(**{"optimizer": optimizer, "dtype": "float32", **options, **own}) for own in each], 3)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from mlptrain.models.inspection import favourites
+from mlptrain.models.inspection import strongest_classes
 from mlptrain.reporting.plots.images import draw_images
 from mlptrain.reporting.plots.style import HEAT, framed_heat, new_figure
 from mlptrain.reporting.text import shortened
@@ -26,7 +26,7 @@ def draw_weights(
 
     The caption is the unit and the two classes with the highest mean activation in ``activations`` (out, classes).
     """
-    best = favourites(activations[units])
+    best = strongest_classes(activations[units])
     captions = [
         f"#{unit}: {', '.join(shortened(names[label], 6) for label in pair)}"
         for unit, pair in zip(units, best, strict=True)
@@ -69,7 +69,7 @@ def draw_activations(
     labels = [shortened(name, 8) for name in names]
     rotate = 0 if max(map(len, labels)) <= 3 else 60
     for index, (axes, layer, numbers) in enumerate(zip(panels, layers, units, strict=False)):
-        order = np.lexsort((-np.nan_to_num(layer).max(axis=1), favourites(layer, 1)[:, 0]))
+        order = np.lexsort((-np.nan_to_num(layer).max(axis=1), strongest_classes(layer, 1)[:, 0]))
         image = axes.imshow(layer[order], cmap=HEAT, aspect="auto")
         axes.set_xticks(range(len(labels)), labels, rotation=rotate)
         axes.set_yticks(range(len(order)), [str(numbers[i]) for i in order], fontsize=7)

@@ -20,7 +20,7 @@ from mlptrain.errors import MlptrainError
 from mlptrain.graph.expression import parse
 from mlptrain.graph.graph import backpropagate
 from mlptrain.handwriting.digit import find_digit
-from mlptrain.handwriting.reading import read_pictures
+from mlptrain.handwriting.reading import read_images
 from mlptrain.models.model import load_model_file
 from mlptrain.models.npz import read_npz
 from mlptrain.runs.checkpoint import load_checkpoint
@@ -134,7 +134,7 @@ def _spaces(data: bytes, path: Path) -> None:
 
 
 def _picture(data: bytes, path: Path) -> None:
-    for image in read_pictures(str(path)).pixels[:2]:
+    for image in read_images(str(path)).pixels[:2]:
         if image.size < 10_000 and image.min() < image.max():  # as `mlptrain predict` goes on
             digit = find_digit(image)
             assert digit is None or np.isfinite(digit).all()
