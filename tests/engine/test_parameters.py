@@ -64,7 +64,7 @@ def test_statistics_are_views_of_one_array():
 def test_network_without_hidden_layers_has_no_gains_and_statistics(batch_norm):
     single = architecture(4, 2, batch_norm=batch_norm)
     assert Statistics(single, 2, FLOAT64).flat.size == 0
-    assert single.parameters == Parameters(single, 1, FLOAT64).flat.size == 10
+    assert single.parameter_count == Parameters(single, 1, FLOAT64).flat.size == 10
 
 
 # ---- memory -------------------------------------------------------------------------------------------
