@@ -1,4 +1,4 @@
-"""The resources of the machine: cores and BLAS threads, memory, processor caches."""
+"""The resources of the machine: cores and BLAS threads, and memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -128,37 +127,3 @@ def format_bytes(count: int) -> str:
             break
         size /= 1000
     return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-
-
-_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
-
-
-class Caches(NamedTuple):
-    """The bytes of the second-level cache of a core, and of the largest cache, which all cores share."""
-
-    core: int
-    shared: int
-
-
-DEFAULT_CACHES = Caches(1024**2, 8 * 1024**2)
-"""The caches of a laptop, used if the system reports none."""
-
-
-def _cache_sizes() -> dict[int, int]:
-    """Return the bytes of the data cache of each level that Linux reports."""
-    sizes = {}
-    for folder in sorted(_CACHES.glob("index*")):
-        with suppress(OSError, ValueError, KeyError, IndexError):
-            text = (folder / "size").read_text().strip()
-            level = int((folder / "level").read_text())
-            if (folder / "type").read_text().strip() != "Instruction":
-                sizes[level] = int(text[:-1]) * _UNITS[text[-1]]
-    return sizes
-
-
-def processor_caches() -> Caches:
-    """Return the caches of the first core, or the default if the system does not report them."""
-    sizes = _cache_sizes()
-    core = sizes.get(2, DEFAULT_CACHES.core)
-    return Caches(core, max(core, sizes.get(3, DEFAULT_CACHES.shared if 2 not in sizes else core)))

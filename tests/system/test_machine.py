@@ -10,13 +10,11 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from mlptrain.system import machine
 from mlptrain.system.machine import (
-    DEFAULT_CACHES,
     VARIABLES,
     available_cores,
     available_memory,
     configured_threads,
     format_bytes,
-    processor_caches,
     thread_variables,
     threads_for,
     threads_in_use,
@@ -176,40 +174,3 @@ def test_available_memory_of_this_machine():
 )
 def test_format_bytes(count, text):
     assert format_bytes(count) == text
-
-
-@pytest.fixture
-def system_caches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setattr(machine, "_CACHES", tmp_path)
-    return tmp_path
-
-
-def report(system_caches: Path, *sizes: tuple[str, str, str]) -> None:
-    for index, (level, kind, size) in enumerate(sizes):
-        (system_caches / f"index{index}").mkdir()
-        for name, text in (("level", level), ("type", kind), ("size", size)):
-            (system_caches / f"index{index}" / name).write_text(f"{text}\n")
-
-
-L1 = (("1", "Data", "32K"), ("1", "Instruction", "32K"))
-
-
-def test_caches_reported_by_linux(system_caches):
-    report(system_caches, *L1, ("2", "Unified", "512K"), ("3", "Unified", "16M"))
-    assert processor_caches() == (512 * 1024, 16 * 1024**2)
-
-
-def test_processor_without_a_third_level(system_caches):
-    report(system_caches, *L1, ("2", "Unified", "4M"))
-    assert processor_caches() == (4 * 1024**2, 4 * 1024**2)
-
-
-@pytest.mark.parametrize("text", ["", "many", "12", "5Q"])
-def test_unknown_caches_have_the_default_size(system_caches, text):
-    assert processor_caches() == DEFAULT_CACHES
-    report(system_caches, ("2", "Unified", text), ("3", "Unified", text))
-    assert processor_caches() == DEFAULT_CACHES
-
-
-def test_caches_of_this_machine():
-    assert processor_caches().shared >= processor_caches().core > 2**16
