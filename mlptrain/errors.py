@@ -1,14 +1,14 @@
-"""The errors that a user may meet, each with its exit code.
+"""The expected errors, each with its exit code.
 
     MlptrainError
     ├── UsageError      2   the command line, an existing run, a missing extra
     │   └── ConfigError 2   a config file or an override
     ├── DataError       3   data, model or run files: missing, damaged, unwritable, not downloadable
-    ├── DivergedError   4   training ran into non-finite numbers
+    ├── DivergedError   4   training produced a non-finite loss
     ├── AccuracyError   5   --min-accuracy was not met
     └── TrialsError     6   some trials of a sweep failed
 
-Whatever is not in this tree is a bug and shows its traceback (exit 1).
+Any other exception is a bug and shows its traceback (exit code 1).
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ class MlptrainError(Exception):
 
 
 class UsageError(MlptrainError):
-    """The command line or a call asks for something that cannot be done as asked."""
+    """An invalid argument, a folder that is in use or contains another run, or a missing extra."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A config file or an override holds something that is not allowed there."""
+    """An invalid key or value in a config file or an override."""
 
 
 class DataError(MlptrainError):
-    """A data, model or run file is missing, damaged, unreadable or unwritable."""
+    """A missing, damaged, unreadable or unwritable data, model or run file."""
 
     exit_code = 3
 
 
 class DivergedError(MlptrainError):
-    """Training produced a non-finite loss."""
+    """A non-finite loss in training."""
 
     exit_code = 4
 
 
 class AccuracyError(MlptrainError):
-    """The accuracy that ``--min-accuracy`` demands was not reached."""
+    """An accuracy below ``--min-accuracy``."""
 
     exit_code = 5
 
 
 class TrialsError(MlptrainError):
-    """Some trials of a sweep diverged or could not be trained."""
+    """A sweep in which some trials diverged or could not be trained."""
 
     exit_code = 6

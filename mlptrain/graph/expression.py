@@ -11,8 +11,12 @@ from collections.abc import Iterator
 from mlptrain.errors import UsageError
 from mlptrain.graph.graph import INPUT, LARGEST_NUMBER, NUMBER, Graph, Node, shorten
 
-MAX_LENGTH = 2_000  # characters
-MAX_DEPTH = 50  # levels; a tree with one column per level leaves room for the numbers in 80 columns
+MAX_LENGTH = 2_000
+"""Largest number of characters of an expression."""
+
+MAX_DEPTH = 50
+"""Largest number of levels: with one column per level, a tree leaves room for the numbers in 80 columns."""
+
 MAX_NODES = 500
 
 FUNCTIONS = ("max", "min", "exp", "log", "sigmoid", "tanh", "relu")
@@ -29,16 +33,18 @@ _OPERATORS: dict[type[ast.AST], str] = {
 
 
 def parse(expression: str) -> Graph:
-    """Parse an expression of names, numbers, ``+ - * / **``, parentheses and ``FUNCTIONS``; evaluate nothing.
+    """Parse an expression of names, numbers, ``+ - * / **``, parentheses and `FUNCTIONS`, without evaluating it.
 
     Raises
     ------
     UsageError
-        The expression is invalid or incomplete, or it exceeds MAX_LENGTH, MAX_DEPTH or MAX_NODES. The message shows the
-        position of the error.
+        The expression is invalid or incomplete, or exceeds `MAX_LENGTH`, `MAX_DEPTH` or `MAX_NODES`. The message marks
+        the position of the error.
     """
     if len(expression) > MAX_LENGTH:
-        raise UsageError(f"the expression has {len(expression):,} characters; at most {MAX_LENGTH:,} are allowed")
+        raise UsageError(
+            f"the expression has more than {MAX_LENGTH:,} characters (got {len(expression):,})\nhint: shorten it"
+        )
     text = re.sub(r"\s", " ", expression).strip()
     _check_order(text)
     try:
@@ -50,8 +56,8 @@ def parse(expression: str) -> Graph:
     return _build(text, root)
 
 
-# `ast` gives the structure. The check of the tokens before it gives errors that a student understands, and keeps from
-# `ast` what it warns about, what takes it long, and what exhausts its stack.
+# The tokens are checked before `ast` parses them: for errors that a student understands, and to reject text for which
+# `ast` prints warnings, takes long or exhausts its stack.
 
 _TOKEN = re.compile(
     r"(?P<number>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
@@ -94,7 +100,7 @@ def _tokens(text: str) -> Iterator[tuple[int, str, str]]:
 def _check_order(text: str) -> None:
     """Check the order of the tokens and their parentheses."""
     if not text:
-        raise UsageError("the expression is empty; write one like (x + y) * z")
+        raise UsageError("the expression is empty\nhint: write one, such as (x + y) * z")
     before, last, start = "", "", 0
     opened: list[tuple[int, bool]] = []  # the open parentheses, each with True if it belongs to a call
     for position, kind, token in _tokens(text):
@@ -160,15 +166,12 @@ def _build(text: str, root: ast.expr) -> Graph:
         done.append(len(nodes))
         nodes.append(Node(gate, segment, inputs, number))
         if len(nodes) > MAX_NODES:
-            raise UsageError(f"the expression has more than {MAX_NODES} nodes; shorten it")
+            raise UsageError(f"the expression has more than {MAX_NODES} nodes\nhint: shorten it")
     return Graph(tuple(nodes))
 
 
 def _gate_and_operands(branch: ast.expr) -> tuple[str, list[ast.expr]]:
-    """Return the gate of a branch of the syntax tree and its operands; "" if the branch is not allowed.
-
-    "plus" is the sign +, which needs no gate.
-    """
+    """Return the gate of a branch and its operands: "" if the branch is not allowed, "plus" for the sign +."""
     match branch:
         case ast.Name():
             return INPUT, []
@@ -207,7 +210,7 @@ def _number(branch: ast.expr) -> float:
 
 
 def _invalid(text: str, position: int, reason: str) -> UsageError:
-    """Return an error with ``reason``, the text around ``save_generator``, and a mark below that position."""
+    """Return an error with ``reason``, the text around ``position``, and a mark below it."""
     start = max(0, position - 40)
     excerpt = "".join(c if c.isprintable() else "?" for c in text[start : start + 70])
     before = "..." if start else ""

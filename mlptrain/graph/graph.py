@@ -23,8 +23,8 @@ INPUT, NUMBER = "input", "number"
 class Gate:
     """An operation: ``forward(*inputs)`` is its value f, ``backward(g, f, *inputs)`` is g df/dx for each input x.
 
-    g is the gradient of the output with respect to f. ``rule`` describes ``backward``, as the rest of a sentence that
-    begins with the name of the gate.
+    g is the gradient of the output with respect to f. ``rule`` describes ``backward`` in words; its subject is the name
+    of the gate.
     """
 
     forward: Callable[..., float]
@@ -142,8 +142,8 @@ class Graph:
 class Passes:
     """The forward and backward pass through ``graph``: for each node its value f and its gradient d output / df.
 
-    ``shares[i][j]`` is the share of its gradient that the j-th input of node i gets from node i. A gradient that is not
-    a finite number is NaN; only numbers can have one, such as the 2 of x**2 for a negative x.
+    ``shares[i][j]`` is the part of its gradient that the j-th input of node i gets from node i. A gradient that is not
+    finite is NaN. Only those of numbers can be, such as that of the 2 in x**2 for a negative x.
     """
 
     graph: Graph
@@ -179,7 +179,7 @@ def backpropagate(graph: Graph, values: Mapping[str, float]) -> Passes:
         if not node.inputs:
             continue
         inputs = [results[source] for source in node.inputs]
-        if gradient == 0:  # times an infinite slope, such as that of x**0.5 at 0, it is 0 too
+        if gradient == 0:  # without this, 0 times an infinite slope (x**0.5 at 0) would be NaN
             shares[index] = (0.0,) * len(inputs)
         else:
             # + 0.0 replaces -0.0 by 0.0.

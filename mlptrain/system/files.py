@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all, and the temporary files for that."""
+"""Files that are written completely or not at all, and their temporary files."""
 
 from __future__ import annotations
 
@@ -84,15 +84,16 @@ def write_text_atomic(path: Path, text: str) -> None:
 
 
 LEFTOVER_SECONDS = 24 * 3600
+"""Age from which any temporary file counts as a leftover."""
 
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.[0-9a-f]{8}\.tmp")  # the names of `temporary_beside`
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files in ``folder`` that no process writes any more, and skip those that cannot be removed.
+    """Remove the temporary files in ``folder`` that no process is writing, except those that cannot be removed.
 
-    Such a file is older than a day, or its process has ended and nobody locks it. The number of the process alone does
-    not show that it has ended: containers that share a folder have separate numbers.
+    Such a file is older than a day, or it is not locked and its process has ended. The lock is checked as well, because
+    containers that share a folder number their processes separately.
     """
     with suppress(OSError):
         for path in list(folder.iterdir()):
@@ -123,7 +124,7 @@ def is_removed(descriptor: int) -> bool:
 
 
 def lock_temporary(stream: BinaryIO) -> bool:
-    """Lock a new temporary file until it is closed; return False if `remove_leftovers` took it before that."""
+    """Lock a new temporary file until it is closed; return False if `remove_leftovers` got it first."""
     return try_lock(stream.fileno()) and not is_removed(stream.fileno())
 
 
@@ -142,7 +143,7 @@ def _remove_if_left(path: Path, process: int) -> None:
 def _is_running(process: int) -> bool:
     """Return True if another process has this number; on Windows, ``os.kill`` would end it."""
     if process == os.getpid():
-        return False  # this process locks what it writes
+        return False  # this process locks its temporary files
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -37,7 +37,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed while it is locked: a process that has opened it meanwhile then sees that it is gone.
+        # Unlink it before releasing the lock, so that a process that has opened it meanwhile sees that it is removed.
         with suppress(OSError):
             path.unlink()
         os.close(descriptor)
@@ -47,10 +47,11 @@ def _acquire(path: Path) -> int:
     """Open and lock the file, again if another process removes it in between; return its descriptor."""
     while True:
         try:
-            # O_NOFOLLOW: a symbolic link in a folder from a stranger could overwrite another file.
+            # O_NOFOLLOW: a symbolic link in a folder written by others could overwrite another file.
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except OSError as error:
-            raise DataError(f"{path}: cannot be written: {reason(error)}") from error
+            hint = "hint: check the permissions of the folder"
+            raise DataError(f"{path}: cannot be written: {reason(error)}\n{hint}") from error
         try:
             if not try_lock(descriptor):
                 raise UsageError(_busy(descriptor, path))
@@ -67,5 +68,6 @@ def _acquire(path: Path) -> int:
 
 def _busy(descriptor: int, path: Path) -> str:
     holder = os.read(descriptor, 200).decode(errors="replace").strip()
-    who = holder if holder.isprintable() and holder else "another process"
-    return f"{path.parent}: in use by {who}\nhint: wait until it ends, or choose another --run"
+    if not holder or not holder.isprintable():
+        holder = "another process"
+    return f"{path.parent}: in use by {holder}\nhint: wait until it ends, or choose another --run"

@@ -15,9 +15,9 @@ VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECL
 """Environment variables from which BLAS libraries read their number of threads, once, when they are loaded."""
 
 # Threads that share a small product wait for each other at every product, and beside other busy processes each wait
-# lasts as long as the turn of the process that has the core. On 2 cores a second thread takes 784-128-10 at batch 64
-# (6.4 million) from 0.22 to 0.15 s per epoch; beside two busy processes it takes it from 0.24 to 25 s. For
-# 784-512-512-10 at batch 128 (51 million) the times are 1.5, 0.82 and 4 s.
+# lasts a time slice of the scheduler. On 2 cores, an epoch of 784-128-10 at batch 64 (6.4 million multiply-adds) takes
+# 0.22 s with one thread and 0.15 s with two; beside two busy processes 0.24 and 25 s. For 784-512-512-10 at batch 128
+# (51 million) a second thread changes 1.5 to 0.82 s, or 4 s beside busy processes.
 WORK_PER_THREAD = 20_000_000
 """Multiply-adds of the largest product of a step per BLAS thread."""
 
@@ -115,7 +115,7 @@ def _idle_file_cache(statistics: Path) -> int:
 
 
 def available_memory() -> int | None:
-    """Return the bytes that system and container still allow, or None if the system reports none."""
+    """Return the bytes that system and container still allow, or None if neither reports a limit."""
     return min(_memory_limits(), default=None)
 
 

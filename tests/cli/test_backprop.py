@@ -100,7 +100,7 @@ def test_expressions_may_look_like_options(arguments, value, gradients, mlptrain
         (["x", "x="], ["'x='", "NAME=VALUE"]),
         (["x", "=1"], ["'=1'", "NAME=VALUE"]),
         (["x", "x=1", "--jsn"], ["'--jsn'", "--help"]),
-        (["x" * 3000], ["3,000 characters"]),
+        (["x" * 3000], ["got 3,000"]),
         (["-" * 1000 + "x", "x=1"], ["levels deep"]),
         (["x", "\x1b[31m=1", "x=1"], ["\\x1b[31m"]),
     ],
