@@ -15,8 +15,7 @@ class Average:
     """The averaged parameters and running statistics of K networks (Polyak & Juditsky 1992).
 
     After step t: average ← d average + (1 − d) w with d = min(decay, (1 + t) / (10 + t)). The average starts at the
-    initial weights, and the bound on d makes the memory short at first, so that they are soon forgotten. ``decays``
-    is ``(K,)``; with 0 the average is w itself.
+    initial weights; the bound on d soon removes their influence. ``decays`` is ``(K,)``; with 0 the average is w.
     """
 
     def __init__(self, network: Network, decays: np.ndarray) -> None:

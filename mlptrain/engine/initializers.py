@@ -69,8 +69,8 @@ INITIALIZERS: dict[str, Initializer] = {
     "lecun_normal": _gaussian(_lecun),
 }
 
-# The initialiser that ``auto`` chooses for the output layer; `ACTIVATIONS` names those for hidden layers.
 AUTO_OUTPUT = "glorot_uniform"
+"""Initialiser that ``auto`` chooses for the output layer; `ACTIVATIONS` names those for hidden layers."""
 
 
 def layer_initializers(name: str, activation: str, layers: int) -> list[Initializer]:

@@ -18,7 +18,7 @@ from mlptrain.engine.network import Network
 from mlptrain.engine.parameters import Parameters, make_blocks
 from mlptrain.engine.state import State, read_member, write_member
 
-Arrays = tuple[np.ndarray, ...]
+Arrays = Sequence[np.ndarray]
 
 Numbers = Mapping[str, Any]
 
@@ -161,10 +161,6 @@ def _rho_numbers(h: Numbers, t: int) -> dict[str, Any]:
     return {"1-rho": 1 - h["rho"]}
 
 
-def _no_numbers(h: Numbers, t: int) -> dict[str, Any]:
-    return {}
-
-
 @dataclass(frozen=True)
 class Rule:
     """An update rule, its number of state arrays, and the names of the hyperparameters that it reads.
@@ -177,7 +173,7 @@ class Rule:
     update: Callable[[np.ndarray, np.ndarray, Arrays, np.ndarray, Numbers], None]
     states: int
     hyperparameters: tuple[str, ...] = ()
-    numbers: Callable[[Numbers, int], dict[str, Any]] = _no_numbers
+    numbers: Callable[[Numbers, int], dict[str, Any]] | None = None
     linear: bool = False
     decoupled: bool = False
     carried: tuple[str, ...] = ()
@@ -265,7 +261,7 @@ class Optimizer:
         self._blocks = make_blocks(tensors, uniform=self._uniform, separate_weights=separate)
 
     def _number(self, values: np.ndarray) -> Any:
-        """Convert one number per network to a scalar, if they are equal, or to ``(K, 1, 1)``."""
+        """Convert one number per network to a scalar, if all are equal, or to ``(K, 1, 1)``."""
         dtype = self.network.dtype
         return dtype.type(values[0]) if self._uniform else values.astype(dtype).reshape(-1, 1, 1)
 
@@ -285,15 +281,13 @@ class Optimizer:
             self._penalize()
         if self._clipped:
             self._clip(rates)
-        if rule.numbers is not _no_numbers:
+        if rule.numbers is not None:
             h.update(rule.numbers(h, self.steps))
         keep = 1 - h["rate"] * h["decay"] if rule.decoupled else None
-        update = rule.update
-        for arrays, scratch, is_weight in self._blocks:
+        for (w, g, *states), scratch, is_weight in self._blocks:
             if keep is not None and is_weight:
-                w = arrays[0]
                 w *= keep
-            update(arrays[0], arrays[1], arrays[2:], scratch, h)
+            rule.update(w, g, states, scratch, h)
         if self._bounded:
             self._bound()
 
@@ -320,10 +314,9 @@ class Optimizer:
         """g ← g + l1 sign(w) + l2 w for the weights; for linear rules the added terms are multiplied by η."""
         h = self._numbers
         factor = h["rate"] if self.rule.linear else self.network.dtype.type(1)
-        for arrays, scratch, is_weight in self._blocks:
+        for (w, g, *_), scratch, is_weight in self._blocks:
             if not is_weight:
                 continue
-            w, g = arrays[:2]
             np.multiply(w, h["l2"] * factor, out=scratch)
             g += scratch
             if np.any(h["l1"]):

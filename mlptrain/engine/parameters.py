@@ -16,7 +16,7 @@ Weights = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]
 
 @dataclass(frozen=True)
 class Architecture:
-    """Layer sizes from input to output, and the functions between them: what K networks have in common.
+    """Layer sizes from input to output and the functions between them, common to K networks.
 
     With ``batch_norm`` the weighted inputs of the hidden layers are normalised before the activation.
     """

@@ -42,14 +42,16 @@ def cosine(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
 
 
-ONE_CYCLE_RISE = 0.3  # share of the steps
+ONE_CYCLE_RISE = 0.3
+"""Share of the steps with a rising rate."""
+
 ONE_CYCLE_START, ONE_CYCLE_END = 1 / 25, 1e-4 / 25
 
 
 def one_cycle(step: int, steps: int) -> float:
     """From 1/25 to 1 at t = 0.3 T − 1, then to 1/250,000 at t = T − 1, both along half a cosine.
 
-    Smith & Topin 2018, with the defaults of PyTorch's OneCycleLR. No whole T puts the peak at 0 or at the end.
+    Smith & Topin 2018, with the defaults of PyTorch's OneCycleLR. No integer T makes a denominator 0.
     """
     peak, last = ONE_CYCLE_RISE * steps - 1, steps - 1
     if step <= peak:
@@ -74,7 +76,7 @@ def with_warmup(schedule: Schedule, warmup: float) -> Schedule:
 
 
 class Plateau:
-    """A schedule that multiplies by ``factor`` after ``patience`` epochs without a lower loss, and counts again.
+    """A schedule that multiplies by ``factor`` after each ``patience`` epochs in a row without a lower loss.
 
     The same as Keras's ReduceLROnPlateau with min_delta 0.
     """

@@ -1,4 +1,4 @@
-"""The state of training as flat dicts, from which training continues exactly where it was."""
+"""The state of training as flat dicts, from which training resumes with the same results."""
 
 from __future__ import annotations
 

@@ -6,15 +6,15 @@ import json
 
 import numpy as np
 
-# Every result depends on these numbers: add names, never change a number.
 STREAMS = {"split": 0, "init": 1, "batches": 2, "dropout": 3, "augment": 4}
+"""The number of each use. Every result depends on them: add uses, never change a number."""
 
 
 def stream(seed: int, name: str, *counters: int) -> np.random.Generator:
     """Return the generator of ``seed`` for one use, independent of the streams of the other names.
 
     Drawing more numbers for one use (initial weights) does not change those of another (order of batches).
-    ``counters`` (epoch, chunk) make a separate stream for each of them, which needs no draw from earlier ones.
+    Each value of ``counters`` (epoch, chunk) has a stream of its own, which can start without drawing the earlier ones.
     """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS[name], *counters)))
 
