@@ -20,7 +20,7 @@ from pydantic import (
 from mlptrain.config.messages import Models, OneOf, enumerate_words, hint, problems, refusal, report, unknown
 from mlptrain.config.overrides import merge, parse_overrides
 from mlptrain.config.registry import DATASET_NAMES
-from mlptrain.config.values import UNPRINTABLE, flow, put, shown
+from mlptrain.config.values import UNPRINTABLE, flow, put, shown, whole
 from mlptrain.config.yaml import Document, read_yaml
 from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.initializers import INITIALIZERS
@@ -30,6 +30,7 @@ from mlptrain.engine.schedules import SCHEDULES
 from mlptrain.errors import ConfigError
 
 MAX_WHOLE = 10**9
+"""Largest value of the keys that count something."""
 
 Activation = Annotated[str, OneOf(lambda: ACTIVATIONS)]
 
@@ -46,13 +47,8 @@ ScheduleName = Annotated[str, OneOf(lambda: SCHEDULES)]
 Monitor = Literal["loss", "accuracy", "val_loss", "val_accuracy"]
 
 
-def whole(value: Any) -> Any:
-    """Return a whole number as an int, so that ``1e6`` is one; YAML has no other short form of it."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def _wholes(value: Any) -> Any:
-    """Return a list, or a number as a list of one, as a tuple: a config is hashable."""
+    """Return a list or a single number as a tuple, which is hashable."""
     if isinstance(value, (list, tuple)):
         return tuple(whole(item) for item in value)
     return (whole(value),) if isinstance(value, (int, float)) else value
@@ -105,7 +101,7 @@ class Elastic(BaseModel):
 
 
 class Augment(BaseModel):
-    """Random changes of each training image, drawn anew each time it is used."""
+    """Random changes of each training image, drawn again for each use."""
 
     model_config = _FROZEN
 
@@ -249,7 +245,7 @@ class Config(BaseModel):
             return name
         if not name or UNPRINTABLE.search(name):
             raise refusal(f"must be a name or a folder (got {shown(name)})")
-        path = os.path.expanduser(name)  # noqa: PTH111 (Path.expanduser raises where there is no home)
+        path = os.path.expanduser(name)  # noqa: PTH111 (Path.expanduser raises if there is no home folder)
         if "/" in name or os.sep in name or os.path.isdir(path):  # noqa: PTH112 (bad names are no folder)
             return os.path.abspath(path)  # noqa: PTH100 (Path.absolute keeps '..')
         choices = ", ".join(DATASET_NAMES)
@@ -280,7 +276,7 @@ class Config(BaseModel):
         return self
 
     def resolve(self) -> Config:
-        """Return the config with the output that ``auto`` stands for; ``init: auto`` and ``batch_seed: null`` stay."""
+        """Return the config with ``output: auto`` replaced; ``init: auto`` and ``batch_seed: null`` stay."""
         output = outputs_for(self.loss)[0] if self.output == "auto" else self.output
         return self.model_copy(update={"output": output})
 
@@ -321,18 +317,18 @@ def config_from(document: Document) -> Config:
 
 
 def describe_problem(key: str, value: Any) -> str:
-    """Return what is wrong with the value of one dotted key, whatever the other keys are; empty if nothing is."""
+    """Return the message about the value of one dotted key, all other keys default; empty if it is valid."""
     values: dict[str, Any] = {}
     put(values, key, value)
     try:
         Config.model_validate(values)
     except ValidationError as error:
         alone = (item for item in error.errors(include_url=False) if item["type"] != "refused" or item["loc"])
-        for place, words in problems(alone, values, _MODELS, _EXPECTED, _MAPPINGS):
+        for found, words in problems(alone, values, _MODELS, _EXPECTED, _MAPPINGS):
             if not words:
-                return unknown(place, _MODELS)
-            inside = place.startswith(f"{key}.") or (key.startswith(f"{place}.") and place not in _MODELS)
-            if place == key or inside or place in _EXPECTED:
+                return unknown(found, _MODELS)
+            inside = found.startswith(f"{key}.") or (key.startswith(f"{found}.") and found not in _MODELS)
+            if found == key or inside or found in _EXPECTED:
                 return words
     return ""
 
@@ -398,7 +394,7 @@ def _or_short(full: dict[str, Any], short: dict[str, Any], default: Any) -> dict
 
 
 def _add_users(keys: dict[str, Any], table: Mapping[str, Collection[str]]) -> None:
-    """Add to the descriptions of ``keys`` which entries of a table use them."""
+    """Add the entries of a table that use a key to its description."""
     for key, schema in keys.items():
         if users := [name for name, used in table.items() if key in used]:
             schema["description"] += f" Used by {enumerate_words(users, 'and')}."
@@ -415,10 +411,10 @@ def unused_keys(optimizers: Collection[str]) -> dict[str, list[str]]:
     return {key: names for key, names in users.items() if names and not set(names) & set(optimizers)}
 
 
-def no_effect(what: str, optimizers: Sequence[str], users: Sequence[str]) -> str:
-    """Return the warning that these optimizers do not use ``what``, and that ``users`` do."""
+def no_effect(setting: str, optimizers: Sequence[str], users: Sequence[str]) -> str:
+    """Return the warning that these optimizers do not use ``setting``, and that ``users`` do."""
     chosen, others = enumerate_words(optimizers, "and"), enumerate_words(users, "and")
-    return f"{what} has no effect with the optimizer {chosen}; it is used by {others}"
+    return f"{setting} has no effect with the optimizer {chosen}; it is used by {others}"
 
 
 def warnings(config: Config) -> list[str]:

@@ -1,4 +1,4 @@
-"""Messages about invalid documents: at most three lines for the person who wrote them, with file and line."""
+"""Messages about invalid documents: at most three lines, with file and line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
-from mlptrain.config.values import flow, shown, shown_key
+from mlptrain.config.values import flow, shown, shown_key, whole
 from mlptrain.config.yaml import Document
 
 Models = Mapping[str, type[BaseModel]]
@@ -30,7 +30,7 @@ _WORDS = {
     "literal_error": "must be one of {choices}",
     "missing": "is missing; must be one of {choices}",
 }
-"""The types of pydantic's errors that can occur, as messages."""
+"""Messages for the types of pydantic's errors that can occur."""
 
 _ALIASES = {
     "lr": "learning_rate",
@@ -39,9 +39,10 @@ _ALIASES = {
     "layers": "hidden",
     "batch": "batch_size",
 }
+"""Keys by the names that other programs use."""
 
 Problem = tuple[str, str]
-"""A dotted key and what is wrong with it; an empty second part means that the key is unknown."""
+"""A dotted key and the message about it, which is empty if the key is unknown."""
 
 
 class OneOf:
@@ -96,7 +97,7 @@ def _problem(item: Any, values: dict[str, Any], models: Models, sentences: Sente
     if kind in ("model_type", "model_attributes_type"):
         words = mappings[key]
     else:
-        limits = {name: _limit(limit) for name, limit in context.items()}
+        limits = {name: flow(whole(limit)) for name, limit in context.items()}
         words = _WORDS.get(kind, "is invalid").format(**limits, choices=", ".join(choices))
     if kind == "missing":
         return key, words
@@ -105,16 +106,11 @@ def _problem(item: Any, values: dict[str, Any], models: Models, sentences: Sente
     return key, f"{words} (got {shown(value)}){hint(value, choices)}"
 
 
-def _limit(value: Any) -> str:
-    """Return a bound as people write it: 1 rather than 1.0."""
-    return flow(int(value) if isinstance(value, float) and value.is_integer() else value)
-
-
 def report(found: Iterable[Problem], document: Document, models: Models) -> str:
-    """Return the message about the first two problems in the order of the file, those of the command line last."""
+    """Return the message about the first two problems, in the order of the file and then the command line."""
 
     def order(problem: Problem) -> tuple[bool, int]:
-        _, line = document.place(problem[0])
+        _, line = document.locate(problem[0])
         return line is None, line or 0
 
     ordered = sorted(found, key=order)
@@ -147,7 +143,7 @@ def unknown(key: str, models: Models) -> str:
 
 
 def hint(given: object, choices: Sequence[str]) -> str:
-    """Return ``; did you mean 'x'?`` with the choice most similar to what was given, or nothing."""
+    """Return ``; did you mean 'x'?`` with the choice most similar to ``given``, or an empty string."""
     near = _most_similar(given, choices)
     return f"; did you mean {near!r}?" if near else ""
 
@@ -155,14 +151,14 @@ def hint(given: object, choices: Sequence[str]) -> str:
 def _most_similar(given: object, choices: Sequence[str]) -> str | None:
     if not isinstance(given, str):
         return None
-    from difflib import get_close_matches  # only errors require_extra it
+    from difflib import get_close_matches  # imported late: only errors need it
 
     found = get_close_matches(given[:100].lower(), choices, n=1)
     return found[0] if found else None
 
 
 def _choices(key: str, models: Models) -> list[str]:
-    """Return the allowed words of a dotted key; none if it has no such list."""
+    """Return the words that a dotted key accepts; empty if it accepts other values."""
     outer, _, name = key.rpartition(".")
     field = models[outer].model_fields[name]
     lists = [mark.names() for mark in field.metadata if isinstance(mark, OneOf)]

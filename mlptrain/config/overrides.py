@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlptrain.config.values import UNPRINTABLE, put, shown, shown_key
-from mlptrain.config.yaml import MAX_KEY, Document, parse_value
+from mlptrain.config.yaml import MAX_KEY_LENGTH, Document, parse_value
 from mlptrain.errors import ConfigError
 
 SOURCE = "command line"
@@ -16,7 +16,7 @@ SOURCE = "command line"
 
 @dataclass(frozen=True)
 class Overrides:
-    """Values from the command line by dotted key, as they were given: ``{"schedule.warmup": 0.1}``."""
+    """Values by dotted key, such as ``{"schedule.warmup": 0.1}``; ``source`` names their origin in messages."""
 
     values: dict[str, Any]
     source: str = SOURCE
@@ -28,13 +28,13 @@ def parse_overrides(arguments: Sequence[str]) -> Overrides:
     Raises
     ------
     ConfigError
-        An argument is malformed, or a key is given twice.
+        An argument is malformed, or a key is set twice.
     """
     values: dict[str, Any] = {}
     for argument in arguments:
         key, value = _parse(argument)
         if key in values:
-            raise ConfigError(f"{SOURCE}: duplicate key {shown(key)}; give it once")
+            raise ConfigError(f"{SOURCE}: duplicate key {shown(key)}\nhint: set it once")
         values[key] = value
     for key in values:
         _check_parents(key, values)
@@ -42,7 +42,7 @@ def parse_overrides(arguments: Sequence[str]) -> Overrides:
 
 
 def merge(document: Document, overrides: Overrides) -> Document:
-    """Return a new document with the values of ``overrides`` in place of those of ``document``.
+    """Return a new document: ``document`` with the values of ``overrides``.
 
     A value replaces the previous one as a whole. A dotted key sets one nested value: parents that are
     missing or null become mappings, and a name such as ``schedule: cosine`` becomes ``{name: cosine}``.
@@ -61,17 +61,17 @@ def merge(document: Document, overrides: Overrides) -> Document:
             raise ConfigError(f"{overrides.source}: {error}") from None
         lines = {k: line for k, line in lines.items() if k != key and not k.startswith(f"{key}.")}
     outer = {key.rsplit(".", n)[0] for key in overrides.values for n in range(1, key.count(".") + 1)}
-    places = document.overridden | overrides.values.keys() | (outer - lines.keys())
-    return Document(document.source, values, lines, places)
+    overridden = document.overridden | overrides.values.keys() | (outer - lines.keys())
+    return Document(document.source, values, lines, overridden)
 
 
 def _parse(argument: str) -> tuple[str, Any]:
     key, equals, text = argument.partition("=")
     key = key.strip()
-    if not equals or not all(key.split(".")) or UNPRINTABLE.search(key) or len(key) > MAX_KEY:
-        raise ConfigError(f"{SOURCE}: {shown(argument)} is not KEY=VALUE; write it like learning_rate=0.1")
+    if not equals or not all(key.split(".")) or UNPRINTABLE.search(key) or len(key) > MAX_KEY_LENGTH:
+        raise ConfigError(f"{SOURCE}: {shown(argument)} is not KEY=VALUE\nhint: write for example learning_rate=0.1")
     if not text.strip():
-        raise ConfigError(f"{SOURCE}: {shown(argument)} has no value; write null for none")
+        raise ConfigError(f"{SOURCE}: {shown(argument)} has no value\nhint: write null for none")
     try:
         return key, parse_value(text)
     except ConfigError as error:
@@ -82,7 +82,7 @@ _ABSENT = object()
 
 
 def _check_parents(key: str, values: dict[str, Any]) -> None:
-    """Refuse ``a={b: 1} a.b=2`` and ``a=cosine a.name=step``, which give one key twice."""
+    """Raise for ``a={b: 1} a.b=2`` and ``a=cosine a.name=step``, which set one key twice."""
     parts = key.split(".")
     for end in range(1, len(parts)):
         outer = values.get(".".join(parts[:end]))
@@ -90,4 +90,4 @@ def _check_parents(key: str, values: dict[str, Any]) -> None:
         for part in parts[end:]:
             inner = inner.get(part, _ABSENT) if isinstance(inner, dict) else _ABSENT
         if inner is not _ABSENT:
-            raise ConfigError(f"{SOURCE}: duplicate key {shown(key)}; give it once")
+            raise ConfigError(f"{SOURCE}: duplicate key {shown(key)}\nhint: set it once")

@@ -46,7 +46,7 @@ class DatasetInfo(NamedTuple):
 
 
 def _files(*digests: tuple[str, str] | tuple[str, str, int]) -> tuple[RemoteFile, ...]:
-    """Return the four files, given MD5, SHA-256 and, if known, size of each in the order of `STEMS`."""
+    """Return the four files, from MD5, SHA-256 and, if known, size of each in the order of `STEMS`."""
     return tuple(RemoteFile(f"{stem}.gz", *digest) for stem, digest in zip(STEMS, digests, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Plain values (text, numbers, lists, dicts): set by dotted key, compared, written as YAML, shown in messages."""
+"""Plain values (text, numbers, lists, dicts): dotted keys, comparison, YAML and the form shown in messages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 from mlptrain.errors import ConfigError
 
 UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""A character that YAML 1.2 does not allow (section 5.1)."""
 
 _BARE = re.compile(r"[A-Za-z_/][A-Za-z0-9_./+-]*")
+"""Text that YAML reads as text without quotes, unless it is in `WORDS`."""
 
 WORDS: dict[str, Any] = {
     "": None,
@@ -31,6 +33,11 @@ WORDS: dict[str, Any] = {
     ".NAN": math.nan,
 }
 """The words that YAML's core schema reads as something other than text."""
+
+
+def whole(value: Any) -> Any:
+    """Return a whole number such as ``1e6``, which YAML reads as a float, as an int; any other value unchanged."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def put(values: dict[str, Any], key: str, value: Any) -> None:
@@ -115,7 +122,7 @@ def shown(value: Any, depth: int = 2) -> str:
 
 
 def shown_key(key: object) -> str:
-    """Return a key as messages show it: a plain word as it is, anything else in quotes and cut."""
+    """Return a key as messages show it: a plain word, or quoted and shortened text."""
     text = str(key)
     return text if len(text) <= 60 and _BARE.fullmatch(text) else shown(text)
 

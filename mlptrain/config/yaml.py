@@ -11,7 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
@@ -22,13 +22,15 @@ from mlptrain.system.files import reason
 MAX_BYTES = 256 * 1024
 
 MAX_DEPTH = 50
+"""Levels of nested lists and mappings."""
 
 MAX_VALUES = 10_000
+"""Keys, values, lists and mappings of a document, with each alias counted as a copy."""
 
-MAX_KEY = 100
+MAX_KEY_LENGTH = 100
 """Characters of a dotted key."""
 
-MAX_NUMBER = 400
+MAX_NUMBER_LENGTH = 400
 """Characters of a number."""
 
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
@@ -41,7 +43,6 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 _INFINITY = re.compile(r"([-+]?)\.(inf|Inf|INF)")
 
-
 _TAG = "tag:yaml.org,2002:"
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -53,11 +54,11 @@ _TYPES: dict[str, tuple[type, ...]] = {
     f"{_TAG}seq": (list,),
     f"{_TAG}map": (dict,),
 }
-"""Supported tags, and the types of the values that they may be written at."""
+"""Supported tags, each with the types of the values that may have it."""
 
 
 class _Loader(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[misc]
-    """PyYAML's composer, which gives nodes without a tag none, except that text in quotes gets ``!!str``."""
+    """PyYAML's composer without implicit tags, except ``!!str`` for text in quotes."""
 
     def resolve(self, kind: type, value: object, implicit: Any) -> str | None:
         return None if kind is not yaml.ScalarNode or implicit[0] else f"{_TAG}str"
@@ -65,7 +66,7 @@ class _Loader(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[mi
 
 @dataclass(frozen=True)
 class Document:
-    """The values of a YAML file and the places of its keys.
+    """The values of a YAML file and the lines of its keys.
 
     ``lines`` maps dotted keys to lines, counted from 1. ``overridden`` contains the dotted keys whose values came from
     the command line instead.
@@ -76,7 +77,7 @@ class Document:
     lines: dict[str, int]
     overridden: frozenset[str] = frozenset()
 
-    def place(self, key: str) -> tuple[str, int | None]:
+    def locate(self, key: str) -> tuple[str, int | None]:
         """Return source and line of a dotted key, or of the nearest key around it that was written."""
         parts = key.split(".")
         for end in range(len(parts), 0, -1):
@@ -88,8 +89,8 @@ class Document:
         return self.source, None
 
     def where(self, key: str) -> str:
-        """Return the place of a dotted key as messages show it: ``configs/x.yaml:7`` or ``command line``."""
-        source, line = self.place(key)
+        """Return source and line of a dotted key for messages: ``configs/x.yaml:7`` or ``command line``."""
+        source, line = self.locate(key)
         return source if line is None else f"{source}:{line}"
 
 
@@ -106,20 +107,20 @@ def read_yaml(path: Path) -> Document:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise ConfigError(f"{source}: no such file") from None
+        raise ConfigError(f"{source}: no such file\nhint: check the path") from None
     except IsADirectoryError:
-        raise ConfigError(f"{source}: is a folder, not a YAML file") from None
+        raise ConfigError(f"{source}: is a folder\nhint: give the path of a YAML file") from None
     except OSError as error:
-        raise ConfigError(f"{source}: cannot be read: {reason(error)}") from None
+        raise ConfigError(f"{source}: cannot be read: {reason(error)}\nhint: check its permissions") from None
     except ValueError:
         raise ConfigError(f"{source!r}: invalid file name") from None
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"{source}: larger than {MAX_BYTES // 1024} KiB") from None
+        raise ConfigError(f"{source}: larger than {MAX_BYTES // 1024} KiB\nhint: give the path of a YAML file")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{source}:{line}: not UTF-8 text") from None
+        raise ConfigError(f"{source}:{line}: not UTF-8 text\nhint: save the file as UTF-8") from None
     return parse_yaml(text, source)
 
 
@@ -138,8 +139,8 @@ def parse_yaml(text: str, source: str) -> Document:
         root = _compose(text)
         values = None if root is None else builder.build(root)
         if root is not None and not isinstance(values, dict | None):
-            what = "a list" if isinstance(values, list) else shown(values)
-            _refuse(root.start_mark.line + 1, f"expected keys and values such as 'epochs: 20' (got {what})")
+            kind = "a list" if isinstance(values, list) else shown(values)
+            raise _Problem(root.start_mark.line + 1, f"expected keys and values such as 'epochs: 20' (got {kind})")
     except _Problem as problem:
         raise ConfigError(f"{source}:{problem.line}: {problem}") from None
     return Document(source, values or {}, builder.lines)
@@ -173,17 +174,13 @@ class _Problem(Exception):
         self.line = line
 
 
-def _refuse(line: int, text: str) -> NoReturn:
-    raise _Problem(line, text)
-
-
 def _compose(text: str) -> Any:
     """Return the root node of the one document in ``text``, or None if it is empty; aliases are shared nodes."""
     if len(text) > MAX_BYTES:
-        _refuse(1, f"longer than {MAX_BYTES // 1024} KiB")
+        raise _Problem(1, f"longer than {MAX_BYTES // 1024} KiB")
     _check_characters(text)
     if directive := re.search("^%TAG", text, re.MULTILINE):
-        _refuse(_line_at(text, directive.start()), "tag directives are not supported; remove '%TAG'")
+        raise _Problem(_line_at(text, directive.start()), "tag directives are not supported\nhint: remove '%TAG'")
     try:
         _check_events(text)
         return yaml.compose(text, Loader=_Loader)
@@ -194,7 +191,7 @@ def _compose(text: str) -> Any:
 
 
 def _check_events(text: str) -> None:
-    """Refuse what cannot be told from nodes, and more depth or values than are safe to compose, which recurses."""
+    """Check the syntax that nodes no longer show, and the bounds before the document is composed, which recurses."""
     event: Any
     depth = count = documents = 0
     for event in yaml.parse(text, Loader=_Loader):
@@ -202,11 +199,13 @@ def _check_events(text: str) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
         elif documents > 1:
-            _refuse(line, "a second document begins here; put each into a file of its own")
+            raise _Problem(line, "a second document begins here\nhint: put each into a file of its own")
         if getattr(event, "tag", None) == "!":
-            _refuse(line, "the tag '!' is not supported here; remove it")
+            raise _Problem(line, "the tag '!' is not supported here\nhint: remove it")
         if isinstance(event, yaml.ScalarEvent) and UNPRINTABLE.search(event.value):  # written as an escape in quotes
-            _refuse(line, f"the text {shown(event.value)} contains a character that is not allowed; remove it")
+            raise _Problem(
+                line, f"the text {shown(event.value)} contains a character that is not allowed\nhint: remove it"
+            )
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         count += isinstance(event, yaml.NodeEvent)
         _check_bounds(depth, count, line)
@@ -214,15 +213,17 @@ def _check_events(text: str) -> None:
 
 def _check_bounds(depth: int, count: int, line: int) -> None:
     if depth > MAX_DEPTH:
-        _refuse(line, f"nested more than {MAX_DEPTH} levels deep")
+        raise _Problem(line, f"nested more than {MAX_DEPTH} levels deep")
     if count > MAX_VALUES:
-        _refuse(line, f"more than {MAX_VALUES} values, aliases expanded")
+        raise _Problem(line, f"more than {MAX_VALUES} values, aliases expanded")
 
 
 def _check_characters(text: str) -> None:
     if found := UNPRINTABLE.search(text):
         line = _line_at(text, found.start())
-        _refuse(line, f"not valid YAML: the character U+{ord(found.group()):04X} is not allowed; remove it")
+        raise _Problem(
+            line, f"not valid YAML: the character U+{ord(found.group()):04X} is not allowed\nhint: remove it"
+        )
 
 
 def _line_at(text: str, position: int) -> int:
@@ -233,19 +234,19 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> _Problem:
     rows = _LINE_BREAK.split(text.rstrip())
     at = error.problem_mark or error.context_mark
     line = min(at.line + 1 if at else 1, len(rows))
-    if "nesting depth" in (error.problem or ""):  # libyaml looks ahead, and meets a bound of its own before ours
+    if "nesting depth" in (error.problem or ""):  # libyaml looks ahead and reaches its own bound first
         return _Problem(line, f"nested more than {MAX_DEPTH} levels deep")
     words = f"not valid YAML: {error.problem or 'cannot be read'}"
     if error.context and error.context_mark and error.context_mark.line + 1 < line:
         words += f" ({error.context} that begins on line {error.context_mark.line + 1})"
     row = rows[line - 1]
     if "\t" in row[: len(row) - len(row.lstrip())]:
-        words += "; indent with spaces, not tabs"
+        words += "\nhint: indent with spaces, not tabs"
     return _Problem(line, words)
 
 
 class _Builder:
-    """Builds plain values from nodes. ``lines`` are those of the keys built so far; every alias becomes a copy."""
+    """A builder of plain values from nodes; ``lines`` are those of the keys so far. Every alias becomes a copy."""
 
     def __init__(self) -> None:
         self.lines: dict[str, int] = {}
@@ -264,19 +265,21 @@ class _Builder:
         else:
             value = node.value if node.tag == f"{_TAG}str" else _scalar(node.value, line)
         if node.tag is not None and type(value) not in _TYPES.get(node.tag, ()):
-            _refuse(line, f"the tag {shown(node.tag.replace(_TAG, '!!'))} is not supported here; remove it")
+            raise _Problem(
+                line, f"the tag {shown(node.tag.replace(_TAG, '!!'))} is not supported here\nhint: remove it"
+            )
         return float(value) if node.tag == f"{_TAG}float" else value
 
     def mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Any]:
         entries = [(self.key(key), key.start_mark.line + 1, value) for key, value in node.value]
         values: dict[str, Any] = {key.partition(".")[0]: None for key, _, _ in entries}
         names: dict[str, int] = {}
-        # outer keys first, so that "schedule: cosine" may come before or after "schedule.warmup: 0.1"
+        # Outer keys first, so that "schedule: cosine" may come before or after "schedule.warmup: 0.1".
         for key, line, item in sorted(entries, key=lambda entry: entry[0].count(".")):
             full, dots = path + key, key.count(".")
             if full in self.lines or key in names:
                 first, second = sorted((line, self.lines.get(full) or names[key]))
-                _refuse(second, f"duplicate key {shown(full)} (first on line {first})")
+                raise _Problem(second, f"duplicate key {shown(full)} (first on line {first})")
             self.lines[full] = line
             for end in range(1, dots + 1):
                 self.lines.setdefault(path + key.rsplit(".", end)[0], line)
@@ -294,18 +297,18 @@ class _Builder:
         line = node.start_mark.line + 1
         if not isinstance(node, yaml.ScalarNode):
             kind = "list" if isinstance(node, yaml.SequenceNode) else "mapping"
-            _refuse(line, f"a key must be text (got a {kind})")
+            raise _Problem(line, f"a key must be text (got a {kind})")
         key = self.build(node, depth=0)
         if key == "<<" and node.tag is None:
-            _refuse(line, "merge keys '<<' are not supported; write the keys out")
+            raise _Problem(line, "merge keys '<<' are not supported\nhint: write the keys out")
         if not isinstance(key, str):
-            _refuse(line, f"a key must be text (got {shown(key)}); quote it if it is meant")
+            raise _Problem(line, f"a key must be text (got {shown(key)})\nhint: quote it")
         if ":" in key:
-            _refuse(line, f"the key {shown(key)} contains a ':'; put a space after the ':'")
+            raise _Problem(line, f"the key {shown(key)} contains a ':'\nhint: put a space after the ':'")
         if not all(key.split(".")):
-            _refuse(line, f"the key {shown(key)} is empty before or after a dot" if key else "the key is empty")
-        if len(key) > MAX_KEY:
-            _refuse(line, f"the key {shown(key)} is longer than {MAX_KEY} characters")
+            raise _Problem(line, f"the key {shown(key)} is empty before or after a dot" if key else "the key is empty")
+        if len(key) > MAX_KEY_LENGTH:
+            raise _Problem(line, f"the key {shown(key)} is longer than {MAX_KEY_LENGTH} characters")
         return key
 
 
@@ -318,8 +321,8 @@ def _scalar(text: str, line: int) -> Any:
     integer, based, decimal = (kind.fullmatch(text) for kind in (_INTEGER, _BASED, _FLOAT))
     if not (based or decimal):
         return text
-    if len(text) > MAX_NUMBER:
-        _refuse(line, f"a number of {len(text)} characters; at most {MAX_NUMBER} are read")
+    if len(text) > MAX_NUMBER_LENGTH:
+        raise _Problem(line, f"a number has more than {MAX_NUMBER_LENGTH} characters (got {len(text)})")
     if based:
         return int(text, 0)
     return int(text) if integer else float(text)

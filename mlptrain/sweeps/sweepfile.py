@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from mlptrain.config.config import PositiveCount, Seed, config_from, whole
+from mlptrain.config.config import PositiveCount, Seed, config_from
 from mlptrain.config.messages import Models, Problem, hint, problems, refusal, report
 from mlptrain.config.overrides import Overrides, merge
-from mlptrain.config.values import put, shown
+from mlptrain.config.values import put, shown, whole
 from mlptrain.config.yaml import Document, read_yaml
 from mlptrain.errors import ConfigError
 from mlptrain.sweeps.parameters import check_values, is_space, parameters, spaces

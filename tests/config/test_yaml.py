@@ -159,7 +159,7 @@ def test_dotted_keys_join_a_mapping_and_keep_the_order() -> None:
         ("a: 1\0\n", 1, "U+0000"),
         ("a: \udc80\n", 1, "U+DC80"),
         ('a: 1\nb: "\\0"\n', 2, "'\\x00'"),
-        ("a: " + "9" * 5000, 1, "5000 characters"),
+        ("a: " + "9" * 5000, 1, "got 5000"),
     ],
 )  # fmt: skip
 def test_refused_text_is_named_with_its_line(either_loader: str, text: str, line: int, words: str) -> None:
@@ -191,7 +191,7 @@ def test_a_syntax_error_names_the_line_where_the_list_began() -> None:
 def test_tabs_are_named(either_loader: str) -> None:
     message = refusal(lambda: parse_yaml("a:\n\tb: 1\n", "x.yaml"))
     assert message.startswith("x.yaml:2: not valid YAML: ")
-    assert message.endswith("; indent with spaces, not tabs")
+    assert message.endswith("\nhint: indent with spaces, not tabs")
 
 
 def test_escapes_beyond_unicode(either_loader: str) -> None:
@@ -276,7 +276,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert "not UTF-8 text" in refusal(lambda: read_yaml(path))
     path.write_bytes(b"#" * 262_145)
     assert refusal(lambda: read_yaml(path)).startswith(f"{path}: larger than 256 KiB")
-    assert refusal(lambda: read_yaml(path / "y.yaml")).endswith("cannot be read: not a directory")
+    assert refusal(lambda: read_yaml(path / "y.yaml")).startswith(f"{path}/y.yaml: cannot be read")
     assert "cannot be read" in refusal(lambda: read_yaml(tmp_path / ("x" * 500)))
     assert "invalid file name" in refusal(lambda: read_yaml(Path("a\0b")))
 
@@ -286,7 +286,7 @@ def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", denied)
-    assert refusal(lambda: read_yaml(Path("x.yaml"))) == "x.yaml: cannot be read: permission denied"
+    assert refusal(lambda: read_yaml(Path("x.yaml"))).startswith("x.yaml: cannot be read: permission denied")
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_values_on_the_command_line(either_loader: str, text: str, value: object
         ("[1] 2", "'[1] 2': not valid YAML: "),
         ("[" * 100_000, "nested more than 50 levels deep"),
         ("a\x1b[31m", "'a\\x1b[31m': not valid YAML: the character U+001B"),
-        ("9" * 401, "a number of 401 characters"),
+        ("9" * 401, "(got 401)"),
     ],
 )
 def test_values_refused_on_the_command_line(either_loader: str, text: str, words: str) -> None:
@@ -357,10 +357,10 @@ def test_random_text_raises_only_config_errors(either_loader: str) -> None:
             parse_yaml(text, "x.yaml")
             read += 1
         except ConfigError as error:
-            assert "\n" not in str(error)
+            assert str(error).count("\n") <= 1
             assert re.match(r"x\.yaml:\d+: ", str(error))
         try:
             parse_value(text)
         except ConfigError as error:
-            assert "\n" not in str(error)
+            assert str(error).count("\n") <= 1
     assert read
