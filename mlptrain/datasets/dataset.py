@@ -137,8 +137,8 @@ def read_files(pairs: tuple[FilePair, ...]) -> Decoded:
     start = 0
     for pair, shape in zip(pairs, shapes, strict=True):
         end = start + shape[0]
-        read_idx(pair.images, dimensions=3, out=images[start:end])
-        read_idx(pair.labels, dimensions=1, out=labels[start:end])
+        read_idx(pair.images, images[start:end])
+        read_idx(pair.labels, labels[start:end])
         start = end
     images.setflags(write=False)
     labels.setflags(write=False)

@@ -41,7 +41,7 @@ _TYPES = {
 
 _MAX_DEFLATE_RATIO = 1032  # no deflate stream inflates to more than 1032 times its length
 
-_PIECE = 2**18
+_PIECE_BYTES = 2**18
 
 _DAMAGED = "the file is damaged or incomplete; download or copy it again"
 
@@ -58,38 +58,26 @@ def idx_shape(path: Path, *, dimensions: int) -> tuple[int, ...]:
     DataError
         As for `read_idx`, except for faults that only the body shows.
     """
-    with _opened(path, (dimensions,)) as (shape, _):
+    with _opened(path, dimensions) as (shape, _):
         return shape
 
 
-def read_idx(path: Path, *, dimensions: int, out: np.ndarray | None = None) -> np.ndarray:
-    """Read an IDX file of unsigned bytes; the content, not the name, decides whether it is gzipped.
+def read_idx(path: Path, out: np.ndarray) -> None:
+    """Read an IDX file of unsigned bytes into ``out``, a C-contiguous uint8 array of the shape from `idx_shape`.
 
-    Parameters
-    ----------
-    dimensions
-        3 for images (n, height, width), 1 for labels (n,).
-    out
-        C-contiguous uint8 array of the shape given by `idx_shape` to read into; None allocates one.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, of the declared shape; ``out`` if it is given.
+    The content, not the name, decides whether it is gzipped.
 
     Raises
     ------
     DataError
-        The file is missing, unreadable, not an IDX file of unsigned bytes, larger than `MAX_BYTES`, or its body is not
-        exactly as long as its header declares.
+        The file is missing, unreadable, not an IDX file of unsigned bytes, of another shape, larger than `MAX_BYTES`,
+        or its body is not exactly as long as its header declares.
     """
-    with _opened(path, (dimensions,)) as (shape, readinto):
-        array = np.empty(shape, np.uint8) if out is None else out
-        if array.shape != shape:
+    with _opened(path, out.ndim) as (shape, readinto):
+        if shape != out.shape:
             hint = "do not change the file while it is read"
-            raise _invalid(path, f"shape {_times(shape)}", f"{_times(array.shape)}, as a moment before", hint)
-        _read_body(path, array, readinto)
-        return array
+            raise _invalid(path, f"shape {_times(shape)}", f"{_times(out.shape)}, as read before", hint)
+        _read_body(path, out, readinto)
 
 
 def read_idx_images(stream: BinaryIO, name: str, *, limit: int = MAX_BYTES) -> np.ndarray:
@@ -145,14 +133,14 @@ def _read_body(name: _Name, array: np.ndarray, readinto: _ReadInto) -> None:
 
 
 @contextmanager
-def _opened(path: Path, dimensions: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], _ReadInto]]:
+def _opened(path: Path, dimensions: int) -> Iterator[tuple[tuple[int, ...], _ReadInto]]:
     """Open a file; yield its checked shape and a function that reads from the body into a buffer."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # opening a pipe would block
             kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
             raise _invalid(path, f"is {kind}", "an IDX file", "give the path of the file itself")
-        with path.open("rb") as stream, _begun(path, stream, dimensions, MAX_BYTES) as begun:
+        with path.open("rb") as stream, _begun(path, stream, (dimensions,), MAX_BYTES) as begun:
             yield begun
     except FileNotFoundError as error:
         raise _invalid(path, "no such file", "an IDX file", "check the path") from error
@@ -165,7 +153,7 @@ def _opened(path: Path, dimensions: tuple[int, ...]) -> Iterator[tuple[tuple[int
 def _begun(
     name: _Name, stream: BinaryIO, dimensions: tuple[int, ...], limit: int
 ) -> Iterator[tuple[tuple[int, ...], _ReadInto]]:
-    """Do the same for an open, seekable stream."""
+    """Do the same as `_opened` for a seekable stream, with one of several numbers of ``dimensions``."""
     try:
         length = stream.seek(0, os.SEEK_END)
         stream.seek(0)
@@ -205,7 +193,7 @@ def _read_header(name: _Name, readinto: _ReadInto, dimensions: tuple[int, ...]) 
 
 
 def _check_length(name: _Name, shape: tuple[int, ...], length: int, gzipped: bool, limit: int) -> None:
-    """Refuse a shape that a file of ``length`` bytes cannot contain, before memory is allocated."""
+    """Check that a file of ``length`` bytes can contain the shape, before memory is allocated."""
     declared = math.prod(shape)
     total = declared + 4 + 4 * len(shape)
     found = f"the header declares {_times(shape)} = {declared} bytes"
@@ -226,8 +214,8 @@ def _inflating(name: _Name, stream: BinaryIO) -> _ReadInto:
 
     def readinto(buffer: memoryview) -> int:
         while not member.eof:
-            packed = member.unconsumed_tail or stream.read(_PIECE)
-            piece = member.decompress(packed, min(len(buffer), _PIECE))
+            packed = member.unconsumed_tail or stream.read(_PIECE_BYTES)
+            piece = member.decompress(packed, min(len(buffer), _PIECE_BYTES))
             if piece:
                 buffer[: len(piece)] = piece
                 return len(piece)

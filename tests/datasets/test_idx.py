@@ -20,10 +20,16 @@ HEADER = bytes.fromhex("00000803 00000002 00000002 00000003")
 BODY = bytes(range(12))
 
 
+def read(path: Path, dimensions: int = 3) -> np.ndarray:
+    array = np.empty(idx_shape(path, dimensions=dimensions), np.uint8)
+    read_idx(path, array)
+    return array
+
+
 def error_of(path: Path, dimensions: int = 3) -> tuple[str, str]:
     """Return the two lines, without the path, that say why a file is refused; the third is a hint."""
     with pytest.raises(DataError) as caught:
-        read_idx(path, dimensions=dimensions)
+        read(path, dimensions)
     found, expected, hint = str(caught.value).split("\n")
     assert found.startswith(f"{path}: ") and expected.startswith("expected ") and hint.startswith("hint: ")
     return found.removeprefix(f"{path}: "), expected.removeprefix("expected ")
@@ -36,8 +42,7 @@ def put(folder: Path, data: bytes, name: str = "images") -> Path:
 
 
 def test_bytes_of_the_format(tmp_path: Path) -> None:
-    images = read_idx(put(tmp_path, HEADER + BODY), dimensions=3)
-    assert images.dtype == np.uint8
+    images = read(put(tmp_path, HEADER + BODY))
     assert images.tolist() == [[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 11]]]
     write_idx(tmp_path / "again", images)
     assert (tmp_path / "again").read_bytes() == HEADER + BODY
@@ -48,30 +53,29 @@ def test_bytes_of_the_format(tmp_path: Path) -> None:
 def test_round_trip(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     write_idx(tmp_path / name, array)
-    again = read_idx(tmp_path / name, dimensions=len(shape))
+    again = read(tmp_path / name, len(shape))
     assert np.array_equal(again, array)
-    assert again.flags.writeable and again.flags.c_contiguous
     assert idx_shape(tmp_path / name, dimensions=len(shape)) == shape
 
 
 def test_writes_views_in_c_order(tmp_path: Path) -> None:
     turned = np.arange(24, dtype=np.uint8).reshape(2, 3, 4).transpose(2, 0, 1)
     write_idx(tmp_path / "images", turned)
-    assert np.array_equal(read_idx(tmp_path / "images", dimensions=3), turned)
+    assert np.array_equal(read(tmp_path / "images"), turned)
 
 
 def test_gzip_is_recognized_by_content_not_by_name(tmp_path: Path) -> None:
     gzipped = put(tmp_path, gzip.compress(HEADER + BODY), "images")
     plain = put(tmp_path, HEADER + BODY, "images.gz")
-    assert read_idx(gzipped, dimensions=3).tobytes() == BODY
-    assert read_idx(plain, dimensions=3).tobytes() == BODY
+    assert read(gzipped).tobytes() == BODY
+    assert read(plain).tobytes() == BODY
 
 
 def test_gzip_header_with_a_file_name(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "named.gz", "wb") as stream:
         stream.write(HEADER + BODY)
     assert b"named" in (tmp_path / "named.gz").read_bytes()
-    assert read_idx(tmp_path / "named.gz", dimensions=3).tobytes() == BODY
+    assert read(tmp_path / "named.gz").tobytes() == BODY
 
 
 def test_gzip_is_written_reproducibly(tmp_path: Path) -> None:
@@ -87,7 +91,7 @@ def test_gzip_is_written_reproducibly(tmp_path: Path) -> None:
 def test_many_pieces(tmp_path: Path) -> None:
     array = np.random.default_rng(2).integers(0, 256, (3, 700, 701), np.uint8)
     write_idx(tmp_path / "images.gz", array)
-    assert np.array_equal(read_idx(tmp_path / "images.gz", dimensions=3), array)
+    assert np.array_equal(read(tmp_path / "images.gz"), array)
 
 
 @pytest.mark.parametrize("gzipped", [False, True])
@@ -95,15 +99,14 @@ def test_reading_into_a_given_array(tmp_path: Path, gzipped: bool) -> None:
     data = HEADER + BODY
     path = put(tmp_path, gzip.compress(data) if gzipped else data)
     room = np.full((4, 2, 3), 99, np.uint8)
-    out = room[1:3]
-    assert read_idx(path, dimensions=3, out=out) is out
+    read_idx(path, room[1:3])
     assert room.reshape(-1).tolist() == [99] * 6 + list(BODY) + [99] * 6
 
 
 def test_a_given_array_of_another_shape(tmp_path: Path) -> None:
     path = put(tmp_path, HEADER + BODY)
     with pytest.raises(DataError, match=r"2 x 2 x 3\nexpected 3 x 2 x 3"):
-        read_idx(path, dimensions=3, out=np.empty((3, 2, 3), np.uint8))
+        read_idx(path, np.empty((3, 2, 3), np.uint8))
 
 
 @pytest.mark.parametrize("array", [np.zeros(3), np.zeros((0, 2), np.uint8), np.uint8(3) * np.ones((), np.uint8)])
@@ -217,7 +220,7 @@ def test_very_compressible_file_is_read(tmp_path: Path) -> None:
     write_idx(tmp_path / "images.gz", array)
     assert array.size / (tmp_path / "images.gz").stat().st_size > 1000
     tracemalloc.start()
-    again = read_idx(tmp_path / "images.gz", dimensions=3)
+    again = read(tmp_path / "images.gz")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert again.shape == array.shape and not again.any()
@@ -239,8 +242,8 @@ def test_pieces_of_any_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     data = gzip.compress(HEADER + BODY)
     exact, longer = put(tmp_path, data), put(tmp_path, data + b"\0", "longer")
     for piece in (1, 7, len(data)):
-        monkeypatch.setattr("mlptrain.datasets.idx._PIECE", piece)
-        assert read_idx(exact, dimensions=3).tobytes() == BODY
+        monkeypatch.setattr("mlptrain.datasets.idx._PIECE_BYTES", piece)
+        assert read(exact).tobytes() == BODY
         assert "more bytes" in error_of(longer)[0]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from mlptrain.config.config import Config, config_from, dump_yaml, load_config, warnings
 from mlptrain.config.yaml import parse_yaml
-from mlptrain.datasets.idx import read_idx
+from mlptrain.datasets.idx import idx_shape, read_idx
 from mlptrain.errors import MlptrainError
 from mlptrain.graph.expression import parse
 from mlptrain.graph.graph import backpropagate
@@ -58,9 +58,10 @@ def _overrides(data: bytes, path: Path) -> None:
 
 def _idx(data: bytes, path: Path) -> None:
     try:
-        assert read_idx(path, dimensions=3).ndim == 3
+        shape = idx_shape(path, dimensions=3)
     except MlptrainError:
-        assert read_idx(path, dimensions=1).ndim == 1
+        shape = idx_shape(path, dimensions=1)
+    read_idx(path, np.empty(shape, np.uint8))
 
 
 def _npz(data: bytes, path: Path) -> None:
