@@ -22,7 +22,7 @@ third-level cache until the matrix products have used them."""
 @dataclass(frozen=True)
 class Chunk:
     """Consecutive batches of one size: ``x`` (steps, batch, pixels) in [0, 1], one-hot ``y`` (steps, classes, batch),
-    ``labels`` (steps, batch). The arrays are buffers, overwritten by the next chunk but one.
+    ``labels`` (steps, batch). The arrays are buffers, valid until the next chunk is requested.
     """
 
     x: np.ndarray

@@ -2,7 +2,7 @@
 
 An entry is a folder ``.cache/NAME-KEY`` of the data folder with ``images.npy``, ``labels.npy`` and ``entry.json``,
 which holds their checksum. KEY is a digest of the dataset's files, so an entry never becomes outdated; a damaged one
-is written again. The cache only saves time: where it cannot be read or written, the files are decoded.
+is written again. The cache only saves time: if it cannot be read or written, the files are decoded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mlptrain.system.files import remove_leftovers, write_atomic, write_text_ato
 MAX_FOLDER_ENTRIES = 4
 """Number of entries kept for folders of the user's own; each registered dataset has one."""
 
-_PIECE = 2**20
+_PIECE_BYTES = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +45,8 @@ class Decoded:
 def load_cached(data_dir: Path, name: str, sources: Sequence[Path], decode: Callable[[], Decoded]) -> Decoded:
     """Return ``decode()``, mapped from the cache in ``data_dir`` if these ``sources`` were decoded before.
 
-    A new entry replaces the older ones of the same ``name``. Files of which none is gzipped are not cached, because
-    they load as fast as an entry does. ``data_dir`` itself is never created.
+    A new entry replaces the older ones of the same ``name``. Files are not cached if none is gzipped, because they
+    load as fast as an entry. ``data_dir`` itself is never created.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def _source_key(sources: Sequence[Path]) -> str | None:
             with source.open("rb") as stream:
                 gzipped |= stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
                 stream.seek(0)
-                while piece := stream.read(_PIECE):
+                while piece := stream.read(_PIECE_BYTES):
                     digest.update(piece)
             digests += digest.digest()
     except OSError:

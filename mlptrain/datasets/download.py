@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from mlptrain.config.registry import DatasetInfo, RemoteFile
 from mlptrain.datasets.transfer import Failure, IncomingFile, Limits, Mirror, transfer
-from mlptrain.datasets.verify import PIECE, FileState, check_dataset
+from mlptrain.datasets.verify import PIECE_BYTES, FileState, check_dataset
 from mlptrain.errors import DataError, UsageError
 from mlptrain.system.files import reason, remove_leftovers
 
@@ -69,7 +69,8 @@ def mirrors_of(info: DatasetInfo, url: str | None = None) -> tuple[Mirror, ...]:
     published = tuple(Mirror((address,)) for address in info.mirrors)
     if url is None:
         return published
-    return Mirror((checked_mirror(url), f"{checked_mirror(url)}{info.name}/")), *published
+    address = checked_mirror(url)
+    return Mirror((address, f"{address}{info.name}/")), *published
 
 
 def fetch(
@@ -84,14 +85,14 @@ def fetch(
 ) -> tuple[FileState, ...]:
     """Verify the files in ``data_dir/NAME`` and fetch those that are missing or damaged, or all of them if ``force``.
 
-    A file is renamed into place when it is verified, so at any moment each file is either a verified one or the one
-    that was there before. After a failure the verified files stay; incomplete files and new empty folders do not.
+    A file gets its name when it is verified, so that each file is always either a verified or the previous one. After
+    a failure the verified files stay; incomplete files and new empty folders are removed.
 
-    Each file is tried ``limits.tries`` times. A mirror that gives something wrong (other bytes, an HTML page, 404,
-    endless redirects, an invalid certificate) is not tried again, and one that cannot be reached is tried last. One
-    that answers but fails (5xx, a broken or stalled connection) is tried again after a wait that doubles each time, as
-    long as there are enough tries left for the mirrors not yet tried; it is asked only for the rest of the file.
-    Another mirror is asked for the whole file, because the bytes of the first may be wrong.
+    Each file is tried ``limits.tries`` times. A mirror with a wrong answer (other bytes, an HTML page, 404, endless
+    redirects, an invalid certificate) is not tried again, and one that cannot be reached is tried last. One that
+    answers but fails (5xx, a broken or stalled connection) is tried again for the rest of the file, after a wait that
+    doubles each time, if enough tries are left for the mirrors not yet tried. From another mirror the whole file is
+    requested, because the bytes of the first may be wrong.
 
     Raises
     ------
@@ -121,10 +122,10 @@ def copy_from(
     Raises
     ------
     DataError
-        A file is missing there or not as published, or could not be written; the other files are copied nevertheless.
+        A file is missing there or not as published, or could not be written; the others are copied.
     """
     if not folder.is_dir():
-        raise DataError(f"--from {folder}: no such folder\nexpected a folder with {info.files[0].name} and so on")
+        raise DataError(f"--from {folder}: no such folder\nhint: name a folder that contains {info.files[0].name}")
     remove_leftovers(data_dir / info.name)
     states, faults = [], []
     for state in _plan(info, data_dir, force):
@@ -173,7 +174,7 @@ def _fetch_file(
             show_progress(incoming.received, file.size)
             try:
                 transfer(mirror, file, incoming, limits, show_progress)
-                incoming.place()
+                incoming.finish()
                 return FileState(dataset, file, state.path, "fetched", incoming.received, source=str(mirror))
             except Failure as failure:
                 reasons[mirror] = str(failure)
@@ -229,9 +230,9 @@ def _copy_source(source: Path, state: FileState, folder: Path) -> FileState:
         raise Failure("not a regular file", "drop")
     with source.open("rb") as stream, IncomingFile(state.path) as incoming:
         limit = state.file.size or Limits().max_bytes
-        while incoming.received <= limit and (piece := stream.read(PIECE)):
+        while incoming.received <= limit and (piece := stream.read(PIECE_BYTES)):
             incoming.write(piece)
         if fault := incoming.fault(state.file):
             raise Failure(fault, "drop")
-        incoming.place()
+        incoming.finish()
         return FileState(state.dataset, state.file, state.path, "fetched", incoming.received, source=str(folder))

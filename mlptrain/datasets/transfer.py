@@ -24,7 +24,7 @@ from mlptrain.datasets.verify import Digests
 from mlptrain.errors import DataError
 from mlptrain.system.files import lock_temporary, reason, sync_folder, temporary_beside
 
-_PIECE = 2**13  # small, because an incomplete piece is lost when the connection breaks
+_PIECE_BYTES = 2**13  # small, because an incomplete piece is lost when the connection breaks
 
 _MAX_REDIRECTS = 10
 
@@ -34,9 +34,9 @@ _HEADERS = {
     "Connection": "close",  # a kept connection may be dead at the next request
 }
 
-_TEMPORARY_STATUSES = {408, 425, 429}  # those 4xx statuses that mean "later", not "no"
+_TEMPORARY_STATUSES = {408, 425, 429}  # 4xx statuses after which a retry may succeed
 
-_MAX_OPEN_TRIES = 5  # other processes may remove the empty folder at the same moment
+_MAX_OPEN_TRIES = 5  # other processes may remove the empty folder at the same time
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ Action = Literal["retry", "defer", "drop"]
 class Failure(Exception):
     """A failed attempt to get a file.
 
-    ``action`` says what to do with the mirror: ``retry``, it answers and may succeed next time; ``defer``, it cannot
-    be reached, so try the others first; ``drop``, it would fail again. ``discard`` is true if the bytes received so
-    far are useless.
+    ``action`` is the treatment of the mirror: ``retry`` if it answers and may succeed next time, ``defer`` if it cannot
+    be reached and the others come first, ``drop`` if it would fail again. ``discard`` is true if the bytes received
+    so far are useless.
     """
 
     def __init__(self, message: str, action: Action, *, discard: bool = False) -> None:
@@ -106,7 +106,7 @@ def transfer(
                 incoming.restart()
             limit = limits.max_bytes if total is None else total
             incoming.responses += 1
-            for piece in response.raw.stream(_PIECE, decode_content=False):
+            for piece in response.raw.stream(_PIECE_BYTES, decode_content=False):
                 if incoming.received + len(piece) > limit:
                     raise Failure(f"sends more than the {limit:,} bytes expected", "retry", discard=True)
                 incoming.write(piece)
@@ -129,8 +129,8 @@ def transfer(
 class _Session(requests.Session):
     """A session for a single request that leaves redirects to `_follow`; requests would read their bodies.
 
-    For a single one, because requests keeps a connection that the server closes without saying so in its response,
-    and the next request on it would be lost.
+    Sessions are not shared: requests keeps a connection that the server closes without announcing it, and the next
+    request on it would be lost.
     """
 
     def get_redirect_target(self, resp: requests.Response) -> None:
@@ -247,7 +247,7 @@ def _root_cause(error: BaseException) -> str:
 
 
 class IncomingFile:
-    """A file that is being received: a temporary file beside ``target`` until `place` renames it.
+    """A file that is being received: a temporary file beside ``target`` until `finish` renames it.
 
     As a context manager it removes the temporary file and those folders that it created, if they are empty. File and
     folders are created with the first bytes. ``responses`` counts the responses that the bytes come from.
@@ -295,15 +295,14 @@ class IncomingFile:
         """Describe how the bytes differ from the published file; empty if they do not."""
         return self._digests.fault(file)
 
-    def place(self) -> None:
+    def finish(self) -> None:
         """Make the bytes durable and rename the file to ``target``; call it only if there is no `fault`."""
+        assert self._stream is not None and self._temporary is not None
         try:
-            stream = self._stream or self._open()
-            stream.flush()
-            os.fsync(stream.fileno())
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
             if sys.platform == "win32":
-                stream.close()  # Windows cannot rename an open file; elsewhere it stays locked until it is renamed
-            assert self._temporary is not None
+                self._stream.close()  # Windows cannot rename an open file; elsewhere it stays locked until then
             self._temporary.replace(self.target)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -322,7 +321,7 @@ class IncomingFile:
             if self._temporary is not None:
                 self._temporary.unlink()
         for folder in self._created:
-            with suppress(OSError):  # it is not empty: somebody uses it
+            with suppress(OSError):  # it is not empty, because another process uses it
                 folder.rmdir()
 
     def _open(self) -> BinaryIO:

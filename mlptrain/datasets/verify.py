@@ -13,7 +13,7 @@ from mlptrain.system.files import reason
 
 Status = Literal["verified", "fetched", "missing", "damaged"]
 
-PIECE = 2**20
+PIECE_BYTES = 2**20
 """Number of bytes read at once."""
 
 
@@ -85,7 +85,7 @@ def _check_file(dataset: str, file: RemoteFile, path: Path) -> FileState:
             return FileState(dataset, file, path, "damaged", status.st_size, size_fault(status.st_size, file.size))
         digests = Digests()
         with path.open("rb") as stream:
-            while piece := stream.read(PIECE):
+            while piece := stream.read(PIECE_BYTES):
                 digests.update(piece)
     except FileNotFoundError:
         return FileState(dataset, file, path, "missing")
