@@ -139,7 +139,7 @@ class LiveRun:
 
     def _begin(self, start: RunStart) -> None:
         """Describe the run; the heading of the table is written with the first epoch."""
-        self._validation = start.parts[1] > 0
+        self._validation = start.splits[1] > 0
         data, network = start_phrases(start)
         print_phrases(self._console, data)
         print_phrases(self._console, network, "dim")

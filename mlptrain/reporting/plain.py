@@ -10,7 +10,7 @@ from mlptrain.training.reports import EpochReport, Outcome, Report, RunStart
 
 def start_phrases(start: RunStart) -> tuple[list[str], list[str]]:
     """Return the phrases of two lines that describe a run: its data, and its network and training."""
-    train, validation, test = start.parts
+    train, validation, test = start.splits
     data = [
         f"{start.name}: {counted(start.epochs, 'epoch')} on {start.dataset} ({train:,} training",
         f"{validation:,} validation" if validation else "no validation",

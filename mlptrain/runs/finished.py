@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mlptrain.config.config import Config, load_config
+from mlptrain.config.messages import enumerate_words, hint
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.errors import DataError, UsageError
@@ -27,7 +28,7 @@ from mlptrain.system.files import reason
 
 MAX_METRICS_BYTES = 2**20
 
-PARTS = ("train", "validation", "test", "all")
+SPLITS = ("train", "validation", "test", "all")
 
 
 def find_run(run: str, runs_dir: Path) -> Path:
@@ -168,8 +169,8 @@ def evaluate(
     DataError, UsageError
         The images do not fit the model, or there are none in the split.
     """
-    if part not in PARTS:
-        raise UsageError(f"split {part!r}: expected one of {', '.join(PARTS)}")
+    if part not in SPLITS:
+        raise UsageError(f"split must be {enumerate_words(SPLITS, 'or')} (got {part!r}){hint(part, SPLITS)}")
     if split is None or part == "all":
         part, indices = "all", np.arange(len(dataset.labels))
     else:

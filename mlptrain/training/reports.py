@@ -12,14 +12,14 @@ from mlptrain.engine.parameters import Weights
 class RunStart:
     """The network, data and length of a run, reported once before its first step.
 
-    ``layers`` are the layer sizes from input to output, ``steps`` the updates per epoch, ``parts`` the numbers of
+    ``layers`` are the layer sizes from input to output, ``steps`` the updates per epoch, ``splits`` the numbers of
     images for training, validation and test. A resumed run has finished the epochs of ``history`` and ``step`` batches
     of the next one.
     """
 
     name: str
     dataset: str
-    parts: tuple[int, int, int]
+    splits: tuple[int, int, int]
     layers: tuple[int, ...]
     activation: str
     output: str

@@ -13,9 +13,9 @@ from mlptrain.training.reports import EpochReport, Outcome, Progress, RunStart
 
 
 def start(epochs: int = 20, validation: int = 14_000, name: str = "mnist-001") -> RunStart:
-    parts, layers = (49_000, validation, 7_000), (784, 30, 10)
+    splits, layers = (49_000, validation, 7_000), (784, 30, 10)
     return RunStart(
-        name, "mnist", parts, layers, "sigmoid", "softmax", "cross_entropy", "sgd", 23_860, epochs, 766, 64, 2
+        name, "mnist", splits, layers, "sigmoid", "softmax", "cross_entropy", "sgd", 23_860, epochs, 766, 64, 2
     )
 
 

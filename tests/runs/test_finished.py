@@ -14,7 +14,15 @@ from mlptrain.config.config import load_config
 from mlptrain.datasets.split import make_split
 from mlptrain.errors import DataError, UsageError
 from mlptrain.models.model import load_model_file, save_model
-from mlptrain.runs.finished import PARTS, evaluate_runs, export_run, find_run, load_run_config, load_run_model, view_run
+from mlptrain.runs.finished import (
+    SPLITS,
+    evaluate_runs,
+    export_run,
+    find_run,
+    load_run_config,
+    load_run_model,
+    view_run,
+)
 from mlptrain.runs.folder import claim_next
 from tests.made import dataset, model, random_model, sample
 from tests.reporting.plots.made import run
@@ -136,7 +144,7 @@ def test_evaluation_gives_the_metrics_of_training(runs, name):
 
 
 def test_the_sizes_of_the_splits(runs):
-    counts = {split: evaluate_runs(["a"], part=split, runs_dir=runs).count for split in PARTS}
+    counts = {split: evaluate_runs(["a"], part=split, runs_dir=runs).count for split in SPLITS}
     assert counts == {"train": 200, "validation": 1000, "test": 500, "all": 5000}
     whole = evaluate_runs(["a"], part="all", runs_dir=runs)
     assert sum(map(sum, whole.confusion)) == 5000
@@ -156,9 +164,9 @@ def test_evaluate_by_hand(runs):
 
 def test_an_unknown_split_is_refused(runs):
     loaded = mlptrain.load_model(runs / "a")
-    with pytest.raises(UsageError, match="train, validation, test, all"):
+    with pytest.raises(UsageError, match=r"got .testing"):
         mlptrain.evaluate(loaded, sample(), None, "testing")
-    with pytest.raises(UsageError, match="train, validation, test, all"):
+    with pytest.raises(UsageError, match="train, validation, test or all"):
         evaluate_runs(["a"], part="fingerprint", runs_dir=runs)
 
 

@@ -57,7 +57,7 @@ def test_reports_come_in_order():
     assert [type(report) for report in reports] == [RunStart, Progress, EpochReport, Progress, EpochReport, Outcome]
     start, outcome = reports[0], reports[-1]
     assert isinstance(start, RunStart) and isinstance(outcome, Outcome) and isinstance(result, TrainResult)
-    assert (start.name, start.dataset, start.parts) == ("not kept", "sample", (200, 1000, 500))
+    assert (start.name, start.dataset, start.splits) == ("not kept", "sample", (200, 1000, 500))
     assert (start.layers, start.parameters, start.epochs) == ((784, 5, 10), 785 * 5 + 6 * 10, 2)
     assert (start.steps, start.batch_size, start.resumed) == (10, 20, False)
     functions = (start.activation, start.output, start.loss, start.optimizer)
