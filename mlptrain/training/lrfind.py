@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 
 import numpy as np
 
@@ -71,14 +73,9 @@ def range_test(config: Config, dataset: Dataset, split: Split, steps: int = STEP
 def _losses(config: Config, batches: Batches, stack: Stack, growth: float, steps: int) -> Iterator[float]:
     """Yield the loss of each step, measured before its update."""
     seed = batch_seed_of(config)
-    order, done, epoch = stream(seed, "batches"), 0, 0
-    while True:
-        epoch += 1
-
-        def augment(number: int, epoch: int = epoch) -> np.random.Generator:
-            return stream(seed, "augment", epoch, number)
-
-        for chunk in batches.epoch(order, augment):
+    order, done = stream(seed, "batches"), 0
+    for epoch in count(1):
+        for chunk in batches.epoch(order, partial(stream, seed, "augment", epoch)):
             logits = np.empty((1, chunk.y.shape[1], chunk.labels.shape[1]), stack.network.dtype)
             for x, y, target, labels in zip(chunk.x, chunk.y, stack.targets(chunk.y), chunk.labels, strict=True):
                 if done == steps:

@@ -1,4 +1,4 @@
-"""Stacks: which configs may train side by side, and the networks that do."""
+"""Stacks: networks that train side by side, and the rule which configs may."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlptrain.engine.backprop import Timed, TrainingPass, untimed
 from mlptrain.engine.dropout import Dropout
 from mlptrain.engine.network import Network, refresh_plain
 from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer, Penalties
-from mlptrain.engine.parameters import Architecture, Parameters, Statistics, Weights
+from mlptrain.engine.parameters import Architecture, Weights
 from mlptrain.engine.schedules import make_schedule
 from mlptrain.engine.state import State, add_prefix, select_prefix
 from mlptrain.engine.streams import restore_generator, save_generator, stream
@@ -41,7 +41,7 @@ def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
 
 
 def _each(configs: Sequence[Config], key: str, absent: float = 0.0) -> np.ndarray:
-    """Return the values of a key, one per network (K,); ``absent`` stands for null."""
+    """Return the values of a key, one per network (K,); null becomes ``absent``."""
     values = [getattr(config, key) for config in configs]
     return np.array([absent if value is None else value for value in values], np.float64)
 
@@ -79,7 +79,10 @@ class Stack:
             for member in range(len(configs)):
                 self.network.assign(member, *start)
         self.total_steps = np.broadcast_to(steps, len(configs)).tolist()
-        schedules = [make_schedule(*_schedule_options(config)) for config in configs]
+        schedules = [
+            make_schedule(kind.name, kind.model_dump(exclude_none=True, exclude={"name", "warmup"}), kind.warmup)
+            for kind in (config.schedule for config in configs)
+        ]
         self.schedules = [schedule for schedule, _ in schedules]
         self.plateaus = [plateau for _, plateau in schedules]
         self.base_rates = _each(configs, "learning_rate")
@@ -91,8 +94,8 @@ class Stack:
             _each(configs, "clip_norm", math.inf),
             _each(configs, "max_norm", math.inf),
         )
-        triples = zip(configs, self.total_steps, strict=True)
-        same = len({(config.learning_rate, config.schedule, steps) for config, steps in triples}) == 1
+        totals = zip(configs, self.total_steps, strict=True)
+        same = len({(config.learning_rate, config.schedule, total) for config, total in totals}) == 1
         same &= len(configs) == 1 or first.schedule.name != "plateau"
         hyperparameters = {key: _each(configs, key) for key in OPTIMIZERS[first.optimizer].hyperparameters}
         self.optimizer = Optimizer(first.optimizer, self.network, hyperparameters, penalties, same_rates=same)
@@ -108,26 +111,23 @@ class Stack:
         self._passes: dict[int, TrainingPass] = {}
         self._scales: dict[int, Any] = {}
 
-    def _pass(self, batch_size: int) -> TrainingPass:
-        """Return the pass for batches of this size, which is made when it is first needed."""
-        if batch_size not in self._passes:
-            members, layers = self.network.members, self.network.architecture.layers
+    def _make_pass(self, batch_size: int) -> TrainingPass:
+        members, layers = self.network.members, self.network.architecture.layers
 
-            def dropout(rates: np.ndarray, shape: tuple[int, int, int]) -> Dropout | None:
-                return Dropout(rates, self._generators, shape, self.network.dtype) if rates.any() else None
+        def dropout(rates: np.ndarray, shape: tuple[int, int, int]) -> Dropout | None:
+            return Dropout(rates, self._generators, shape, self.network.dtype) if rates.any() else None
 
-            self._passes[batch_size] = TrainingPass(
-                self.network,
-                batch_size,
-                self.optimizer.gradients,
-                [
-                    dropout(_dropout_rates(self.configs, layer), (members, units, batch_size))
-                    for layer, units in enumerate(layers[1:-1])
-                ],
-                dropout(_each(self.configs, "input_dropout"), (members, batch_size, layers[0])),
-                self._timed,
-            )
-        return self._passes[batch_size]
+        return TrainingPass(
+            self.network,
+            batch_size,
+            self.optimizer.gradients,
+            [
+                dropout(_dropout_rates(self.configs, layer), (members, units, batch_size))
+                for layer, units in enumerate(layers[1:-1])
+            ],
+            dropout(_each(self.configs, "input_dropout"), (members, batch_size, layers[0])),
+            self._timed,
+        )
 
     def targets(self, y: np.ndarray) -> np.ndarray:
         """Return one-hot targets (..., classes, batch) with label smoothing (Szegedy et al. 2016).
@@ -159,7 +159,8 @@ class Stack:
         """
         rates = self.rates() if rates is None else rates
         batch_size = len(x)
-        work = self._passes.get(batch_size) or self._pass(batch_size)
+        if (work := self._passes.get(batch_size)) is None:
+            work = self._passes[batch_size] = self._make_pass(batch_size)
         if rates is not self.base_rates:
             scale = self.optimizer.delta_scale(rates, batch_size)
         elif (scale := self._scales.get(batch_size)) is None:
@@ -175,9 +176,7 @@ class Stack:
         """Update ``plain`` after training steps."""
         source: Network | Average = self.average or self.network
         if source is not self.plain:
-            parameters: Parameters = source.parameters
-            statistics: Statistics = source.statistics
-            refresh_plain(self.plain, parameters, statistics)
+            refresh_plain(self.plain, source.parameters, source.statistics)
 
     def end_epoch(self, losses: Sequence[float | None]) -> None:
         """Pass the validation loss of each network to the schedules that depend on it."""
@@ -219,9 +218,3 @@ class Stack:
         kept = Stack(configs, inputs, classes, steps, timed=self._timed)
         kept.restore([self.state(member) for member in members])
         return kept
-
-
-def _schedule_options(config: Config) -> tuple[str, dict[str, float], float]:
-    schedule = config.schedule
-    options = schedule.model_dump(exclude_none=True, exclude={"name", "warmup"})
-    return schedule.name, options, schedule.warmup

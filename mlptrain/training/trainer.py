@@ -119,8 +119,8 @@ class Trainer:
         """End the current `run` after the current step, without outcomes; safe to call from a signal handler."""
         self._halted = True
 
-    def outcome(self, member: int, stopped: str | None) -> Outcome:
-        """Return the outcome of an active member if it ended now; nothing changes."""
+    def outcome(self, member: int, stopped: str) -> Outcome:
+        """Return the outcome of an active member if it ended now for the reason ``stopped``; nothing changes."""
         (outcome,) = self._outcomes([self._members[self._row(member)]], stopped)
         return outcome
 
@@ -164,10 +164,10 @@ class Trainer:
         metrics: ValMetrics = [(None, None)] * len(self._members)
         if any(member.needs_validation for member in members):
             metrics = self._timed("validation", self.validate)()
-        rows = [self._row(member.index) for member in members]
         return [
-            member.outcome(self.network, row, *metrics[row], member.stopped if stopped is None else stopped)
-            for row, member in zip(rows, members, strict=True)
+            member.outcome(self.network, row, *metrics[row], stopped or member.stopped)
+            for row, member in enumerate(self._members)
+            if member in members
         ]
 
     def _retire(self) -> Iterator[Outcome]:
@@ -188,13 +188,10 @@ class Trainer:
 
     def _train_epoch(self) -> Iterator[Progress | Outcome]:
         """Train on the remaining batches of the epoch, chunk by chunk, until the end or an interruption."""
-        epoch, mark = self.epoch + 1, time.perf_counter()
-        restore_generator(
-            self._order, self._order_of_epoch
-        )  # a run that was interrupted in this epoch has drawn from it
-        chunks = self.batches.epoch(
-            self._order, lambda number: stream(self._seed, "augment", epoch, number), first=self.step
-        )
+        mark = time.perf_counter()
+        restore_generator(self._order, self._order_of_epoch)  # an interrupted epoch is drawn again
+        augment = partial(stream, self._seed, "augment", self.epoch + 1)
+        chunks = self.batches.epoch(self._order, augment, first=self.step)
         for chunk in iter(self._timed("gather", lambda: next(chunks, None)), None):
             steps, batch = chunk.labels.shape
             logits = np.empty((steps, len(self._members), chunk.y.shape[1], batch), self.network.dtype)
