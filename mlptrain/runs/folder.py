@@ -14,7 +14,7 @@ from typing import Any
 from mlptrain.config.config import Config, dump_yaml
 from mlptrain.errors import DataError, UsageError
 from mlptrain.models.model import Model, save_model
-from mlptrain.runs.history import COLUMNS, HEADING, row_of
+from mlptrain.runs.history import HEADING, row_of
 from mlptrain.system.files import make_folder, reason, write_text_atomic
 from mlptrain.system.lock import locked
 from mlptrain.training.reports import EpochReport
@@ -32,7 +32,7 @@ class RunFolder:
     path: Path
 
     def begin(self, config: Config, history: Iterable[EpochReport] = ()) -> None:
-        """Write the resolved config, and a history with the finished epochs."""
+        """Write the resolved config, and the history of the finished epochs."""
         write_text_atomic(self.path / CONFIG, dump_yaml(config))
         write_text_atomic(self.path / HISTORY, HEADING + "".join(map(row_of, history)))
 
@@ -44,20 +44,7 @@ class RunFolder:
         DataError
             The row cannot be written.
         """
-        self._append(row_of(report))
-
-    def append_diverged(self, epoch: int) -> None:
-        """Add the row of the epoch in which training diverged, without metrics.
-
-        Raises
-        ------
-        DataError
-            The row cannot be written.
-        """
-        self._append(f"{epoch}{',' * (len(COLUMNS) - 1)}\n")
-
-    def _append(self, row: str) -> None:
-        path = self.path / HISTORY
+        path, row = self.path / HISTORY, row_of(report)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
             try:
@@ -66,8 +53,9 @@ class RunFolder:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            why = f"{path}: cannot be written: {reason(error)}"
-            raise DataError(f"{why}\nhint: free some space, then resume the run with --resume") from error
+            raise DataError(
+                f"{path}: cannot be written: {reason(error)}\nhint: free some space, then resume the run with --resume"
+            ) from error
 
     def finish(self, model: Model, metrics: Mapping[str, Any], *, complete: bool = True) -> None:
         """Write the model, then the metrics; the checkpoint of a ``complete`` run is deleted."""
@@ -84,7 +72,7 @@ class RunFolder:
 
 def claim_next(runs_dir: Path, stem: str) -> RunFolder:
     """Make the folder ``stem-NNN`` with the next free number; two processes get different ones."""
-    run_path(runs_dir, f"{stem}-001")  # refuses a stem that leads out
+    run_path(runs_dir, f"{stem}-001")  # refuses a stem that leads out of ``runs_dir``
     make_folder(runs_dir, OTHER_FOLDER)
     pattern = re.compile(re.escape(stem) + r"-(\d{3,})")
     taken = [int(match[1]) for entry in runs_dir.iterdir() if (match := pattern.fullmatch(entry.name))]
@@ -101,7 +89,7 @@ def claim_next(runs_dir: Path, stem: str) -> RunFolder:
 
 
 def claim(runs_dir: Path, name: str, *, overwrite: bool = False, resume: bool = False) -> RunFolder:
-    """Make the folder of a named run, or take over that of an existing run: as it is with ``resume``, else emptied.
+    """Make the folder of a named run, or take over that of an existing run, whose files stay only with ``resume``.
 
     Raises
     ------
@@ -146,8 +134,8 @@ def check_claimable(runs_dir: Path, name: str, *, overwrite: bool, resume: bool 
 def _check_replaceable(path: Path, allowed: bool) -> None:
     if not allowed:
         raise UsageError(
-            f"{path}: this run exists\nhint: resume it with --resume, replace it with --overwrite, or choose another "
-            "--run"
+            f"{path}: this run exists\n"
+            "hint: resume it with --resume, replace it with --overwrite, or choose another --run"
         )
     # Hidden files are the lock, and temporary files of a process that was killed before it had written the config.
     visible = path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())

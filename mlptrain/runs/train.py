@@ -1,4 +1,8 @@
-"""Training a run: its reports as a generator, with a run folder, checkpoints, signals and resumption."""
+"""Training a run: its reports as a generator, with a run folder, checkpoints and resumption.
+
+After each epoch a row is added to the history and a `Checkpoint` is handed to a thread that writes it (`Saver`).
+After Ctrl-C the step in progress finishes, the last checkpoint is written, and `Interrupted` is raised.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import shlex
 import signal
 from collections import deque
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +22,14 @@ from mlptrain.models.model import Model, make_model
 from mlptrain.runs.checkpoint import Checkpoint, Saver, load_checkpoint, unusable
 from mlptrain.runs.finished import load_metrics, load_run_config, load_run_model
 from mlptrain.runs.folder import CHECKPOINT, CONFIG, HISTORY, RunFolder, check_claimable, claim, claim_next, run_path
-from mlptrain.runs.history import read_history
+from mlptrain.runs.history import read_history, report_of
 from mlptrain.runs.job import Job, add_test_metrics, metrics_of, outcome_of, prepare
 from mlptrain.system.files import remove_leftovers
 from mlptrain.system.lock import locked
 from mlptrain.system.signals import Interrupted, Signals
 from mlptrain.training.profiling import Clock
-from mlptrain.training.reports import EpochReport, Outcome, Report
+from mlptrain.training.reports import TIME_LIMIT, EpochReport, Outcome, Report
 from mlptrain.training.trainer import Trainer
-
-TIME_LIMIT = "time_limit"
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,14 @@ def run(
     UsageError, ConfigError, DataError
         The run cannot be trained as requested; no new folder is left behind.
     DivergedError
-        The loss became non-finite; config and history stay in the folder, no model is written.
+        The loss became non-finite; config, history and checkpoint stay in the folder, no model is written.
     Interrupted
         A signal arrived (a KeyboardInterrupt); the message has the command that resumes the run.
     """
     runs_dir = Path(runs_dir)
     if resume and (run is None or overwrite):
-        given = "--overwrite" if overwrite else "no name of a run"
-        raise UsageError(f"--resume with {given}: name the run to resume, as in --run NAME --resume")
+        problem = "cannot be combined with --overwrite" if overwrite else "the name of the run is missing"
+        raise UsageError(f"--resume: {problem}\nhint: resume a run with --run NAME --resume")
     if run is not None:
         check_claimable(runs_dir, run, overwrite=overwrite, resume=resume)
         if resume and (existing := RunFolder(run_path(runs_dir, run))).complete:
@@ -165,6 +167,15 @@ def _load_result(folder: RunFolder, config: Config) -> Generator[Report, None, T
     return result
 
 
+def _resume_command(folder: RunFolder, runs_dir: Path, data_dir: str | Path | None) -> str:
+    """Return the command that resumes a run."""
+    words = ["mlptrain", "train", str(folder.path / CONFIG)]
+    words += ["--run", str(folder.path.relative_to(runs_dir)), "--resume"]
+    words += ["--runs-dir", str(runs_dir)] if runs_dir != Path("runs") else []
+    words += ["--data-dir", str(data_dir)] if data_dir is not None else []
+    return shlex.join(words)
+
+
 def _train(
     job: Job,
     folder: RunFolder | None,
@@ -174,19 +185,25 @@ def _train(
     clock: Clock | None,
     hint: str,
 ) -> Generator[Report, None, TrainResult]:
-    """Train and test the network of a job, keep it in the folder, and return the result."""
+    """Train and test the network of a job, save it in the folder, and return the result.
+
+    With ``resume`` training continues from the folder's checkpoint, if there is one.
+    """
     weights = None if job.start is None else (job.start.weights, job.start.biases)
     trainer = Trainer([job.config], job.dataset, job.split, weights, clock)
     checkpoint = Checkpoint(job.origin, {})
     if folder is not None:
-        checkpoint = _begin(folder, trainer, checkpoint, resume=resume, force=force)
+        remove_leftovers(folder.path)
+        if resume and (folder.path / CHECKPOINT).exists():
+            checkpoint = _restore(folder.path / CHECKPOINT, trainer, checkpoint.origin, force)
+        folder.begin(job.config, checkpoint.history)
     yield job.describe("not kept" if folder is None else str(folder.path), checkpoint.history, trainer.step)
     outcome, history = yield from _train_epochs(trainer, folder, checkpoint, time_limit, clock, hint)
     del trainer  # its memory is needed for the test
     if outcome.diverged is None:
         (outcome,) = add_test_metrics(job, [outcome])
     elif folder is not None:
-        folder.append_diverged(len(history) + 1)
+        folder.append(report_of(len(history) + 1, 0, 0, {}))  # a row without metrics
         outcome = replace(outcome, diverged=f"{outcome.diverged}; see `mlptrain diagnose {folder.path}`")
     if outcome.weights is None:
         raise DivergedError(str(outcome.diverged))
@@ -200,28 +217,18 @@ def _train(
     return TrainResult(model, metrics, history, None if folder is None else folder.path)
 
 
-def _begin(folder: RunFolder, trainer: Trainer, new: Checkpoint, *, resume: bool, force: bool) -> Checkpoint:
-    """Put the trainer where training starts, write config and history up to there, and return that checkpoint.
+def _restore(path: Path, trainer: Trainer, origin: Mapping[str, Any], force: bool) -> Checkpoint:
+    """Restore the trainer from a checkpoint, and return that without its state but with the present ``origin``.
 
-    With ``resume`` it is the folder's checkpoint, if there is one, otherwise the ``new`` one. The returned checkpoint
-    has no state: the trainer has it.
+    A change of origin is added to those that were forced.
 
     Raises
     ------
     DataError
         The checkpoint is damaged.
     UsageError
-        The origin differs and the run is not resumed with ``force``, or the checkpoint is of another network.
+        The origin has changed, and ``force`` is false or the checkpoint does not fit the network.
     """
-    remove_leftovers(folder.path)
-    path = folder.path / CHECKPOINT
-    checkpoint = _restore(path, trainer, new.origin, force) if resume and path.exists() else new
-    folder.begin(trainer.configs[0], checkpoint.history)
-    return replace(checkpoint, state={})
-
-
-def _restore(path: Path, trainer: Trainer, origin: Mapping[str, Any], force: bool) -> Checkpoint:
-    """Load the checkpoint and put the trainer there; a change of ``origin`` is added to what was forced."""
     checkpoint = load_checkpoint(path)
     if origin["start"] is None:  # the initial weights need not be named again
         origin = {**origin, "start": checkpoint.origin.get("start")}
@@ -237,12 +244,15 @@ def _restore(path: Path, trainer: Trainer, origin: Mapping[str, Any], force: boo
             raise ValueError(f"it has {len(checkpoint.history)} rows of history after {trainer.epoch} epochs")
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         if changed:
-            raise UsageError(f"{path}: does not fit the changed run: {described(changed)}\n{error}") from error
+            raise UsageError(
+                f"{path}: does not fit the changed run: {described(changed)}\n"
+                "hint: resume with the config and data of the run, or replace the run with --overwrite"
+            ) from error
         raise unusable(path, str(error)) from error
-    if not changed:
-        return checkpoint
-    change = {"epoch": trainer.epoch, "step": trainer.step, "changed": changed}
-    return replace(checkpoint, origin=origin, forced=(*checkpoint.forced, change))
+    forced = checkpoint.forced
+    if changed:
+        forced = (*forced, {"epoch": trainer.epoch, "step": trainer.step, "changed": changed})
+    return replace(checkpoint, origin=origin, state={}, forced=forced)
 
 
 def _train_epochs(
@@ -256,28 +266,30 @@ def _train_epochs(
     """Train to the end and return the outcome and the whole history, that of ``start`` included.
 
     With a folder, each epoch becomes a row of the history and a checkpoint; within an epoch a checkpoint is written
-    every ``checkpoint_seconds``. A signal halts the trainer after the current step; then the last checkpoint is
-    written and `Interrupted` raised. A second signal raises it at once.
+    every ``checkpoint_seconds``.
 
     Raises
     ------
     Interrupted
-        A signal arrived.
+        A signal halted the trainer after its step, and the checkpoint is written; or a second signal arrived.
     DataError
         A row or a checkpoint cannot be written; the last whole checkpoint stays.
     """
     history = list(start.history)
+    saver = None
+    if folder is not None:
+        saver = Saver(folder.path / CHECKPOINT, trainer.configs[0].checkpoint_seconds)
 
     def snapshot() -> Checkpoint:
         return replace(start, state=trainer.state(), history=tuple(history))
 
+    def save_now() -> None:
+        if saver is not None:
+            saver.save(snapshot)
+            saver.flush()
+
     try:
-        with ExitStack() as stack:
-            saver = None
-            if folder is not None:
-                seconds = trainer.configs[0].checkpoint_seconds
-                saver = stack.enter_context(Saver(folder.path / CHECKPOINT, seconds))
-            signals = stack.enter_context(Signals(trainer.halt))
+        with saver or nullcontext(), Signals(trainer.halt) as signals:
             outcome = None
             reports = trainer.run(time_limit)
             try:
@@ -293,14 +305,12 @@ def _train_epochs(
                         saver.save(snapshot)
                     yield report
             except GeneratorExit:
-                if saver is not None and signals.received is None:
-                    saver.save(snapshot)
-                    saver.flush()
+                if signals.received is None:
+                    save_now()
                 raise
-            if saver is not None and (outcome is None or outcome.stopped == TIME_LIMIT):
-                saver.save(snapshot)
-                saver.flush()
-            elif saver is not None and outcome is not None and outcome.diverged is None:
+            if outcome is None or outcome.stopped == TIME_LIMIT:
+                save_now()
+            elif saver is not None and outcome.diverged is None:
                 saver.drop()
             if outcome is None:
                 assert signals.received is not None, "only a signal halts the trainer"
@@ -309,12 +319,3 @@ def _train_epochs(
     except KeyboardInterrupt as error:
         number = error.signal if isinstance(error, Interrupted) else signal.SIGINT
         raise Interrupted(number, f"interrupted in epoch {len(history) + 1}{hint}") from None
-
-
-def _resume_command(folder: RunFolder, runs_dir: Path, data_dir: str | Path | None) -> str:
-    """Return the command that resumes a run."""
-    words = ["mlptrain", "train", str(folder.path / CONFIG)]
-    words += ["--run", str(folder.path.relative_to(runs_dir)), "--resume"]
-    words += ["--runs-dir", str(runs_dir)] if runs_dir != Path("runs") else []
-    words += ["--data-dir", str(data_dir)] if data_dir is not None else []
-    return shlex.join(words)

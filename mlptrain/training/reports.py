@@ -7,6 +7,8 @@ from typing import Any
 
 from mlptrain.engine.parameters import Weights
 
+TIME_LIMIT = "time_limit"
+
 
 @dataclass(frozen=True)
 class RunStart:

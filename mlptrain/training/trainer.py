@@ -21,7 +21,7 @@ from mlptrain.engine.streams import restore_generator, save_generator, stream
 from mlptrain.models.evaluation import Evaluator, score_examples
 from mlptrain.training.members import Member
 from mlptrain.training.profiling import Clock
-from mlptrain.training.reports import EpochReport, Outcome, Progress
+from mlptrain.training.reports import TIME_LIMIT, EpochReport, Outcome, Progress
 from mlptrain.training.stack import Stack, stack_key
 
 ValMetrics = list[tuple[float | None, float | None]]
@@ -112,7 +112,7 @@ class Trainer:
             if self._halted:
                 return
             if time.perf_counter() > self._deadline:
-                yield from self._outcomes(self._members, "time_limit")
+                yield from self._outcomes(self._members, TIME_LIMIT)
                 return
 
     def halt(self) -> None:

@@ -12,7 +12,7 @@ from mlptrain.config.config import load_config
 from mlptrain.runs import diagnosis
 from mlptrain.runs.diagnosis import CASES, LearningCurves, chance_loss, curves_of, diagnose
 from mlptrain.runs.folder import RunFolder
-from mlptrain.runs.history import read_history
+from mlptrain.runs.history import read_history, report_of
 from tests.made import config
 from tests.reporting.made import epoch
 
@@ -37,7 +37,7 @@ def test_a_diverged_run_reads_back(tmp_path):
     folder = RunFolder(tmp_path)
     folder.begin(config())
     folder.append(epoch(1))
-    folder.append_diverged(2)
+    folder.append(report_of(2, 0, 0, {}))
     assert curves_of(read_history(tmp_path / "history.csv")).diverged == 2
 
 
