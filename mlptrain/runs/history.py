@@ -22,6 +22,8 @@ HEADING = ",".join(COLUMNS) + "\n"
 
 MAX_BYTES = 256 * 1024 * 1024  # two million epochs
 
+_HINT = "hint: rebuild the file from the checkpoint with --resume, or replace the run with --overwrite"
+
 
 def row_of(report: EpochReport) -> str:
     """Return the line of an epoch; a cell is empty if its value is None or not finite."""
@@ -35,7 +37,7 @@ def _cell(name: str, value: float | None) -> str:
 
 
 def report_of(epoch: int, epochs: int, steps: int, values: Mapping[str, float | None]) -> EpochReport:
-    """Return the report of an epoch from its values by column; those missing are None, or NaN if they are required."""
+    """Return the report of an epoch from its values by column; a missing one is None, or NaN if it is required."""
     known = {name: values.get(name) for name in COLUMNS if name != "epoch"}
     numbers = {name: math.nan if value is None and name in REQUIRED else value for name, value in known.items()}
     return EpochReport(epoch=epoch, epochs=epochs, steps=steps, **numbers)  # type: ignore[arg-type]
@@ -56,15 +58,15 @@ def read_history(path: Path, epochs: int = 0, steps: int = 0) -> tuple[EpochRepo
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
+        raise DataError(f"{path}: cannot be read: {reason(error)}\n{_HINT}") from error
     if len(content) > MAX_BYTES:
-        raise DataError(f"{path}: larger than {MAX_BYTES >> 20} MB; this is not the history of a run")
+        raise DataError(f"{path}: larger than {MAX_BYTES >> 20} MB\n{_HINT}")
     heading, *lines = content.decode(errors="replace").split("\n")
     names = heading.split(",")
     if names != [name for name in COLUMNS if name in names] or not set(REQUIRED) <= set(names):
-        raise DataError(f"{path}:1: expected the columns {HEADING.strip()} (got {shown(heading)})")
+        raise DataError(f"{path}:1: expected the columns {HEADING.strip()} (got {shown(heading)})\n{_HINT}")
     if not lines or lines[-1]:
-        raise DataError(f"{path}:{len(lines) + 1}: the last row is cut short\nhint: resume the run with --resume")
+        raise DataError(f"{path}:{len(lines) + 1}: the last row is cut short\n{_HINT}")
     return tuple(_report(path, number, line, names, epochs, steps) for number, line in enumerate(lines[:-1], start=1))
 
 
@@ -76,5 +78,5 @@ def _report(path: Path, number: int, line: str, names: list[str], epochs: int, s
         values = {name: float(cell) if cell else None for name, cell in cells.items()}
     except ValueError:
         expected = f"epoch {number} in {len(names)} columns of numbers"
-        raise DataError(f"{path}:{number + 1}: expected {expected} (got {shown(line)})") from None
+        raise DataError(f"{path}:{number + 1}: expected {expected} (got {shown(line)})\n{_HINT}") from None
     return report_of(number, epochs, steps, values)

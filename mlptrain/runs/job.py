@@ -1,4 +1,4 @@
-"""A run before and after training: its config, data, split and network; what decides its result; its metrics."""
+"""Jobs: the config, data and split of a run before training, and the metrics of the trained network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mlptrain.training.reports import EpochReport, Outcome, RunStart
 from mlptrain.training.stack import architecture_of
 
 METRICS = ("epochs", "best_epoch", "loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
-"""Attributes of an outcome that ``metrics.json`` contains as they are."""
+"""Attributes of an outcome that ``metrics.json`` contains unchanged."""
 
 
 def default_data_dir() -> Path:
@@ -86,26 +86,25 @@ class Job:
         }
 
     def describe(self, name: str, history: tuple[EpochReport, ...] = (), step: int = 0) -> RunStart:
-        """Return the report of what is about to be trained, after the epochs of ``history`` and ``step`` batches."""
+        """Return the report that begins a run, which has finished the epochs of ``history`` and ``step`` batches."""
         architecture, config, split = self.architecture, self.config, self.split
-        batch = batch_size_of(config, len(split.train))
-        parts = (len(split.train), len(split.validation), len(split.test))
+        images, batch_size = len(split.train), batch_size_of(config, len(split.train))
         return RunStart(
-            name,
-            self.dataset.name,
-            parts,
-            architecture.layers,
-            config.activation,
-            config.output,
-            config.loss,
-            config.optimizer,
-            architecture.parameter_count,
-            config.epochs,
-            -(-parts[0] // batch),
-            batch,
-            threads_in_use(),
-            history,
-            step,
+            name=name,
+            dataset=self.dataset.name,
+            splits=(images, len(split.validation), len(split.test)),
+            layers=architecture.layers,
+            activation=config.activation,
+            output=config.output,
+            loss=config.loss,
+            optimizer=config.optimizer,
+            parameters=architecture.parameter_count,
+            epochs=config.epochs,
+            steps=-(-images // batch_size),
+            batch_size=batch_size,
+            threads=threads_in_use(),
+            history=history,
+            step=step,
         )
 
 
@@ -138,9 +137,9 @@ def versions() -> dict[str, str]:
 
 
 def add_test_metrics(job: Job, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Return the outcomes with their metrics on the test split; those of networks that diverged unchanged.
+    """Return the outcomes with their metrics on the test split, and those of diverged networks unchanged.
 
-    The networks have the job's architecture and are measured in one pass. One whose test loss is not finite diverged.
+    The networks have the job's architecture and are evaluated together. One whose test loss is not finite diverged.
     """
     weights = [outcome.weights for outcome in outcomes if outcome.weights is not None]
     if not weights:
