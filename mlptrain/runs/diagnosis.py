@@ -57,7 +57,7 @@ HIGH = 0.15  # of the chance loss: a loss above it is high
 
 FLAT = 0.9  # of the chance loss: a loss above it shows that nothing has been learnt
 
-EVEN = 1 / 3  # of an even fall: a loss that falls faster than that at the end is still falling
+EVEN = 1 / 3  # of an even fall: a loss that falls more slowly at the end levels out
 
 JUMP = 0.1  # of the loss, per epoch
 
@@ -123,7 +123,7 @@ class _Curves:
 
     @property
     def judged(self) -> tuple[float, ...]:
-        """The loss that decides: of validation, if there is one."""
+        """The loss that decides: that of validation if there is a validation split."""
         return self.history.val_loss or self.history.loss
 
     @property
@@ -186,6 +186,11 @@ def _late_fall(values: Sequence[float]) -> tuple[float, float]:
     return (values[-1 - last] - values[-1]) / whole if whole > 0 else 0.0, last / steps
 
 
+def _levels_out(values: Sequence[float]) -> bool:
+    share, even = _late_fall(values)
+    return share < EVEN * even
+
+
 def _slower(config: Config, by: float) -> str:
     return f"learning_rate={config.learning_rate / by:.3g}"
 
@@ -218,7 +223,7 @@ def _rate_too_high(curves: _Curves) -> Diagnosis | None:
     jump, rises, mean = _jump(judged), _rises(_late(curves.loss)), _mean(judged)
     oscillates = jump >= JUMP and rises >= RISES and mean >= high
     stuck = min(curves.loss[-3:]) >= 1.05 * curves.chance and curves.config.init not in ("normal", "zeros")
-    if not oscillates and not (stuck and _late_fall(curves.loss)[0] < EVEN * _late_fall(curves.loss)[1]):
+    if not oscillates and not (stuck and _levels_out(curves.loss)):
         return None
     name = "val_loss" if curves.history.validated else "loss"
     evidence = (
@@ -239,7 +244,7 @@ def _initialisation(curves: _Curves) -> Diagnosis | None:
     early = (loss[0] - loss[flat - 1]) / max(1, flat - 1)
     falls = [a - b for a, b in pairwise(loss[flat - 1 :])]
     accelerates = max(falls, default=0.0) >= 2 * early
-    stuck = flat == len(loss) and curves.saturating and _late_fall(loss)[0] < EVEN * _late_fall(loss)[1]
+    stuck = flat == len(loss) and curves.saturating and _levels_out(loss)
     if config.init != "normal" and not accelerates and not stuck:
         return None
     evidence = (
@@ -257,10 +262,10 @@ def _initialisation(curves: _Curves) -> Diagnosis | None:
 
 def _rate_too_low(curves: _Curves) -> Diagnosis | None:
     """Return a diagnosis of a high loss with a large share of its fall in the last fifth of the epochs."""
-    shares = [_late_fall(values) for values in (curves.loss, curves.judged)]
-    if any(share < EVEN * even for share, even in shares) or curves.judged[-1] < HIGH * curves.chance:
+    first, last = curves.judged[0], curves.judged[-1]
+    if _levels_out(curves.loss) or _levels_out(curves.judged) or last < HIGH * curves.chance:
         return None
-    (share, even), first, last = shares[1], curves.judged[0], curves.judged[-1]
+    share, even = _late_fall(curves.judged)
     name = "val_loss" if curves.history.validated else "loss"
     evidence = (
         f"{name} {first:.3g} after epoch 1, {last:.3g} at the end",
