@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a run between two steps, as a file, and the thread that writes it."""
+"""Checkpoints: the state of a run between two steps in ``checkpoint.npz``, and the thread that writes the file."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ def _state_of_0_1(arrays: Mapping[str, np.ndarray]) -> State:
 class Checkpoint:
     """A run between two steps.
 
-    ``origin`` is all that decides the result, by dotted key (config, data, split, versions, threads); ``state`` is
-    the trainer's; ``history`` has the finished epochs; ``forced`` lists the changes of the origin with which the run
-    was resumed by ``--force``, and where.
+    ``origin`` is everything that decides the result, by key (config, data, split, versions, threads); ``state`` is
+    the trainer's; ``history`` has the finished epochs. ``forced`` has the changes of the origin that ``--force``
+    accepted, each with its epoch and step.
     """
 
     origin: Mapping[str, Any]
@@ -116,7 +116,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     state = {
         "format": FORMAT,
         "origin": dict(checkpoint.origin),
-        "forced": [dict(change) for change in checkpoint.forced],
+        "forced": list(checkpoint.forced),
         **add_prefix("history", history),
         **add_prefix("state", checkpoint.state),
     }
@@ -135,10 +135,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     origin, forced = state.get("origin"), state.get("forced")
     if state.get("format") != FORMAT:
         raise unusable(path, f"its format is not {FORMAT!r}")
-    if not isinstance(origin, dict) or not isinstance(forced, list):
-        raise unusable(path, "its origin is not a JSON object, or its changes are not a list")
-    if not all(isinstance(change, dict) for change in forced):
-        raise unusable(path, "its changes are not JSON objects")
+    if not (isinstance(origin, dict) and isinstance(forced, list) and all(isinstance(one, dict) for one in forced)):
+        raise unusable(path, "its origin or one of its forced changes is not a JSON object")
     return Checkpoint(
         origin, select_prefix("state", state), _history(path, select_prefix("history", state)), tuple(forced)
     )
@@ -151,7 +149,7 @@ def unusable(path: Path, why: str, hint: str = HINT) -> DataError:
 
 
 def _history(path: Path, columns: State) -> tuple[EpochReport, ...]:
-    """Return the reports from their values by column, (epochs,) each; NaN stands for None."""
+    """Return the reports from their values by column, (epochs,) each; NaN becomes None."""
     count = np.size(columns.get("epochs", ()))
     for name, column in columns.items():
         if not isinstance(column, np.ndarray) or column.dtype != np.float64 or column.shape != (count,):
@@ -168,7 +166,7 @@ def _history(path: Path, columns: State) -> tuple[EpochReport, ...]:
     return tuple(reports)
 
 
-PARTING_SECONDS = 1.0  # for a write in progress when the run ends at once
+PARTING_SECONDS = 1.0  # that a run which ends at once waits for a write in progress
 
 
 class Saver:

@@ -239,7 +239,7 @@ def _restore(path: Path, trainer: Trainer, origin: Mapping[str, Any], force: boo
             "hint: resume with the config and data of the run, or resume with --force (metrics.json records it)"
         )
     try:
-        trainer.restore([dict(checkpoint.state)])
+        trainer.restore([checkpoint.state])
         if trainer.epoch != len(checkpoint.history):
             raise ValueError(f"it has {len(checkpoint.history)} rows of history after {trainer.epoch} epochs")
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
