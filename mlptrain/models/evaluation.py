@@ -230,7 +230,10 @@ def _check_fits(model: Model, dataset: Dataset) -> None:
         )
     highest = int(dataset.labels.max())
     if highest >= classes:
-        raise DataError(f"{dataset.name}: labels go up to {highest}, but the model has only classes 0 to {classes - 1}")
+        raise DataError(
+            f"{dataset.name}: labels go up to {highest}, but the model has only classes 0 to {classes - 1}\n"
+            "hint: choose a dataset with the classes that the model was trained on"
+        )
 
 
 def _mean_outputs(models: Sequence[Model], dataset: Dataset, indices: np.ndarray) -> np.ndarray:

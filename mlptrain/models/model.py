@@ -21,10 +21,6 @@ FORMAT = "mlptrain model 1"
 
 MAX_BYTES = 8 * 1024**3
 
-_EXPECTED = "expected a model.npz written by mlptrain"
-
-_VERSION_HINT = "hint: use the version of mlptrain that wrote the file"
-
 
 @dataclass(frozen=True)
 class Model:
@@ -118,47 +114,56 @@ def load_model_file(path: Path) -> Model:
     DataError
         The file is missing or damaged, or its arrays do not form a model.
     """
-    arrays = read_npz(path, MAX_BYTES)
+    try:
+        return _read_model(read_npz(path, MAX_BYTES))
+    except ValueError as error:
+        raise DataError(
+            f"{path}: {error}\nexpected a model.npz written by mlptrain\n"
+            "hint: use the version of mlptrain that wrote the file, or train the model again"
+        ) from error
+
+
+def _read_model(arrays: Mapping[str, np.ndarray]) -> Model:
+    """Return the model in the arrays of its file; a ValueError says why they do not form one."""
 
     def text(key: str) -> str:
         if key not in arrays or arrays[key].dtype.kind != "U" or arrays[key].ndim != 0:
-            raise DataError(f"{path}: text {key!r} is missing\n{_EXPECTED}")
+            raise ValueError(f"text {key!r} is missing")
         return str(arrays[key])
 
     if text("format") != FORMAT:
-        raise DataError(f"{path}: unsupported format {text('format')!r} (expected {FORMAT!r})\n{_VERSION_HINT}")
+        raise ValueError(f"unsupported format {text('format')!r} (expected {FORMAT!r})")
     layer_count = next(index for index in range(len(arrays) + 1) if f"W{index + 1}" not in arrays)
     weights = tuple(arrays[f"W{index + 1}"] for index in range(layer_count))
     biases = tuple(arrays.get(f"b{index + 1}", np.empty(0)) for index in range(layer_count))
-    _check_layers(path, weights, biases)
+    _check_layers(weights, biases)
     try:
         config = json.loads(text("config"))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: config is not valid JSON ({error})") from error
+        raise ValueError(f"config is not valid JSON ({error})") from error
     if not isinstance(config, dict):
-        raise DataError(f"{path}: config is not a JSON object")
+        raise ValueError("config is not a JSON object")
     names = arrays.get("class_names", np.empty(0))
     if names.dtype.kind != "U" or names.shape != (len(biases[-1]),):
-        raise DataError(f"{path}: class_names must be {len(biases[-1])} texts (got {names.dtype} {names.shape})")
+        raise ValueError(f"class_names must be {len(biases[-1])} texts (got {names.dtype} {names.shape})")
     sizes = (weights[0].shape[1], *(len(bias) for bias in biases))
     architecture = Architecture(sizes, text("activation"), text("output"), text("loss"))
     if architecture.activation not in ACTIVATIONS:
-        raise DataError(f"{path}: unknown activation {architecture.activation!r}\n{_VERSION_HINT}")
+        raise ValueError(f"unknown activation {architecture.activation!r}")
     if (architecture.loss, architecture.output) not in PAIRINGS:
-        pairing = f"loss {architecture.loss!r} with output {architecture.output!r}"
-        raise DataError(f"{path}: unknown {pairing}\n{_VERSION_HINT}")
+        raise ValueError(f"unknown loss {architecture.loss!r} with output {architecture.output!r}")
     return Model(architecture, weights, biases, tuple(names.tolist()), config)
 
 
-def _check_layers(path: Path, weights: tuple[np.ndarray, ...], biases: tuple[np.ndarray, ...]) -> None:
+def _check_layers(weights: tuple[np.ndarray, ...], biases: tuple[np.ndarray, ...]) -> None:
     """Check that successive layers fit together, have one float type and contain only finite numbers."""
     if not weights:
-        raise DataError(f"{path}: W1 is missing\n{_EXPECTED}")
+        raise ValueError("W1 is missing")
     for index, (w, b) in enumerate(zip(weights, biases, strict=True)):
         inputs = weights[index - 1].shape[:1] if index else w.shape[1:]
         if w.ndim != 2 or b.shape != w.shape[:1] or w.shape[1:] != inputs or 0 in w.shape:
-            raise DataError(f"{path}: W{index + 1} {w.shape} and b{index + 1} {b.shape} do not fit together")
+            raise ValueError(f"W{index + 1} {w.shape} and b{index + 1} {b.shape} do not fit together")
         if w.dtype.kind != "f" or w.dtype != weights[0].dtype or b.dtype != w.dtype:
-            raise DataError(f"{path}: W{index + 1} and b{index + 1} must have the float type of W1")
+            raise ValueError(f"W{index + 1} and b{index + 1} must have the float type of W1")
         if not (np.isfinite(w).all() and np.isfinite(b).all()):
-            raise DataError(f"{path}: W{index + 1} or b{index + 1} contains a number that is not finite")
+            raise ValueError(f"W{index + 1} or b{index + 1} contains a number that is not finite")

@@ -65,18 +65,16 @@ def read_npz(path: Path, limit: int) -> dict[str, np.ndarray]:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # opening a pipe would block
-            raise DataError(f"{path}: not a regular file\nexpected a NumPy archive")
+            raise ValueError("not a regular file")
         with _BoundedFile(path) as stream, zipfile.ZipFile(stream) as archive:
             stream.max_read = sys.maxsize
             members = archive.infolist()
             if len(members) > MAX_MEMBERS:
-                raise DataError(f"{path}: contains {len(members)} arrays (expected at most {MAX_MEMBERS})")
+                raise ValueError(f"contains {len(members)} arrays, expected at most {MAX_MEMBERS}")
             total, size = sum(member.file_size for member in members), path.stat().st_size
             if total > min(limit, size):
-                raise DataError(f"{path}: declares {total} bytes of arrays (expected at most {min(limit, size)})")
-            return {member.filename.removesuffix(".npy"): _read(archive, member, path) for member in members}
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
+                raise ValueError(f"declares {total} bytes of arrays, expected at most {min(limit, size)}")
+            return {member.filename.removesuffix(".npy"): _read(archive, member) for member in members}
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {reason(error)}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
@@ -98,15 +96,15 @@ class _BoundedFile(io.BufferedReader):
     def read(self, size: int | None = -1, /) -> bytes:
         """Read up to ``size`` bytes."""
         if size is not None and size > self.max_read:
-            raise DataError(f"{self.name}: its directory has {size} bytes (expected at most {MAX_MEMBERS} arrays)")
+            raise ValueError(f"its directory has {size} bytes, expected at most {MAX_MEMBERS} arrays")
         content: bytes = super().read(size)
         return content
 
 
-def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> np.ndarray:
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     name = shown_key(member.filename)
     if member.compress_type != zipfile.ZIP_STORED:
-        raise DataError(f"{path}: {name} is compressed\nexpected uncompressed arrays")
+        raise ValueError(f"{name} is compressed")
     return parse_npy(archive.read(member), name)
 
 
