@@ -11,7 +11,7 @@ PAPER_CELLS = 48  # cells along the longer side of the grid on which the brightn
 
 SHEET_CELLS = 96  # cells along the longer side of the grid on which the sheet is located
 
-MIN_BRIGHTNESS = 0.08  # brightness below which paper counts as this bright, so that noise does not become ink
+MIN_BRIGHTNESS = 0.08  # that is assumed for darker paper, so that noise does not become ink
 
 MEDIAN_WINDOW = 0.55  # side of the window of the running median, as a share of the shorter side of the grid
 
@@ -85,10 +85,7 @@ def _running_median(cells: np.ndarray) -> np.ndarray:
 
 
 def find_sheet(grey: np.ndarray) -> tuple[slice, slice] | None:
-    """Return the rows and columns of the sheet of paper on a table in ``grey`` (height, width), in [0, 1].
-
-    None means that there is no such sheet.
-    """
+    """Return the rows and columns of the sheet of paper on a table in ``grey`` (height, width), in [0, 1], or None."""
     cells = block_means(grey, SHEET_CELLS)
     deviation = _with_positive_skew(cells - fit_surface(cells))
     contrast = float(np.percentile(deviation, 100 * (1 - MIN_SHARE / 2)))

@@ -41,7 +41,7 @@ _PNG, _JPEG, _NPY, _GZIP, _IDX = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\x93NU
 
 _EXPECTED = "expected a PNG or JPEG image, an .npy array, or an IDX file of images"
 
-_EXPECTED_VALUES = "expected grey values in [0, 1] or 0 to 255"
+_EXPECTED_VALUES = "expected grey values in [0, 1] or 0 to 255\nhint: scale the array before it is saved"
 
 _PIECE_BYTES = 2**20
 
@@ -75,7 +75,7 @@ _UNSUPPORTED = (
 class Images:
     """Grey images of one source: ``pixels`` (n, height, width), bytes or floats in [0, 1].
 
-    ``is_list`` tells whether the source contains a list of images, which may have one element.
+    ``is_list`` is True if the source contains a list of images, which may have one element.
     """
 
     kind: Literal["photograph", "array", "dataset"]

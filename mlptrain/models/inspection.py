@@ -97,7 +97,7 @@ class Calibration:
 
 
 def measure_calibration(confidence: np.ndarray, correct: np.ndarray) -> Calibration:
-    """Compare ``confidence`` (n,) in [0, 1] with ``correct`` (n,), which tells whether the predicted label is right."""
+    """Compare ``confidence`` (n,) in [0, 1] with ``correct`` (n,), which is True for correct predicted labels."""
     bin_of = np.minimum((np.asarray(confidence) * BINS).astype(int), BINS - 1)
     counts = np.bincount(bin_of, minlength=BINS)
     denominators = np.where(counts, counts, np.nan)

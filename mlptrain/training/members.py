@@ -1,4 +1,4 @@
-"""Members: the networks of a stack, each with its metrics so far, its best epoch, and its reason to end."""
+"""Members: for each network of a stack its metrics so far, its best epoch, and the reason why training ends."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Running:
 
 
 class Member:
-    """One network of a stack, without its weights; ``index`` is the position of its config in the stack.
+    """The record of one network of a stack, without its weights; ``index`` is the position of its config in the stack.
 
     ``seconds`` and ``samples`` are those of the finished epochs, ``running`` has those of the current one. ``diverged``
     is the error message of a network that diverged.
@@ -152,7 +152,7 @@ class Member:
     def end_epoch(self, steps: int, seconds: float, **metrics: float | None) -> EpochReport:
         """Return the report of the epoch that ends, and start the sums of the next one.
 
-        Validation took ``seconds``; ``metrics`` are those of `EpochReport` besides the means over the epoch.
+        Validation took ``seconds``; ``metrics`` are those of `EpochReport` other than the means over the epoch.
         """
         loss, accuracy = self.running.means
         self.last = EpochReport(
@@ -173,9 +173,9 @@ class Member:
     def outcome(
         self, network: Network, row: int, val_loss: float | None, val_accuracy: float | None, stopped: str | None
     ) -> Outcome:
-        """Return the outcome if training ends now; the network's weights are in a ``row`` of a plain ``network``.
+        """Return the outcome if training ends now; the current weights are in a ``row`` of a plain ``network``.
 
-        The validation metrics are those of these weights, and read only if the member `needs_validation`.
+        The validation metrics are those of these weights, and used only if the member `needs_validation`.
         """
         best, kept, running, weights = self.patience.best, self.kept, self.running, self.patience.weights
         loss, accuracy = running.means if running.samples else (None, None)

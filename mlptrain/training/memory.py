@@ -17,9 +17,9 @@ from mlptrain.system.machine import available_memory, format_bytes
 def memory_needed(config: Config, architecture: Architecture, images: int, members: int = 1) -> int:
     """Return the bytes that training ``members`` networks of a config side by side takes.
 
-    It is the sum of the parameters with gradients, optimizer state, averages and copies (of a single network two
-    checkpoints, one that is written and one that waits; a stack may have to make a smaller one of itself), the
-    activations of a batch in training and in each evaluation (validation and test), and their chunks of images.
+    The sum of parameters, gradients, optimizer state and averages, with copies of them (two checkpoints of a single
+    network; the smaller stack that replaces a stack), of activations (for a training batch, validation and test), and
+    of the images that are gathered at once.
     """
     size, batch = np.dtype(config.dtype).itemsize, batch_size_of(config, images)
     averaged, patient = config.ema is not None, config.early_stopping is not None
@@ -36,12 +36,12 @@ def memory_needed(config: Config, architecture: Architecture, images: int, membe
 
 
 def check_memory(config: Config, architecture: Architecture, images: int, members: int = 1) -> None:
-    """Refuse networks that do not fit in the available memory, before anything is allocated.
+    """Check that networks fit in the available memory, before anything is allocated.
 
     Raises
     ------
     ConfigError
-        The message has the memory that training takes and what is available.
+        They do not fit; the message has the memory that they take and the memory available.
     """
     needed, available = memory_needed(config, architecture, images, members), available_memory()
     if available is not None and needed > available:

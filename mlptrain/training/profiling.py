@@ -25,8 +25,8 @@ R = TypeVar("R")
 class Clock:
     """The seconds of each phase of training, and the number of examples trained on.
 
-    A `Trainer` that is given a clock wraps its functions with ``timed`` when it is made; without one they stay as they
-    are. With augmentation, ``gather`` is the time spent waiting for the next images.
+    A `Trainer` with a clock wraps its functions with ``timed`` when it is made, and one without does not. With
+    augmentation, ``gather`` is the time spent waiting for the next images.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Clock:
         self.examples = 0
 
     def timed(self, phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function such that the time of each call is added to a phase."""
+        """Return ``function``, wrapped so that the time of each call is added to a phase."""
         phases, now = self.phases, time.perf_counter
 
         def timed(*arguments: Any, **keywords: Any) -> Any:
@@ -67,7 +67,7 @@ class Clock:
 
 
 def operations_per_example(layers: tuple[int, ...]) -> int:
-    """Return the operations of a step's products: forward, and backward to the weights and the hidden units."""
+    """Return the operations per example of the products: forward, and backward to weights and hidden units."""
     sizes = [inputs * out for inputs, out in pairwise(layers)]
     return 2 * (3 * sum(sizes) - sizes[0])
 

@@ -1,4 +1,4 @@
-"""Reports: frozen records of the course of training, from the trainer to whoever shows or stores them."""
+"""Reports: frozen records of the course of training, for display and files. `EpochReport` has the metrics per epoch."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class EpochReport:
 
     ``loss`` and ``accuracy`` are means over the epoch, during which the weights change (as in Keras). The ``val_``
     metrics are measured after its last step, and None without a validation split. ``seconds`` is the time of training
-    and validation; ``member`` is the network's number in its stack, and ``seconds`` its share of the stack's time.
+    and validation, of a stack the network's share; ``member`` is the network's number in its stack.
 
     For another metric per epoch add a field with the default None (histories of older versions lack the column), and
     its value in `Trainer._end_epoch`.
@@ -84,7 +84,7 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The record of how the training of one network ended; its metrics are those of the weights that are kept.
+    """The end of the training of one network; the metrics are those of the weights that are kept.
 
     ``loss`` and ``accuracy`` are means over the epoch after which the weights were kept, or over the steps done of an
     epoch that was cut short. The test metrics are None until the network is tested, the ``val_`` metrics without a

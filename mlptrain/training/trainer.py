@@ -29,11 +29,10 @@ ValMetrics = list[tuple[float | None, float | None]]
 
 
 class Trainer:
-    """A stack of networks that train on the same batches, with the decisions about each after every epoch.
+    """The loop that trains a stack of networks on the same batches, and removes each network that has ended.
 
-    A member is named by the index of its config. A member that has ended is removed from the stack, and the others
-    continue. ``epoch`` counts the finished epochs, ``step`` the finished batches of the current one, and ``steps`` the
-    batches per epoch.
+    A member is named by the index of its config. ``epoch`` counts the finished epochs, ``step`` the finished batches of
+    the current one, and ``steps`` the batches per epoch.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Trainer:
 
     @property
     def network(self) -> Network:
-        """The networks in training as they are evaluated and saved, one row for each of ``active``."""
+        """Plain networks with the weights that are evaluated and saved, one row for each network in training."""
         return self.stack.plain
 
     @property
@@ -85,7 +84,7 @@ class Trainer:
         return Evaluator(self.network, self.dataset, self.split.validation) if len(self.split.validation) else None
 
     def validate(self) -> ValMetrics:
-        """Return loss and accuracy of each row on the validation split, or None and None without one."""
+        """Return loss and accuracy of each row on the validation split, or (None, None) without one."""
         self.stack.refresh()
         if self._evaluator is None:
             return [(None, None)] * len(self._members)
@@ -254,7 +253,7 @@ class Trainer:
 
 
 def _check_fits(state: State, own: State) -> None:
-    """Refuse a state that has other keys than this network's, or arrays of another size or type."""
+    """Check that a state has the keys of this network's state, and arrays of the same sizes and types."""
     if unknown := sorted(set(state) ^ set(own)):
         raise ValueError(f"a state of other options: {', '.join(unknown[:3])} is only in one of the two")
     for key, value in own.items():
