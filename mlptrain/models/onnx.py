@@ -101,8 +101,7 @@ def onnx_model(model: Model, metadata: Mapping[str, Any]) -> ModelProto:
         found = f"{architecture.parameter_count:,} parameters; ONNX files hold at most {MAX_PARAMETERS:,}"
         raise UsageError(f"the model has {found}\nhint: export it with --format npz")
     if architecture.activation not in FUNCTIONS:
-        name = architecture.activation
-        raise UsageError(f"activation {name} cannot be written as ONNX\nhint: export the model with --format npz")
+        raise UsageError(f"ONNX has no activation {architecture.activation}\nhint: export the model with --format npz")
     sizes = architecture.layers
     nodes, constants = [], {}
     tensor = INPUT
