@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mlptrain.config.config import plain_values
 from mlptrain.config.values import differing, flow
@@ -19,13 +20,10 @@ from mlptrain.reporting.plots import certainty, confusion, curves, sweep, units
 from mlptrain.reporting.plots.style import FORMATS, Draw, save
 from mlptrain.runs.finished import RunView, find_run, view_run
 from mlptrain.sweeps.finished import SweepView, find_sweep, view_sweep
+from mlptrain.sweeps.trials import HALVED
 from mlptrain.system.files import make_folder
 
 PLOTS = "plots"  # the folder of plots below that of a run or sweep
-
-RUN_PLOTS = ("curves", "confusion", "weights", "activations", "mistakes", "calibration")
-
-SWEEP_PLOTS = ("parameters", "parallel", "rate_by_batch")
 
 MAX_WEIGHTS = 40  # units
 
@@ -45,6 +43,8 @@ _TITLES = {
     "mistakes": "Worst mistakes",
     "calibration": "Calibration: accuracy against confidence",
 }
+
+RUN_PLOTS = tuple(_TITLES)
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,15 @@ def run_plots(view: RunView, data_dir: Path) -> list[Plot]:
     plots = [_curves(view)]
     if view.model is None:
         reason = "There is no model: the run diverged or has not finished."
-        return plots + [Plot(name, _TITLES[name], reason, None) for name in RUN_PLOTS[1:]]
+        return plots + [_plot(name, reason, None) for name in RUN_PLOTS[1:]]
     config, model = view.config, view.model
     dataset = load_dataset(config.dataset, data_dir)
     pixels, inputs = dataset.images.shape[1], model.weights[0].shape[1]
     if pixels != inputs or dataset.classes != len(model.class_names):
         raise DataError(
             f"{dataset.name}: the data has changed: {pixels} pixels and {dataset.classes} classes\n"
-            f"expected {inputs} pixels and {len(model.class_names)} classes, as the model of {view.path} has"
+            f"expected {inputs} pixels and {len(model.class_names)} classes, as the model of {view.path} has\n"
+            "hint: name the folder with the data of the run with --data-dir"
         )
     split = make_split(dataset, config.split, seed=config.split_seed, subset=config.subset)
     found = inspect(model, dataset, split.test)
@@ -205,34 +206,23 @@ def labels(views: Sequence[RunView]) -> list[str]:
 
 def sweep_plots(view: SweepView) -> list[Plot]:
     """Return the plots of a sweep."""
-    lost = f" Crosses at the bottom: {len(view.lost)} trials that diverged or failed." if view.lost else ""
-    halved = sum(trial.status == "halved" for trial in view.ranked)
-    lost += f" Halving stopped {halved} trials early." if halved else ""
+    metric, halved = view.metric.name, sum(trial.status == HALVED for trial in view.ranked)
+    note = f" Crosses at the bottom: {len(view.failed)} trials that diverged or failed." if view.failed else ""
+    note += f" Halving stopped {halved} trials early." if halved else ""
+    no_key = "" if view.keys else "The sweep varied no parameter."
     has_both = {"learning_rate", "batch_size"} <= set(view.keys)
-    none_varied = "The sweep varied no parameter."
+    no_pair = "" if has_both else "The sweep did not vary both learning_rate and batch_size."
+
+    def plot(name: str, title: str, caption: str, draw: Callable[..., Any], missing: str) -> Plot:
+        return Plot(name, title, missing or caption, None if missing else partial(draw, view))
+
+    points = f"One point per trial; the star is the best.{note}"
+    lines = f"One line per trial, through its parameters to its {metric}: the brighter the better, the best thick."
+    cells = f"The best {metric} of the trials with each pair of values."
     return [
-        Plot(
-            "parameters",
-            f"{view.metric} against each parameter",
-            f"One point per trial; the star is the best.{lost}" if view.keys else none_varied,
-            partial(sweep.draw_parameters, view) if view.keys else None,
-        ),
-        Plot(
-            "parallel",
-            "All parameters together",
-            f"One line per trial, through its parameters to its {view.metric}: the brighter the better, the best thick."
-            if view.keys
-            else none_varied,
-            partial(sweep.draw_parallel, view) if view.keys else None,
-        ),
-        Plot(
-            "rate_by_batch",
-            "Learning rate and batch size",
-            f"The best {view.metric} of the trials with each pair of values."
-            if has_both
-            else "The sweep did not vary both learning_rate and batch_size.",
-            partial(sweep.draw_rate_by_batch, view) if has_both else None,
-        ),
+        plot("parameters", f"{metric} against each parameter", points, sweep.draw_parameters, no_key),
+        plot("parallel", "All parameters together", lines, sweep.draw_parallel, no_key),
+        plot("rate_by_batch", "Learning rate and batch size", cells, sweep.draw_rate_by_batch, no_pair),
     ]
 
 

@@ -114,10 +114,10 @@ def sweep_page(view: SweepView, data_dir: Path) -> str:
     sections = [
         _tiles(
             [
-                (f"best {view.metric}", f"{best.figures[view.metric]:.4f}"),
+                (f"best {view.metric.name}", f"{best.figures[view.metric.name]:.4f}"),
                 ("test accuracy of the best", _number(best.figures.get("test_accuracy"))),
-                ("trials", f"{len(view.ranked) + len(view.lost):,}"),
-                ("diverged or failed", f"{len(view.lost):,}"),
+                ("trials", f"{len(view.ranked) + len(view.failed):,}"),
+                ("diverged or failed", f"{len(view.failed):,}"),
             ]
         ),
         f"<p>Best: {escape(values)}</p>",
@@ -173,14 +173,14 @@ def _environment(view: RunView) -> str:
 
 
 def _leaderboard(view: SweepView) -> str:
-    names = list(dict.fromkeys([view.metric, "test_accuracy", "seconds"]))
+    names = list(dict.fromkeys([view.metric.name, "test_accuracy", "seconds"]))
     heads = "".join(f"<th>{escape(name)}</th>" for name in ("rank", "trial", *view.keys, *names))
     lines = []
     for trial in view.ranked[:MAX_ROWS]:
         cells = [str(trial.rank), str(trial.trial), *(flow(value) for value in trial.values.values())]
         cells += [_number({**trial.figures, "seconds": trial.seconds}.get(name)) for name in names]
         lines.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-    more = len(view.ranked) + len(view.lost) - len(lines)
+    more = len(view.ranked) + len(view.failed) - len(lines)
     rest = f'<p class="muted">{more:,} more in leaderboard.csv</p>' if more else ""
     table = f'<div class="scroll"><table><tr>{heads}</tr>{"".join(lines)}</table></div>'
     return _heading("Leaderboard") + table + rest

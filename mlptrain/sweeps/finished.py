@@ -15,14 +15,13 @@ from mlptrain.sweeps.spec import DEFAULT_METRIC, Metric
 
 @dataclass(frozen=True)
 class SweepView:
-    """A sweep folder's leaderboard: ``ranked`` rows from the best, and ``lost`` ones, which have no metric."""
+    """The leaderboard of a sweep folder: ``ranked`` rows from the best, and ``failed`` ones, which have no metric."""
 
     path: Path
     keys: tuple[str, ...]
-    metric: str
-    goal: str
+    metric: Metric
     ranked: tuple[Row, ...]
-    lost: tuple[Row, ...]
+    failed: tuple[Row, ...]
 
     @property
     def best(self) -> Path | None:
@@ -54,9 +53,12 @@ def view_sweep(path: Path) -> SweepView:
     board = read_leaderboard(path / LEADERBOARD, metric)
     ranked = sorted(filter(_is_ranked, board.rows), key=lambda row: row.rank or 0)
     if not ranked:
-        raise DataError(f"{path / LEADERBOARD}: no trial has a {metric.name}, so there is nothing to plot")
-    lost = tuple(row for row in board.rows if not _is_ranked(row))
-    return SweepView(path, board.keys, metric.name, metric.goal, tuple(ranked), lost)
+        raise DataError(
+            f"{path / LEADERBOARD}: no trial has a {metric.name}, so there is nothing to plot\n"
+            "hint: run the sweep with smaller learning rates"
+        )
+    failed = tuple(row for row in board.rows if not _is_ranked(row))
+    return SweepView(path, board.keys, metric, tuple(ranked), failed)
 
 
 def _is_ranked(row: Row) -> bool:
@@ -68,5 +70,4 @@ def _metric(path: Path) -> Metric:
     given = read_yaml(path).values.get("metric") if path.is_file() else None
     if not isinstance(given, dict):
         return DEFAULT_METRIC
-    default = DEFAULT_METRIC
-    return Metric(str(given.get("name", default.name)), str(given.get("goal", default.goal)))
+    return Metric(**{key: str(given.get(key, value)) for key, value in vars(DEFAULT_METRIC).items()})

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.reporting.plots.made import sweep
+from tests.reporting.made_runs import sweep
 
 PLOTS = ["activations", "calibration", "confusion", "curves", "mistakes", "weights"]
 

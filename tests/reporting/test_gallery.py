@@ -10,7 +10,6 @@ from mlptrain.reporting.gallery import (
     MAX_ROWS,
     MAX_WEIGHTS,
     RUN_PLOTS,
-    SWEEP_PLOTS,
     Plot,
     comparison,
     labels,
@@ -22,8 +21,9 @@ from mlptrain.reporting.gallery import (
 from mlptrain.reporting.plots.style import rendered
 from mlptrain.runs.finished import RunView, view_run
 from mlptrain.sweeps.finished import view_sweep
+from mlptrain.sweeps.spec import Metric
 from tests.made import random_model
-from tests.reporting.plots.made import run, sweep
+from tests.reporting.made_runs import run, sweep
 
 NO_DATA = Path("no-data")
 
@@ -135,7 +135,7 @@ def test_runs_are_labelled_by_what_differs(view, tmp_path):
 def test_the_plots_of_a_sweep(tmp_path):
     view = view_sweep(sweep(tmp_path))
     plots = sweep_plots(view)
-    assert tuple(plot.name for plot in plots) == SWEEP_PLOTS
+    assert tuple(plot.name for plot in plots) == ("parameters", "parallel", "rate_by_batch")
     for plot in plots:
         assert plot.draw is not None
         assert b"</svg>" in rendered(plot.draw, "svg", heading=(plot.title, plot.caption))
@@ -149,9 +149,9 @@ def test_parameters_that_were_not_varied_are_not_drawn(tmp_path, keys, names):
 
 
 def test_a_metric_to_be_minimised_and_few_trials(tmp_path):
-    view = view_sweep(sweep(tmp_path, trials=4, lost=0))
-    few = replace(view, goal="minimize", ranked=view.ranked[:1])
-    for plot in [*sweep_plots(few), *sweep_plots(replace(view, goal="minimize"))]:
+    view = view_sweep(sweep(tmp_path, trials=4, failed=0))
+    few = replace(view, metric=Metric(goal="minimize"), ranked=view.ranked[:1])
+    for plot in [*sweep_plots(few), *sweep_plots(replace(view, metric=Metric(goal="minimize")))]:
         assert plot.draw is not None
         assert b"</svg>" in rendered(plot.draw, "svg", inline=True)
 

@@ -11,7 +11,7 @@ import pytest
 from mlptrain.reporting.page import run_page, sweep_page, write_report
 from mlptrain.runs.finished import view_run
 from mlptrain.sweeps.finished import view_sweep
-from tests.reporting.plots.made import run, sweep
+from tests.reporting.made_runs import run, sweep
 
 NO_DATA = Path("no-data")
 VOID = {"meta"}

@@ -25,7 +25,7 @@ from mlptrain.runs.finished import (
 )
 from mlptrain.runs.folder import claim_next
 from tests.made import dataset, model, random_model, sample
-from tests.reporting.plots.made import run
+from tests.reporting.made_runs import run
 from tests.runs.made import begun, idx_folder, quick
 
 # ---- finding and loading --------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ import pytest
 
 from mlptrain.errors import DataError
 from mlptrain.sweeps.finished import find_sweep, view_sweep
-from tests.reporting.plots.made import BOARD, sweep
+from mlptrain.sweeps.spec import DEFAULT_METRIC, Metric
+from tests.reporting.made_runs import BOARD, sweep
 
 
 def test_a_sweep_folder_is_read_with_its_metric(tmp_path):
@@ -13,22 +14,22 @@ def test_a_sweep_folder_is_read_with_its_metric(tmp_path):
     first = view.ranked[0]
     assert first.values == {"learning_rate": 0.003, "batch_size": 16, "hidden": [15, 30], "loss": "mse"}
     assert first.figures["loss"] == 0.5 and first.figure == 0.95
-    assert (view.metric, view.goal, view.best) == ("val_accuracy", "maximize", None)
-    assert len(view.ranked) == 18 and [trial.status for trial in view.lost] == ["diverged"] * 2
-    assert view.lost[0].figure is None
+    assert (view.metric, view.best) == (Metric("val_accuracy", "maximize"), None)
+    assert len(view.ranked) == 18 and [trial.status for trial in view.failed] == ["diverged"] * 2
+    assert view.failed[0].figure is None
 
 
 def test_without_a_sweep_file_the_metric_is_the_default(tmp_path):
     path = sweep(tmp_path)
     (path / "sweep.yaml").unlink()
-    assert view_sweep(path).metric == "val_accuracy"
+    assert view_sweep(path).metric == DEFAULT_METRIC
 
 
 def test_another_metric(tmp_path):
     path = sweep(tmp_path)
     (path / "sweep.yaml").write_text("metric: {name: val_loss, goal: minimize}\n")
     view = view_sweep(path)
-    assert (view.metric, view.goal, view.ranked[0].figure) == ("val_loss", "minimize", 0.6)
+    assert (view.metric, view.ranked[0].figure) == (Metric("val_loss", "minimize"), 0.6)
 
 
 def test_sweeps_are_found_by_path_and_by_name(tmp_path):

@@ -42,42 +42,42 @@ def draw_parameters(sweep: SweepView, *, narrow: bool = False) -> Figure:
     rows = -(-len(sweep.keys) // columns)
     figure = new_figure(max(4.5, 3.8 * columns), 3.1 * rows)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-    scores = [trial.figures[sweep.metric] for trial in sweep.ranked]
+    scores = [trial.figures[sweep.metric.name] for trial in sweep.ranked]
     for axes, key in zip(panels, sweep.keys, strict=False):
-        places, lost = _positions(axes, sweep, key)
-        axes.scatter(places, scores, s=26, color=SERIES[0], alpha=0.75, edgecolor=PAPER, linewidth=0.5)
-        axes.scatter(places[:1], scores[:1], s=150, marker="*", color=SERIES[1], edgecolor=INK, linewidth=0.6, zorder=3)
-        if lost:  # an empty line with this transform breaks the layout
+        xs, failed = _positions(axes, sweep, key)
+        axes.scatter(xs, scores, s=26, color=SERIES[0], alpha=0.75, edgecolor=PAPER, linewidth=0.5)
+        axes.scatter(xs[:1], scores[:1], s=150, marker="*", color=SERIES[1], edgecolor=INK, linewidth=0.6, zorder=3)
+        if failed:  # an empty line with this transform breaks the layout
             floor = axes.get_xaxis_transform()
             axes.plot(
-                lost, [0.02] * len(lost), linestyle="none", marker="x", color=MUTED, transform=floor, clip_on=False
+                failed, [0.02] * len(failed), linestyle="none", marker="x", color=MUTED, transform=floor, clip_on=False
             )
         axes.set_xlabel(key)
     for index in range(0, len(sweep.keys), columns):
-        panels[index].set_ylabel(sweep.metric)
+        panels[index].set_ylabel(sweep.metric.name)
     for axes in panels[len(sweep.keys) :]:
         axes.remove()
     return figure
 
 
 def _positions(axes: Axes, sweep: SweepView, key: str) -> tuple[list[float], list[float]]:
-    """Return the positions of ranked and lost trials on the axis of a parameter: its numbers, or one per category."""
+    """Return the positions of ranked and failed trials on the axis of a parameter: its numbers, or one per category."""
     ranked = [trial.values[key] for trial in sweep.ranked]
-    lost = [trial.values[key] for trial in sweep.lost]
-    if _is_continuous(ranked + lost):
-        if _is_logarithmic(ranked + lost):
+    failed = [trial.values[key] for trial in sweep.failed]
+    if _is_continuous(ranked + failed):
+        if _is_logarithmic(ranked + failed):
             axes.set_xscale("log")
             plain_numbers(axes.xaxis)
-        return [float(value) for value in ranked], [float(value) for value in lost]
-    kinds = distinct(ranked + lost)
+        return [float(value) for value in ranked], [float(value) for value in failed]
+    kinds = distinct(ranked + failed)
     labels = [shortened(flow(kind), 14) for kind in kinds]
     axes.set_xticks(range(len(kinds)), labels, rotation=30 if max(map(len, labels)) > 6 else 0, ha="center")
     axes.set_xlim(-0.5, len(kinds) - 0.5)
     axes.grid(False, axis="x")
     # Equal values are spread out, the same way in every plot.
     shifts = [0.36 * (index * 0.618 % 1) - 0.18 if index else 0.0 for index in range(len(ranked))]
-    places = [kinds.index(value) + shift for value, shift in zip(ranked, shifts, strict=True)]
-    return places, [float(kinds.index(value)) for value in lost]
+    positions = [kinds.index(value) + shift for value, shift in zip(ranked, shifts, strict=True)]
+    return positions, [float(kinds.index(value)) for value in failed]
 
 
 def _is_number(value: Any) -> bool:
@@ -112,12 +112,12 @@ def distinct(values: Sequence[Any]) -> list[Any]:
 
 def draw_parallel(sweep: SweepView, *, narrow: bool = False) -> Figure:
     """Draw a line per trial through its parameters to its metric; the brighter the better, and the best is thick."""
-    keys = [*sweep.keys, sweep.metric]
+    keys = [*sweep.keys, sweep.metric.name]
     figure = new_figure(max(4.8, (1.2 if narrow else 1.7) * len(keys) + 1.2), 4.2)
     axes = figure.subplots()
-    scores = [trial.figures[sweep.metric] for trial in sweep.ranked]
+    scores = [trial.figures[sweep.metric.name] for trial in sweep.ranked]
     low, high = min(scores), max(scores)
-    sign = 1 if sweep.goal == "maximize" else -1
+    sign = sweep.metric.sign
     norm = Normalize(min(sign * low, sign * high), max(sign * low, sign * high))
     columns = [_axis([trial.values[key] for trial in sweep.ranked]) for key in sweep.keys]
     columns.append(_axis(scores))
@@ -140,7 +140,7 @@ def draw_parallel(sweep: SweepView, *, narrow: bool = False) -> Figure:
     for spine in axes.spines.values():
         spine.set_visible(False)
     mappable = ScalarMappable(Normalize(low, high), HEAT if sign == 1 else f"{HEAT}_r")
-    figure.colorbar(mappable, ax=axes, label=sweep.metric, shrink=0.8).outline.set_visible(False)
+    figure.colorbar(mappable, ax=axes, label=sweep.metric.name, shrink=0.8).outline.set_visible(False)
     return figure
 
 
@@ -167,15 +167,15 @@ def draw_rate_by_batch(sweep: SweepView, *, narrow: bool = False) -> Figure:
     sizes = distinct(batches)
     best = np.full((len(sizes), len(names)), np.nan)
     counts = np.zeros(best.shape, int)
-    better = np.fmax if sweep.goal == "maximize" else np.fmin
+    good = sweep.metric.sign > 0
+    better = np.fmax if good else np.fmin
     for rate, batch, trial in zip(rates, batches, sweep.ranked, strict=True):
         cell = sizes.index(batch), int(np.clip(np.searchsorted(edges, rate, "right") - 1, 0, len(names) - 1))
-        best[cell] = better(best[cell], trial.figures[sweep.metric])
+        best[cell] = better(best[cell], trial.figures[sweep.metric.name])
         counts[cell] += 1
     figure = new_figure(1.9 + (0.75 if narrow else 0.95) * len(names), 1.5 + 0.55 * len(sizes))
     axes = figure.subplots()
     low, high = float(np.nanmin(best)), float(np.nanmax(best))
-    good = sweep.goal == "maximize"
     image = axes.imshow(best, cmap=HEAT if good else f"{HEAT}_r", vmin=low, vmax=max(high, low + 1e-9), aspect="auto")
     for (row, column), value in np.ndenumerate(best):
         if not math.isnan(value):
@@ -188,7 +188,7 @@ def draw_rate_by_batch(sweep: SweepView, *, narrow: bool = False) -> Figure:
     axes.set_xlabel("learning_rate")
     axes.set_ylabel("batch_size")
     framed_heat(axes)
-    figure.colorbar(image, ax=axes, label=f"best {sweep.metric}", shrink=0.8).outline.set_visible(False)
+    figure.colorbar(image, ax=axes, label=f"best {sweep.metric.name}", shrink=0.8).outline.set_visible(False)
     return figure
 
 
