@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -13,14 +14,16 @@ from mlptrain.cli.options import DataDir, Json, NoColor, Quiet, RunsDir, TrainTh
 from mlptrain.cli.setup import set_threads, training_threads, warn
 from mlptrain.config.messages import enumerate_words
 from mlptrain.errors import TrialsError, UsageError
-from mlptrain.reporting.run import make_reporter
-from mlptrain.reporting.sweep import final_lines, make_sweep_reporter
+from mlptrain.reporting.run import make_run_reporter
+from mlptrain.reporting.sweep import final_lines, list_failed, make_sweep_reporter
+from mlptrain.reporting.text import counted, listed, write_lines
 from mlptrain.runs import train as training
 from mlptrain.sweeps import sweep as session
 from mlptrain.sweeps.collect import collect as collect_trials
 from mlptrain.sweeps.shell import check_key, check_listable, commands, lookup, trial_number
 from mlptrain.sweeps.spec import Spec, warnings
 from mlptrain.sweeps.sweepfile import read_sweep
+from mlptrain.sweeps.trials import trial_name
 from mlptrain.system.machine import use_threads
 
 
@@ -98,10 +101,8 @@ def sweep(
         _train_one(spec, index, run or source.stem, runs_dir, data_dir, threads, quiet=quiet, no_color=no_color)
         return
     use_threads(1)  # workers have their own
-
     human = sys.stderr if json_output or print_key is not None else sys.stdout
-    reporter = make_sweep_reporter(human, quiet=quiet, no_color=no_color)
-    try:
+    with closing(make_sweep_reporter(human, quiet=quiet, no_color=no_color)) as reporter:
         result = session.sweep(
             spec,
             stem=source.stem,
@@ -119,8 +120,6 @@ def sweep(
             shard=_parsed(shard),
             on_report=reporter.show,
         )
-    finally:
-        reporter.close()
     if not quiet:
         print(result.folder, file=human)
     _finish(result, json_output, print_key)
@@ -156,16 +155,13 @@ def _train_one(
     check_listable(spec, "--index")
     trial = trial_number(spec, index)
     set_threads(threads, training_threads(trial.config))
-    reporter = make_reporter(sys.stdout, quiet=quiet, no_color=no_color)
-    try:
+    with closing(make_run_reporter(sys.stdout, quiet=quiet, no_color=no_color)) as reporter:
         run = f"{name}/trials/{trial.name}"
         for report in training.run(trial.config, run=run, runs_dir=runs_dir, data_dir=data_dir):
             if isinstance(report, training.TrainResult):
                 result = report
             else:
                 reporter.show(report)
-    finally:
-        reporter.close()
     if not quiet:
         print(result.folder)
 
@@ -176,11 +172,10 @@ def _collect(
     collection = collect_trials(given, run=run, runs_dir=runs_dir)
     if not quiet:
         human = sys.stderr if json_output else sys.stdout
-        for line in final_lines(collection.result.end, 10_000, "#"):
-            print(line, file=human)
+        write_lines(human, *final_lines(collection.result.end, 10_000, "#"))
         if collection.missing:
-            numbers = _listed([f"{number:04d}" for number in collection.missing])
-            print(f"missing: {len(collection.missing)} trials, {numbers}", file=human)
+            numbers = listed([*map(trial_name, collection.missing)], 8)
+            write_lines(human, f"missing: {counted(len(collection.missing), 'trial')}, {numbers}")
     return collection.result
 
 
@@ -192,11 +187,6 @@ def _finish(result: session.SweepResult, json_output: bool, print_key: str | Non
     if json_output:
         print(json.dumps(summary))
     if result.failed:
-        names = _listed([f"{trial.trial:04d} ({trial.status})" for trial in result.failed])
         messages = [trial.message.splitlines()[0] for trial in result.failed if trial.message]
-        raise TrialsError("\n".join([f"{len(result.failed)} of {result.trials} trials failed: {names}", *messages[:1]]))
-
-
-def _listed(names: list[str]) -> str:
-    """Return the first eight names, separated by commas."""
-    return ", ".join(names[:8] + ["…"] * (len(names) > 8))
+        failed = f"{len(result.failed)} of {result.trials} trials failed: {list_failed(result.failed)}"
+        raise TrialsError("\n".join([failed, *messages[:1]]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +25,7 @@ from mlptrain.cli.options import (
 from mlptrain.cli.setup import read_config, set_threads, training_threads
 from mlptrain.errors import AccuracyError
 from mlptrain.reporting.diagnosis import diagnosis_line
-from mlptrain.reporting.run import make_reporter, render_profile
+from mlptrain.reporting.run import make_run_reporter, render_profile
 from mlptrain.runs import train as training
 from mlptrain.runs.diagnosis import curves_of, diagnose
 from mlptrain.runs.finished import load_model
@@ -72,39 +73,37 @@ def train(
     config = read_config(config_file, overrides)
     set_threads(threads, training_threads(config))
     human = sys.stderr if json_output else sys.stdout
-    reporter = make_reporter(human, quiet=quiet, no_color=no_color, log_every=log_every)
     model = None if start is None else load_model(start, runs_dir=runs_dir)
-    if dry_run:
-        if run is not None:
-            check_claimable(runs_dir, run, overwrite=overwrite, resume=resume)
-        job = prepare(config, data_dir=data_dir, start=model)
-        reporter.show(job.describe(run or f"{config_file.stem}-NNN"))
-        return
     clock = Clock() if profile else None
-    try:
-        for report in training.run(
-            config,
-            run=run,
-            name=config_file.stem,
-            runs_dir=runs_dir,
-            data_dir=data_dir,
-            overwrite=overwrite,
-            resume=resume,
-            force=force,
-            time_limit=time_limit,
-            start=model,
-            clock=clock,
-        ):
-            if isinstance(report, training.TrainResult):
-                result = report
-            else:
-                reporter.show(report)
-    except Interrupted as error:
-        if threads is None or "--resume" not in str(error):
-            raise
-        raise Interrupted(error.signal, f"{error} --threads {threads}") from None
-    finally:
-        reporter.close()
+    with closing(make_run_reporter(human, quiet=quiet, no_color=no_color, log_every=log_every)) as reporter:
+        if dry_run:
+            if run is not None:
+                check_claimable(runs_dir, run, overwrite=overwrite, resume=resume)
+            job = prepare(config, data_dir=data_dir, start=model)
+            reporter.show(job.describe(run or f"{config_file.stem}-NNN"))
+            return
+        try:
+            for report in training.run(
+                config,
+                run=run,
+                name=config_file.stem,
+                runs_dir=runs_dir,
+                data_dir=data_dir,
+                overwrite=overwrite,
+                resume=resume,
+                force=force,
+                time_limit=time_limit,
+                start=model,
+                clock=clock,
+            ):
+                if isinstance(report, training.TrainResult):
+                    result = report
+                else:
+                    reporter.show(report)
+        except Interrupted as error:
+            if threads is None or "--resume" not in str(error):
+                raise
+            raise Interrupted(error.signal, f"{error} --threads {threads}") from None
     layers, dtype = result.model.architecture.layers, result.model.weights[0].dtype
     timed = None if clock is None else clock.profile(layers, dtype)
     if timed is not None and not quiet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from time import perf_counter
 from typing import TextIO
@@ -25,7 +24,7 @@ from rich.text import Text
 from mlptrain.datasets.download import AttemptFailed, Event, FileProgress
 from mlptrain.datasets.verify import FileState
 from mlptrain.reporting.reporter import QuietReporter, Reporter
-from mlptrain.reporting.terminal import is_terminal, make_console, print_line
+from mlptrain.reporting.terminal import is_terminal, make_console, print_line, redirections
 from mlptrain.reporting.text import clock, counted, duration, write_lines
 from mlptrain.system.machine import format_bytes
 
@@ -33,7 +32,7 @@ SPEED_SECONDS = 5.0  # the displayed speed is the mean over this time
 
 STALLED_SECONDS = 2.0  # without data, after which the display says so
 
-WIDE, MEDIUM = 80, 60  # columns of a window for all details, and for the speed without the bar
+WIDE, MEDIUM = 80, 60  # smallest window widths for the bar, and for the speed
 
 
 def make_download_reporter(stream: TextIO, *, quiet: bool, no_color: bool) -> Reporter[Event]:
@@ -58,7 +57,7 @@ def state_line(state: FileState, seconds: float = 0.0) -> str:
 
 
 def failure_line(event: AttemptFailed) -> str:
-    """Return a line that says why a try failed, and which mirror is tried next."""
+    """Return a line with the reason why a try failed, and the mirror that is tried next."""
     following = "again" if event.next_mirror == event.mirror else urlsplit(event.next_mirror).netloc
     after = f" in {event.wait:g} s" if event.wait else ""
     return f"  {urlsplit(event.mirror).netloc}: {event.why}; trying {following}{after}"
@@ -133,9 +132,7 @@ class LiveDownload:
                 transient=True,
                 expand=True,
                 speed_estimate_period=SPEED_SECONDS,
-                # Output of others goes above the bar, but only if it would have gone to a terminal anyway.
-                redirect_stdout=is_terminal(sys.stdout),
-                redirect_stderr=is_terminal(sys.stderr),
+                **redirections(),
             )
             self._progress.add_task(_name(event), total=event.size, completed=event.received, arrived=perf_counter())
             self._progress.start()
@@ -153,7 +150,7 @@ class SpeedColumn(TransferSpeedColumn):
 
 
 def _columns(width: int) -> list[ProgressColumn]:
-    """Return the columns for a window of ``width`` characters; the bar, or without one the name, takes the rest."""
+    """Return the columns for a window of ``width`` characters; the bar fills the line, or without one the name."""
 
     def column(min_width: int = 0) -> Column:
         return Column(no_wrap=True, justify="right", min_width=min_width)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from mlptrain.models.evaluation import Evaluation, Mistake
 from mlptrain.reporting.digit import draw
 from mlptrain.reporting.text import can_print, counted, keras_number, printable
-
-if TYPE_CHECKING:
-    from mlptrain.models.evaluation import Evaluation, Mistake
 
 MAX_PAIRS = 5
 

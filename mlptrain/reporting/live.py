@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from mlptrain.reporting.plain import resumed_note, start_phrases, stopped_note
-from mlptrain.reporting.terminal import BARS, is_terminal, print_phrases, progress_bar, sparkline
+from mlptrain.reporting.terminal import BARS, print_phrases, progress_bar, sparkline, start_live
 from mlptrain.reporting.text import can_print, clock, counted, duration, keras_number, keras_pace
 from mlptrain.training.reports import EpochReport, Outcome, Progress, Report, RunStart
 
@@ -193,27 +192,14 @@ class LiveRun:
         if columns != self._columns:  # first, or the window has changed
             self._columns = columns
             lines.append(self._heading())
-        if self._unwritten:
-            lines += [self._row(epoch) for epoch in self._unwritten]
-            self._unwritten.clear()
-        live = self._started_live()
+        lines += [self._row(epoch) for epoch in self._unwritten]
+        self._unwritten.clear()
+        live = self._live = self._live or start_live(self._console)
         live.update(self._line(self._current, width) if self._current else Text())
         with self._console:  # one write
             if lines:
                 self._console.print(Text("\n").join(lines), no_wrap=True, overflow="crop")
             live.refresh()
-
-    def _started_live(self) -> Live:
-        if self._live is None:
-            self._live = Live(
-                console=self._console,
-                auto_refresh=False,
-                # Output of others goes above the line, but only if it would have gone to a terminal anyway.
-                redirect_stdout=is_terminal(sys.stdout),
-                redirect_stderr=is_terminal(sys.stderr),
-            )
-            self._live.start()
-        return self._live
 
     def _heading(self) -> Text:
         cells = ((c.heading + " " if c.better else c.heading).rjust(c.width) for c in self._columns)

@@ -46,11 +46,11 @@ def _draw(result: RangeTest, console: Console) -> None:
     console.print(f"{'':{LABEL}}{corner}{_axis(logs, columns, braille)}")
     console.print(f"{'':{LABEL + 1}}{_tick_labels(logs, columns)}")
     if result.suggestion is not None:
-        place = _place(math.log10(result.suggestion), logs, columns)
-        console.print(f"{'':{LABEL + 1 + place}}{mark}", style="bold green")
+        column = _column(math.log10(result.suggestion), logs, columns)
+        console.print(f"{'':{LABEL + 1 + column}}{mark}", style="bold green")
 
 
-def _place(log: float, logs: Sequence[float], columns: int) -> int:
+def _column(log: float, logs: Sequence[float], columns: int) -> int:
     """Return the column of a rate's logarithm."""
     return max(0, min(columns - 1, round((log - logs[0]) / (logs[-1] - logs[0]) * (columns - 1))))
 
@@ -63,7 +63,7 @@ def _axis(logs: Sequence[float], columns: int, unicode: bool) -> str:
     """Return the axis with a tick mark at each power of ten."""
     line = ["─" if unicode else "-"] * columns
     for decade in _decades(logs):
-        line[_place(decade, logs, columns)] = "┬" if unicode else "+"
+        line[_column(decade, logs, columns)] = "┬" if unicode else "+"
     return "".join(line)
 
 
@@ -71,8 +71,8 @@ def _tick_labels(logs: Sequence[float], columns: int) -> str:
     """Return the powers of ten below their tick marks, without those that would touch or be cut."""
     line, free = [" "] * columns, 0
     for decade in _decades(logs):
-        place, text = _place(decade, logs, columns), f"1e{decade}"
-        if place >= free and place + len(text) <= columns:
-            line[place : place + len(text)] = text
-            free = place + len(text) + 1
+        column, text = _column(decade, logs, columns), f"1e{decade}"
+        if column >= free and column + len(text) <= columns:
+            line[column : column + len(text)] = text
+            free = column + len(text) + 1
     return "".join(line).rstrip()

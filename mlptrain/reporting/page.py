@@ -10,19 +10,18 @@ from pathlib import Path
 
 from mlptrain.config.config import dump_yaml
 from mlptrain.config.values import flow
-from mlptrain.errors import DataError
 from mlptrain.reporting.gallery import Plot, run_plots, sweep_plots
 from mlptrain.reporting.plots.style import GRID, INK, MUTED, PAPER, SERIES, Draw, rendered
 from mlptrain.runs.finished import RunView, find_run, view_run
 from mlptrain.sweeps.finished import SweepView, find_sweep, view_sweep
 from mlptrain.sweeps.folder import SWEEP
-from mlptrain.system.files import make_folder, reason, write_text_atomic
+from mlptrain.system.files import make_folder, write_text_atomic
 
 REPORT = "report.html"
 
-MAX_ROWS = 20  # of the leaderboard
+MAX_ROWS = 20  # rows of the leaderboard
 
-MIN_SCALE = 0.68  # to which a plot shrinks in a narrow window; if it is still too wide, it scrolls
+MIN_SCALE = 0.68  # of a plot in a narrow window; a plot that is still too wide scrolls
 
 _COLORS = {
     INK: "ink",
@@ -55,10 +54,6 @@ def inline_svg(draw: Draw, name: str, label: str) -> str:
     head = _SIZE.sub("", head).strip().replace("<svg", f'<svg style="{style}" role="img" aria-label="{escape(label)}"')
     return head + body
 
-
-REPORT = "report.html"
-
-MAX_ROWS = 20  # of the leaderboard
 
 _CSS = """
 :root{--paper:#fefefe;--ink:#1b1f24;--muted:#5c6670;--grid:#d8dde3;--card:#f4f6f8;--accent:#00598c;
@@ -125,8 +120,8 @@ def sweep_page(view: SweepView, data_dir: Path) -> str:
         _leaderboard(view),
     ]
     if file.is_file():
-        command = f"mlptrain sweep {shlex.quote(str(file))}"
-        sections += [_heading("Reproduce"), _command(command), _heading("Sweep file"), _code(_text(file))]
+        command, text = f"mlptrain sweep {shlex.quote(str(file))}", file.read_text(encoding="utf-8")
+        sections += [_heading("Reproduce"), _command(command), _heading("Sweep file"), _code(text)]
     if view.best is not None:
         sections += [_heading(f"Best trial: {view.best}"), *_run_sections(view_run(view.best), data_dir)]
     return _page(str(view.path), sections)
@@ -219,13 +214,6 @@ def _tiles(tiles: Sequence[tuple[str, str]]) -> str:
 def _number(value: object, form: str = ".4f") -> str:
     """Return a value of a file that may have been edited; a dash if it is not a number."""
     return format(value, form) if isinstance(value, int | float) else "–"
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def _page(title: str, sections: Sequence[str]) -> str:

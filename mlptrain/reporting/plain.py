@@ -28,7 +28,7 @@ def start_phrases(start: RunStart) -> tuple[list[str], list[str]]:
 
 
 def resumed_note(start: RunStart) -> list[str]:
-    """Return a line that says at which point a run is resumed; none for a new run."""
+    """Return a line with the epoch and step at which a run is resumed; none for a new run."""
     if not start.resumed:
         return []
     within = f" after step {start.step:,}" if start.step else ""
@@ -36,7 +36,7 @@ def resumed_note(start: RunStart) -> list[str]:
 
 
 def stopped_note(end: Outcome) -> list[str]:
-    """Return a line that says why training stopped early; none if it did not."""
+    """Return a line with the reason why training stopped early; none if it did not."""
     if end.stopped is None:
         return []
     return [f"stopped after {counted(end.epochs, 'epoch')}: {end.stopped.replace('_', ' ')}"]
@@ -67,22 +67,15 @@ class PlainRun:
                 if self._unwritten is not None:  # training stopped early
                     self._write_epoch(self._unwritten)
                 assert report.test_loss is not None and report.test_accuracy is not None
-                result = (
-                    f"test - loss: {keras_number(report.test_loss)} - accuracy: {keras_number(report.test_accuracy)}"
-                )
-                write_lines(self._stream, *stopped_note(report), result)
+                loss, accuracy = keras_number(report.test_loss), keras_number(report.test_accuracy)
+                write_lines(self._stream, *stopped_note(report), f"test - loss: {loss} - accuracy: {accuracy}")
 
     def close(self) -> None:
         """Do nothing: every line is flushed when it is written."""
 
     def _write_epoch(self, epoch: EpochReport) -> None:
         self._unwritten = None
-        metrics = {
-            "loss": epoch.loss,
-            "accuracy": epoch.accuracy,
-            "val_loss": epoch.val_loss,
-            "val_accuracy": epoch.val_accuracy,
-        }
+        metrics = {name: getattr(epoch, name) for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
         fields = [
             f"{epoch.steps}/{epoch.steps}",
             f"{epoch.seconds:.0f}s",

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from mlptrain.handwriting.predict import Prediction
 from mlptrain.reporting.digit import draw
 from mlptrain.reporting.text import can_print, counted, printable
-
-if TYPE_CHECKING:
-    from mlptrain.handwriting.predict import Prediction
 
 MAX_DRAWN = 20  # images; more than these have a line each
 

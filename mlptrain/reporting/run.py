@@ -13,7 +13,7 @@ from mlptrain.training.reports import Profile, Report
 PROFILE_BAR = 30  # characters of a bar for all of the time
 
 
-def make_reporter(stream: TextIO, *, quiet: bool, no_color: bool, log_every: int = 1) -> Reporter[Report]:
+def make_run_reporter(stream: TextIO, *, quiet: bool, no_color: bool, log_every: int = 1) -> Reporter[Report]:
     """Return the reporter for ``stream``: a live table on a terminal, else lines for every ``log_every``-th epoch."""
     if quiet:
         return QuietReporter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from time import perf_counter
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from mlptrain.reporting.live import MAX_WIDTH
 from mlptrain.reporting.reporter import QuietReporter, Reporter
-from mlptrain.reporting.terminal import is_terminal, make_console, print_line, print_phrases, progress_bar
+from mlptrain.reporting.terminal import is_terminal, make_console, print_line, print_phrases, progress_bar, start_live
 from mlptrain.reporting.text import (
     can_print,
     clock,
@@ -29,7 +28,7 @@ from mlptrain.reporting.text import (
 from mlptrain.sweeps.importance import BINS, MIN_TRIALS
 from mlptrain.sweeps.leaderboard import Leaderboard, Row
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
-from mlptrain.sweeps.trials import HALVED, Result, short
+from mlptrain.sweeps.trials import HALVED, Result, short, trial_name
 
 GAP = "  "
 
@@ -85,12 +84,12 @@ def trial_line(result: Result, metric: str, *, best: bool) -> str:
     text = result.status if result.failed or value is None else keras_number(float(value)) + ("*" if best else " ")
     note = f" (halved after {counted(result.metrics['epochs'], 'epoch')})" if result.status == HALVED else ""
     seconds = duration(result.metrics.get("seconds") or 0.0)
-    return f"{result.trial:04d}{GAP}{text:>9}{GAP}{seconds:>6}{GAP}{_parameters(result.values)}{note}"
+    return f"{trial_name(result.trial)}{GAP}{text:>9}{GAP}{seconds:>6}{GAP}{_parameters(result.values)}{note}"
 
 
 def retry_line(retry: Retry) -> str:
-    """Return a line that says why which trials are trained again."""
-    return f"{retry.reason}; training again: {listed([f'{trial:04d}' for trial in retry.trials], 6)}"
+    """Return a line with the trials that are trained again, and the reason."""
+    return f"{retry.reason}; training again: {listed([*map(trial_name, retry.trials)], 6)}"
 
 
 def is_best(report: TrialEnd) -> bool:
@@ -107,7 +106,7 @@ def leaderboard_lines(board: Leaderboard, width: int, limit: int) -> list[str]:
     rows = board.rows[:limit]
     first = [
         _column("rank", ("-" if row.rank is None else str(row.rank) for row in rows)),
-        _column("trial", (f"{row.trial:04d}" for row in rows)),
+        _column("trial", (trial_name(row.trial) for row in rows)),
         _column(board.metric.name, map(_metric, rows)),
     ]
     tested = [_column("test_acc", (_number(row.figures.get("test_accuracy")) for row in rows))]
@@ -164,12 +163,16 @@ def importance_lines(end: SweepEnd, bar: str) -> list[str]:
     return lines
 
 
+def list_failed(results: Sequence[Result]) -> str:
+    """Return the numbers of the first failed trials with their status, ``0003 (diverged), 0007 (failed)``."""
+    return listed([f"{trial_name(result.trial)} ({result.status})" for result in results], 8)
+
+
 def end_lines(end: SweepEnd) -> list[str]:
     """Return lines with the failed trials, the paths of the results and the time taken."""
     lines = []
     if end.failed:
-        failed = listed([f"{result.trial:04d} ({result.status})" for result in end.failed], 8)
-        lines.append(f"{counted(len(end.failed), 'trial')} failed: {failed}")
+        lines.append(f"{counted(len(end.failed), 'trial')} failed: {list_failed(end.failed)}")
     hidden = len(end.board.rows) - SHOWN
     more = f" ({hidden} more rows)" if hidden > 0 else ""
     lines.append(f"all trials: {end.folder}/leaderboard.csv{more}")
@@ -284,15 +287,7 @@ class LiveSweep:
             title = f"best of {counted(len(self._board.rows), 'row')} so far"
             lines = [Text(""), Text(title, "dim"), Text(heading, "bold"), *map(Text, best)]
         lines.append(self._progress(width))
-        if self._live is None:
-            self._live = Live(
-                console=self._console,
-                auto_refresh=False,
-                transient=True,
-                redirect_stdout=is_terminal(sys.stdout),
-                redirect_stderr=is_terminal(sys.stderr),
-            )
-            self._live.start()
+        self._live = self._live or start_live(self._console, transient=True)
         for line in lines:
             line.no_wrap, line.overflow = True, "ellipsis" if can_print("…", encoding) else "crop"
         self._live.update(Group(*lines), refresh=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from mlptrain.reporting.text import can_print, printable, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.live import Live
     from rich.text import Text
 
 # Rich is imported within functions: a run that prints plain lines starts 50 ms sooner without it.
@@ -84,6 +86,20 @@ def print_phrases(console: Console, phrases: Sequence[str], style: str = "") -> 
     """Print phrases separated by commas, in as many lines as the window needs."""
     for line in wrapped([printable(phrase, console.encoding) for phrase in phrases], console.width):
         print_line(console, line, style)
+
+
+def start_live(console: Console, *, transient: bool = False) -> Live:
+    """Start a part of the terminal that is redrawn, below other output; a ``transient`` one disappears at its end."""
+    from rich.live import Live
+
+    live = Live(console=console, auto_refresh=False, transient=transient, **redirections())
+    live.start()
+    return live
+
+
+def redirections() -> dict[str, Any]:
+    """Return Rich's options to print other output above a live part, if it would have gone to a terminal anyway."""
+    return {"redirect_stdout": is_terminal(sys.stdout), "redirect_stderr": is_terminal(sys.stderr)}
 
 
 def progress_bar(done: float, total: float, width: int, encoding: str) -> Text:

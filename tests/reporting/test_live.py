@@ -10,7 +10,7 @@ import pytest
 
 from mlptrain.reporting import live
 from mlptrain.reporting.live import layout, table_number
-from mlptrain.reporting.run import make_reporter
+from mlptrain.reporting.run import make_run_reporter
 from mlptrain.reporting.terminal import make_console
 from mlptrain.training.reports import EpochReport
 from tests.reporting import made
@@ -28,7 +28,7 @@ def shown(
     finish: bool = True,
 ) -> tuple[list[str], made.Terminal]:
     with made.terminal(columns, rows) as terminal:
-        reporter = make_reporter(terminal.stream, quiet=False, no_color=no_color)
+        reporter = make_run_reporter(terminal.stream, quiet=False, no_color=no_color)
         epochs = len(reports)
         reporter.show(made.start(epochs, validation))
         for report in reports:
@@ -70,7 +70,7 @@ def test_the_whole_screen() -> None:
 
 def test_a_resumed_run_shows_its_earlier_epochs() -> None:
     with made.terminal(80, 24) as terminal:
-        reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
+        reporter = make_run_reporter(terminal.stream, quiet=False, no_color=False)
         before = (made.epoch(1, 3, val_loss=0.5), made.epoch(2, 3, val_loss=0.25))
         reporter.show(replace(made.start(3), history=before, step=7))
         reporter.show(made.epoch(3, 3, val_loss=0.375))
@@ -105,7 +105,7 @@ def test_the_cursor_is_hidden_and_restored(finish: bool) -> None:
 
 def test_the_line_of_an_unfinished_epoch_stays_after_an_exception() -> None:
     with made.terminal(80) as terminal:
-        reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
+        reporter = make_run_reporter(terminal.stream, quiet=False, no_color=False)
         reporter.show(made.start())
         with pytest.raises(KeyboardInterrupt):
             try:
@@ -145,7 +145,7 @@ def test_ties_and_nan_are_not_marked_as_best() -> None:
 
 def test_a_window_made_narrower_gets_a_heading_that_fits() -> None:
     with made.terminal(80) as terminal:
-        reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
+        reporter = make_run_reporter(terminal.stream, quiet=False, no_color=False)
         reporter.show(made.start())
         reporter.show(made.epoch(1))
         terminal.resize(40, 24)
@@ -201,7 +201,7 @@ def test_numbers_of_the_table_have_at_most_eight_characters(value: float, text: 
 def test_progress_that_is_not_next_redraw_writes_nothing_and_costs_next_to_nothing() -> None:
     calls = 20_000
     with made.terminal(80) as terminal:
-        reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
+        reporter = make_run_reporter(terminal.stream, quiet=False, no_color=False)
         report = made.progress()
         reporter.show(report)
         reporter._next_redraw = math.inf  # type: ignore[attr-defined]
@@ -218,7 +218,7 @@ def test_short_epochs_do_not_add_redraws(monkeypatch: pytest.MonkeyPatch) -> Non
     now = 0.0
     monkeypatch.setattr(live, "perf_counter", lambda: now)
     with made.terminal(80) as terminal:
-        reporter = make_reporter(terminal.stream, quiet=False, no_color=False)
+        reporter = make_run_reporter(terminal.stream, quiet=False, no_color=False)
         reporter.show(made.start(1000))
         for number in range(1, 1001):  # a second in all
             for step in (1, 2):

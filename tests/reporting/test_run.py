@@ -5,14 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mlptrain.reporting.run import make_reporter, render_profile
+from mlptrain.reporting.run import make_run_reporter, render_profile
 from mlptrain.training.reports import Profile
 from tests.reporting import made
 
 
 def test_quiet_prints_nothing() -> None:
     stream = io.StringIO()
-    reporter = make_reporter(stream, quiet=True, no_color=False)
+    reporter = make_run_reporter(stream, quiet=True, no_color=False)
     for report in (made.start(2), made.progress(1, 2), made.epoch(1, 2), made.end(2)):
         reporter.show(report)
     reporter.close()
@@ -21,8 +21,8 @@ def test_quiet_prints_nothing() -> None:
 
 def test_plain_lines_do_without_rich() -> None:
     code = (
-        "import io, sys; from mlptrain.reporting.run import make_reporter; "
-        "make_reporter(io.StringIO(), quiet=False, no_color=False); sys.exit('rich' in sys.modules)"
+        "import io, sys; from mlptrain.reporting.run import make_run_reporter; "
+        "make_run_reporter(io.StringIO(), quiet=False, no_color=False); sys.exit('rich' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from mlptrain.reporting.plots.style import HEAT, INK, framed_heat, ink_on, new_figure
+from mlptrain.reporting.plots.style import HEAT, INK, ink_on, new_figure, remove_frame
 from mlptrain.reporting.text import shortened
 
 
@@ -40,7 +40,7 @@ def draw_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str], *, 
     axes.set_yticks(range(size), labels)
     axes.set_xlabel("predicted label")
     axes.set_ylabel("true label")
-    framed_heat(axes)
+    remove_frame(axes)
     below: dict[str, Any] = {"location": "bottom", "aspect": 40} if narrow else {}
     bar = figure.colorbar(image, ax=axes, shrink=0.7, **below, format=lambda value, _: f"{value:.1%}")
     bar.set_label("share of the images with this true label")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from mlptrain.reporting.plots.style import bare, new_figure
+from mlptrain.reporting.plots.style import new_figure, remove_frame
 
 
 def draw_images(
@@ -27,5 +27,7 @@ def draw_images(
         canvas[top : top + height, left : left + width] = image
         axes.text(left + width / 2 - 0.5, top - 1, caption, ha="center", va="bottom", fontsize=8, linespacing=1.05)
     axes.imshow(canvas, cmap=cmap, vmin=limits[0], vmax=limits[1])
-    bare(axes)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    remove_frame(axes)
     return figure

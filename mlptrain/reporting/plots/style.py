@@ -121,17 +121,8 @@ def plain_numbers(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def bare(axes: Axes) -> None:
-    """Remove grid, frame and ticks, for axes that hold images."""
-    axes.grid(False)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
-def framed_heat(axes: Axes) -> None:
-    """Remove grid, frame and tick marks but not the tick labels, for heat maps."""
+def remove_frame(axes: Axes) -> None:
+    """Remove grid, frame and tick marks, but not the tick labels."""
     axes.grid(False)
     axes.tick_params(length=0)
     for spine in axes.spines.values():

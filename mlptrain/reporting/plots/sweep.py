@@ -21,10 +21,10 @@ from mlptrain.reporting.plots.style import (
     MUTED,
     PAPER,
     SERIES,
-    framed_heat,
     ink_on,
     new_figure,
     plain_numbers,
+    remove_frame,
 )
 from mlptrain.reporting.text import shortened
 from mlptrain.sweeps.finished import SweepView
@@ -128,17 +128,15 @@ def draw_parallel(sweep: SweepView, *, narrow: bool = False) -> Figure:
         axes.plot(line, color=color, linewidth=3.4 if index == 0 else 1.5, alpha=1 if index == 0 else 0.8)
     best = [column[0][0] for column in columns]
     axes.plot(best, linestyle="none", marker="*", markersize=13, color=SERIES[1], markeredgecolor=INK, zorder=4)
-    for place, (_, ticks) in enumerate(columns):
-        axes.axvline(place, color=MUTED, linewidth=1)
+    for x, (_, ticks) in enumerate(columns):
+        axes.axvline(x, color=MUTED, linewidth=1)
         for height, label in ticks:
-            axes.text(place + 0.03, height, label, fontsize=8, va="center",
+            axes.text(x + 0.03, height, label, fontsize=8, va="center",
                       bbox={"facecolor": PAPER, "alpha": 0.75, "linewidth": 0, "pad": 1})  # fmt: skip
     axes.set_xticks(range(len(keys)), [shortened(key, 18) for key in keys])
     axes.set_yticks([])
-    axes.grid(False)
     axes.set_xlim(-0.1, len(keys) - 0.6)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    remove_frame(axes)
     mappable = ScalarMappable(Normalize(low, high), HEAT if sign == 1 else f"{HEAT}_r")
     figure.colorbar(mappable, ax=axes, label=sweep.metric.name, shrink=0.8).outline.set_visible(False)
     return figure
@@ -187,7 +185,7 @@ def draw_rate_by_batch(sweep: SweepView, *, narrow: bool = False) -> Figure:
     axes.set_yticks(range(len(sizes)), [str(size) for size in sizes])
     axes.set_xlabel("learning_rate")
     axes.set_ylabel("batch_size")
-    framed_heat(axes)
+    remove_frame(axes)
     figure.colorbar(image, ax=axes, label=f"best {sweep.metric.name}", shrink=0.8).outline.set_visible(False)
     return figure
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from mlptrain.models.inspection import strongest_classes
 from mlptrain.reporting.plots.images import draw_images
-from mlptrain.reporting.plots.style import HEAT, framed_heat, new_figure
+from mlptrain.reporting.plots.style import HEAT, new_figure, remove_frame
 from mlptrain.reporting.text import shortened
 
 
@@ -79,7 +79,7 @@ def draw_activations(
         axes.set_title(f"hidden layer {index + 1}: {shown}")
         axes.set_xlabel("true label")
         axes.set_ylabel("unit")
-        framed_heat(axes)
+        remove_frame(axes)
         figure.colorbar(image, ax=axes, shrink=0.6, label="mean activation").outline.set_visible(False)
     for axes in panels[len(layers) :]:
         axes.remove()
