@@ -80,7 +80,7 @@ class _Commands(TyperGroup):
 
 def _load(name: str) -> Any:
     """Import the module of a command and return the command for Typer."""
-    from mlptrain.system.machine import thread_variables  # `mlptrain --help` does not require_extra it
+    from mlptrain.system.machine import thread_variables  # imports threadpoolctl, which `mlptrain --help` does not use
 
     command = COMMANDS[name]
     # Starting and joining the threads of OpenBLAS takes 0.05 s even if they have no work, so it begins with one;

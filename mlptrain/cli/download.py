@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -49,10 +50,9 @@ def download(
     folder = default_data_dir() if data_dir is None else data_dir
     option = "" if folder == default_data_dir() else f" --data-dir {shlex.quote(str(folder))}"
     human = sys.stderr if json_output else sys.stdout
-    transfers = make_download_reporter(human, quiet=quiet, no_color=no_color)
     states: list[FileState] = []
     faults: list[str] = []
-    try:
+    with closing(make_download_reporter(human, quiet=quiet, no_color=no_color)) as transfers:
         for info in infos:
             try:
                 if check:
@@ -74,12 +74,9 @@ def download(
                     f"{folder / info.name}: {bad} of {len(found)} files missing or damaged\n"
                     f"hint: run `mlptrain download {info.name}{option}`"
                 )
-                continue
-            if not quiet:
+            elif not quiet:
                 done = checked_line(info.title, len(found), str(folder / info.name))
                 write_lines(human, done, *_next_lines(info, option))
-    finally:
-        transfers.close()
     if json_output and (check or not faults):
         print(json.dumps({"data_dir": str(folder), "files": [_as_json(state) for state in states]}))
     if faults:

@@ -63,4 +63,5 @@ def evaluate(
             metrics["mistakes"] = [{key: getattr(mistake, key) for key in keys} for mistake in result.mistakes]
         print(json.dumps(metrics))
     if min_accuracy is not None and result.accuracy < min_accuracy:
-        raise AccuracyError(f"accuracy {result.accuracy:.4f} is below --min-accuracy {min_accuracy:g}")
+        limit = f"is below --min-accuracy {min_accuracy:g}"
+        raise AccuracyError(f"{', '.join(runs)}: {result.split} accuracy {result.accuracy:.4f} {limit}")

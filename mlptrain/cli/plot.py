@@ -43,12 +43,12 @@ def plot(
     from mlptrain.reporting.gallery import plots_of, write_plots
 
     set_threads(threads, available_cores())
-    folder, pictures = plots_of(runs, runs_dir, data_dir or default_data_dir())
-    written, left_out = write_plots(pictures, folder, output, form, only or [])
+    folder, plots = plots_of(runs, runs_dir, data_dir or default_data_dir())
+    written, left_out = write_plots(plots, folder, output, form, only or [])
     human = sys.stderr if json_output else sys.stdout
     if not quiet:
-        for reason in dict.fromkeys(picture.caption for picture in left_out):
-            names = ", ".join(picture.name for picture in left_out if picture.caption == reason)
+        for reason in dict.fromkeys(plot.caption for plot in left_out):
+            names = ", ".join(plot.name for plot in left_out if plot.caption == reason)
             print(f"not drawn: {names}. {reason}", file=human)
         for path in written:
             print(path, file=human)

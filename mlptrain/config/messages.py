@@ -151,7 +151,7 @@ def hint(given: object, choices: Sequence[str]) -> str:
 def _most_similar(given: object, choices: Sequence[str]) -> str | None:
     if not isinstance(given, str):
         return None
-    from difflib import get_close_matches  # imported late: only errors need it
+    from difflib import get_close_matches  # slow to import, and only errors use it
 
     found = get_close_matches(given[:100].lower(), choices, n=1)
     return found[0] if found else None
