@@ -26,7 +26,7 @@ _UNSUPPORTED = {
 }
 """Distributions of W&B with another meaning of the bounds, and what to use instead."""
 
-_EXAMPLES = "such as {values: [0.1, 0.3]}, {value: 0.1}, or {min: 0.1, max: 1.0}"
+_EXAMPLES = "{values: [0.1, 0.3]}, {value: 0.1} or {min: 0.1, max: 1.0}"
 
 
 def is_space(value: Any) -> bool:
@@ -81,28 +81,26 @@ def parameters(document: Document) -> dict[str, Parameter]:
     """
     found = dict(_walk(document, document.values["parameters"], (), "parameters"))
     if not found:
-        place = document.where("parameters")
-        raise ConfigError(f"{place}: parameters: is empty; name config keys, each with a space {_EXAMPLES}")
+        where = document.where("parameters")
+        raise ConfigError(f"{where}: parameters: is empty\nhint: name a config key with a space such as {_EXAMPLES}")
     return found
 
 
 def _walk(
-    document: Document, node: dict[str, Any], outer: tuple[str, ...], place: str
+    document: Document, node: dict[str, Any], outer: tuple[str, ...], path: str
 ) -> Iterator[tuple[str, Parameter]]:
     for name, value in node.items():
-        key, at = ".".join((*outer, name)), f"{place}.{name}"
+        key, at = ".".join((*outer, name)), f"{path}.{name}"
         if not isinstance(value, dict):
-            remedy = "{values: ...}" if isinstance(value, list) else "{value: ...}"
-            raise _error(document, at, key, f"must be a mapping, {_EXAMPLES} (got {shown(value)}); write {remedy}")
+            word = "values" if isinstance(value, list) else "value"
+            raise _error(document, at, key, f"must be a mapping (got {shown(value)})\nhint: write {{{word}: ...}}")
         space = {inner: item for inner, item in value.items() if inner in SPACE_KEYS}
         nested = {inner: item for inner, item in value.items() if inner not in SPACE_KEYS}
         if unknown := next((inner for inner, item in nested.items() if not isinstance(item, dict)), None):
-            known = f"the keys there are {enumerate_words(SPACE_KEYS, 'and')}"
-            raise _error(
-                document, f"{at}.{unknown}", key, f"unknown key {shown(unknown)}{hint(unknown, SPACE_KEYS)}; {known}"
-            )
+            known = f"{hint(unknown, SPACE_KEYS)}\nexpected {enumerate_words(SPACE_KEYS, 'or')}"
+            raise _error(document, f"{at}.{unknown}", key, f"unknown key {shown(unknown)}{known}")
         if not space and not nested:
-            raise _error(document, at, key, f"is empty; write a mapping {_EXAMPLES}")
+            raise _error(document, at, key, f"is empty\nhint: write a space such as {_EXAMPLES}")
         if space:
             yield key, _parameter(document, at, key, space)
         for inner, item in nested.items():
@@ -113,8 +111,8 @@ def _walk(
                 yield from _walk(document, {inner: item}, below, at)
 
 
-def _error(document: Document, place: str, key: str, problem: str) -> ConfigError:
-    return ConfigError(f"{document.where(place)}: {shown_key(key)}: {problem}")
+def _error(document: Document, path: str, key: str, problem: str) -> ConfigError:
+    return ConfigError(f"{document.where(path)}: {shown_key(key)}: {problem}")
 
 
 def _parameter(document: Document, at: str, key: str, space: dict[str, Any]) -> Parameter:
@@ -126,8 +124,8 @@ def _parameter(document: Document, at: str, key: str, space: dict[str, Any]) -> 
     kind = space.get("distribution")
     if kind is not None and kind not in DISTRIBUTIONS:
         if isinstance(kind, str) and kind in _UNSUPPORTED:
-            why = "its bounds are exponents in W&B, and values here"
-            raise error(f"distribution {kind} is unsupported, because {why}; use {_UNSUPPORTED[kind]}", "distribution")
+            why = f"because its bounds are exponents in W&B, and values here\nhint: use {_UNSUPPORTED[kind]}"
+            raise error(f"distribution {kind} is unsupported, {why}", "distribution")
         known = f"must be one of {', '.join(DISTRIBUTIONS)} (got {shown(kind)}){hint(kind, DISTRIBUTIONS)}"
         raise error(f"distribution {known}", "distribution")
     ways = [way for way in ("values", "value", "min") if way in space or (way == "min" and "max" in space)]
@@ -154,7 +152,7 @@ def _choice(space: dict[str, Any], error: Callable[..., ConfigError]) -> Choice:
         raise error(f"values must be a list of at least one value (got {shown(values)})", "values")
     names = [json.dumps(value) for value in values]
     if duplicates := [value for value, name in zip(values, names, strict=True) if names.count(name) > 1]:
-        raise error(f"values contains {shown(duplicates[0])} twice; to draw it more often, use probabilities")
+        raise error(f"values contains {shown(duplicates[0])} twice\nhint: use probabilities to draw it more often")
     if weights is None:
         return Choice(tuple(values))
     if not isinstance(weights, list) or len(weights) != len(values) or not all(map(_is_number, weights)):
@@ -201,14 +199,11 @@ def check_values(space: Space, document: Document) -> None:
         A key is unknown, or a value is invalid.
     """
     for key, parameter in space.parameters.items():
-        place = f"parameters.{key}"
-        if isinstance(parameter, Interval):
-            samples: list[Any] = [parameter.low, parameter.high]
-            if not parameter.whole:
-                samples = [float(sample) for sample in samples]
+        if isinstance(parameter, Choice):
+            values: Sequence[Any] = parameter.values
         else:
-            samples = list(parameter.values)
-        for value in samples:
+            values = [bound if parameter.whole else float(bound) for bound in (parameter.low, parameter.high)]
+        for value in values:
             if problem := describe_problem(key, value):
                 prefix = "" if problem.startswith("unknown key") else f"{shown_key(key)}: "
-                raise ConfigError(f"{document.where(place)}: {prefix}{problem}")
+                raise ConfigError(f"{document.where(f'parameters.{key}')}: {prefix}{problem}")
