@@ -20,7 +20,7 @@ from mlptrain.reporting.text import counted, listed, write_lines
 from mlptrain.runs import train as training
 from mlptrain.sweeps import sweep as session
 from mlptrain.sweeps.collect import collect as collect_trials
-from mlptrain.sweeps.shell import check_key, check_listable, commands, lookup, trial_number
+from mlptrain.sweeps.shell import check_key, check_listable, commands, find_trial, lookup
 from mlptrain.sweeps.spec import Spec, warnings
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import trial_name
@@ -153,7 +153,7 @@ def _train_one(
 ) -> None:
     """Train one trial as `mlptrain train` would, in ``trials/NNNN``."""
     check_listable(spec, "--index")
-    trial = trial_number(spec, index)
+    trial = find_trial(spec, index)
     set_threads(threads, training_threads(trial.config))
     with closing(make_run_reporter(sys.stdout, quiet=quiet, no_color=no_color)) as reporter:
         run = f"{name}/trials/{trial.name}"

@@ -43,7 +43,7 @@ class Cluster:
                     threads_per_worker=1,
                     processes=True,
                     dashboard_address=None,
-                    silence_logs=logging.ERROR,  # a worker that is ended while it trains is no news
+                    silence_logs=logging.ERROR,  # otherwise every worker that is ended while it trains logs a warning
                 )
         try:
             self._client: Any = Client(self._local or scheduler, timeout=CONNECT_SECONDS, set_as_default=False)

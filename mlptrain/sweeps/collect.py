@@ -44,7 +44,7 @@ def collect(arguments: Sequence[str], *, run: str | None = None, runs_dir: Path 
     """Rank the runs in folders: run folders, folders of run folders such as ``trials/``, sweeps and shards.
 
     ``arguments`` are the folders. If they contain no ``sweep.yaml``, the sweep file comes before them, with its
-    ``KEY=VALUE``; without one the metric is val_accuracy, and the varied keys are those in which the runs differ.
+    ``KEY=VALUE``; without one the metric is val_accuracy, and the keys in which the runs differ are the varied ones.
     Leaderboard and ``best/`` are written to the folder ``runs_dir/run``, or to the one folder of a sweep that contains
     all others, or to ``runs_dir/collected-NNN``.
 
@@ -60,7 +60,7 @@ def collect(arguments: Sequence[str], *, run: str | None = None, runs_dir: Path 
     for sweep in (sweep for folder in folders for sweep in _sweeps(folder)):
         own = read_sweep(sweep / SWEEP)
         if spec is not None and spec.digest != own.digest:
-            raise UsageError(f"{sweep}: is another sweep than the others\nhint: collect the folders of one sweep")
+            raise UsageError(f"{sweep}: this sweep differs from the others\nhint: collect the folders of one sweep")
         spec = own
         results = read_record(sweep / JOURNAL, spec, retry=False).results
         found |= {trial: _Found(result, SweepFolder(sweep).run(trial)) for trial, result in results.items()}
@@ -106,17 +106,17 @@ def _runs(folder: Path) -> Iterator[Path]:
 
 
 def _trials_of_runs(runs: Mapping[Path, Config], spec: Spec) -> dict[Path, Trial]:
-    """Return the trial of a sweep that each run is."""
+    """Return the trial of a sweep that belongs to each run."""
     trials = {trial.key: trial for trial in all_trials(spec)}
-    found = {path: trials.get(config_key(config)) for path, config in runs.items()}
-    for path, trial in found.items():
-        if trial is None:
+    keys = {path: config_key(config) for path, config in runs.items()}
+    for path, key in keys.items():
+        if key not in trials:
             raise UsageError(f"{path}: is not a trial of this sweep\nhint: leave it out, or do not name the sweep")
-    return {path: trial for path, trial in found.items() if trial is not None}
+    return {path: trials[key] for path, key in keys.items()}
 
 
 def _numbered(runs: Mapping[Path, Config]) -> dict[Path, Trial]:
-    """Return runs without a sweep as trials in their order."""
+    """Return runs that belong to no sweep as trials, numbered in their order."""
     flattened = [flat(plain_values(config)) for config in runs.values()]
     keys = differing(flattened)
     trials = {}

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlptrain.config.config import dump_yaml
 from mlptrain.config.values import described, difference
 from mlptrain.engine.state import State
 from mlptrain.errors import DataError, UsageError
@@ -16,7 +17,7 @@ from mlptrain.runs.checkpoint import load_state, save_state
 from mlptrain.runs.finished import load_metrics, load_run_config
 from mlptrain.runs.folder import HISTORY, METRICS, RunFolder
 from mlptrain.runs.history import read_history
-from mlptrain.sweeps.journal import JOURNAL
+from mlptrain.sweeps.journal import FREE_SPACE, JOURNAL
 from mlptrain.sweeps.leaderboard import LEADERBOARD
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.sweepfile import read_sweep
@@ -24,8 +25,6 @@ from mlptrain.sweeps.trials import PAUSED, Result, Trial, config_key, trial_name
 from mlptrain.system.files import make_folder, reason, temporary_beside, write_text_atomic
 
 SWEEP, BASE, BEST, TRIALS, STATES = "sweep.yaml", "base.yaml", "best", "trials", "states"
-
-FREE_SPACE = "free space, then continue with --resume"
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class SweepFolder:
             The folder is that of another sweep; the message lists the differences.
         """
         if not (self.path / SWEEP).is_file():
-            write_text_atomic(self.path / BASE, spec.base_yaml())
+            write_text_atomic(self.path / BASE, dump_yaml(spec.base_config))
             write_text_atomic(self.path / SWEEP, spec.yaml())
             return
         before = read_sweep(self.path / SWEEP)

@@ -25,6 +25,8 @@ from mlptrain.system.files import reason, sync_folder
 
 JOURNAL = "journal.jsonl"
 
+FREE_SPACE = "free space, then continue with --resume"
+
 VERSION = 1
 
 MAX_DIGITS = 19
@@ -72,7 +74,7 @@ class Journal:
         """
         data = "".join(json.dumps(event, allow_nan=False) + "\n" for event in events).encode()
         try:
-            if os.write(self._descriptor, data) < len(data):  # a full disk accepts a part without an error
+            if os.write(self._descriptor, data) < len(data):  # a full disk takes some bytes and reports no error
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._descriptor)
         except OSError as error:
@@ -83,9 +85,7 @@ class Journal:
         os.close(self._descriptor)
 
     def _unwritable(self, error: OSError) -> DataError:
-        return DataError(
-            f"{self.path}: cannot be written: {reason(error)}\nhint: free space, then continue with --resume"
-        )
+        return DataError(f"{self.path}: cannot be written: {reason(error)}\nhint: {FREE_SPACE}")
 
 
 def plan_event(wave: int, plan: WavePlan, digest: str) -> Event:

@@ -12,7 +12,7 @@ from mlptrain.sweeps.tpe import tpe
 from mlptrain.sweeps.trials import PAUSED, Result, Trial, Wave, Waves, trials_of
 
 WINDOW = 1024
-"""Number of points per wave of a grid or a random search: so many are in memory, and planned, at a time."""
+"""Number of points per wave of a grid or a random search, which bounds the memory and the time for planning."""
 
 
 def waves(spec: Spec, shard: tuple[int, int] | None = None) -> Waves:
@@ -46,7 +46,7 @@ def _windows(spec: Spec, points: Iterable[tuple[int, Point]]) -> Waves:
 
 
 def _halving(spec: Spec) -> Waves:
-    """Successive halving (Jamieson and Talwalkar 2016).
+    """Yield the waves of successive halving (Jamieson and Talwalkar 2016).
 
     Waves end after min_iter, min_iter·eta, min_iter·eta², ... epochs; after each the best 1/eta of the points continue.
     """

@@ -40,10 +40,10 @@ AUGMENTED_PARAMETER_BYTES = 32 * 1024**2
 """The same for augmented images, because a wide stack shares the work of augmentation, which outweighs the caches."""
 
 MEMORY_BYTES = 256 * 1024**2
-"""All memory of a stack, because several stacks train at a time."""
+"""Memory of the largest stack, because several stacks train at a time."""
 
 STACKS_PER_WORKER = 4
-"""Number of stacks per worker from which on they are not divided to keep all workers busy."""
+"""Number of stacks per worker from which groups are not divided further."""
 
 MIN_GAIN = 0.1
 """Share by which a division must shorten the sweep, because narrower stacks are slower."""
@@ -123,7 +123,7 @@ def stack_width(config: Config, architecture: Architecture, images: int) -> int:
 
 
 def check_trials(trials: Sequence[Trial], data_dir: Path) -> None:
-    """Check that the data and the memory for some trials are there.
+    """Check the data and the available memory for some trials.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def _cut(group: Sequence[int], count: int, work: Mapping[int, int]) -> Iterator[
 
 
 def _makespan(stacks: Iterable[Sequence[int]], work: Mapping[int, int], workers: int) -> int:
-    """Return the work of the busiest worker, if each idle worker takes the longest stack that is left."""
+    """Return the work of the busiest worker, if each idle worker takes the longest remaining stack."""
     loads = [0] * workers
     for load in sorted((_work(stack, work) for stack in stacks), reverse=True):
         loads[loads.index(min(loads))] += load

@@ -39,7 +39,7 @@ def check_listable(spec: Spec, option: str) -> None:
         )
 
 
-def trial_number(spec: Spec, number: int) -> Trial:
+def find_trial(spec: Spec, number: int) -> Trial:
     """Return the trial of this number, from 0.
 
     Raises
@@ -54,7 +54,7 @@ def trial_number(spec: Spec, number: int) -> Trial:
 
 
 def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = None, threads: int = 1) -> Iterator[str]:
-    """Yield one command per trial, of words that need no quotes in a shell.
+    """Yield one command per trial, without words that need quotes in a shell.
 
     Raises
     ------

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from mlptrain.config.config import Config, config_from, dump_yaml, no_effect, plain_values, unused_keys
+from mlptrain.config.config import Config, config_from, no_effect, plain_values, unused_keys
 from mlptrain.config.values import flow
 from mlptrain.config.yaml import Document
 from mlptrain.sweeps.space import Choice, Parameter, Space
@@ -62,19 +62,16 @@ class Spec:
     @property
     def points(self) -> int | None:
         """Largest number of points; None if it depends on the samples."""
-        size = self.space.size
-        bounds = [bound for bound in (size, self.run_cap) if bound is not None]
-        return min(bounds, default=None)
+        return min((bound for bound in (self.space.size, self.run_cap) if bound is not None), default=None)
 
     def plain(self) -> dict[str, Any]:
         """Return the content of ``sweep.yaml``, whose base is ``base.yaml`` in the same folder."""
-        values: dict[str, Any] = {"base": "base.yaml", "method": self.method}
-        values["metric"] = {"name": self.metric.name, "goal": self.metric.goal}
+        values: dict[str, Any] = {"base": "base.yaml", "method": self.method, "metric": asdict(self.metric)}
         if self.run_cap is not None:
             values["run_cap"] = self.run_cap
         values |= {"repeat": self.repeat, "seed": self.seed}
         if self.method == "halving":
-            values["early_terminate"] = {"min_iter": self.halving.min_iter, "eta": self.halving.eta}
+            values["early_terminate"] = asdict(self.halving)
         values["parameters"] = {key: plain_parameter(p) for key, p in self.space.parameters.items()}
         return values
 
@@ -88,16 +85,13 @@ class Spec:
                 lines.append(f"{key}: {flow(value)}")
         return "\n".join(lines) + "\n"
 
-    def base_yaml(self) -> str:
-        """Return the text of ``base.yaml``."""
-        return dump_yaml(self.base_config)
-
     def facts(self) -> dict[str, Any]:
         """Return everything that defines the sweep, by the names under which differences are reported."""
-        plain = self.plain()
-        facts = {f"parameters.{key}": value for key, value in plain.pop("parameters").items()}
-        facts |= {f"base: {key}": value for key, value in plain_values(self.base_config).items()}
-        return {**{key: value for key, value in plain.items() if key != "base"}, **facts}
+        facts = self.plain()
+        del facts["base"]
+        parameters = facts.pop("parameters")
+        facts |= {f"parameters.{key}": value for key, value in parameters.items()}
+        return facts | {f"base: {key}": value for key, value in plain_values(self.base_config).items()}
 
     @property
     def digest(self) -> str:
@@ -107,7 +101,7 @@ class Spec:
 
 
 def warnings(spec: Spec) -> list[str]:
-    """Return a warning for each key, varied or not at its default, that no optimizer of the sweep uses."""
+    """Return a warning for each key that is varied, or differs from its default, and that no optimizer uses."""
     base, parameters = spec.base_config, spec.space.parameters
     varied = parameters.get("optimizer")
     optimizers = varied.values if isinstance(varied, Choice) else (base.optimizer,)
@@ -119,7 +113,7 @@ def warnings(spec: Spec) -> list[str]:
 
 
 def plain_parameter(parameter: Parameter) -> dict[str, Any]:
-    """Return a parameter as it is written in a sweep file."""
+    """Return a parameter in the keys of a sweep file."""
     if isinstance(parameter, Choice):
         if len(parameter.values) == 1:
             return {"value": parameter.values[0]}

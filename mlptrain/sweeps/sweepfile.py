@@ -1,15 +1,16 @@
-"""Sweep files: read and checked, with what the command line replaces; or a config with a space on the command line."""
+"""Sweep files, and configs whose space is on the command line, read as specifications of sweeps."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from mlptrain.config.config import PositiveCount, Seed, config_from
+from mlptrain.config.config import Config, PositiveCount, Seed, config_from
 from mlptrain.config.messages import Models, Problem, hint, problems, refusal, report
 from mlptrain.config.overrides import Overrides, merge
 from mlptrain.config.values import put, shown, whole
@@ -98,7 +99,7 @@ def read_sweep(path: Path, arguments: Sequence[str] = ()) -> Spec:
     varied = {key: values for key, values in given.items() if key not in own}
     for key, values in own.items():
         if len(values) != 1:
-            raise ConfigError(f"command line: {key}: must be one value, because it is a key of the sweep")
+            raise ConfigError(f"command line: {key}: a key of the sweep must have one value (got {len(values)})")
     replaced = Overrides({key: values[0] for key, values in own.items()})
     if any(key in document.values for key in ("parameters", "method", "base", "metric")):
         return _spec(_with_spaces(merge(document, replaced), varied), path.parent)
@@ -108,8 +109,7 @@ def read_sweep(path: Path, arguments: Sequence[str] = ()) -> Spec:
             f"{document.source}: nothing varies, this is a config\n"
             "hint: add a space such as learning_rate=0.1,0.3,1, or name a sweep file"
         )
-    metric = {"name": DEFAULT_METRIC.name, "goal": DEFAULT_METRIC.goal}
-    grid = {"base": document.source, "method": "grid", "metric": metric, "parameters": {}}
+    grid = {"base": document.source, "method": "grid", "metric": asdict(DEFAULT_METRIC), "parameters": {}}
     sweep = merge(Document(document.source, grid, {}), replaced)
     return _spec(_with_spaces(sweep, varied), Path(), base=document)
 
@@ -137,25 +137,18 @@ def _spec(document: Document, folder: Path, base: Document | None = None) -> Spe
         raise ConfigError(report(wrong, document, _MODELS))
     space = Space(parameters(document))
     check_values(space, document)
-    base_path = model.base if base is not None else os.path.normpath(folder / model.base)
+    base_path = model.base
     if base is None:
-        base = _read_base(Path(base_path), document)
-    resolved = config_from(base)
+        base_path = os.path.normpath(folder / model.base)
+        if not Path(base_path).exists():
+            where = f"{document.where('base')}: base"
+            raise ConfigError(f"{where}: file {base_path!r} is missing\nhint: give its path relative to the sweep file")
+        base = read_yaml(Path(base_path))
     halving = Halving() if model.early_terminate is None else Halving(**model.early_terminate.model_dump())
-    metric = Metric(model.metric.name, model.metric.goal)
-    splits = {resolved.split} if "split" not in space.parameters else set(_values(space, "split"))
-    found = list(_fit(model, space, splits, metric))
-    if found:
+    if found := list(_fit(model, space, config_from(base))):
         raise ConfigError(report(found, document, _MODELS))
+    metric = Metric(**model.metric.model_dump())
     return Spec(base, base_path, model.method, metric, space, model.run_cap, model.repeat, model.seed, halving)
-
-
-def _read_base(path: Path, document: Document) -> Document:
-    if not path.exists():
-        raise ConfigError(
-            f"{document.where('base')}: base: file {str(path)!r} is missing; paths are relative to this file"
-        )
-    return read_yaml(path)
 
 
 def _named(error: ValidationError) -> Iterator[Any]:
@@ -182,13 +175,7 @@ def _metric_problems(model: _SweepFile) -> Iterator[Problem]:
         yield "metric.name", f"must be one of {', '.join(METRICS)} (got {shown(name)}){hint(name, METRICS)}"
 
 
-def _values(space: Space, key: str) -> Iterator[Any]:
-    parameter = space.parameters[key]
-    for value in map(parameter.at, range(parameter.count or 0)):
-        yield tuple(value) if isinstance(value, list) else value
-
-
-def _fit(model: _SweepFile, space: Space, splits: set[Any], metric: Metric) -> Iterator[Problem]:
+def _fit(model: _SweepFile, space: Space, base: Config) -> Iterator[Problem]:
     """Yield what the method and the metric cannot do with this space."""
     listed = model.method == "grid" or (model.method == "halving" and model.run_cap is None)
     for key, parameter in space.parameters.items():
@@ -199,5 +186,8 @@ def _fit(model: _SweepFile, space: Space, splits: set[Any], metric: Metric) -> I
         if isinstance(parameter, Choice) and parameter.weights is not None and (listed or model.method == "tpe"):
             why = "tries every value" if listed else "learns which values to try"
             yield f"parameters.{key}.probabilities", f"has no effect, because the method {why}; remove it"
-    if metric.name.startswith("val_") and "official-60k" in splits:
-        yield "metric", f"{metric.name} needs validation images, which split: official-60k has not; use split: official"
+    split = space.parameters.get("split")
+    splits = split.values if isinstance(split, Choice) else (base.split,)
+    if model.metric.name.startswith("val_") and "official-60k" in splits:
+        why = "needs validation images, and split: official-60k has none; use split: official"
+        yield "metric", f"{model.metric.name} {why}"

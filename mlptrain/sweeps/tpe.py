@@ -10,7 +10,7 @@ from typing import Any
 
 from mlptrain.sweeps.space import Choice, Parameter, Point, fingerprint
 from mlptrain.sweeps.spec import Spec
-from mlptrain.sweeps.trials import DIVERGED, Result, Trial, Wave, Waves, trials_of
+from mlptrain.sweeps.trials import DIVERGED, Result, Wave, Waves, trials_of
 from mlptrain.system.extras import require_extra
 
 BATCH = 8
@@ -43,9 +43,8 @@ def tpe(spec: Spec) -> Waves:
     seen: set[str] = set()
     for start in range(0, spec.points or 0, BATCH):
         count = min(BATCH, (spec.points or 0) - start)
-        batch: list[tuple[Any, Sequence[Trial]]] = []
-        for suggestion, point in _suggestions(study, spec, seen, count):
-            batch.append((suggestion, tuple(trials_of(spec, start + len(batch), point))))
+        suggested = enumerate(_suggestions(study, spec, seen, count), start)
+        batch = [(suggestion, tuple(trials_of(spec, number, point))) for number, (suggestion, point) in suggested]
         if not batch:
             return
         results = yield Wave(tuple(trial for _, trials in batch for trial in trials))

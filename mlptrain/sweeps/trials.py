@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlptrain.config.config import Config, config_from, plain_values
 from mlptrain.config.overrides import SOURCE as COMMAND_LINE
@@ -14,12 +14,10 @@ from mlptrain.config.overrides import Overrides, merge
 from mlptrain.config.values import flow
 from mlptrain.engine.state import State
 from mlptrain.errors import ConfigError
+from mlptrain.models.model import Model
 from mlptrain.sweeps.space import Point
 from mlptrain.sweeps.spec import Spec
 from mlptrain.training.reports import EpochReport
-
-if TYPE_CHECKING:
-    from mlptrain.models.model import Model
 
 FINISHED, HALVED, DIVERGED, FAILED = "finished", "halved", "diverged", "failed"
 
@@ -41,16 +39,16 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """The name of its run folder, such as ``0007``."""
+        """Name of the trial's run folder, such as ``0007``."""
         return trial_name(self.number)
 
     @property
     def key(self) -> str:
-        """The digest of its config."""
+        """Digest of the trial's config."""
         return config_key(self.config)
 
     def result(self, status: str, **rest: Any) -> Result:
-        """Return its result with this status; ``rest`` are further attributes of `Result`."""
+        """Return the result of the trial; ``rest`` are further attributes of `Result`."""
         return Result(self.number, self.point, self.key, self.values, status, **rest)
 
 
@@ -154,8 +152,8 @@ def trials_of(spec: Spec, point: int, values: Point) -> Iterator[Trial]:
 
 def trial_of(spec: Spec, result: Result) -> Trial:
     """Return the trial of a result, rebuilt from the values of its point."""
-    fixed = {key: parameter.at(0) for key, parameter in spec.space.parameters.items() if parameter.count == 1}
-    values = {key: fixed.get(key, result.values.get(key)) for key in spec.space.parameters}
+    parameters = spec.space.parameters.items()
+    values = {key: result.values[key] if key in result.values else parameter.at(0) for key, parameter in parameters}
     return list(trials_of(spec, result.point, values))[result.trial - result.point * spec.repeat]
 
 

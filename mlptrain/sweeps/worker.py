@@ -30,7 +30,7 @@ def run_task(task: Task, on_epochs: Callable[[int], object] = lambda epochs: Non
         return Broken(task.stack, str(error))
     except MemoryError:
         return Broken(task.stack, "not enough memory for the stack\nhint: use --no-stack, or fewer --workers")
-    except Exception as error:  # the traceback can be had by training the trial alone, with --index
+    except Exception as error:  # training the trial alone, with --index, shows the traceback
         return Broken(task.stack, f"{type(error).__name__}: {error}")
 
 
@@ -69,7 +69,7 @@ def _train_stack(task: Task, on_epochs: Callable[[int], object]) -> tuple[Result
 def _data(
     name: str, data_dir: str, rule: tuple[float, float, float] | str, seed: int, subset: int | None
 ) -> tuple[Dataset, Split]:
-    """Return a dataset and its split, which the next stack of this worker process finds in memory."""
+    """Return a dataset and its split, cached for the next stack of this worker process."""
     dataset = load_dataset(name, Path(data_dir))
     return dataset, make_split(dataset, rule, seed=seed, subset=subset)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from mlptrain.config.config import dump_yaml
 from mlptrain.config.values import difference
 from mlptrain.errors import ConfigError
 from mlptrain.sweeps.space import Choice, Interval
@@ -55,7 +56,7 @@ def test_written_sweeps_read_back_equal(tmp_path):
     first = spec(tmp_path, text)
     assert first.halving == Halving(2, 4)
     (tmp_path / "again").mkdir()
-    (tmp_path / "again/base.yaml").write_text(first.base_yaml())
+    (tmp_path / "again/base.yaml").write_text(dump_yaml(first.base_config))
     (tmp_path / "again/sweep.yaml").write_text(first.yaml())
     second = read_sweep(tmp_path / "again/sweep.yaml")
     assert second.space == first.space and second.digest == first.digest
