@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from mlptrain.errors import UsageError
-from mlptrain.sweeps.executors import Broken, Done, Event, Lost, Task
+from mlptrain.sweeps.executors import Advanced, Broken, Done, Event, Lost, Task
 from mlptrain.sweeps.worker import run_task
 from mlptrain.system.machine import VARIABLES
 
@@ -101,7 +101,7 @@ def train(task: Task) -> Done | Broken:
     worker = get_worker()
     key = worker.get_current_task()
 
-    def check(epochs: int) -> None:
+    def check(event: Advanced) -> None:
         known = worker.state.tasks.get(key)
         if known is None or known.state == "cancelled":
             raise CancelledError

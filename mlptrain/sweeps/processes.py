@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -26,11 +25,6 @@ class Processes:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self._processes: list[_Worker] = []
-
-    @property
-    def pids(self) -> list[int]:
-        """Process ids of the worker processes."""
-        return [worker.process.pid for worker in self._processes if worker.process.pid is not None]
 
     def submit(self, task: Task) -> None:
         """Start to train a stack in an idle worker process, or in a new one."""
@@ -121,11 +115,7 @@ def serve(connection: Connection) -> None:
     with suppress(EOFError, OSError):  # the other end of the pipe is closed
         while True:
             task: Task = connection.recv()
-            connection.send(run_task(task, partial(_send_epochs, connection, task.stack)))
-
-
-def _send_epochs(connection: Connection, stack: int, epochs: int) -> None:
-    connection.send(Advanced(stack, epochs))
+            connection.send(run_task(task, connection.send))
 
 
 def _end_with_parent() -> None:

@@ -31,7 +31,7 @@ class Choice:
     weights: tuple[float, ...] | None = None
 
     @property
-    def count(self) -> int | None:
+    def count(self) -> int:
         """Number of values."""
         return len(self.values)
 

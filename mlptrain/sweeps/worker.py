@@ -12,20 +12,20 @@ from mlptrain.engine.state import State
 from mlptrain.errors import MlptrainError
 from mlptrain.models.model import make_model
 from mlptrain.runs.job import Job, add_test_metrics, metrics_of
-from mlptrain.sweeps.executors import Broken, Done, Task
+from mlptrain.sweeps.executors import Advanced, Broken, Done, Task
 from mlptrain.sweeps.trials import DIVERGED, FINISHED, PAUSED, Result, Trial
 from mlptrain.training.reports import EpochReport, Outcome
 from mlptrain.training.trainer import Trainer
 
 
-def run_task(task: Task, on_epochs: Callable[[int], object] = lambda epochs: None) -> Done | Broken:
+def run_task(task: Task, on_event: Callable[[Advanced], object] = lambda event: None) -> Done | Broken:
     """Train a stack and return its results, or the reason why it cannot be trained.
 
-    ``on_epochs`` is called with the number of epochs that the members have finished since its last call. An unexpected
-    exception becomes `Broken` as well, so that one stack does not stop the sweep.
+    ``on_event`` is called when all members have finished an epoch, except for the last. An unexpected exception also
+    becomes `Broken`, so that one stack does not stop the sweep.
     """
     try:
-        return Done(task.stack, _train_stack(task, on_epochs))
+        return Done(task.stack, _train_stack(task, on_event))
     except MlptrainError as error:
         return Broken(task.stack, str(error))
     except MemoryError:
@@ -34,7 +34,7 @@ def run_task(task: Task, on_epochs: Callable[[int], object] = lambda epochs: Non
         return Broken(task.stack, f"{type(error).__name__}: {error}")
 
 
-def _train_stack(task: Task, on_epochs: Callable[[int], object]) -> tuple[Result, ...]:
+def _train_stack(task: Task, on_event: Callable[[Advanced], object]) -> tuple[Result, ...]:
     """Return the result of each trial; see `run_task`."""
     configs = [trial.config for trial in task.trials]
     first = configs[0]
@@ -50,7 +50,7 @@ def _train_stack(task: Task, on_epochs: Callable[[int], object]) -> tuple[Result
             outcomes[report.member] = report
         elif isinstance(report, EpochReport):
             if report.epoch != epoch and finished:
-                on_epochs(finished)
+                on_event(Advanced(task.stack, finished))
                 finished = 0
             histories[report.member].append(report)
             finished, epoch = finished + 1, report.epoch
