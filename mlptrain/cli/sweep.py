@@ -18,10 +18,11 @@ from mlptrain.reporting.run import make_run_reporter
 from mlptrain.reporting.sweep import final_lines, list_failed, make_sweep_reporter
 from mlptrain.reporting.text import counted, listed, write_lines
 from mlptrain.runs import train as training
-from mlptrain.sweeps import sweep as session
 from mlptrain.sweeps.collect import collect as collect_trials
 from mlptrain.sweeps.shell import check_key, check_listable, commands, find_trial, lookup
 from mlptrain.sweeps.spec import Spec, warnings
+from mlptrain.sweeps.sweep import KEEP, SweepResult
+from mlptrain.sweeps.sweep import sweep as run_sweep
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import trial_name
 from mlptrain.system.machine import use_threads
@@ -47,7 +48,7 @@ def sweep(
         str | None, typer.Option("--scheduler", help="Address of a Dask scheduler, tcp://...", metavar="ADDRESS")
     ] = None,
     keep: Annotated[
-        str, typer.Option("--keep", help=f"Models to keep: {enumerate_words(session.KEEP, 'or')}.", metavar="WHICH")
+        str, typer.Option("--keep", help=f"Models to keep: {enumerate_words(KEEP, 'or')}.", metavar="WHICH")
     ] = "best",
     no_stack: Annotated[bool, typer.Option("--no-stack", help="Train each network by itself, not in a stack.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first trial that fails.")] = False,
@@ -91,19 +92,21 @@ def sweep(
             "SWEEP: missing\nhint: name a sweep file, or a config and values such as learning_rate=0.1,0.3,1"
         )
     source = Path(given[0])
-    spec = read_sweep(source, given[1:])
+    name, spec = run or source.stem, read_sweep(source, given[1:])
     for warning in warnings(spec):
         warn(warning)
     if list_commands:
-        _list(spec, run or source.stem, runs_dir, data_dir, threads)
+        check_listable(spec, "--list")
+        for command in commands(spec, name, runs_dir=runs_dir, data_dir=data_dir, threads=threads or 1):
+            print(command)
         return
     if index is not None:
-        _train_one(spec, index, run or source.stem, runs_dir, data_dir, threads, quiet=quiet, no_color=no_color)
+        _train_one(spec, index, name, runs_dir, data_dir, threads, quiet=quiet, no_color=no_color)
         return
     use_threads(1)  # workers have their own
     human = sys.stderr if json_output or print_key is not None else sys.stdout
     with closing(make_sweep_reporter(human, quiet=quiet, no_color=no_color)) as reporter:
-        result = session.sweep(
+        result = run_sweep(
             spec,
             stem=source.stem,
             run=run,
@@ -134,12 +137,6 @@ def _parsed(shard: str | None) -> tuple[int, int] | None:
     return int(first), int(every)
 
 
-def _list(spec: Spec, name: str, runs_dir: Path, data_dir: Path | None, threads: int | None) -> None:
-    check_listable(spec, "--list")
-    for command in commands(spec, name, runs_dir=runs_dir, data_dir=data_dir, threads=threads or 1):
-        print(command)
-
-
 def _train_one(
     spec: Spec,
     index: int,
@@ -166,9 +163,7 @@ def _train_one(
         print(result.folder)
 
 
-def _collect(
-    given: list[str], run: str | None, runs_dir: Path, *, quiet: bool, json_output: bool
-) -> session.SweepResult:
+def _collect(given: list[str], run: str | None, runs_dir: Path, *, quiet: bool, json_output: bool) -> SweepResult:
     collection = collect_trials(given, run=run, runs_dir=runs_dir)
     if not quiet:
         human = sys.stderr if json_output else sys.stdout
@@ -179,7 +174,7 @@ def _collect(
     return collection.result
 
 
-def _finish(result: session.SweepResult, json_output: bool, print_key: str | None) -> None:
+def _finish(result: SweepResult, json_output: bool, print_key: str | None) -> None:
     """Print the requested values, and raise TrialsError if a trial failed."""
     summary = result.summary()
     if print_key is not None:

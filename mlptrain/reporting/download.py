@@ -57,7 +57,7 @@ def state_line(state: FileState, seconds: float = 0.0) -> str:
 
 
 def failure_line(event: AttemptFailed) -> str:
-    """Return a line with the reason why a try failed, and the mirror that is tried next."""
+    """Return a line with the reason why an attempt failed, and the mirror that is tried next."""
     following = "again" if event.next_mirror == event.mirror else urlsplit(event.next_mirror).netloc
     after = f" in {event.wait:g} s" if event.wait else ""
     return f"  {urlsplit(event.mirror).netloc}: {event.why}; trying {following}{after}"
@@ -73,14 +73,14 @@ def _name(event: Event) -> str:
 
 
 class PlainDownload:
-    """A reporter that writes one line per finished file and per failed try."""
+    """A reporter that writes one line per finished file and per failed attempt."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._began: float | None = None
 
     def show(self, event: Event, /) -> None:
-        """Write the line of a failed try or of a finished file."""
+        """Write the line of a failed attempt or of a finished file."""
         match event:
             case FileProgress():
                 self._began = self._began or perf_counter()
@@ -103,7 +103,7 @@ class LiveDownload:
         self._began: float | None = None
 
     def show(self, event: Event, /) -> None:
-        """Move the progress bar, or write the line of a failed try or of a finished file."""
+        """Move the progress bar, or write the line of a failed attempt or of a finished file."""
         match event:
             case FileProgress():
                 self._began = self._began or perf_counter()

@@ -217,7 +217,7 @@ def sweep_plots(view: SweepView) -> list[Plot]:
         return Plot(name, title, missing or caption, None if missing else partial(draw, view))
 
     points = f"One point per trial; the star is the best.{note}"
-    lines = f"One line per trial, through its parameters to its {metric}: the brighter the better, the best thick."
+    lines = f"One line per trial, through its parameters to its {metric}. Brighter is better; the best line is thick."
     cells = f"The best {metric} of the trials with each pair of values."
     return [
         plot("parameters", f"{metric} against each parameter", points, sweep.draw_parameters, no_key),
