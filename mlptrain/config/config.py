@@ -235,7 +235,7 @@ class Config(BaseModel):
     split_seed: Seed = Field(default=0, description="Seed of the split.")
     dtype: Literal["float32", "float64"] = Field(default="float32", description="Floating-point type of training.")
     checkpoint_seconds: NotNegative = Field(
-        default=60.0, description="Longest time between two checkpoints, in seconds."
+        default=60.0, description="Age in seconds at which a checkpoint is renewed within an epoch."
     )
 
     @field_validator("dataset")

@@ -2,8 +2,8 @@
 
 A rule reads numbers from ``h``: the learning rate η as ``rate``, its hyperparameters, and numbers derived from them at
 each step t, counted from 1. They are scalars, or ``(K, 1, 1)`` if the networks of a stack differ. A rule may overwrite
-the gradient g and ``scratch``. Rules that are linear in g get ``step`` = η g in its place (see
-``TrainingPass.backward``).
+the gradient g and ``scratch``. Rules that are linear in g get ``step`` = η g in its place, because the pass multiplies
+the output delta by `Optimizer.delta_scale`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A training run for people: its reporter and its profile."""
+"""The choice of a run's reporter (``live`` or ``plain``), and the table of its profile."""
 
 from __future__ import annotations
 

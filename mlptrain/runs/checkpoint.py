@@ -1,4 +1,7 @@
-"""Checkpoints: the state of a run between two steps in ``checkpoint.npz``, and the thread that writes the file."""
+"""Checkpoints: the state of a run between two steps in ``checkpoint.npz``, and the thread that writes the file.
+
+`_train_epochs` in ``runs/train.py`` decides when one is written; `RunFolder.finish` deletes that of a complete run.
+"""
 
 from __future__ import annotations
 

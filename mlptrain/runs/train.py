@@ -304,7 +304,7 @@ def _train_epochs(
                     if saver is not None and (isinstance(report, EpochReport) or saver.due):
                         saver.save(snapshot)
                     yield report
-            except GeneratorExit:
+            except GeneratorExit:  # after a signal the caller stops at once, and nothing more is written
                 if signals.received is None:
                     save_now()
                 raise

@@ -1,7 +1,8 @@
-"""Plans: which trials of a wave share a stack, and how many stacks train at a time.
+"""Plans: which trials of a wave (those that train at the same time) share a stack, and how many stacks train at a time.
 
 Two trials may share a stack if their configs have the same `stack_key` (``mlptrain/training/stack.py``): the same
-images and batches, layers, functions, optimizer and dtype. Such a group of trials is divided
+images and batches, layers, functions, optimizer and dtype, and both or neither with input dropout and with averaged
+weights. Such a group of trials is divided
 
 1. into stacks that are at most `stack_width` wide, and
 2. into more and narrower stacks, if workers would otherwise be idle.
@@ -43,7 +44,7 @@ MEMORY_BYTES = 256 * 1024**2
 """Memory of the largest stack, because several stacks train at a time."""
 
 STACKS_PER_WORKER = 4
-"""Number of stacks per worker from which groups are not divided further."""
+"""Number of stacks per worker at which groups are no longer divided: all workers are busy then."""
 
 MIN_GAIN = 0.1
 """Share by which a division must shorten the sweep, because narrower stacks are slower."""

@@ -1,4 +1,7 @@
-"""Signals that end a run: the first lets the step in progress finish, a second stops it at once."""
+"""Signals that end a run: the first lets the step in progress finish, a second stops it at once.
+
+`_train_epochs` in ``runs/train.py`` writes a checkpoint between the two.
+"""
 
 from __future__ import annotations
 

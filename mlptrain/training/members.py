@@ -70,7 +70,7 @@ class Running:
     seconds: float = 0.0
 
     def add(self, losses: Sequence[float], hits: int, samples: int) -> None:
-        """Add steps; ``losses`` has the sum of each, added one by one, so that the chunks of an epoch change no bit."""
+        """Add steps; ``losses`` has the sum of each, one by one, so that the division into chunks changes no bit."""
         for loss in losses:
             self.loss += loss
         self.hits += hits

@@ -66,8 +66,9 @@ class EpochReport:
     metrics are measured after its last step, and None without a validation split. ``seconds`` is the time of training
     and validation, of a stack the network's share; ``member`` is the network's number in its stack.
 
-    For another metric per epoch add a field with the default None (histories of older versions lack the column), and
-    its value in `Trainer._end_epoch`.
+    For another metric per epoch add a field at the end with the default None (histories of older versions lack the
+    column), and its value in `Trainer._end_epoch`. The history and checkpoints contain it then; to show it, add it to
+    `LAYOUTS` in ``reporting/live.py`` and to `PlainRun` in ``reporting/plain.py``.
     """
 
     epoch: int

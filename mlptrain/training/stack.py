@@ -1,4 +1,7 @@
-"""Stacks: networks that train side by side, and the rule which configs may."""
+"""Stacks: networks that train side by side, and the rule which configs may.
+
+Which trials of a sweep do is decided by `plan_wave` in ``sweeps/planning.py``.
+"""
 
 from __future__ import annotations
 
