@@ -91,7 +91,7 @@ def suggest(rates: Sequence[float], smoothed: Sequence[float]) -> float | None:
     """Return a tenth of the rate with the lowest smoothed loss, rounded to two digits.
 
     None if the loss never fell below 95 % of its start. The rate of the steepest fall, the other common choice, is a
-    tenth of a good one for sigmoid outputs with mse, because the biases are learnt first.
+    tenth of a good one for sigmoid outputs with mse: the rate at which the biases are learnt.
     """
     if not smoothed or min(smoothed) > MIN_FALL * smoothed[0]:
         return None
