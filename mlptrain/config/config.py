@@ -369,6 +369,20 @@ def plain_values(config: Config) -> dict[str, Any]:
     return values
 
 
+def digested_values(config: Config) -> dict[str, Any]:
+    """Return the plain values that digests of configs cover: all but keys added after 0.1 that have their default.
+
+    Such keys are marked by ``json_schema_extra={"since": VERSION}``. Digests in older journals stay valid this way.
+    """
+    later = {
+        name: field.default
+        for name, field in Config.model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and "since" in field.json_schema_extra
+    }
+    values = plain_values(config)
+    return {key: value for key, value in values.items() if key not in later or getattr(config, key) != later[key]}
+
+
 def dump_yaml(config: Config) -> str:
     """Return the config as YAML, all keys in order, every number written so that it reads back equal."""
     headings = {"dataset": "# data\n", "hidden": "\n# network\n", "loss": "\n# training\n"}

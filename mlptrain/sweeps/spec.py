@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mlptrain.config.config import Config, config_from, no_effect, plain_values, unused_keys
+from mlptrain.config.config import Config, config_from, digested_values, no_effect, unused_keys
 from mlptrain.config.values import flow
 from mlptrain.config.yaml import Document
 from mlptrain.sweeps.space import Choice, Parameter, Space
@@ -91,7 +91,7 @@ class Spec:
         del facts["base"]
         parameters = facts.pop("parameters")
         facts |= {f"parameters.{key}": value for key, value in parameters.items()}
-        return facts | {f"base: {key}": value for key, value in plain_values(self.base_config).items()}
+        return facts | {f"base: {key}": value for key, value in digested_values(self.base_config).items()}
 
     @property
     def digest(self) -> str:

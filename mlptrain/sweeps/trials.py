@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mlptrain.config.config import Config, config_from, plain_values
+from mlptrain.config.config import Config, config_from, digested_values
 from mlptrain.config.overrides import SOURCE as COMMAND_LINE
 from mlptrain.config.overrides import Overrides, merge
 from mlptrain.config.values import flow
@@ -120,8 +120,8 @@ def trial_name(number: int) -> str:
 
 
 def config_key(config: Config) -> str:
-    """Return a digest of all keys of a resolved config."""
-    return hashlib.sha256(json.dumps(plain_values(config), sort_keys=True).encode()).hexdigest()[:16]
+    """Return the digest of a resolved config."""
+    return hashlib.sha256(json.dumps(digested_values(config), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def trials_of(spec: Spec, point: int, values: Point) -> Iterator[Trial]:
