@@ -40,6 +40,12 @@ def rows(folder: Path) -> list[str]:
     return (folder / "history.csv").read_text().splitlines()
 
 
+def assert_kept(before: list[str], after: list[str]) -> None:
+    """Compare the seconds too, because these epochs are not trained again; later versions may have more columns."""
+    for old, new in zip(before, after, strict=False):
+        assert new.startswith(old)
+
+
 def test_a_finished_run_evaluates_to_its_metrics(folder):
     metrics = json.loads((folder / "runs/finished/metrics.json").read_text())
     found = run("eval finished", folder)
@@ -85,7 +91,7 @@ def test_an_interrupted_run_resumes_to_the_end_that_it_would_have_reached(folder
     before = rows(path)
     found = run("train runs/interrupted/config.yaml --run interrupted --resume --force --threads 1", folder)
     assert len(before) == 6
-    assert rows(path)[:6] == before  # the seconds too: these epochs are not trained again
+    assert_kept(before, rows(path))
     assert len(rows(path)) == 41
     assert not (path / "checkpoint.npz").exists()
     assert found["test_loss"] == pytest.approx(1.554316952109337, rel=NEARLY)
@@ -114,6 +120,6 @@ def test_an_interrupted_sweep_resumes_its_paused_trial(folder):
     assert found["best"]["config"]["learning_rate"] == 0.1
     assert found["best"]["metrics"]["test_loss"] == pytest.approx(1.9038354494571685, rel=NEARLY)
     assert len(before) == 3
-    assert rows(path / "best")[:3] == before  # the seconds too: these epochs are not trained again
+    assert_kept(before, rows(path / "best"))
     assert len(rows(path / "best")) == 31
     assert not (path / "states").exists()

@@ -73,7 +73,7 @@ def test_all_datasets_go_to_the_data_dir(
     tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["download", "all", "--data-dir", "my data"]) == 0
-    assert sorted(path.name for path in (tmp_path / "my data").iterdir()) == ["fashion-mnist", "kmnist", "mnist"]
+    assert sorted(path.name for path in (tmp_path / "my data").iterdir()) == sorted(registry.DATASETS)
     output = capsys.readouterr().out
     assert "mlptrain train configs/mnist.yaml --data-dir 'my data'\n" in output
     assert "mlptrain train configs/mnist.yaml dataset=kmnist --data-dir 'my data'\n" in output
@@ -155,7 +155,7 @@ def test_one_failed_dataset_does_not_stop_the_others(
 ) -> None:
     server.plan(IMAGES, status(404))
     assert main(["download", "all"]) == 3
-    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["fashion-mnist", "kmnist"]
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {*registry.DATASETS} - {"mnist"}
     assert "404" in capsys.readouterr().err
 
 
@@ -194,7 +194,7 @@ def test_files_are_copied_from_a_folder(
     ("arguments", "words"),
     [
         (["fashon-mnist"], ["'fashon-mnist'", "'fashion-mnist'"]),
-        (["cifar10"], ["'cifar10'", "mnist, fashion-mnist, kmnist or all"]),
+        (["cifar10"], ["'cifar10'", "mnist, fashion-mnist, kmnist", "or all"]),
         (["sample"], ["dataset: sample"]),
         (["--mirror", "127.0.0.1:8000"], ["--mirror 127.0.0.1:8000"]),
         (["--mirror", "ftp://127.0.0.1/"], ["--mirror ftp://127.0.0.1/"]),

@@ -181,7 +181,7 @@ def test_keys_have_their_types(text: str, key: str, value: object) -> None:
         ("dropout=[x]", "dropout", "(got ['x'])"),
         ("dropout=[0.1, 0.2]", "dropout", "(got 2 for 1)"),
         ("loss=mean_squared", "loss", "cross_entropy, binary_cross_entropy, mse (got 'mean_squared')"),
-        ("activation=sigmoidd", "activation", "softplus, linear (got 'sigmoidd'); did you mean 'sigmoid'?"),
+        ("activation=sigmoidd", "activation", "(got 'sigmoidd'); did you mean 'sigmoid'?"),
         ("activation=[relu]", "activation", "(got ['relu'])"),
         ("dtype=Float32", "dtype", "float32, float64 (got 'Float32'); did you mean 'float32'?"),
         ("schedule=cosin", "schedule", "one_cycle, plateau (got 'cosin'); did you mean 'cosine'?"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,12 +60,6 @@ def begun(path: Path) -> RunFolder:
 def names(folder: Path) -> list[str]:
     """Return the names of everything below a folder."""
     return sorted(path.name for path in folder.rglob("*"))
-
-
-def history(folder: Path) -> list[list[str]]:
-    """Return the rows of ``history.csv`` with its header and without its seconds."""
-    with (folder / "history.csv").open(newline="") as file:
-        return [row[:-1] for row in csv.reader(file)]
 
 
 def idx_folder(folder: Path, *, count: int = 60, tests: int = 0, pixels: tuple[int, int] = (2, 3)) -> Path:

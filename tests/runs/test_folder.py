@@ -210,8 +210,8 @@ def test_begin(tmp_path):
     folder.begin(settings)
     assert names(folder.path) == ["config.yaml", "history.csv"]
     assert load_run_config(folder.path) == settings
-    header = (folder.path / "history.csv").read_text()
-    assert header == "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n" == ",".join(COLUMNS) + "\n"
+    assert COLUMNS[:7] == ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
+    assert (folder.path / "history.csv").read_text() == ",".join(COLUMNS) + "\n"
 
 
 def test_rows_of_the_history(tmp_path):
@@ -219,7 +219,8 @@ def test_rows_of_the_history(tmp_path):
     folder.append(report(1, loss=0.1 + 0.2, accuracy=1 / 3))
     folder.append(report(2, val_loss=None, val_accuracy=None))
     folder.append(report(3, val_loss=math.inf, loss=math.nan, learning_rate=1e-05, accuracy=1.0))
-    assert (tmp_path / "a" / "history.csv").read_text().splitlines()[1:] == [
+    rows = (tmp_path / "a" / "history.csv").read_text().splitlines()[1:]
+    assert [",".join(row.split(",")[:7]) for row in rows] == [
         "1,0.30000000000000004,0.3333333333333333,0.75,0.125,0.5,1.2346",
         "2,0.5,0.25,,,0.5,1.2346",
         "3,,1.0,,0.125,1e-05,1.2346",

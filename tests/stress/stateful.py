@@ -68,8 +68,14 @@ def stateful(name: str, **more: Any) -> Config:
     return Config(**{**common, "checkpoint_seconds": 0, **{**SIX, **OTHERS}[name], **more}).resolve()
 
 
+def history(folder: Path) -> list[list[str]]:
+    """Return the rows of ``history.csv`` with its header and without its seconds."""
+    with (folder / "history.csv").open(newline="") as stream:
+        rows = list(csv.reader(stream))
+    kept = [column for column, name in enumerate(rows[0]) if name != "seconds"]
+    return [[row[column] for column in kept] for row in rows]
+
+
 def left(folder: Path) -> tuple[bytes, list[list[str]]]:
     """Return what must be the same after resuming: the bytes of the model, and the history without its seconds."""
-    with (folder / "history.csv").open(newline="") as stream:
-        rows = [row[:-1] for row in csv.reader(stream)]
-    return (folder / "model.npz").read_bytes(), rows
+    return (folder / "model.npz").read_bytes(), history(folder)
