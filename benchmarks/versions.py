@@ -60,7 +60,17 @@ def epoch(case: Case, config: Sequence[str]) -> Callable[[Path, Path], float]:
 def stack(config: Sequence[str]) -> Callable[[Path, Path], float]:
     """Return a measurement of a whole sweep that trains networks of one shape in one stack."""
     rates = ",".join(f"{RATE * (1 + number / 100):g}" for number in range(STACK))
-    arguments = ["sweep", *config, f"learning_rate={rates}", "hidden=[30]", "epochs=3", "--workers", "1", "-q"]
+    arguments = [
+        "sweep",
+        *config,
+        f"learning_rate={rates}",
+        "hidden=[30]",
+        "epochs=3",
+        "split=official",
+        "--workers",
+        "1",
+        "-q",
+    ]
     numbers = iter(range(10**6))
     return lambda tree, folder: run(tree, folder, [*arguments, "--run", f"s{next(numbers)}"])
 
