@@ -165,7 +165,7 @@ def _history(path: Path, columns: State) -> tuple[EpochReport, ...]:
         epochs, steps = values.pop("epochs"), values.pop("steps")
         if epochs is None or steps is None or not (number <= epochs < math.inf and 1 <= steps < math.inf):
             raise unusable(path, f"its history has no epoch {number}")
-        reports.append(report_of(number, int(epochs), int(steps), values))
+        reports.append(report_of(number, values, int(epochs), int(steps)))
     return tuple(reports)
 
 

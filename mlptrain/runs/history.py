@@ -36,7 +36,7 @@ def _cell(name: str, value: float | None) -> str:
     return f"{value:.4f}" if name == "seconds" else repr(value)
 
 
-def report_of(epoch: int, epochs: int, steps: int, values: Mapping[str, float | None]) -> EpochReport:
+def report_of(epoch: int, values: Mapping[str, float | None], epochs: int = 0, steps: int = 0) -> EpochReport:
     """Return the report of an epoch from its values by column; a missing one is None, or NaN if it is required."""
     known = {name: values.get(name) for name in COLUMNS if name != "epoch"}
     numbers = {name: math.nan if value is None and name in REQUIRED else value for name, value in known.items()}
@@ -79,4 +79,4 @@ def _report(path: Path, number: int, line: str, names: list[str], epochs: int, s
     except ValueError:
         expected = f"epoch {number} in {len(names)} columns of numbers"
         raise DataError(f"{path}:{number + 1}: expected {expected} (got {shown(line)})\n{_HINT}") from None
-    return report_of(number, epochs, steps, values)
+    return report_of(number, values, epochs, steps)

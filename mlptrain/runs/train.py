@@ -200,11 +200,10 @@ def _train(
     yield job.describe("not kept" if folder is None else str(folder.path), checkpoint.history, trainer.step)
     outcome, history = yield from _train_epochs(trainer, folder, checkpoint, time_limit, clock, hint)
     del trainer  # its memory is needed for the test
-    if outcome.diverged is None:
-        (outcome,) = add_test_metrics(job, [outcome])
-    elif folder is not None:
-        folder.append(report_of(len(history) + 1, 0, 0, {}))  # a row without metrics
-        outcome = replace(outcome, diverged=f"{outcome.diverged}; see `mlptrain diagnose {folder.path}`")
+    if outcome.diverged is not None and folder is not None:
+        folder.append(report_of(len(history) + 1, {}))  # a row without metrics
+        raise DivergedError(f"{outcome.diverged}; see `mlptrain diagnose {folder.path}`")
+    (outcome,) = add_test_metrics(job, [outcome])
     if outcome.weights is None:
         raise DivergedError(str(outcome.diverged))
     model = make_model(job.architecture, outcome.weights, job.dataset.class_names, job.saved_config)

@@ -37,7 +37,7 @@ def test_a_diverged_run_reads_back(tmp_path):
     folder = RunFolder(tmp_path)
     folder.begin(config())
     folder.append(epoch(1))
-    folder.append(report_of(2, 0, 0, {}))
+    folder.append(report_of(2, {}))
     assert curves_of(read_history(tmp_path / "history.csv")).diverged == 2
 
 
