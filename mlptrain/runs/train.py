@@ -303,8 +303,8 @@ def _train_epochs(
                     if saver is not None and (isinstance(report, EpochReport) or saver.due):
                         saver.save(snapshot)
                     yield report
-            except GeneratorExit:  # after a signal the caller stops at once, and nothing more is written
-                if signals.received is None:
+            except GeneratorExit:
+                if not signals.repeated:  # the second signal stops the run at once, without another checkpoint
                     save_now()
                 raise
             if outcome is None or outcome.stopped == TIME_LIMIT:

@@ -34,13 +34,14 @@ class Interrupted(KeyboardInterrupt):
 class Signals:
     """A context in which the first signal sets ``received`` and calls ``halt``, and a second raises `Interrupted`.
 
-    Without effect outside the main thread. A signal that is ignored (as under nohup) or that the calling program
-    handles keeps its handler.
+    ``repeated`` is True after the second signal. Without effect outside the main thread. A signal that is ignored (as
+    under nohup) or that the calling program handles keeps its handler.
     """
 
     def __init__(self, halt: Callable[[], object] = lambda: None) -> None:
         self._halt = halt
         self.received: int | None = None
+        self.repeated = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
@@ -54,6 +55,7 @@ class Signals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
+            self.repeated = True
             raise Interrupted(number)
         self.received = number
         self._halt()

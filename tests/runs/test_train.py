@@ -131,6 +131,15 @@ def test_a_run_that_is_closed_at_once_keeps_what_was_there(tmp_path):
     assert names(tmp_path / "a") == ["config.yaml", "history.csv"]
 
 
+def test_a_loop_that_fails_after_a_signal_leaves_a_checkpoint(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        for report in mlptrain.run(small(checkpoint_seconds=60), run="a", runs_dir=tmp_path):
+            if isinstance(report, Progress):
+                signal.raise_signal(signal.SIGINT)
+                raise ZeroDivisionError
+    assert load_checkpoint(tmp_path / "a" / "checkpoint.npz").state["step"] == report.step
+
+
 def test_a_second_signal_in_the_loop_ends_the_run_without_a_checkpoint(tmp_path):
     with pytest.raises(Interrupted):
         for report in mlptrain.run(small(checkpoint_seconds=60), run="a", runs_dir=tmp_path):
