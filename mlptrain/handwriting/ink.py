@@ -11,7 +11,7 @@ PAPER_CELLS = 48  # cells along the longer side of the grid on which the brightn
 
 SHEET_CELLS = 96  # cells along the longer side of the grid on which the sheet is located
 
-MIN_BRIGHTNESS = 0.08  # that is assumed for darker paper, so that noise does not become ink
+MIN_BRIGHTNESS = 0.08  # assumed for darker paper, so that noise does not become ink
 
 MEDIAN_WINDOW = 0.55  # side of the window of the running median, as a share of the shorter side of the grid
 

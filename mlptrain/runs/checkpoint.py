@@ -169,7 +169,7 @@ def _history(path: Path, columns: State) -> tuple[EpochReport, ...]:
     return tuple(reports)
 
 
-PARTING_SECONDS = 1.0  # that a run which ends at once waits for a write in progress
+PARTING_SECONDS = 1.0  # time that an interrupted run waits for a write in progress
 
 
 class Saver:

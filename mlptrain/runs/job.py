@@ -28,7 +28,7 @@ from mlptrain.training.memory import check_memory
 from mlptrain.training.reports import EpochReport, Outcome, RunStart
 from mlptrain.training.stack import architecture_of
 
-METRICS = ("epochs", "best_epoch", "loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
+SAVED_METRICS = ("epochs", "best_epoch", "loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
 """Attributes of an outcome that ``metrics.json`` contains unchanged."""
 
 
@@ -157,7 +157,7 @@ def _tested(outcome: Outcome, loss: float, accuracy: float) -> Outcome:
 
 def metrics_of(job: Job, outcome: Outcome) -> dict[str, Any]:
     """Return the content of ``metrics.json`` except for the folder; numbers that are not finite become null."""
-    values = {name: getattr(outcome, name) for name in METRICS}
+    values = {name: getattr(outcome, name) for name in SAVED_METRICS}
     rate = outcome.samples_per_second
     return {
         **{key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in values.items()},
@@ -175,7 +175,7 @@ def metrics_of(job: Job, outcome: Outcome) -> dict[str, Any]:
 def outcome_of(metrics: Mapping[str, Any]) -> Outcome:
     """Return the outcome, without weights, that ``metrics.json`` was written from."""
     seconds, rate = metrics.get("seconds") or 0.0, metrics.get("samples_per_second") or 0.0
-    values: dict[str, Any] = {name: metrics.get(name) for name in METRICS}
+    values: dict[str, Any] = {name: metrics.get(name) for name in SAVED_METRICS}
     return Outcome(
         **values,
         seconds=seconds,

@@ -65,8 +65,8 @@ def run(
     Parameters
     ----------
     run, name
-        ``run`` names the run folder under ``runs_dir``; ``name`` is a prefix that gets a number. Without either
-        nothing is written.
+        ``run`` names the run folder under ``runs_dir``. Otherwise ``name`` is a prefix that gets a number. Without
+        either nothing is written.
     data_dir
         The folder of downloaded datasets; default: ``$MLPTRAIN_DATA_DIR``, else ``data``.
     overwrite
@@ -217,9 +217,9 @@ def _train(
 
 
 def _restore(path: Path, trainer: Trainer, origin: Mapping[str, Any], force: bool) -> Checkpoint:
-    """Restore the trainer from a checkpoint, and return that without its state but with the present ``origin``.
+    """Restore the trainer from a checkpoint, and return the checkpoint without its state and with a new ``origin``.
 
-    A change of origin is added to those that were forced.
+    A change of the origin is added to the forced changes.
 
     Raises
     ------

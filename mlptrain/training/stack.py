@@ -1,6 +1,6 @@
-"""Stacks: networks that train side by side, and the rule which configs may.
+"""Stacks: networks that train side by side, and the key that their configs must have in common.
 
-Which trials of a sweep do is decided by `plan_wave` in ``sweeps/planning.py``.
+`plan_wave` in ``sweeps/planning.py`` decides which trials of a sweep form a stack.
 """
 
 from __future__ import annotations
