@@ -197,7 +197,7 @@ HOSTILE = {
     "png of no width": (png(0, 5, chunk(b"IEND", b"")), ["damaged"]),
     "jpeg of 60,000 x 60,000": (jpeg(60_000, 60_000), ["60000 x 60000"]),
     "bomb": (BOMB, ["20000 x 20000"]),
-    "png cut short": (WHOLE[:-200], ["damaged or cut short", "PNG"]),
+    "png cut short": (WHOLE[:-200], ["damaged or cut short", "complete PNG"]),
     "png header alone": (WHOLE[:20], ["damaged"]),
     "png magic alone": (WHOLE[:8], ["damaged"]),
     "png of wrong checksum": (WHOLE[:60] + b"xxxx" + WHOLE[64:], ["damaged"]),
@@ -212,11 +212,11 @@ HOSTILE = {
     "five dimensions": (npy(np.zeros((2, 2, 2, 2, 5))), ["(2, 2, 2, 2, 5)"]),
     "not finite": (npy(np.array([[np.nan, 1.0]])), ["not finite"]),
     "out of range": (npy(np.array([[-1, 300]])), ["from -1 to 300"]),
-    "idx cut short": (IDX[:-1], ["33"]),
-    "idx of labels": (struct.pack(">II", 0x801, 3) + bytes(3), ["dimensions"]),
-    "vast idx": (gzip.compress(struct.pack(">IIII", 0x803, 2**31, 28, 28)), ["268435456"]),
+    "idx cut short": (IDX[:-1], ["33 bytes"]),
+    "idx of labels": (struct.pack(">II", 0x801, 3) + bytes(3), ["dimensions is 1", "2 or 3"]),
+    "vast idx": (gzip.compress(struct.pack(">IIII", 0x803, 2**31, 28, 28)), ["at most 268435456"]),
     "gzip of text": (gzip.compress(b"hello, world"), ["68 65 6c 6c"]),
-    "gzip bomb": (gzip.compress(IDX + bytes(20_000_000)), ["18"]),
+    "gzip bomb": (gzip.compress(IDX + bytes(20_000_000)), ["longer than 18"]),
 }
 
 

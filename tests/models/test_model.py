@@ -140,7 +140,7 @@ def test_a_model_does_not_share_memory_with_its_stack():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        pytest.param({"W1": None}, "W1", id="no weights"),
+        pytest.param({"W1": None}, "W1 is missing", id="no weights"),
         pytest.param({"W2": None}, "class_names", id="no weights of the second layer"),
         pytest.param({"W3": None}, "class_names", id="no weights of the last layer"),
         pytest.param({"b2": None}, r"W2 \(4, 5\) and b2 \(0,\)", id="no biases"),

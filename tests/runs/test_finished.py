@@ -201,7 +201,7 @@ def test_evaluation_on_another_dataset(runs, tmp_path):
 
 
 def test_missing_and_damaged_runs(runs, tmp_path):
-    with pytest.raises(DataError, match="missing"):
+    with pytest.raises(DataError, match="no run there"):
         evaluate_runs(["a", "missing"], runs_dir=runs)
     mlptrain.train(quick(), run="broken", runs_dir=tmp_path)
     (tmp_path / "broken" / "model.npz").write_bytes(b"PK")
@@ -270,5 +270,5 @@ def test_an_unknown_format_is_refused(tmp_path, format):
 
 
 def test_a_missing_run_is_not_exported(tmp_path):
-    with pytest.raises(DataError, match="no run"):
+    with pytest.raises(DataError, match="no run there"):
         export_run("nowhere", runs_dir=tmp_path)

@@ -203,7 +203,7 @@ def test_a_checkpoint_of_another_network_is_refused_even_by_force(tmp_path):
 
 
 def test_resume_needs_a_run_of_that_name(tmp_path):
-    with pytest.raises(UsageError, match="--resume"):
+    with pytest.raises(UsageError, match="--resume: the name"):
         mlptrain.train(small(), runs_dir=tmp_path, resume=True)
     with pytest.raises(UsageError, match=r"--resume: .*--overwrite"):
         mlptrain.train(small(), run="a", runs_dir=tmp_path, resume=True, overwrite=True)
