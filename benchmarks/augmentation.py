@@ -16,14 +16,15 @@ from mlptrain.system.machine import use_threads
 
 REPEATS = 15
 BATCH, STEPS = 128, 16
-RECIPE = {"shift": 2, "rotate": 15, "scale": 0.15, "shear": 0.2, "elastic_alpha": 36, "elastic_sigma": 5}
+RECIPE = {"shift": 2, "rotate": 15, "scale": 0.15, "shear": 0.2, "elastic": {"alpha": 36, "sigma": 5}}
 
 
 def workloads() -> dict[str, Callable[[], object]]:
     """Return the timed functions by name; each processes ``BATCH * STEPS`` images."""
     import numpy as np
 
-    from mlptrain.datasets.augment import Augmentation, Augmenter
+    from mlptrain.config.config import Augment
+    from mlptrain.datasets.augment import Augmenter
     from mlptrain.datasets.dataset import load_dataset
     from mlptrain.engine.backprop import TrainingPass
     from mlptrain.engine.network import Network
@@ -33,7 +34,7 @@ def workloads() -> dict[str, Callable[[], object]]:
     data = load_dataset("sample", Path("data"))
     images, labels = data.images[: BATCH * STEPS], data.labels[: BATCH * STEPS]
     rng = np.random.default_rng(0)
-    augmenter, augmented = Augmenter(data.shape, Augmentation(**RECIPE)), np.empty(images.shape, np.float32)
+    augmenter, augmented = Augmenter(data.shape, Augment.model_validate(RECIPE)), np.empty(images.shape, np.float32)
 
     network = Network(Architecture((784, 800, 10), "sigmoid", "softmax", "cross_entropy"))
     network.initialize("auto", [rng])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
+from mlptrain.config.config import Augment, Elastic
+from mlptrain.config.values import flat
 from mlptrain.errors import ConfigError
 
 MAX_AMOUNT = 1e6
@@ -17,35 +18,7 @@ BLOCK_PIXELS = 64 * 784
 slower, larger ones no faster (benchmarks/LOG.md)."""
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """Limits of the random changes, which are drawn for each image independently.
-
-    ``shift`` (pixels), ``rotate`` (degrees) and ``shear`` (x += shear·y) are drawn uniformly from ± the limit, the
-    factor of each axis from 1 ± ``scale``, which is below 1. Noise uniform in (−1, 1), smoothed by a Gaussian of
-    standard deviation ``elastic_sigma`` (pixels) and multiplied by ``elastic_alpha`` (pixels), displaces each pixel
-    along each axis.
-
-    Raises
-    ------
-    ConfigError
-        A limit is larger than `MAX_AMOUNT`.
-    """
-
-    shift: float = 0.0
-    rotate: float = 0.0
-    scale: float = 0.0
-    shear: float = 0.0
-    elastic_alpha: float = 0.0
-    elastic_sigma: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value > MAX_AMOUNT:
-                raise ConfigError(f"augment: {name} must be at most {MAX_AMOUNT:g} (got {value:g})")
-
-
-def affine_coefficients(augmentation: Augmentation, shape: tuple[int, int], units: np.ndarray) -> np.ndarray:
+def affine_coefficients(augmentation: Augment, shape: tuple[int, int], units: np.ndarray) -> np.ndarray:
     """Return the source of each pixel of the augmented images as coefficients of (1, y, x), y and x from the centre.
 
     An image is scaled, sheared, rotated (anticlockwise as displayed) and shifted, in this order, about its centre;
@@ -160,11 +133,23 @@ def _interpolate(a: np.ndarray, b: np.ndarray, fraction: np.ndarray) -> None:
 class Augmenter:
     """Augmentation of images of one shape with preallocated buffers, for one thread at a time.
 
+    The shift, the angle and the shear (x += shear·y) of each image are drawn uniformly from ± the amount, the factor of
+    each axis from 1 ± ``scale``. Noise uniform in (−1, 1), smoothed by the Gaussian and multiplied by
+    ``elastic.alpha``, displaces each pixel along each axis.
+
     It runs beside training: NumPy releases the interpreter lock in almost all of its calls, and the matrix products
     (of images up to 50 × 50) are too small for OpenBLAS to use the threads that training needs.
+
+    Raises
+    ------
+    ConfigError
+        An amount is larger than `MAX_AMOUNT`.
     """
 
-    def __init__(self, shape: tuple[int, int], augmentation: Augmentation, dtype: str | np.dtype = "float32") -> None:
+    def __init__(self, shape: tuple[int, int], augmentation: Augment, dtype: str | np.dtype = "float32") -> None:
+        for key, amount in flat(augmentation.model_dump(exclude_none=True)).items():
+            if amount > MAX_AMOUNT:
+                raise ConfigError(f"augment.{key}: must be at most {MAX_AMOUNT:g} (got {amount:g})")
         height, width = shape
         pixels = height * width
         self.shape = shape
@@ -174,10 +159,11 @@ class Augmenter:
         self._coordinates = np.empty((2, self.rows, pixels), dtype)
         y, x = np.indices(shape) - (np.array(shape).reshape(2, 1, 1) - 1) / 2
         self._basis = np.stack([np.ones(pixels), y.ravel(), x.ravel()]).astype(dtype)
-        if augmentation.elastic_alpha:
-            amplitude, sigma = augmentation.elastic_alpha / 2**15, augmentation.elastic_sigma
-            self._smooth_rows = (amplitude * gaussian_matrix(height, sigma)).astype(dtype)
-            self._smooth_columns = gaussian_matrix(width, sigma).T.astype(dtype)
+        elastic = augmentation.elastic or Elastic(alpha=0)
+        self._is_elastic = elastic.alpha > 0
+        if self._is_elastic:
+            self._smooth_rows = (elastic.alpha / 2**15 * gaussian_matrix(height, elastic.sigma)).astype(dtype)
+            self._smooth_columns = gaussian_matrix(width, elastic.sigma).T.astype(dtype)
             self._noise = np.empty((self.rows, 2 * pixels), dtype)
             self._smoothed = np.empty((self.rows, 2 * height, width), dtype)
 
@@ -199,7 +185,7 @@ class Augmenter:
             block = slice(start, start + self.rows)
             coordinates = self._coordinates[:, : len(images[block])]
             np.matmul(coefficients[:, block], self._basis, out=coordinates)
-            if self.augmentation.elastic_alpha:
+            if self._is_elastic:
                 coordinates += self._displacements(coordinates.shape[1], rng)
             self._resampler.apply(images[block], coordinates, out[block])
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlptrain.config.config import Config
-from mlptrain.datasets.augment import Augmentation, Augmenter
+from mlptrain.config.config import Augment, Config
+from mlptrain.datasets.augment import Augmenter
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
 from mlptrain.engine.parameters import empty_aligned
@@ -54,7 +54,7 @@ class Batches:
         batch_size: int,
         classes: int,
         dtype: str | np.dtype,
-        augmentation: Augmentation | None = None,
+        augmentation: Augment | None = None,
     ) -> None:
         self.dataset = dataset
         self.indices = indices
@@ -149,14 +149,4 @@ def batch_size_of(config: Config, images: int) -> int:
 def training_batches(config: Config, dataset: Dataset, split: Split) -> Batches:
     """Return the batches of the training split, with the batch size, dtype and augmentation of the config."""
     size = batch_size_of(config, len(split.train))
-    return Batches(dataset, split.train, size, dataset.classes, config.dtype, _augmentation(config))
-
-
-def _augmentation(config: Config) -> Augmentation | None:
-    if config.augment is None:
-        return None
-    values = config.augment.model_dump(exclude={"elastic"})
-    elastic = config.augment.elastic
-    if elastic is not None:
-        values |= {"elastic_alpha": elastic.alpha, "elastic_sigma": elastic.sigma}
-    return Augmentation(**values)
+    return Batches(dataset, split.train, size, dataset.classes, config.dtype, config.augment)

@@ -5,18 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from mlptrain.config.config import Augment, Elastic
+from mlptrain.config.values import put
 from mlptrain.datasets import augment as module
-from mlptrain.datasets.augment import (
-    Augmentation,
-    Augmenter,
-    Resampler,
-    affine_coefficients,
-    gaussian_matrix,
-)
+from mlptrain.datasets.augment import MAX_AMOUNT, Augmenter, Resampler, affine_coefficients, gaussian_matrix
 from mlptrain.errors import ConfigError
 from tests.made import sample
 
-RECIPE = Augmentation(shift=2, rotate=15, scale=0.15, shear=0.2, elastic_alpha=36, elastic_sigma=5)
+RECIPE = Augment(shift=2, rotate=15, scale=0.15, shear=0.2, elastic=Elastic(alpha=36, sigma=5))
 DOWN, RIGHT, TURN, SCALE_Y, SCALE_X, SHEAR = range(6)
 
 
@@ -26,16 +22,14 @@ def noise(count: int, shape: tuple[int, int] = (28, 28), seed: int = 0) -> np.nd
 
 
 def augmented(
-    images: np.ndarray, augmentation: Augmentation, shape: tuple[int, int] = (28, 28), seed: int = 0, dtype="float32"
+    images: np.ndarray, augmentation: Augment, shape: tuple[int, int] = (28, 28), seed: int = 0, dtype="float32"
 ) -> np.ndarray:
     out = np.full(images.shape, np.nan, dtype)
     Augmenter(shape, augmentation, dtype).apply(images, np.random.default_rng(seed), out)
     return out
 
 
-def moved(
-    image: list[list[int]] | np.ndarray, augmentation: Augmentation, dtype="float64", **units: float
-) -> np.ndarray:
+def moved(image: list[list[int]] | np.ndarray, augmentation: Augment, dtype="float64", **units: float) -> np.ndarray:
     """Return one image changed by the given fractions of the limits, from 0 to 255."""
     pixels = np.array(image, np.uint8)
     columns = {"down": DOWN, "right": RIGHT, "turn": TURN, "scale_y": SCALE_Y, "scale_x": SCALE_X, "shear": SHEAR}
@@ -64,7 +58,7 @@ def resample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, dtype="fl
 def test_no_change_gives_the_exact_pixels(dtype, shape):
     images = noise(150, shape)
     images[0, :2] = 0, 255
-    found = augmented(images, Augmentation(), shape, dtype=dtype)
+    found = augmented(images, Augment(), shape, dtype=dtype)
     np.testing.assert_array_equal(found, images.astype(dtype) / np.dtype(dtype).type(255))
     assert found.dtype == dtype
 
@@ -101,7 +95,7 @@ def test_a_shift_by_whole_pixels(down, right, dtype):
     image = noise(1).reshape(28, 28)
     expected = np.zeros((28 + 80, 28 + 80), np.uint8)
     expected[40 + down :, 40 + right :][:28, :28] = image
-    found = moved(image, Augmentation(shift=1), dtype, down=down, right=right)
+    found = moved(image, Augment(shift=1), dtype, down=down, right=right)
     np.testing.assert_array_equal(np.rint(found), expected[40:68, 40:68])
     assert abs(found - np.rint(found)).max() < 1e-4
 
@@ -110,14 +104,14 @@ def test_a_shift_by_whole_pixels(down, right, dtype):
 @pytest.mark.parametrize("size", [6, 7])
 def test_a_quarter_turn_is_anticlockwise(quarters, angle, size):
     image = noise(1, (size, size)).reshape(size, size)
-    found = moved(image, Augmentation(rotate=180), turn=angle / 180)
+    found = moved(image, Augment(rotate=180), turn=angle / 180)
     np.testing.assert_allclose(found, np.rot90(image, quarters), atol=1e-10)
 
 
 def test_an_eighth_turn_by_hand():
     image = np.zeros((5, 5), np.uint8)
     image[2, 4] = 100  # two pixels right of the centre; moves to √2 right and √2 up
-    found = moved(image, Augmentation(rotate=45), turn=1)
+    found = moved(image, Augment(rotate=45), turn=1)
     # The pixel one right, one up comes from √2 right of the centre, which is 0.414 of the way to the bright one.
     assert found[1, 3] == pytest.approx(100 * (math.sqrt(2) - 1))
     # Two right, two up: 2√2 right, beyond the bright pixel by 0.828.
@@ -126,7 +120,7 @@ def test_an_eighth_turn_by_hand():
 
 
 def test_scale_by_hand():
-    half = Augmentation(scale=0.5)
+    half = Augment(scale=0.5)
     line = [[10, 20, 30, 40, 50]]
     np.testing.assert_allclose(moved(line, half, scale_x=-1), [[0, 10, 30, 50, 0]], atol=1e-12)
     stretched = [[30 - 40 / 3, 30 - 20 / 3, 30, 30 + 20 / 3, 30 + 40 / 3]]
@@ -137,7 +131,7 @@ def test_scale_by_hand():
 
 def test_shear_by_hand():
     image = [[10, 20, 30, 40]] * 3
-    slope = Augmentation(shear=1)
+    slope = Augment(shear=1)
     whole = [[20, 30, 40, 0], [10, 20, 30, 40], [0, 10, 20, 30]]
     np.testing.assert_allclose(moved(image, slope, shear=1), whole, atol=1e-12)
     half = [[15, 25, 35, 20], [10, 20, 30, 40], [5, 15, 25, 35]]
@@ -145,7 +139,7 @@ def test_shear_by_hand():
 
 
 def test_source_is_the_inverse_of_scale_shear_rotation_shift():
-    augmentation = Augmentation(shift=3, rotate=40, scale=0.3, shear=0.5)
+    augmentation = Augment(shift=3, rotate=40, scale=0.3, shear=0.5)
     units = np.random.default_rng(1).uniform(-1, 1, (5, 6))
     coefficients = affine_coefficients(augmentation, (9, 14), units)
     for index, unit in enumerate(units):
@@ -161,7 +155,7 @@ def test_source_is_the_inverse_of_scale_shear_rotation_shift():
 def test_shifts_are_uniform_within_their_limits():
     image = np.zeros((1, 41, 41), np.uint8)
     image[0, 20, 20] = 255
-    found = augmented(np.repeat(image.reshape(1, -1), 4000, axis=0), Augmentation(shift=5), (41, 41), dtype="float64")
+    found = augmented(np.repeat(image.reshape(1, -1), 4000, axis=0), Augment(shift=5), (41, 41), dtype="float64")
     centres = centroids(found, (41, 41)) - 20
     assert abs(centres).max() <= 5 + 1e-9 and abs(centres).max() > 4.95
     np.testing.assert_allclose(centres.std(axis=1), 5 / math.sqrt(3), rtol=0.03)
@@ -208,7 +202,7 @@ def test_extreme_gaussians():
     np.testing.assert_allclose(gaussian_matrix(5, 1e9), np.full((5, 5), 1 / (1e9 * math.sqrt(2 * math.pi))), rtol=1e-9)
 
 
-def displacements(augmentation: Augmentation, count: int, size: int = 28, seed: int = 0) -> np.ndarray:
+def displacements(augmentation: Augment, count: int, size: int = 28, seed: int = 0) -> np.ndarray:
     """Return displacements ``(2, count, size, size)``, measured on slopes of 8 per pixel without the 4 border pixels.
 
     Bilinear interpolation of a slope is exact, and the random numbers do not depend on the images.
@@ -220,7 +214,7 @@ def displacements(augmentation: Augmentation, count: int, size: int = 28, seed: 
 
 
 def test_elastic_displacements_have_the_expected_spread_and_correlation():
-    fields = displacements(Augmentation(elastic_alpha=12, elastic_sigma=2), 2000)
+    fields = displacements(Augment(elastic=Elastic(alpha=12, sigma=2)), 2000)
     # alpha · 1/√3 · Σk² along each axis, where Σk² = 1/(2√π σ) for a Gaussian.
     expected = 12 / math.sqrt(3) / (2 * math.sqrt(math.pi) * 2)
     centre = fields[:, :, 10, 10]
@@ -237,14 +231,14 @@ def test_elastic_displacements_have_the_expected_spread_and_correlation():
 
 
 def test_unsmoothed_noise_is_uniform_within_alpha():
-    fields = displacements(Augmentation(elastic_alpha=2, elastic_sigma=0), 50)
+    fields = displacements(Augment(elastic=Elastic(alpha=2, sigma=0.01)), 50)
     assert abs(fields).max() <= 2 + 1e-4 and abs(fields).max() > 1.99
     quartiles = np.quantile(fields, [0.25, 0.5, 0.75], axis=(1, 2, 3))
     np.testing.assert_allclose(quartiles, [[-1, -1], [0, 0], [1, 1]], atol=0.05)
 
 
 def test_displacements_of_images_are_independent():
-    fields = displacements(Augmentation(elastic_alpha=12, elastic_sigma=2), 200)
+    fields = displacements(Augment(elastic=Elastic(alpha=12, sigma=2)), 200)
     flat = fields[0].reshape(200, -1)
     correlations = np.corrcoef(flat) - np.eye(200)
     assert abs(correlations).max() < 0.9 and abs(correlations.mean()) < 0.02
@@ -253,16 +247,19 @@ def test_displacements_of_images_are_independent():
 # Limits
 
 
-@pytest.mark.parametrize("name", ["shift", "rotate", "shear", "elastic_alpha", "elastic_sigma"])
-def test_huge_limits_are_refused(name):
-    with pytest.raises(ConfigError, match=f"^augment: {name} .*1e\\+300"):
-        Augmentation(**{name: 1e300})
+@pytest.mark.parametrize("key", ["shift", "shear", "elastic.alpha", "elastic.sigma"])
+def test_huge_limits_are_refused(key):
+    values: dict = {}
+    put(values, key, 1e300)
+    with pytest.raises(ConfigError, match=rf"^augment.{key}: .*1e\+300"):
+        Augmenter((28, 28), Augment(**values))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_largest_limits_give_background_or_image(dtype):
-    most = module.MAX_AMOUNT
-    found = augmented(noise(20), Augmentation(most, most, 1 - 1e-12, most, most, 0.5), dtype=dtype)
+    elastic = Elastic(alpha=MAX_AMOUNT, sigma=0.5)
+    most = Augment(shift=MAX_AMOUNT, rotate=180, scale=1 - 1e-12, shear=MAX_AMOUNT, elastic=elastic)
+    found = augmented(noise(20), most, dtype=dtype)
     assert found.min() >= 0 and found.max() <= 1
 
 
@@ -288,7 +285,7 @@ def test_images_do_not_influence_each_other():
     images = noise(200)
     others = images.copy()
     others[1::2] = 255 - others[1::2]
-    strong = Augmentation(shift=20, rotate=180, scale=0.5, shear=1, elastic_alpha=200, elastic_sigma=3)
+    strong = Augment(shift=20, rotate=180, scale=0.5, shear=1, elastic=Elastic(alpha=200, sigma=3))
     np.testing.assert_array_equal(augmented(images, strong)[::2], augmented(others, strong)[::2])
 
 
@@ -318,7 +315,7 @@ def test_images_are_not_modified():
 # Reference implementation in loops
 
 
-def reference(images: np.ndarray, shape: tuple[int, int], a: Augmentation, seed: int) -> np.ndarray:
+def reference(images: np.ndarray, shape: tuple[int, int], a: Augment, seed: int) -> np.ndarray:
     """Augment pixel by pixel: random numbers in the documented order, map, displacement, interpolation."""
     height, width = shape
     rng = np.random.default_rng(seed)
@@ -332,10 +329,10 @@ def reference(images: np.ndarray, shape: tuple[int, int], a: Augmentation, seed:
         scaling = np.diag([1 + a.scale * longer, 1 + a.scale * wider])
         inverse = np.linalg.inv(rotation @ shearing @ scaling)
         fields = np.zeros((2, height, width))
-        if a.elastic_alpha:
+        if a.elastic is not None:
             words = math.ceil(height * width / 2)
             bits = rng.integers(0, 2**64, words, np.uint64).view(np.int16)[: 2 * height * width]
-            fields = smoothed(bits.reshape(2, height, width) / 32768, a)
+            fields = smoothed(bits.reshape(2, height, width) / 32768, a.elastic)
         for i in range(height):
             for j in range(width):
                 centred = [i - (height - 1) / 2 - a.shift * down, j - (width - 1) / 2 - a.shift * right]
@@ -350,27 +347,27 @@ def reference(images: np.ndarray, shape: tuple[int, int], a: Augmentation, seed:
     return out
 
 
-def smoothed(fields: np.ndarray, a: Augmentation) -> np.ndarray:
+def smoothed(fields: np.ndarray, elastic: Elastic) -> np.ndarray:
     """Return alpha times the fields smoothed by a two-dimensional Gaussian, with zeros beyond the border."""
     _, height, width = fields.shape
-    total = sum(math.exp(-d * d / (2 * a.elastic_sigma**2)) for d in range(-50, 51)) ** 2
+    total = sum(math.exp(-d * d / (2 * elastic.sigma**2)) for d in range(-50, 51)) ** 2
     result = np.zeros_like(fields)
     for i in range(height):
         for j in range(width):
             for k in range(height):
                 for m in range(width):
-                    weight = math.exp(-((i - k) ** 2 + (j - m) ** 2) / (2 * a.elastic_sigma**2)) / total
-                    result[:, i, j] += a.elastic_alpha * weight * fields[:, k, m]
+                    weight = math.exp(-((i - k) ** 2 + (j - m) ** 2) / (2 * elastic.sigma**2)) / total
+                    result[:, i, j] += elastic.alpha * weight * fields[:, k, m]
     return result
 
 
 @pytest.mark.parametrize(
     ("shape", "augmentation"),
     [
-        ((28, 28), Augmentation(shift=2, rotate=15, scale=0.15, shear=0.2)),
-        ((9, 7), Augmentation(shift=2, rotate=180, scale=0.5, shear=0.5, elastic_alpha=8, elastic_sigma=1.5)),
-        ((6, 11), Augmentation(elastic_alpha=36, elastic_sigma=5)),
-        ((1, 9), Augmentation(shift=1.5, scale=0.3, elastic_alpha=3, elastic_sigma=0.6)),
+        ((28, 28), Augment(shift=2, rotate=15, scale=0.15, shear=0.2)),
+        ((9, 7), Augment(shift=2, rotate=180, scale=0.5, shear=0.5, elastic=Elastic(alpha=8, sigma=1.5))),
+        ((6, 11), Augment(elastic=Elastic(alpha=36, sigma=5))),
+        ((1, 9), Augment(shift=1.5, scale=0.3, elastic=Elastic(alpha=3, sigma=0.6))),
     ],
 )
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
@@ -383,5 +380,5 @@ def test_augmentation_equals_the_reference(shape, augmentation, dtype, tolerance
 def test_images_larger_than_a_block():
     shape = (260, 200)
     images = noise(2, shape)
-    found = augmented(images, Augmentation(shift=4), shape, dtype="float64")
-    np.testing.assert_allclose(found, reference(images, shape, Augmentation(shift=4), seed=0), rtol=0, atol=1e-12)
+    found = augmented(images, Augment(shift=4), shape, dtype="float64")
+    np.testing.assert_allclose(found, reference(images, shape, Augment(shift=4), seed=0), rtol=0, atol=1e-12)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlptrain.datasets.augment import Augmentation
+from mlptrain.config.config import Augment
 from mlptrain.datasets.batches import CHUNK_IMAGES, Batches
 from tests.made import dataset, sample
 
@@ -122,7 +122,7 @@ def test_the_dataset_is_not_modified():
 @pytest.mark.parametrize("augmented", [False, True])
 @pytest.mark.parametrize(("count", "size"), [(CHUNK_IMAGES + 100, 64), (41, 8), (40, 8), (5000, 2500), (3, 3)])
 def test_skipping_batches_does_not_change_the_others(count, size, augmented):
-    augmentation = Augmentation(shift=1) if augmented else None
+    augmentation = Augment(shift=1) if augmented else None
     batches = Batches(dataset(count, 4, 3), np.arange(count), size, 3, "float32", augmentation)
 
     def epoch(first: int) -> list[tuple[bytes, bytes, bytes]]:
