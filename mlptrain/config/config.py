@@ -88,6 +88,8 @@ Rates = Fraction | Annotated[tuple[Fraction, ...], Field(max_length=100)]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+# Each key added after 0.1 needs json_schema_extra={"since": VERSION} in its Field: see `digested_values`.
+
 
 class Elastic(BaseModel):
     """Elastic distortion of training images."""
@@ -370,17 +372,23 @@ def plain_values(config: Config) -> dict[str, Any]:
 
 
 def digested_values(config: Config) -> dict[str, Any]:
-    """Return the plain values that digests of configs cover: all but keys added after 0.1 that have their default.
+    """Return the plain values that the digests of a sweep cover.
 
-    Such keys are marked by ``json_schema_extra={"since": VERSION}``. Digests in older journals stay valid this way.
+    A key added after 0.1 counts only with a value other than its default, so that the digests in older journals stay
+    valid. Such a key is marked by ``json_schema_extra={"since": VERSION}``, at any level.
     """
-    later = {
-        name: field.default
-        for name, field in Config.model_fields.items()
-        if isinstance(field.json_schema_extra, dict) and "since" in field.json_schema_extra
-    }
     values = plain_values(config)
-    return {key: value for key, value in values.items() if key not in later or getattr(config, key) != later[key]}
+    _remove_later_defaults(config, values)
+    return values
+
+
+def _remove_later_defaults(model: BaseModel, values: dict[str, Any]) -> None:
+    for key, field in type(model).model_fields.items():
+        value, extra = getattr(model, key), field.json_schema_extra
+        if isinstance(extra, dict) and "since" in extra and value == field.default:
+            values.pop(key, None)  # missing in a schedule, which is written without defaults
+        elif isinstance(value, BaseModel) and isinstance(values[key], dict):
+            _remove_later_defaults(value, values[key])
 
 
 def dump_yaml(config: Config) -> str:

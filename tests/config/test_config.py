@@ -25,6 +25,7 @@ from mlptrain.config.config import (
     config_from,
     config_schema,
     describe_problem,
+    digested_values,
     dump_yaml,
     load_config,
     plain_values,
@@ -68,6 +69,18 @@ def test_the_defaults() -> None:
     }  # fmt: skip
     assert config.hidden == (30,)
     assert config == Config() == from_text("")
+
+
+def test_digests_leave_out_later_keys_with_their_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for model, key in ((Config, "ema"), (Augment, "shear"), (Elastic, "sigma"), (Schedule, "warmup")):
+        monkeypatch.setattr(model.model_fields[key], "json_schema_extra", {"since": "0.2"})
+    default = from_text("augment: {elastic: {alpha: 5}}\nschedule: one_cycle")
+    augment = {"shift": 0.0, "rotate": 0.0, "scale": 0.0, "elastic": {"alpha": 5.0}}
+    expected = plain_values(default) | {"augment": augment}
+    del expected["ema"]
+    assert digested_values(default) == expected
+    changed = from_text("ema: 0.9\naugment: {shear: 1, elastic: {sigma: 6}}\nschedule: {name: cosine, warmup: 0.1}")
+    assert digested_values(changed) == plain_values(changed)
 
 
 def test_a_config_is_frozen_hashable_and_can_be_pickled() -> None:
