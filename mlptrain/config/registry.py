@@ -1,5 +1,6 @@
 """Registry of the named datasets: their files, digests, mirrors and class names.
 
+It belongs to `config` because the names are the vocabulary of the key ``dataset``; `datasets` gets and reads the files.
 To add a dataset, add its `DatasetInfo` to `_INFOS`.
 """
 
