@@ -17,7 +17,7 @@ from typing import ClassVar
 
 
 class MlptrainError(Exception):
-    """Base of all expected errors; ``str(error)`` is the message for the user, at most three lines."""
+    """Base of all expected errors; ``str(error)`` is the message for the user."""
 
     exit_code: ClassVar[int] = 1
 
