@@ -325,12 +325,13 @@ def describe_problem(key: str, value: Any) -> str:
     try:
         Config.model_validate(values)
     except ValidationError as error:
+        # Conditions between keys do not count: those of `Config` have no location, those of a section have its key.
         alone = (item for item in error.errors(include_url=False) if item["type"] != "refused" or item["loc"])
         for found, words in problems(alone, values, _MODELS, _EXPECTED, _MAPPINGS):
             if not words:
                 return unknown(found, _MODELS)
-            inside = found.startswith(f"{key}.") or (key.startswith(f"{found}.") and found not in _MODELS)
-            if found == key or inside or found in _EXPECTED:
+            outer = key.startswith(f"{found}.") and found not in _MODELS
+            if outer or f"{found}.".startswith(f"{key}."):
                 return words
     return ""
 
