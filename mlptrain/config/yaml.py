@@ -256,6 +256,7 @@ class _Builder:
         """Return the value of a node at ``path``, a dotted key with a dot at its end."""
         line = node.start_mark.line + 1
         self.count += 1
+        # Again, because here aliases become copies and the dots of keys mappings.
         _check_bounds(depth - isinstance(node, yaml.ScalarNode), self.count, line)
         value: Any
         if isinstance(node, yaml.SequenceNode):

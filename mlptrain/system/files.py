@@ -143,7 +143,7 @@ def _remove_if_left(path: Path, process: int) -> None:
 def _is_running(process: int) -> bool:
     """Return True if another process has this number; on Windows, ``os.kill`` would end it."""
     if process == os.getpid():
-        return False  # this process locks its temporary files
+        return False  # an earlier process had the same number; the downloads of this one are locked
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
