@@ -163,10 +163,12 @@ def sweep(
                 if signals.received is not None:
                     reports.close()  # writes the leaderboard
                     done = len(driver.record.results)
+                    name = (path if shard is None else path.parent).relative_to(runs_dir)
+                    part = "" if shard is None else f" --shard {shard[0]}/{shard[1]}"
                     raise Interrupted(
                         signals.received,
                         f"{path}: interrupted with {done} of {driver.total} trials done\n"
-                        f"hint: continue with --resume --run {path if run is None else run}",
+                        f"hint: continue with --resume --run {name}{part}",
                     )
     raise AssertionError("a sweep without an end")
 

@@ -132,7 +132,15 @@ def test_dask_starts_a_local_cluster_or_uses_a_running_one(tmp_path, monkeypatch
     assert made == [(None, 2, 1), ("tcp://127.0.0.1:8786", None, 1)]
 
 
-def test_signals_stop_the_sweep_with_a_hint_to_resume(tmp_path):
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"run": "s"}, "--resume --run s"),
+        ({}, "--resume --run base-001"),
+        ({"shard": (1, 2)}, "--resume --run base --shard 1/2"),
+    ],
+)
+def test_signals_stop_the_sweep_with_a_hint_to_resume(tmp_path, options, hint):
     sweep = spec(tmp_path, SPACE)
 
     def interrupt(report):
@@ -140,9 +148,12 @@ def test_signals_stop_the_sweep_with_a_hint_to_resume(tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt) as caught:
-        sweeping.sweep(sweep, run="s", workers=1, on_report=interrupt)
-    assert "of 4 trials" in str(caught.value) and "--resume --run s" in str(caught.value)
-    assert sweeping.sweep(sweep, run="s", resume=True).trials == 4
+        sweeping.sweep(sweep, workers=1, on_report=interrupt, **options)
+    total = 2 if "shard" in options else 4
+    assert f"of {total} trials" in str(caught.value) and str(caught.value).endswith(hint)
+    run = hint.split()[2]
+    assert sweeping.sweep(sweep, run=run, shard=options.get("shard"), resume=True).trials == total
+    assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
 def test_a_missing_dask_is_named_with_its_extra(tmp_path, monkeypatch):
