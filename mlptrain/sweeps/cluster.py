@@ -11,7 +11,7 @@ from typing import Any
 from mlptrain.errors import UsageError
 from mlptrain.sweeps.executors import Advanced, Broken, Done, Event, Lost, Task
 from mlptrain.sweeps.worker import run_task
-from mlptrain.system.machine import VARIABLES
+from mlptrain.system.machine import VARIABLES, use_threads
 
 CONNECT_SECONDS = 15
 """Time in which a scheduler must answer."""
@@ -106,4 +106,5 @@ def train(task: Task) -> Done | Broken:
         if known is None or known.state == "cancelled":
             raise CancelledError
 
+    use_threads(task.threads)
     return run_task(task, check)

@@ -16,6 +16,7 @@ from mlptrain.errors import UsageError
 from mlptrain.sweeps.executors import Advanced, Broken, Done, Lost
 from mlptrain.sweeps.processes import Processes
 from mlptrain.sweeps.worker import run_task
+from mlptrain.system.machine import available_cores
 from tests.sweeps.made import task
 
 TIMEOUT_SECONDS = 300
@@ -162,6 +163,20 @@ def test_another_number_of_threads_needs_another_process():
             assert event.results[0].metrics["threads"] == threads
     finally:
         executor.close()
+
+
+def test_workers_of_a_cluster_use_the_threads_of_their_task(dask_scheduler):
+    from mlptrain.sweeps.cluster import Cluster
+
+    made = Cluster(dask_scheduler, None, 1)
+    try:
+        for threads in (2, 1):
+            made.submit(replace(task(1), threads=threads))
+            (event,) = until(made, 1)
+            assert isinstance(event, Done)
+            assert event.results[0].metrics["threads"] == min(threads, available_cores())
+    finally:
+        made.close()
 
 
 def test_local_clusters_end_with_their_sweep():
