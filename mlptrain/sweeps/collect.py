@@ -18,7 +18,7 @@ from mlptrain.sweeps.leaderboard import rank, write_leaderboard
 from mlptrain.sweeps.reports import SweepEnd
 from mlptrain.sweeps.shell import all_trials
 from mlptrain.sweeps.spec import DEFAULT_METRIC, Spec
-from mlptrain.sweeps.sweep import SweepResult, best_of
+from mlptrain.sweeps.sweep import SweepResult, result_of
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import FAILED, FINISHED, Result, Trial, config_key, trial_of
 from mlptrain.system.files import make_folder
@@ -154,10 +154,10 @@ def _ranked(
     found: Mapping[int, _Found], spec: Spec | None, configs: Mapping[int, Config], target: SweepFolder
 ) -> Collection:
     """Rank the results, and write leaderboard and ``best/``."""
-    results = [one.result for _, one in sorted(found.items())]
-    keys = tuple(results[0].values) if spec is None else spec.space.varied
+    results = {number: one.result for number, one in sorted(found.items())}
+    keys = tuple(next(iter(results.values())).values) if spec is None else spec.space.varied
     metric, repeat = (DEFAULT_METRIC, 1) if spec is None else (spec.metric, spec.repeat)
-    board = rank(keys, metric, repeat, results)
+    board = rank(keys, metric, repeat, results.values())
     runs = {trial: str(one.folder) for trial, one in found.items() if (one.folder / METRICS).is_file()}
     row, best = board.best, None
     if row is not None and (source := _best_folder(found[row.best_trial])) is not None:
@@ -165,17 +165,16 @@ def _ranked(
         runs.setdefault(row.best_trial, best)
     board = board.with_runs(runs)
     write_leaderboard(target.leaderboard, board)
-    failed = tuple(result for result in results if result.failed)
+    failed = tuple(result for result in results.values() if result.failed)
     seconds = sum(row.seconds for row in board.rows)
-    importances = importances_of(keys, metric.name, results)
+    importances = importances_of(keys, metric.name, results.values())
     end = SweepEnd(str(target.path), board, best, failed, importances, seconds, collected=True)
-    summary = None
-    if row is not None:
-        result = found[row.best_trial].result
-        config = configs[row.best_trial] if spec is None else trial_of(spec, result).config
-        summary = best_of(end, config, result.metrics)
     missing = () if spec is None else tuple(t.number for t in all_trials(spec) if t.number not in found)
-    return Collection(SweepResult(target.path, end, len(results), summary), missing)
+
+    def config_of(result: Result) -> Config:
+        return configs[result.trial] if spec is None else trial_of(spec, result).config
+
+    return Collection(result_of(end, results, config_of), missing)
 
 
 def _best_folder(best: _Found) -> Path | None:

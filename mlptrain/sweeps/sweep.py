@@ -105,8 +105,8 @@ def sweep(
     source, overrides
         A sweep file, or a config with values such as ``learning_rate=0.1,0.3,1`` in ``overrides``.
     stem, run, runs_dir
-        The folder is ``runs_dir/run``, or without ``run`` ``runs_dir/stem-NNN`` with the next free number; ``stem`` is
-        the name of the source.
+        The folder is ``runs_dir/run``; without ``run`` it is ``runs_dir/stem-NNN`` with the next free number, where
+        ``stem`` is by default the name of the source.
     data_dir
         Folder of the datasets.
     resume
@@ -159,7 +159,7 @@ def sweep(
             for report in reports:
                 on_report(report)
                 if isinstance(report, SweepEnd):
-                    return _result(spec, folder, driver, report)
+                    return result_of(report, driver.record.results, lambda result: trial_of(spec, result).config)
                 if signals.received is not None:
                     reports.close()  # writes the leaderboard
                     done = len(driver.record.results)
@@ -224,19 +224,14 @@ def _make_executor(kind: str, scheduler: str | None, workers: int | None, thread
     return Cluster(scheduler, workers if scheduler is not None else count, threads or 1)
 
 
-def _result(spec: Spec, folder: SweepFolder, driver: Driver, end: SweepEnd) -> SweepResult:
-    results = driver.record.results
-    best = None
-    if end.board.best is not None:
-        result = results[end.board.best.best_trial]
-        best = best_of(end, trial_of(spec, result).config, result.metrics)
-    return SweepResult(folder.path, end, len(results), best)
-
-
-def best_of(end: SweepEnd, config: Config, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``best`` of `SweepResult`, for the config and the metrics of the best trial."""
-    best = {"run": end.best, "config": plain_values(config), "metrics": {**metrics, "run": end.best}}
-    board, row = end.board, end.board.best
-    if board.repeat > 1 and row is not None:
-        best["repeats"] = {"metric": board.metric.name, "count": row.repeats, "mean": row.figure, "sd": row.deviation}
-    return best
+def result_of(end: SweepEnd, results: Mapping[int, Result], config_of: Callable[[Result], Config]) -> SweepResult:
+    """Return the result of a sweep by its last report, the results of its trials, and their configs."""
+    board, row, best = end.board, end.board.best, None
+    if row is not None:
+        result = results[row.best_trial]
+        metrics = {**result.metrics, "run": end.best}
+        best = {"run": end.best, "config": plain_values(config_of(result)), "metrics": metrics}
+        if board.repeat > 1:
+            repeats = {"count": row.repeats, "mean": row.figure, "sd": row.deviation}
+            best["repeats"] = {"metric": board.metric.name, **repeats}
+    return SweepResult(Path(end.folder), end, len(results), best)
