@@ -167,7 +167,7 @@ def _collect(given: list[str], run: str | None, runs_dir: Path, *, quiet: bool, 
     collection = collect_trials(given, run=run, runs_dir=runs_dir)
     if not quiet:
         human = sys.stderr if json_output else sys.stdout
-        write_lines(human, *final_lines(collection.result.end, 10_000, "#"))
+        write_lines(human, *final_lines(collection.result.end))
         if collection.missing:
             numbers = listed([*map(trial_name, collection.missing)], 8)
             write_lines(human, f"missing: {counted(len(collection.missing), 'trial')}, {numbers}")

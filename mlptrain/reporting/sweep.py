@@ -183,7 +183,7 @@ def end_lines(end: SweepEnd) -> list[str]:
     return lines
 
 
-def final_lines(end: SweepEnd, width: int, bar: str) -> list[str]:
+def final_lines(end: SweepEnd, width: int = 10_000, bar: str = "#") -> list[str]:
     """Return the lines at the end of a sweep, the leaderboard in lines of at most ``width`` characters."""
     lines = leaderboard_lines(end.board, width, SHOWN) if end.board.rows else []
     return [*lines, "", *importance_lines(end, bar), *end_lines(end)]
@@ -219,7 +219,7 @@ class PlainSweep:
             case Retry():
                 write_lines(self._stream, retry_line(report))
             case SweepEnd():
-                write_lines(self._stream, "", *final_lines(report, 10_000, "#"))
+                write_lines(self._stream, "", *final_lines(report))
 
     def close(self) -> None:
         """Do nothing: every line is flushed when it is written."""
