@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,14 +13,15 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors an
 
 NoColor = Annotated[bool, typer.Option("--no-color", help="Print without colours, as if NO_COLOR were set.")]
 
-TrainThreads = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, help="Number of BLAS threads.", show_default="by network size", metavar="N"),
-]
 
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Number of BLAS threads.", show_default="all cores", metavar="N")
-]
+def threads_option(default: str, share: str = "") -> Any:
+    """Return the option ``--threads``, whose ``default`` is described in words."""
+    return typer.Option("--threads", min=1, help=f"Number of BLAS threads{share}.", show_default=default, metavar="N")
+
+
+TrainThreads = Annotated[int | None, threads_option("by network size")]
+
+Threads = Annotated[int | None, threads_option("all cores")]
 
 DataDir = Annotated[
     Path | None,

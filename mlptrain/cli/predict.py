@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mlptrain.cli.options import Json, NoColor, Quiet, RunsDir
+from mlptrain.cli.options import Json, NoColor, Quiet, RunsDir, threads_option
 from mlptrain.cli.setup import set_threads
 from mlptrain.errors import UsageError
 from mlptrain.reporting.prediction import render_predictions
@@ -27,9 +27,7 @@ def predict(
     csv_output: Annotated[
         bool, typer.Option("--csv", help="Print one CSV row per image; other output goes to stderr.")
     ] = False,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Number of BLAS threads.", show_default="1", metavar="N")
-    ] = None,
+    threads: Annotated[int | None, threads_option("1")] = None,
     runs_dir: RunsDir = Path("runs"),
     json_output: Json = False,
     quiet: Quiet = False,

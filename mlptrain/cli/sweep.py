@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mlptrain.cli.options import DataDir, Json, NoColor, Quiet, RunsDir, TrainThreads
+from mlptrain.cli.options import DataDir, Json, NoColor, Quiet, RunsDir, threads_option
 from mlptrain.cli.setup import set_threads, training_threads, warn
 from mlptrain.config.messages import enumerate_words
 from mlptrain.errors import TrialsError, UsageError
@@ -59,15 +59,16 @@ def sweep(
         str | None, typer.Option("--shard", help="Train every Nth point, from the Ith.", metavar="I/N")
     ] = None,
     index: Annotated[
-        int | None, typer.Option("--index", min=0, help="Train only the trial of this number, from 0.", metavar="N")
+        int | None,
+        typer.Option("--index", min=0, help="Train only the trial with this number, counted from 0.", metavar="N"),
     ] = None,
     collect: Annotated[
-        bool, typer.Option("--collect", help="Rank finished runs or shards; folders as arguments.")
+        bool, typer.Option("--collect", help="Rank the runs or shards in the folders given as arguments.")
     ] = False,
     print_key: Annotated[
         str | None, typer.Option("--print", help="Print one value, such as best.learning_rate.", metavar="KEY")
     ] = None,
-    threads: TrainThreads = None,
+    threads: Annotated[int | None, threads_option("by network size", " per worker process")] = None,
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
     json_output: Json = False,

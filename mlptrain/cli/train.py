@@ -51,7 +51,7 @@ def train(
         typer.Option("--time-limit", min=0.0, help="Stop training after this time; save and test.", metavar="SECONDS"),
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="Run or model.npz whose weights to start from.", metavar="MODEL")
+        str | None, typer.Option("--from", help="Run or model.npz file with the initial weights.", metavar="MODEL")
     ] = None,
     log_every: Annotated[
         int, typer.Option("--log-every", min=1, help="Print every Nth epoch and the last (plain output).", metavar="N")
