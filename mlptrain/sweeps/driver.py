@@ -38,7 +38,7 @@ class _Stack:
 
 
 class Driver:
-    """A sweep in a folder of which the caller holds the lock.
+    """A sweep in a folder that the caller has locked.
 
     Parameters
     ----------

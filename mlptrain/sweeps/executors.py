@@ -1,4 +1,4 @@
-"""Executors: the interface of whatever trains stacks, which are processes of this machine or a Dask cluster."""
+"""Executors: the interface of the worker processes or Dask cluster that train stacks, with its tasks and events."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Advanced:
-    """The trials of a stack have finished ``epochs`` more epochs, counted over all of them."""
+    """Progress of a stack: its trials have finished ``epochs`` more epochs, counted over all of them."""
 
     stack: int
     epochs: int
@@ -36,7 +36,7 @@ class Advanced:
 
 @dataclass(frozen=True)
 class Done:
-    """A stack has been trained; one result per trial."""
+    """The end of a stack that was trained, with one result per trial."""
 
     stack: int
     results: tuple[Result, ...]
@@ -44,7 +44,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Broken:
-    """A stack cannot be trained, and another attempt would not help."""
+    """The end of a stack that cannot be trained; another attempt would not help."""
 
     stack: int
     message: str
@@ -52,7 +52,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class Lost:
-    """The worker process of a stack has died; the stack can be submitted again."""
+    """The death of the worker process of a stack; the stack can be submitted again."""
 
     stack: int
     reason: str

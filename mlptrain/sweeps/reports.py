@@ -1,4 +1,4 @@
-"""Reports: what a sweep announces while it runs, as frozen records for the terminal and for callers."""
+"""Reports of a sweep while it runs, as frozen records for the terminal and for callers."""
 
 from __future__ import annotations
 
