@@ -58,6 +58,7 @@ def test_an_existing_sweep_is_resumed_or_refused(mlptrain, grid):
     assert mlptrain("sweep", *grid, "-q", "--run", "a", "--resume").code == 0
     changed = mlptrain("sweep", *grid[:-1], "epochs=2", "-q", "--run", "a", "--resume")
     assert changed.code == 2 and "parameters.epochs" in changed.err
+    assert "{value: 1}" in changed.err and "{value: 2}" in changed.err
 
 
 def test_failed_trials_are_exit_6_and_json_is_printed(mlptrain, tmp_path):
@@ -120,7 +121,8 @@ def test_keys_without_effect_give_one_warning_each(mlptrain, tiny):
     result = mlptrain("sweep", tiny, "momentum=0.5,0.9", "rho=0.8", "optimizer=sgd,adam", "--list")
     assert result.code == 0 and len(result.out.splitlines()) == 4
     momentum, rho = result.err.splitlines()
-    assert momentum.startswith("mlptrain: warning: momentum") and rho.startswith("mlptrain: warning: rho")
+    assert momentum.startswith("mlptrain: warning: momentum") and "nesterov" in momentum
+    assert rho.startswith("mlptrain: warning: rho") and "rmsprop" in rho and "adadelta" in rho
     assert mlptrain("sweep", tiny, "momentum=0.5,0.9", "optimizer=sgd,nesterov", "--list").err == ""
 
 
@@ -151,15 +153,15 @@ def test_shards_are_collected_to_the_whole_sweep(mlptrain, grid, tmp_path):
     ("arguments", "words"),
     [
         ([], "SWEEP"),
-        (["tiny.yaml", "epochs=1,2", "--shard", "3/2"], "I/N"),
-        (["tiny.yaml", "epochs=1,2", "--shard", "x"], "I/N"),
-        (["tiny.yaml", "epochs=1,2", "--shard", "1/2", "--list"], "--list"),
-        (["tiny.yaml", "epochs=1,2", "--keep", "some"], "--keep"),
-        (["tiny.yaml", "epochs=1,2", "--executor", "ray"], "--executor"),
+        (["tiny.yaml", "epochs=1,2", "--shard", "3/2"], "I from 1 to N"),
+        (["tiny.yaml", "epochs=1,2", "--shard", "x"], "I from 1 to N"),
+        (["tiny.yaml", "epochs=1,2", "--shard", "1/2", "--list"], "combined"),
+        (["tiny.yaml", "epochs=1,2", "--keep", "some"], "best, all, none"),
+        (["tiny.yaml", "epochs=1,2", "--executor", "ray"], "processes, dask"),
         (["tiny.yaml", "epochs=1,2", "--scheduler", "tcp://x:1"], "--executor dask"),
         (["tiny.yaml", "epochs=1,2", "--print", "worst"], "best.KEY"),
         (["tiny.yaml", "epochs=1,2", "method=halving", "--list"], "halving"),
-        (["--collect", "nowhere"], "collect"),
+        (["--collect", "nowhere"], "no folder"),
         (["--collect", "."], "no run"),
     ],
 )
@@ -222,4 +224,4 @@ def test_a_signal_ends_all_workers_and_leaves_a_sweep_to_resume(mlptrain, tiny, 
         time.sleep(0.02)
     assert all(map(gone, busy)), "a worker outlived the sweep"
     if code > 0:
-        assert b"--resume --run s" in errors
+        assert b"0 of 2 trials" in errors and b"--resume --run s" in errors

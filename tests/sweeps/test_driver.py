@@ -180,7 +180,7 @@ def test_a_stack_that_always_loses_its_worker_fails_until_a_resume(tmp_path):
     sweep = spec(tmp_path, GRID)
     end, _ = drive(sweep, tmp_path / "s", Losing(99))
     assert {result.status for result in end.failed} == {"failed"}
-    assert "SIGKILL" in (end.failed[0].message or "")
+    assert "SIGKILL, 5 times" in (end.failed[0].message or "")
     assert len(end.board.rows) == 6 and end.board.best is not None
     end, _ = drive(sweep, tmp_path / "s", Inline(workers=1))
     assert end.failed == () and len(end.board.rows) == 6
