@@ -58,14 +58,16 @@ def test_files_are_downloaded_verified_and_not_downloaded_again(
     output, errors = capsys.readouterr()
     lines = output.splitlines()
     for line, name, size in zip(lines, CONTENTS, ("60.0 kB", "3.0 kB", "20.0 kB", "500 bytes"), strict=False):
-        assert line.startswith(f"mnist/{name}: {size}")
-    assert "data/mnist" in lines[4] and lines[-1].endswith("mlptrain train configs/mnist.yaml")
+        assert line.startswith(f"mnist/{name}: {size} in ") and line.endswith("verified")
+    assert "data/mnist" in lines[4] and lines[5] == "by Somebody; a licence"
+    assert lines[-1].endswith("mlptrain train configs/mnist.yaml")
     assert not errors
 
     server.asked.clear()
     assert main(["download", "mnist"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"mnist/{IMAGES}: 60.0 kB") and lines[1].startswith(f"mnist/{LABELS}: 3.0 kB")
+    assert lines[0] == f"mnist/{IMAGES}: 60.0 kB, already there, verified"
+    assert lines[1] == f"mnist/{LABELS}: 3.0 kB, already there, verified"
     assert not server.asked
 
 
@@ -120,14 +122,15 @@ def test_check_reports_missing_and_damaged_files(
     main(["download", "-q"])
     server.asked.clear()
     assert main(["download", "--check"]) == 0
-    assert f"mnist/{IMAGES}: 60.0 kB" in capsys.readouterr().out
+    assert f"mnist/{IMAGES}: 60.0 kB, already there, verified\n" in capsys.readouterr().out
 
     (tmp_path / "data" / "mnist" / IMAGES).write_bytes(bytes(60_000))
     (tmp_path / "data" / "mnist" / LABELS).unlink()
     assert main(["download", "--check"]) == 3
     output, errors = capsys.readouterr()
     lines = output.splitlines()
-    assert lines[0].startswith(f"mnist/{IMAGES}: damaged") and lines[1] == f"mnist/{LABELS}: missing"
+    assert lines[0].startswith(f"mnist/{IMAGES}: damaged (wrong SHA-256 ") and lines[1] == f"mnist/{LABELS}: missing"
+    assert lines[2].endswith("20.0 kB, already there, verified")
     assert errors.startswith("mlptrain: data/mnist: 2 of 4 files") and "`mlptrain download mnist`" in errors
 
     assert main(["download", "--check", "--json", "-q"]) == 3
