@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -27,20 +30,20 @@ def sample() -> Dataset:
 
 
 def dataset(count: int = 60, pixels: int = 6, classes: int = 3, seed: int = 0) -> Dataset:
-    """Random bytes; labels in turn."""
+    """Return random images whose labels are 0, 1, …, 0, 1, … in order."""
     images = np.random.default_rng(seed).integers(0, 256, (count, pixels), np.uint8)
     labels = (np.arange(count) % classes).astype(np.uint8)
     return Dataset("made", images, labels, count, (1, pixels), tuple(map(str, range(classes))), "sha256:made")
 
 
 def split(train: int, validation: int = 0, test: int = 0) -> Split:
-    """The first images for training, the next for validation, the next for test."""
-    parts = np.split(np.arange(train + validation + test), [train, train + validation])
-    return Split(*parts, "sha256:made")
+    """Return a split in which the first images are for training and the next for validation and test."""
+    indices = np.split(np.arange(train + validation + test), [train, train + validation])
+    return Split(*indices, "sha256:made")
 
 
 def kept(outcome: Outcome, architecture: Architecture, dtype: str) -> Network:
-    """The network that a run keeps; a run that diverged has none."""
+    """Return the network of a run; raise `DivergedError` if the run has none."""
     if outcome.weights is None:
         raise DivergedError(str(outcome.diverged))
     network = Network(replace(architecture, batch_norm=False), 1, dtype)
@@ -76,6 +79,14 @@ def random_model(*layers: int, seed: int = 0, **functions: str) -> Model:
     return model(weights, [rng.standard_normal(out) for _, out in pairs], **functions)
 
 
-def processor_seconds(limit: float) -> float:
-    """A bound on the processor time of our own Python code; a tracer (coverage) makes it several times slower."""
-    return limit if sys.gettrace() is None else 4 * limit
+@contextmanager
+def processor_seconds_below(limit: float) -> Iterator[None]:
+    """Bound the processor time of a block, and run it without the tracer of coverage, which would multiply it."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    start = time.process_time()
+    try:
+        yield
+        assert time.process_time() - start < limit
+    finally:
+        sys.settrace(tracer)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from mlptrain.config import yaml as yamlfile
 from mlptrain.config.values import flow
 from mlptrain.config.yaml import Document, parse_value, parse_yaml, read_yaml
 from mlptrain.errors import ConfigError
-from tests.made import processor_seconds
+from tests.made import processor_seconds_below
 
 
 @pytest.fixture(params=["C", "Python"])
@@ -220,16 +219,14 @@ NINES = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'x'] * 9)}]\n"
     ids=range(11),
 )
 def test_bombs_are_refused_at_once(either_loader: str, text: str, words: str) -> None:
-    start = time.process_time()
-    message = refusal(lambda: parse_yaml(text, "x.yaml"))
+    with processor_seconds_below(1):
+        message = refusal(lambda: parse_yaml(text, "x.yaml"))
     assert words in message
-    assert time.process_time() - start < processor_seconds(1)
 
 
 def test_the_alias_bomb_takes_milliseconds() -> None:
-    start = time.process_time()
-    refusal(lambda: parse_yaml(NINES, "x.yaml"))
-    assert time.process_time() - start < processor_seconds(0.1)
+    with processor_seconds_below(0.1):
+        refusal(lambda: parse_yaml(NINES, "x.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -249,9 +246,8 @@ def test_the_alias_bomb_takes_milliseconds() -> None:
     ids=range(10),
 )
 def test_large_texts_within_the_bounds_take_less_than_two_seconds(either_loader: str, text: str) -> None:
-    start = time.process_time()
-    parse_yaml(text, "x.yaml")
-    assert time.process_time() - start < processor_seconds(2)
+    with processor_seconds_below(2):
+        parse_yaml(text, "x.yaml")
 
 
 def test_fifty_levels_are_read(either_loader: str) -> None:
@@ -318,7 +314,7 @@ def test_values_on_the_command_line(either_loader: str, text: str, value: object
         ("[1,", "'[1,': not valid YAML: "),
         ("{a: 1, a: 2}", "'{a: 1, a: 2}': duplicate key 'a' (first on line 1)"),
         ("[1] 2", "'[1] 2': not valid YAML: "),
-        ("[" * 100_000, "nested more than 50 levels deep"),
+        ("[" * 500, "nested more than 50 levels deep"),
         ("a\x1b[31m", "'a\\x1b[31m': not valid YAML: the character U+001B"),
         ("9" * 401, "(got 401)"),
     ],
