@@ -6,7 +6,7 @@ import pytest
 
 
 def obey_signals() -> None:
-    """Take back what ``nohup`` or a shell's ``&`` had the tests ignore, or else what they start ignores it too."""
+    """Handle the signals that ``nohup`` or a shell's ``&`` ignores; subprocesses of the tests would inherit that."""
     for number, handler in (
         (signal.SIGINT, signal.default_int_handler),
         (signal.SIGTERM, signal.SIG_DFL),
@@ -17,7 +17,7 @@ def obey_signals() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Signals count; coverage is demanded of the whole suite only: a few tests alone cannot reach it."""
+    """Require coverage of the whole suite only, because a few tests cannot reach it."""
     obey_signals()
     plugin = config.pluginmanager.getplugin("_cov")
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not (
@@ -29,5 +29,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """After the shuffle the longest test comes first, so that no worker waits for another to end it."""
+    """Move the longest test to the front after the shuffle, so that no worker waits for it at the end."""
     items.sort(key=lambda item: item.name != "test_code_blocks_run")

@@ -1,4 +1,4 @@
-"""PyTorch as an oracle, where it is installed."""
+"""Comparisons with PyTorch, if it is installed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mlptrain.engine.network import Network
 
 
 def torch_or_skip() -> Any:
-    """PyTorch on one thread: its pool would wait for a busy core at every one of these small steps."""
+    """Return PyTorch, limited to one thread: a pool would wait for a busy core in each of these small steps."""
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
     return torch
 
 
 def twin(network: Network) -> Any:
-    """Member 0 as a PyTorch model in float64: Linear, BatchNorm1d where there is normalisation, ReLU."""
+    """Return member 0 as a PyTorch model in float64: Linear, BatchNorm1d if the layer is normalised, ReLU."""
     torch = torch_or_skip()
     architecture, parameters = network.architecture, network.parameters
     assert architecture.activation == "relu"
@@ -42,18 +42,18 @@ def twin(network: Network) -> Any:
     return torch.nn.Sequential(*modules)
 
 
-def unflatten(model: Any) -> list[Any]:
-    """The weight matrices of a twin: what penalties and decay are for."""
+def weights_of(model: Any) -> list[Any]:
+    """Return the weight matrices of a twin, to which penalties and decay apply."""
     return [parameter for parameter in model.parameters() if parameter.dim() == 2]
 
 
 def others_of(model: Any) -> list[Any]:
-    """Its biases and gains."""
+    """Return the biases and gains of a twin."""
     return [parameter for parameter in model.parameters() if parameter.dim() == 1]
 
 
 def assert_same(network: Network, model: Any, tolerance: float = 1e-8) -> None:
-    """Weights, biases, gains and running statistics agree, entry by entry."""
+    """Compare weights, biases, gains and running statistics entry by entry."""
     torch = torch_or_skip()
     parameters, statistics = network.parameters, network.statistics
     linears = [module for module in model if isinstance(module, torch.nn.Linear)]

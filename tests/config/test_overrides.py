@@ -70,7 +70,7 @@ def test_an_override_replaces_the_whole_value() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a: null\n", "a:\n", "a: {}\n"])
-def test_a_dotted_key_makes_its_parents(text: str) -> None:
+def test_a_dotted_key_creates_its_parents(text: str) -> None:
     assert merged(text, "a.b.c=1", "a.d=2").values == {"a": {"b": {"c": 1}, "d": 2}}
 
 
@@ -87,7 +87,7 @@ def test_a_list_has_no_keys() -> None:
     assert message.startswith("command line: hidden.x: hidden is [30]")
 
 
-def test_each_key_remembers_where_it_came_from() -> None:
+def test_each_key_has_its_source() -> None:
     document = merged("a: 1\nb: {c: 2, d: 3}\n", "b.c=5", "e.f=6")
     assert document.values == {"a": 1, "b": {"c": 5, "d": 3}, "e": {"f": 6}}
     assert [document.where(key) for key in ("a", "b", "b.c", "b.d", "b.x", "e", "e.f", "e.x")] == [

@@ -26,14 +26,14 @@ def name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", ALL, ids=name)
-def test_it_is_valid_and_says_what_it_is_for(path):
+def test_configs_are_valid_and_begin_with_a_comment(path):
     assert warnings(load_config(path)) == []
     assert path.read_text().startswith("# ")
 
 
 @pytest.mark.parametrize("path", LABORATORIES, ids=name)
 def test_the_laboratories_train(path):
-    # All of its keys but its length; the run that is to diverge needs its images for that.
+    # One epoch of few images; the run that must diverge needs all of them.
     diverges = path.stem == "divergence"
     overrides = ["epochs=1"] if diverges else ["epochs=1", "subset=64"]
     config = load_config(path, overrides)
@@ -52,7 +52,7 @@ def test_the_guides_name_every_laboratory():
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=name)
-def test_the_sweeps_are_valid_and_say_what_they_are_for(path):
+def test_sweeps_are_valid_and_begin_with_a_comment(path):
     wave = next(waves(read_sweep(path)))
     assert len(wave.trials) > 10
     assert path.read_text().startswith("# ") and f"mlptrain sweep configs/sweeps/{path.name}" in path.read_text()

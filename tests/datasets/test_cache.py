@@ -90,14 +90,16 @@ def test_damage_in_any_byte_is_repaired(tmp_path: Path, reading: Reading, name: 
     check(tmp_path)
     (entry,) = entries(tmp_path)
     good = contents(entry)
-    start = 128 if name.endswith(".npy") else 0  # the header of an array ends in padding
-    for count, index in enumerate(range(start, len(good[name]))):
+    header = 128 if name.endswith(".npy") else 0
+    for index in range(len(good[name])):
         damaged = bytearray(good[name])
         damaged[index] ^= 1 << index % 8
         (entry / name).write_bytes(damaged)
+        reading.count = 0
         check(tmp_path)
-        assert reading.count == count + 2, index
-        assert contents(entry) == good
+        if index >= header or reading.count:  # the header of an array contains padding
+            assert reading.count == 1, index
+            assert contents(entry) == good
 
 
 @pytest.mark.parametrize("name", ["images.npy", "labels.npy", "entry.json"])

@@ -11,7 +11,7 @@ from mlptrain.engine.backprop import TrainingPass
 from mlptrain.engine.network import Network
 from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer, Penalties, no_penalties
 from mlptrain.engine.parameters import Architecture
-from tests.peers import assert_same, others_of, torch_or_skip, twin, unflatten
+from tests.peers import assert_same, others_of, torch_or_skip, twin, weights_of
 
 # ---- update rules by hand ------------------------------------------------------------------------------
 
@@ -357,7 +357,7 @@ def peer_of(torch: Any, name: str, model: Any, l2: float = 0.0) -> Any:
     rate, h = RATES.get(name, 0.3), HYPERPARAMETERS
     betas, eps = (h["beta1"], h["beta2"]), h["epsilon"]
     decay = h["decay"] if name == "adamw" else l2
-    groups = [{"params": unflatten(model), "weight_decay": decay}, {"params": others_of(model), "weight_decay": 0.0}]
+    groups = [{"params": weights_of(model), "weight_decay": decay}, {"params": others_of(model), "weight_decay": 0.0}]
     optim = torch.optim
     peers = {
         "sgd": lambda: optim.SGD(groups, lr=rate),
@@ -424,7 +424,7 @@ def test_max_norm_agrees_with_torch(name):
 
     def bound() -> None:
         with torch.no_grad():
-            for weights in unflatten(model):
+            for weights in weights_of(model):
                 clipped.append(int((weights.norm(dim=1) > 1.1).sum()))
                 weights.copy_(torch.renorm(weights, 2, 0, 1.1))
 
@@ -441,7 +441,7 @@ def test_l1_agrees_with_torch(name):
     model = twin(network)
 
     def add_signs() -> None:
-        for weights in unflatten(model):
+        for weights in weights_of(model):
             weights.grad.add_(0.003 * torch.sign(weights))
 
     train_peer(torch, model, peer_of(torch, name, model), before=add_signs)

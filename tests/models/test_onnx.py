@@ -9,7 +9,7 @@ import pytest
 from mlptrain.errors import UsageError
 from mlptrain.models import onnx as onnx_module
 from mlptrain.models.formats import describe_model
-from mlptrain.models.onnx import onnx_model, write_onnx
+from mlptrain.models.onnx import FUNCTIONS, onnx_model, write_onnx
 from tests.models.made import CASES, DIGITS, moderate_model
 
 onnx = pytest.importorskip("onnx")
@@ -27,6 +27,11 @@ def test_onnx_gives_the_probabilities_of_the_model(activation, loss, output, dty
     for some in (slice(None), slice(0, 1)):
         (found,) = session.run(["probabilities"], {"pixels": rows[some]})
         np.testing.assert_allclose(found, expected[some], atol=1e-5)
+
+
+def test_functions_that_can_be_exported():
+    activations = {"sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "linear"}
+    assert FUNCTIONS.keys() >= activations | {"softmax"}
 
 
 def test_versions_and_metadata(tmp_path):
