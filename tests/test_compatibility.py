@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 import mlptrain
+from mlptrain.cli import main
 
 V01 = Path(__file__).parent / "data/v0.1"
 NEARLY = 0.01  # processors round differently
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """A folder whose ``runs/`` holds copies of what 0.1 wrote."""
+def folder(tmp_path, monkeypatch):
+    """The current folder, whose ``runs/`` holds copies of what 0.1 wrote."""
     shutil.copytree(V01, tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def run(line: str, folder: Path) -> dict[str, Any]:
-    """Run a command in ``folder``; return the object that it prints."""
-    env = {key: value for key, value in os.environ.items() if key != "MLPTRAIN_DATA_DIR"}
-    command = [sys.executable, "-m", "mlptrain", *shlex.split(line), "--json", "-q"]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture
+def run(folder, monkeypatch, capsys) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Run a command in ``folder``, and return the object that it prints."""
+    monkeypatch.delenv("MLPTRAIN_DATA_DIR", raising=False)
+
+    def run(line: str) -> dict[str, Any]:
+        code = main([*shlex.split(line), "--json", "-q"])
+        printed = capsys.readouterr()
+        assert code == 0, printed.err
+        return json.loads(printed.out)
+
+    with threadpool_limits():
+        yield run
 
 
 def rows(folder: Path) -> list[str]:
@@ -46,50 +53,50 @@ def assert_kept(before: list[str], after: list[str]) -> None:
         assert new.startswith(old)
 
 
-def test_a_finished_run_evaluates_to_its_metrics(folder):
+def test_a_finished_run_evaluates_to_its_metrics(folder, run):
     metrics = json.loads((folder / "runs/finished/metrics.json").read_text())
-    found = run("eval finished", folder)
+    found = run("eval finished")
     assert found["accuracy"] == pytest.approx(metrics["test_accuracy"])
     assert found["loss"] == pytest.approx(metrics["test_loss"], rel=1e-4)
-    assert run("eval finished --split validation", folder)["accuracy"] == pytest.approx(metrics["val_accuracy"])
+    assert run("eval finished --split validation")["accuracy"] == pytest.approx(metrics["val_accuracy"])
 
 
-def test_a_finished_run_is_diagnosed(folder):
-    assert run("diagnose finished", folder)["case"] == "rate_too_low"
+def test_a_finished_run_is_diagnosed(folder, run):
+    assert run("diagnose finished")["case"] == "rate_too_low"
 
 
-def test_a_finished_run_predicts_as_it_did(folder):
+def test_a_finished_run_predicts_as_it_did(folder, run):
     image = np.zeros((28, 28), np.uint8)
     image[4:24, 12:16] = 255
     np.save(folder / "one.npy", image)
-    (found,) = run("predict finished one.npy", folder)["predictions"]
+    (found,) = run("predict finished one.npy")["predictions"]
     assert found["label"] == "7"
     assert max(found["probabilities"]) == pytest.approx(0.39162, rel=1e-3)
     model = mlptrain.load_model(folder / "runs/finished")
     assert model.probabilities(image.reshape(1, -1))[0] == pytest.approx(found["probabilities"])
 
 
-def test_a_finished_run_is_repeated_by_its_config(folder):
-    found = run("train runs/finished/config.yaml --run again --threads 1", folder)
+def test_a_finished_run_is_repeated_by_its_config(folder, run):
+    found = run("train runs/finished/config.yaml --run again --threads 1")
     assert found["test_loss"] == pytest.approx(1.8896572703942656, rel=NEARLY)
 
 
-def test_training_starts_from_the_weights_of_a_finished_run(folder):
+def test_training_starts_from_the_weights_of_a_finished_run(folder, run):
     config = "runs/finished/config.yaml"
-    found = run(f"train {config} --from finished --run more epochs=0 batch_norm=false", folder)
+    found = run(f"train {config} --from finished --run more epochs=0 batch_norm=false")
     assert found["test_loss"] == pytest.approx(1.8896572703942656, rel=1e-4)
 
 
-def test_a_complete_run_is_left_as_it_is_by_resume(folder):
+def test_a_complete_run_is_left_as_it_is_by_resume(folder, run):
     before = (folder / "runs/finished/model.npz").read_bytes()
-    assert run("train runs/finished/config.yaml --run finished --resume", folder)["epochs"] == 6
+    assert run("train runs/finished/config.yaml --run finished --resume")["epochs"] == 6
     assert (folder / "runs/finished/model.npz").read_bytes() == before
 
 
-def test_an_interrupted_run_resumes_to_the_end_that_it_would_have_reached(folder):
+def test_an_interrupted_run_resumes_to_the_end_that_it_would_have_reached(folder, run):
     path = folder / "runs/interrupted"
     before = rows(path)
-    found = run("train runs/interrupted/config.yaml --run interrupted --resume --force --threads 1", folder)
+    found = run("train runs/interrupted/config.yaml --run interrupted --resume --force --threads 1")
     assert len(before) == 6
     assert_kept(before, rows(path))
     assert len(rows(path)) == 41
@@ -98,24 +105,24 @@ def test_an_interrupted_run_resumes_to_the_end_that_it_would_have_reached(folder
     assert found["test_accuracy"] == pytest.approx(0.412, abs=NEARLY)
 
 
-def test_a_complete_sweep_is_read_and_not_trained_again(folder):
+def test_a_complete_sweep_is_read_and_not_trained_again(folder, run):
     before = (folder / "runs/sweep/leaderboard.csv").read_text()
-    found = run("sweep runs/sweep/sweep.yaml --run sweep --resume", folder)
+    found = run("sweep runs/sweep/sweep.yaml --run sweep --resume")
     assert (found["trials"], found["failed"]) == (4, 0)
     assert found["best"]["config"]["learning_rate"] == 0.1
     assert found["best"]["repeats"]["mean"] == pytest.approx(0.2035)
     assert (folder / "runs/sweep/leaderboard.csv").read_text() == before
 
 
-def test_the_best_run_of_a_sweep_evaluates_to_its_metrics(folder):
+def test_the_best_run_of_a_sweep_evaluates_to_its_metrics(folder, run):
     metrics = json.loads((folder / "runs/sweep/best/metrics.json").read_text())
-    assert run("eval runs/sweep/best", folder)["accuracy"] == pytest.approx(metrics["test_accuracy"])
+    assert run("eval runs/sweep/best")["accuracy"] == pytest.approx(metrics["test_accuracy"])
 
 
-def test_an_interrupted_sweep_resumes_its_paused_trial(folder):
+def test_an_interrupted_sweep_resumes_its_paused_trial(folder, run):
     path = folder / "runs/halving"
     before = rows(path / "trials/0002")
-    found = run("sweep runs/halving/sweep.yaml --run halving --resume --threads 1", folder)
+    found = run("sweep runs/halving/sweep.yaml --run halving --resume --threads 1")
     assert (found["trials"], found["failed"]) == (3, 0)
     assert found["best"]["config"]["learning_rate"] == 0.1
     assert found["best"]["metrics"]["test_loss"] == pytest.approx(1.9038354494571685, rel=NEARLY)

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,17 @@ EDIT = re.compile(
 TINY = "subset: 200\nhidden: [8]\nepochs: 1\nlearning_rate: 0.01\n"
 
 
+COMMANDS = """
+import json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from mlptrain.cli import main
+for line in sys.stdin:
+    with redirect_stdout(StringIO()) as output, redirect_stderr(output):
+        code = main(json.loads(line))
+    print(json.dumps([code, output.getvalue()]), flush=True)
+"""
+
 INTERRUPTED = """
 import mlptrain
 import numpy
@@ -41,7 +53,7 @@ reports.close()
 
 
 class Tree:
-    """A copy of the source tree, and the ``mlptrain`` command that runs from it."""
+    """A copy of the source tree, and a process that runs ``mlptrain`` commands from it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,6 +61,7 @@ class Tree:
             Path(mlptrain.__file__).parent, folder / "mlptrain", ignore=shutil.ignore_patterns("__pycache__")
         )
         (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
+        self.process: subprocess.Popen[str] | None = None
 
     def follow(self, story: str) -> None:
         """Make the edits of a story, which are in the files that the table of stories names."""
@@ -65,23 +78,26 @@ class Tree:
                 lines.insert(position(lines, edit["place"], edit["anchor"]), edit["code"])
                 path.write_text("".join(lines), encoding="utf-8")
 
-    def run(self, *arguments: str, code: int = 0) -> str:
-        """Run ``python`` with these arguments in the folder, and return stdout and stderr together."""
+    def start(self, program: str) -> subprocess.Popen[str]:
+        """Start a Python program in the folder."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "MLPTRAIN"))}
-        done = subprocess.run(
-            [sys.executable, *arguments],
+        return subprocess.Popen(
+            [sys.executable, "-c", program],
             cwd=self.folder,
             env={**kept, "PYTHONPATH": str(self.folder), "COLUMNS": "200", "NO_COLOR": "1"},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
             encoding="utf-8",
-            timeout=60,
         )
-        assert done.returncode == code, done.stdout
-        return done.stdout
 
     def mlptrain(self, *arguments: str, code: int = 0) -> str:
-        return self.run("-m", "mlptrain", *arguments, code=code)
+        """Run a command in the process of all commands; return its stdout and stderr together."""
+        self.process = self.process or self.start(COMMANDS)
+        assert self.process.stdin and self.process.stdout
+        print(json.dumps(arguments), file=self.process.stdin, flush=True)
+        exit_code, output = json.loads(self.process.stdout.readline())
+        assert exit_code == code, output
+        return output
 
     def schema(self) -> dict[str, dict]:
         return json.loads(self.mlptrain("config", "--schema"))["properties"]
@@ -107,8 +123,11 @@ def position(lines: list[str], place: str, anchor: str) -> int:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    return Tree(tmp_path)
+def tree(tmp_path: Path) -> Iterator[Tree]:
+    tree = Tree(tmp_path)
+    yield tree
+    if tree.process:
+        tree.process.communicate()
 
 
 def test_every_story_is_followed_by_a_test():
@@ -176,7 +195,9 @@ def test_add_a_config_key(tree):
 def test_add_a_metric_per_epoch(tree):
     tree.follow("Add a metric per epoch")
     tree.train("epochs=3", "--run", "first")
-    tree.run("-c", INTERRUPTED)
+    with tree.start(INTERRUPTED) as interrupted:
+        pass
+    assert interrupted.returncode == 0
     tree.train("epochs=3", "--run", "second", "--resume")
     first, second = (tree.column(name, "largest_weight") for name in ("first", "second"))
     assert first == second and len(set(first)) == 3 and min(map(float, first)) > 0
