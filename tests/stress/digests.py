@@ -60,7 +60,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     | {"dropout": 0.1, "input_dropout": 0.1, "ema": 0.9, "l2": 1e-4, "max_norm": 2.0, "augment": AUGMENT}
     | {"schedule": {"name": "plateau", "factor": 0.5, "patience": 1}, "early_stopping": {"patience": 3}},
 }
-"""What each config changes of `SMALL`."""
+"""The keys in which each config differs from `SMALL`."""
 
 _ACCURACY = {"name": "val_accuracy", "goal": "maximize"}
 SWEEPS: dict[str, dict[str, Any]] = {
