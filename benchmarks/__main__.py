@@ -10,7 +10,6 @@ not installed is left out.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from benchmarks import epochs, processes
 from benchmarks.chart import draw
 from benchmarks.report import Section, machine, write_page
+from mlptrain.runs.job import default_data_dir
 from mlptrain.system.machine import available_cores
 
 PARTS = ("networks", "stacks", "whole", "options", "growth", "startup")
@@ -28,7 +28,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer images and repeats")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--data-dir", type=Path, help="folder with mnist/ (default: MLPTRAIN_DATA_DIR, else data)")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=default_data_dir(),
+        help="folder with mnist/ (default: MLPTRAIN_DATA_DIR, else data)",
+    )
     parser.add_argument("--threads", type=int, default=available_cores(), help="number of threads (default: all cores)")
     parser.add_argument(
         "--output",
@@ -38,9 +43,8 @@ def main() -> None:
         help="folder to write to (default: benchmarks)",
     )
     options = parser.parse_args()
-    data_dir = options.data_dir or Path(os.environ.get("MLPTRAIN_DATA_DIR") or "data")
-    has_mnist = (data_dir / "mnist").is_dir()
-    setting = epochs.Setting(options.quick, options.threads, data_dir)
+    has_mnist = (options.data_dir / "mnist").is_dir()
+    setting = epochs.Setting(options.quick, options.threads, options.data_dir)
     header = [
         "# Speed",
         f"Written by `python -m benchmarks{' --quick' if options.quick else ''}`: {machine(available_cores())}.",
@@ -66,9 +70,9 @@ def main() -> None:
             if not has_mnist:
                 print("whole: skipped, because the data folder has no MNIST; run `mlptrain download`")
                 continue
-            section = processes.whole(setting, data_dir)
+            section = processes.whole(setting, options.data_dir)
         else:
-            section = processes.startup(setting, data_dir if has_mnist else None)
+            section = processes.startup(setting, options.data_dir if has_mnist else None)
         sections.append(section)
         print(f"{section.markdown()}\n({part}: {time.perf_counter() - began:.0f} s so far)\n", flush=True)
         text = "\n\n".join(header) + "\n\n" + "\n".join(section.markdown() for section in sections)

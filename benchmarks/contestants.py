@@ -29,11 +29,10 @@ def mlptrain_epoch(case: Case, data: Data) -> Epoch:
 
     none = np.empty(0, np.int64)
     split = Split(np.arange(len(data.x)), none, none, "")
-    own = [{"seed": k, "batch_seed": 0, "learning_rate": RATE * (k + 1) / case.members} for k in range(case.members)]
-    configs = [Config.model_validate({**case.config(), **(values if case.members > 1 else {})}) for values in own]
-    configs = [config.resolve() for config in configs]
     # More epochs than are ever run: each call trains one more.
-    configs = [config.model_copy(update={"epochs": 1_000_000}) for config in configs]
+    config = Config.model_validate({**case.config(), "epochs": 1_000_000, "batch_seed": 0}).resolve()
+    rates = [config.learning_rate * (k + 1) / case.members for k in range(case.members)]
+    configs = [config.model_copy(update={"seed": k, "learning_rate": rate}) for k, rate in enumerate(rates)]
     trainer = Trainer(configs, data.dataset, split)
     return lambda: list(trainer.run(until=trainer.epoch + 1))
 

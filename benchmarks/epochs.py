@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks.contestants import (
     BARE_TORCH,
@@ -184,19 +186,17 @@ def stacks(setting: Setting) -> tuple[Section, dict[str, Times]]:
     return section, times
 
 
-def _variants(base: Case) -> Iterator[tuple[str, Case]]:
-    for text, options in (
-        ("sgd", {}),
-        ("momentum", {"optimizer": "momentum"}),
-        ("rmsprop", {"optimizer": "rmsprop", "learning_rate": 0.001}),
-        ("adam", {"optimizer": "adam", "learning_rate": 0.001}),
-        ("adamw", {"optimizer": "adamw", "learning_rate": 0.001}),
-        ("sgd, batch_norm", {"batch_norm": True}),
-        ("sgd, dropout 0.5", {"dropout": 0.5}),
-        ("sgd, ema 0.999", {"ema": 0.999}),
-        ("sgd, l2", {"l2": 1e-4}),
-    ):
-        yield text, replace(base, options=tuple(options.items()))
+OPTIONS: dict[str, dict[str, Any]] = {
+    "sgd": {},
+    "momentum": {"optimizer": "momentum"},
+    "rmsprop": {"optimizer": "rmsprop", "learning_rate": 0.001},
+    "adam": {"optimizer": "adam", "learning_rate": 0.001},
+    "adamw": {"optimizer": "adamw", "learning_rate": 0.001},
+    "sgd, batch_norm": {"batch_norm": True},
+    "sgd, dropout 0.5": {"dropout": 0.5},
+    "sgd, ema 0.999": {"ema": 0.999},
+    "sgd, l2": {"l2": 1e-4},
+}
 
 
 def options(setting: Setting) -> Section:
@@ -206,20 +206,18 @@ def options(setting: Setting) -> Section:
         [f"784-128-10, batch 64: an epoch as a multiple of plain SGD, with {setting.threads} threads; runs alternate."],
         ("options", "s per epoch", "× sgd"),
     )
-    variants = [(text, setting.case(case)) for text, case in _variants(CASES[2])]
-    fields = [Field(case, [Entry(OURS, setting.threads)], setting.data_dir) for _, case in variants]
-    try:
-        workers = [next(iter(field.workers.values())) for field in fields]
+    entry = Entry(OURS, setting.threads)
+    with ExitStack() as stack:
+        workers = []
+        for values in OPTIONS.values():
+            case = setting.case(replace(CASES[2], options=tuple(values.items())))
+            workers.append(stack.enter_context(Field(case, [entry], setting.data_dir)).workers[entry])
         for worker in workers:
             worker.epoch()
         measured = [[worker.epoch(settled=True) for worker in workers] for _ in range(setting.repeats)]
-        for index, (text, _) in enumerate(variants):
-            values = [row[index] for row in measured]
-            base = [row[0] for row in measured]
-            section.rows.append([text, seconds(values), f"{ratio(values, base):.2f}"])
-    finally:
-        for field in fields:
-            field.__exit__(None, None, None)
+    base, *_ = columns = list(zip(*measured, strict=True))
+    for text, times in zip(OPTIONS, columns, strict=True):
+        section.rows.append([text, seconds(times), f"{ratio(times, base):.2f}"])
     return section
 
 

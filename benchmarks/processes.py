@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from benchmarks.contestants import KERAS, TORCH
 from benchmarks.epochs import Setting
+from benchmarks.loading import measure
 from benchmarks.report import Section, ratio, seconds
 from benchmarks.worker import Entry, environment, installed
 
@@ -161,17 +162,6 @@ def whole(setting: Setting, data_dir: Path) -> Section:
     return section
 
 
-LOAD = """
-import sys
-from pathlib import Path
-from time import perf_counter
-from mlptrain.datasets.dataset import load_dataset
-began = perf_counter()
-load_dataset("mnist", Path(sys.argv[1]))
-print(perf_counter() - began)
-"""
-
-
 def startup(setting: Setting, data_dir: Path | None) -> Section:
     """Time short commands."""
     python, here = [sys.executable, "-m"], Entry("mlptrain", 1)
@@ -183,16 +173,11 @@ def startup(setting: Setting, data_dir: Path | None) -> Section:
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "sample.yaml"
         config.write_text("epochs: 0\n")
+        train = [*python, "mlptrain", "train", str(config), f"--runs-dir={folder}/runs"]
         commands = {
             "a bare Typer program, --help": [*python, "benchmarks.peers.bare_typer", "--help"],
             "mlptrain --help": [*python, "mlptrain", "--help"],
-            "mlptrain train, sample, epochs=0": [
-                *python,
-                "mlptrain",
-                "train",
-                str(config),
-                f"--runs-dir={folder}/runs",
-            ],
+            "mlptrain train, sample, epochs=0": train,
         }
         for command in commands.values():
             run(command, here)
@@ -202,7 +187,6 @@ def startup(setting: Setting, data_dir: Path | None) -> Section:
             values = [row[index] for row in times]
             section.rows.append([name, seconds(values), f"{ratio(values, [row[0] for row in times]):.2f}"])
         if data_dir is not None:
-            load = [sys.executable, "-c", LOAD, str(data_dir)]
-            loads = [float(run(load, here).output) for _ in range(4)][1:]
+            loads = [measure("mnist", data_dir) for _ in range(4)][1:]  # the first one fills the cache
             section.rows.append(["loading full MNIST from the cache", f"{statistics.median(loads):.3f}", "-"])
     return section

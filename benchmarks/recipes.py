@@ -33,7 +33,7 @@ class Recipe:
     """A config, its network, the published accuracy, the number of seeds, and ``epochs`` if the config has others."""
 
     config: str
-    answers: str
+    network: str
     published: str
     seeds: int = 5
     epochs: int | None = None
@@ -75,7 +75,7 @@ def run(recipe: Recipe, seed: int, threads: int | None) -> dict[str, Any]:
 
 def heading(recipe: Recipe) -> str:
     """Return the beginning of the recipe's row."""
-    return f"| [{recipe.config}](../configs/{recipe.config}.yaml) | {recipe.answers} |"
+    return f"| [{recipe.config}](../configs/{recipe.config}.yaml) | {recipe.network} |"
 
 
 def row(recipe: Recipe, runs: Sequence[Path]) -> str:

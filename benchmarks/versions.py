@@ -22,57 +22,52 @@ from pathlib import Path
 
 from benchmarks.report import processor, ratio, seconds
 from benchmarks.work import CASES, RATE, Case
+from mlptrain.runs.job import default_data_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 4
 STACK = 16
 
 
-def run(tree: Path, folder: Path, arguments: Sequence[str]) -> float:
+def process_seconds(tree: Path, folder: Path, arguments: Sequence[str]) -> float:
     """Run ``mlptrain`` from a source tree in ``folder`` and return the seconds of the whole process."""
+    command = [sys.executable, "-m", "mlptrain", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(tree)}
     began = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "mlptrain", *arguments],
-        cwd=folder,
-        env=environment,
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began
 
 
-def epoch(case: Case, config: Sequence[str]) -> Callable[[Path, Path], float]:
-    """Return a measurement of the median epoch of a network, the first one left out."""
-    hidden = ",".join(map(str, case.layers[1:-1]))
-    overrides = [f"hidden=[{hidden}]", f"activation={case.activation}", f"batch_size={case.batch}"]
-    overrides += [f"learning_rate={RATE}", f"epochs={EPOCHS}", f"subset={case.images}"]
-
-    def measure(tree: Path, folder: Path) -> float:
-        run(tree, folder, ["train", *config, *overrides, "--run", "r", "--overwrite", "-q"])
-        with (folder / "runs/r/history.csv").open(newline="") as stream:
-            return statistics.median([float(row["seconds"]) for row in csv.DictReader(stream)][1:])
-
-    return measure
+def epoch_seconds(tree: Path, folder: Path, arguments: Sequence[str]) -> float:
+    """Run ``mlptrain train`` in the same way and return the seconds of an epoch."""
+    process_seconds(tree, folder, [*arguments, "--run", "r", "--overwrite"])
+    with (folder / "runs/r/history.csv").open(newline="") as stream:
+        return statistics.median([float(row["seconds"]) for row in csv.DictReader(stream)][1:])
 
 
-def stack(config: Sequence[str]) -> Callable[[Path, Path], float]:
-    """Return a measurement of a whole sweep that trains networks of one shape in one stack."""
+Measurement = tuple[Callable[[Path, Path, Sequence[str]], float], list[str]]
+
+
+def measurements(data_dir: Path) -> dict[str, Measurement]:
+    """Return the functions that measure and their arguments of ``mlptrain``, by title."""
+    common = ["config.yaml", "-q", f"--data-dir={data_dir}"]
     rates = ",".join(f"{RATE * (1 + number / 100):g}" for number in range(STACK))
-    arguments = [
-        "sweep",
-        *config,
-        f"learning_rate={rates}",
-        "hidden=[30]",
-        "epochs=3",
-        "split=official",
-        "--workers",
-        "1",
-        "-q",
-    ]
-    numbers = iter(range(10**6))
-    return lambda tree, folder: run(tree, folder, [*arguments, "--run", f"s{next(numbers)}"])
+    sweep = [f"learning_rate={rates}", "hidden=[30]", "epochs=3", "split=official", "--workers=1"]
+    return {
+        **{
+            f"epoch of {case.name}, batch {case.batch}": (epoch_seconds, ["train", *common, *overrides(case)])
+            for case in CASES
+        },
+        f"sweep of {STACK} x 784-30-10 in one stack": (process_seconds, ["sweep", *common, *sweep]),
+        "mlptrain --help": (process_seconds, ["--help"]),
+        "train with epochs=0": (process_seconds, ["train", "sample.yaml", "-q"]),
+    }
+
+
+def overrides(case: Case) -> list[str]:
+    """Return the arguments that train a network of the benchmark for some epochs."""
+    values = {**case.config(), "hidden": list(case.layers[1:-1]), "epochs": EPOCHS, "subset": case.images}
+    return [f"{key}={value}" for key, value in values.items()]
 
 
 def main() -> None:
@@ -80,24 +75,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("old", type=Path, help="the other checkout")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--data-dir", type=Path, default=os.environ.get("MLPTRAIN_DATA_DIR") or "data")
+    parser.add_argument("--data-dir", type=Path, default=default_data_dir())
     options = parser.parse_args()
     trees = options.old.resolve(), ROOT
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "config.yaml").write_text("dataset: mnist\nsplit: official-60k\n", encoding="utf-8")
         (folder / "sample.yaml").write_text("epochs: 0\n", encoding="utf-8")
-        config = ["config.yaml", "--data-dir", str(options.data_dir.resolve())]
-        measurements = {f"epoch of {case.name}, batch {case.batch}": epoch(case, config) for case in CASES}
-        measurements[f"sweep of {STACK} x 784-30-10 in one stack"] = stack(config)
-        measurements["mlptrain --help"] = lambda tree, folder: run(tree, folder, ["--help"])
-        measurements["train with epochs=0"] = lambda tree, folder: run(tree, folder, ["train", "sample.yaml", "-q"])
         print(f"{processor()}; median of {options.repeats}; seconds old, new, ratio new/old")
-        for title, measure in measurements.items():
-            for tree in trees:
-                measure(tree, folder)
-            times = [[measure(tree, folder) for tree in trees] for _ in range(options.repeats)]
-            old, new = ([row[index] for row in times] for index in (0, 1))
+        for title, (measure, arguments) in measurements(options.data_dir.resolve()).items():
+            pairs = [[measure(tree, folder, arguments) for tree in trees] for _ in range(options.repeats + 1)]
+            old, new = zip(*pairs[1:], strict=True)  # the first pair fills the caches
             print(f"{title:<42} {seconds(old):>7} {seconds(new):>7} {ratio(new, old):6.3f}", flush=True)
 
 

@@ -1,7 +1,7 @@
 """Worker processes, one per contestant, so that each has its own threads and is not disturbed by idle ones.
 
 A worker prepares its contestant. It then trains one epoch per line on standard input and answers with the seconds; the
-line ``settled`` asks for untimed epochs first. Between requests it sleeps.
+line ``settled`` requests untimed epochs first. Between requests it sleeps.
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ folder, epochs = Path(sys.argv[1]) / "mnist", int(sys.argv[2])
 
 
 def read(name: str, offset: int) -> np.ndarray:
-    """The bytes of an IDX file after its header."""
+    """Return the bytes of an IDX file after its header."""
     return np.frombuffer(gzip.decompress((folder / name).read_bytes()), np.uint8, offset=offset)
 
 
-def select_prefix(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images as floats in [0, 1], and labels."""
+def load(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return images as floats in [0, 1], and labels."""
     x = read(f"{name}-images-idx3-ubyte.gz", 16).reshape(-1, 784).astype(np.float32) / 255
     return x, read(f"{name}-labels-idx1-ubyte.gz", 8)
 
@@ -27,5 +27,5 @@ model = keras.Sequential(
     [keras.Input((784,)), layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax")]
 )
 model.compile(keras.optimizers.Adam(0.002), "sparse_categorical_crossentropy", metrics=["accuracy"])
-model.fit(*select_prefix("train"), batch_size=64, epochs=epochs, verbose=0)
-print(model.evaluate(*select_prefix("t10k"), verbose=0)[1])
+model.fit(*load("train"), batch_size=64, epochs=epochs, verbose=0)
+print(model.evaluate(*load("t10k"), verbose=0)[1])

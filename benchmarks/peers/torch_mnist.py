@@ -13,12 +13,12 @@ folder, epochs = Path(sys.argv[1]) / "mnist", int(sys.argv[2])
 
 
 def read(name: str, offset: int) -> np.ndarray:
-    """The bytes of an IDX file after its header."""
+    """Return the bytes of an IDX file after its header."""
     return np.frombuffer(gzip.decompress((folder / name).read_bytes()), np.uint8, offset=offset)
 
 
-def select_prefix(name: str) -> TensorDataset:
-    """Images as floats in [0, 1], and labels."""
+def load(name: str) -> TensorDataset:
+    """Return images as floats in [0, 1], and labels."""
     x = read(f"{name}-images-idx3-ubyte.gz", 16).reshape(-1, 784).astype(np.float32) / 255
     return TensorDataset(
         torch.from_numpy(x), torch.from_numpy(read(f"{name}-labels-idx1-ubyte.gz", 8).astype(np.int64))
@@ -26,7 +26,7 @@ def select_prefix(name: str) -> TensorDataset:
 
 
 torch.manual_seed(0)
-train, test = select_prefix("train"), select_prefix("t10k")
+train, test = load("train"), load("t10k")
 model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
 optimizer = torch.optim.Adam(model.parameters(), lr=0.002)
 for _ in range(epochs):
