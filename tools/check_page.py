@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 PHONE, DESKTOP = 390, 1200
 DARK, LIGHT = 0, 1  # as Chromium counts colour schemes
@@ -23,8 +24,8 @@ document.getElementById("page").addEventListener("load", event => {{
   const page = event.target.contentDocument.documentElement;
   document.getElementById("result").textContent = JSON.stringify({{
     width: page.scrollWidth, height: page.scrollHeight,
-    asked: event.target.contentWindow.performance.getEntriesByType("resource").map(entry => entry.name),
-    text: page.innerText.length, figures: page.querySelectorAll("svg").length}});
+    loaded: event.target.contentWindow.performance.getEntriesByType("resource").map(entry => entry.name),
+    text: page.innerText.length, plots: page.querySelectorAll("svg").length}});
 }});
 </script></body>"""
 
@@ -39,7 +40,7 @@ def chromium(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([browser, *common, *arguments], capture_output=True, text=True, timeout=120, check=True)
 
 
-def measure(page: Path, folder: Path, width: int) -> dict[str, object]:
+def measure(page: Path, folder: Path, width: int) -> dict[str, Any]:
     """Return the size of the page in a window of this width, the resources it requests, and the errors."""
     wrapper = folder / f"measure-{width}.html"
     wrapper.write_text(MEASURE.format(source=page.as_uri(), width=width, height=800), encoding="utf-8")
@@ -48,7 +49,7 @@ def measure(page: Path, folder: Path, width: int) -> dict[str, object]:
     if found is None or not found[1]:
         sys.exit(f"check_page: {page} did not load\n{done.stderr[-2000:]}")
     errors = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    result: dict[str, object] = json.loads(found[1])
+    result: dict[str, Any] = json.loads(found[1])
     return {**result, "errors": errors}
 
 
@@ -76,12 +77,10 @@ def main() -> int:
         print(f"{width} px: {found}")
         if found["width"] != width:
             problems.append(f"at {width} px the page is {found['width']} px wide")
-        problems += [f"asks for {name}" for name in found["asked"] if not str(name).startswith("data:")]  # type: ignore[attr-defined]
-        problems += [str(error) for error in found["errors"]]  # type: ignore[attr-defined]
-        schemes = {"light": LIGHT, "dark": DARK}
-        for scheme, code in schemes.items():
-            height = min(int(str(found["height"])), 16000)
-            print(screenshot(page, folder, f"{width}-{scheme}", width, height, code))
+        problems += [f"it loads {name}" for name in found["loaded"] if not name.startswith("data:")]
+        problems += found["errors"]
+        for scheme, code in {"light": LIGHT, "dark": DARK}.items():
+            print(screenshot(page, folder, f"{width}-{scheme}", width, min(found["height"], 16000), code))
     for problem in problems:
         print(problem, file=sys.stderr)
     return int(bool(problems))
