@@ -232,7 +232,8 @@ EVERYTHING: dict[str, Any] = {
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_one_network_continues_to_the_byte(monkeypatch, optimizer, options):
     monkeypatch.setattr("mlptrain.datasets.batches.CHUNK_IMAGES", 16)
-    assert_continues([small(optimizer=optimizer, dtype="float32", **options)], 2)  # an odd number of reports per epoch: every kind is reached
+    # Epochs have an odd number of reports, so that a stride of 2 reaches each of them.
+    assert_continues([small(optimizer=optimizer, dtype="float32", **options)], stride=2)
 
 
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
