@@ -93,9 +93,10 @@ def measure(run: str, count: int, seed: int, data_dir: str | None = None) -> tup
     """Return three boolean arrays for ``count`` test digits: original correct, photograph correct, dark on light."""
     import mlptrain
     from mlptrain.datasets.split import make_split
-    from mlptrain.runs.finished import find_run, load_run_config
+    from mlptrain.runs.folder import load_run_config
+    from mlptrain.runs.locate import find_run
 
-    config, model = load_run_config(find_run(run, Path("runs"))), mlptrain.load_model(run)
+    config, model = load_run_config(find_run(run)), mlptrain.load_model(run)
     data = mlptrain.load_dataset(config.dataset, data_dir=data_dir)
     split = make_split(data, config.split, seed=config.split_seed, subset=config.subset)
     rng = np.random.default_rng(seed)

@@ -5,24 +5,25 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from mlptrain.cli.options import Json, NoColor, Quiet, RunsDir
+from mlptrain.cli.options import Json, NoColor, Quiet, Run, RunsDir
 from mlptrain.reporting.diagnosis import render_diagnosis
 from mlptrain.reporting.terminal import make_console
-from mlptrain.runs.finished import find_run, view_run
+from mlptrain.runs.finished import view_run
+from mlptrain.runs.locate import find_run
 
 
 def diagnose(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, or name of a run.")],
+    run: Run,
     runs_dir: RunsDir = Path("runs"),
     json_output: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Diagnose a run by its learning curves and suggest a change."""
+    """Diagnose a run by its learning curves and suggest a change.
+
+    Example: mlptrain diagnose latest
+    """
     view = view_run(find_run(run, runs_dir))
     found = view.diagnosis
     if not quiet:

@@ -9,19 +9,21 @@ from typing import Annotated
 
 import typer
 
-from mlptrain.cli.options import DataDir, Json, MinAccuracy, NoColor, Quiet, RunsDir, Threads
-from mlptrain.cli.setup import set_threads
+from mlptrain.cli.options import RUN_FORMS, DataDir, Json, MinAccuracy, NoColor, Quiet, RunsDir, Threads
+from mlptrain.cli.setup import set_threads, show_found
+from mlptrain.config.messages import enumerate_words
 from mlptrain.errors import AccuracyError
 from mlptrain.reporting.evaluation import render_evaluation
 from mlptrain.reporting.terminal import make_console
-from mlptrain.runs.finished import evaluate_runs, find_run
+from mlptrain.runs.finished import SPLITS, evaluate_runs
+from mlptrain.runs.locate import find_model
 from mlptrain.system.machine import available_cores
 
 
 def evaluate(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Run folders, or names of runs.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help=f"Runs, each {RUN_FORMS}.")],
     split: Annotated[
-        str, typer.Option("--split", help="Split to use: train, validation, test or all.", metavar="SPLIT")
+        str, typer.Option("--split", help=f"Split to use: {enumerate_words(SPLITS, 'or')}.", metavar="SPLIT")
     ] = "test",
     dataset: Annotated[
         str | None,
@@ -42,16 +44,21 @@ def evaluate(
     """Measure the loss and accuracy of trained networks.
 
     Precision, recall and F1 are shown per class. The outputs of several runs are averaged.
+
+    Example: mlptrain eval latest --split validation --confusion
     """
     set_threads(threads, available_cores())
-    result = evaluate_runs(runs, part=split, dataset=dataset, runs_dir=runs_dir, data_dir=data_dir, mistakes=mistakes)
+    paths = [find_model(run, runs_dir) for run in runs]
+    result = evaluate_runs(paths, part=split, dataset=dataset, data_dir=data_dir, mistakes=mistakes)
+    human = sys.stderr if json_output else sys.stdout
     if not quiet:
-        console = make_console(sys.stderr if json_output else sys.stdout, no_color=no_color)
+        show_found(runs, paths, human)
+        console = make_console(human, no_color=no_color)
         render_evaluation(result, console, confusion=confusion)
     if json_output:
-        folders = [str(find_run(run, runs_dir)) for run in runs]
+        names = [str(path) for path in paths]
         metrics = {
-            "run": folders[0] if len(folders) == 1 else folders,
+            "run": names[0] if len(names) == 1 else names,
             "split": result.split,
             "loss": result.loss,
             "accuracy": result.accuracy,
@@ -64,4 +71,4 @@ def evaluate(
         print(json.dumps(metrics))
     if min_accuracy is not None and result.accuracy < min_accuracy:
         limit = f"is below --min-accuracy {min_accuracy:g}"
-        raise AccuracyError(f"{', '.join(runs)}: {result.split} accuracy {result.accuracy:.4f} {limit}")
+        raise AccuracyError(f"{', '.join(map(str, paths))}: {result.split} accuracy {result.accuracy:.4f} {limit}")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mlptrain.cli.options import Json, Quiet, RunsDir
+from mlptrain.cli.options import Json, Quiet, Run, RunsDir
 from mlptrain.config.messages import enumerate_words
 from mlptrain.models.formats import FORMATS
 from mlptrain.runs.finished import export_run
@@ -17,7 +17,7 @@ from mlptrain.system.machine import format_bytes
 
 
 def export(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, name of a run, or model.npz file.")],
+    run: Run,
     format: Annotated[
         str,
         typer.Option("--format", help=f"Format of the file: {enumerate_words(list(FORMATS), 'or')}.", metavar="FORMAT"),
@@ -30,7 +30,10 @@ def export(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a model as an ONNX, NumPy or JSON file."""
+    """Write a model as an ONNX, NumPy or JSON file.
+
+    Example: mlptrain export latest --format json
+    """
     path = export_run(run, format, output=output, runs_dir=runs_dir)
     size = path.stat().st_size
     if not quiet:

@@ -28,6 +28,10 @@ DataDir = Annotated[
     typer.Option("--data-dir", help="Folder of datasets.", show_default="MLPTRAIN_DATA_DIR, else data", metavar="DIR"),
 ]
 
+RUN_FORMS = "a path, a name, latest or best:METRIC"
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help=f"Run: {RUN_FORMS}.")]
+
 RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of runs.", metavar="DIR")]
 
 MinAccuracy = Annotated[

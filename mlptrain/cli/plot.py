@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mlptrain.cli.options import DataDir, Json, Quiet, RunsDir, Threads
+from mlptrain.cli.options import RUN_FORMS, DataDir, Json, Quiet, RunsDir, Threads
 from mlptrain.cli.setup import set_threads
 from mlptrain.runs.job import default_data_dir
 from mlptrain.system.extras import require_extra
@@ -17,7 +17,7 @@ from mlptrain.system.machine import available_cores
 
 
 def plot(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Run or sweep folders, or names of runs.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help=f"A sweep, or runs: each {RUN_FORMS}.")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -26,7 +26,13 @@ def plot(
     ] = None,
     form: Annotated[str, typer.Option("--format", help="Format of the files: png or svg.", metavar="FORMAT")] = "png",
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Draw only the plot of this name; repeatable.", metavar="NAME")
+        list[str] | None,
+        typer.Option(
+            "--only",
+            help="Draw only this plot; repeatable. Of a run: curves, confusion, weights, activations, mistakes or "
+            "calibration. Of a sweep: parameters, parallel or rate_by_batch.",
+            metavar="NAME",
+        ),
     ] = None,
     threads: Threads = None,
     data_dir: DataDir = None,
@@ -38,6 +44,8 @@ def plot(
 
     A run has learning curves, a confusion matrix, weights, activations, mistakes and calibration.
     The learning curves of several runs share one plot.
+
+    Example: mlptrain plot latest --only curves --format svg
     """
     require_extra("matplotlib", "plots", "plot")
     from mlptrain.reporting.gallery import plots_of, write_plots

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mlptrain.cli.options import Json, NoColor, Quiet, RunsDir, threads_option
-from mlptrain.cli.setup import set_threads
-from mlptrain.errors import UsageError
+from mlptrain.cli.options import Json, NoColor, Quiet, Run, RunsDir, threads_option
+from mlptrain.cli.setup import set_threads, show_found
+from mlptrain.errors import DataError, UsageError
 from mlptrain.reporting.prediction import render_predictions
 from mlptrain.reporting.terminal import make_console
 from mlptrain.runs import finished
+from mlptrain.runs.locate import find_model, locate
 
 
 def predict(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder, name of a run, or model.npz file.")],
+    run: Run,
     images: Annotated[
         list[str],
         typer.Argument(metavar="IMAGE", help="PNG, JPEG, .npy or IDX files; - for standard input."),
@@ -36,14 +39,23 @@ def predict(
     """Classify images of your own handwritten digits.
 
     Each image is shown as the network sees it, with the probability of each class.
+
+    Example: mlptrain predict latest photograph.jpg
     """
     if json_output and csv_output:
         raise UsageError("--csv: cannot be combined with --json")
     set_threads(threads, 1)
-    model = finished.load_model(run, runs_dir=runs_dir)
+    try:
+        path = find_model(run, runs_dir)
+        model = finished.load_model(path)
+    except DataError:
+        _check_order(run, images, runs_dir)
+        raise
     predictions = finished.predict(model, images)
     if not quiet:
-        console = make_console(sys.stderr if json_output or csv_output else sys.stdout, no_color=no_color)
+        human = sys.stderr if json_output or csv_output else sys.stdout
+        show_found([run], [path], human)
+        console = make_console(human, no_color=no_color)
         render_predictions(predictions, model.class_names, console)
     if json_output:
         rows = [{key: getattr(found, key) for key in ("image", "label", "probabilities")} for found in predictions]
@@ -52,3 +64,12 @@ def predict(
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(["image", "label", *model.class_names])
         writer.writerows([found.image, found.label, *found.probabilities] for found in predictions)
+
+
+def _check_order(run: str, images: list[str], runs_dir: Path) -> None:
+    """Raise UsageError if the last of ``images`` is a run, so that ``run`` must be an image."""
+    *others, last = images
+    with suppress(DataError):
+        if locate(last, runs_dir).is_dir():
+            swapped = shlex.join(["mlptrain", "predict", last, run, *others])
+            raise UsageError(f"{last}: a run, where an image is expected\nhint: name the run first: {swapped}")

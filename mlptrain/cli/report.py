@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mlptrain.cli.options import DataDir, Json, Quiet, RunsDir, Threads
+from mlptrain.cli.options import RUN_FORMS, DataDir, Json, Quiet, RunsDir, Threads
 from mlptrain.cli.setup import set_threads
 from mlptrain.runs.job import default_data_dir
 from mlptrain.system.extras import require_extra
@@ -17,7 +17,7 @@ from mlptrain.system.machine import available_cores
 
 
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN|SWEEP", help="Run or sweep folder, or name of a run or sweep.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help=f"Run or sweep: {RUN_FORMS}.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", help="File to write.", show_default="report.html in the folder", metavar="PATH"),
@@ -31,6 +31,8 @@ def report(
     """Write a self-contained HTML page about a run or a sweep.
 
     It contains the plots, metrics, diagnosis, config and environment, and the command that repeats the run.
+
+    Example: mlptrain report latest
     """
     require_extra("matplotlib", "plots", "report")
     from mlptrain.reporting.page import write_report

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 import typer
 
 from mlptrain.config.config import Config, load_config, warnings
+from mlptrain.reporting.text import write_lines
+from mlptrain.runs.locate import is_selection
 from mlptrain.system.machine import available_cores, configured_threads, threads_for, threads_in_use, use_threads
 
 
 def warn(message: str) -> None:
     """Write a warning to stderr."""
     typer.echo(f"mlptrain: warning: {message}", err=True)
+
+
+def show_found(runs: Sequence[str], paths: Sequence[Path], stream: TextIO) -> None:
+    """Write which run each ``latest`` or ``best:METRIC`` among ``runs`` means."""
+    write_lines(stream, *(f"{run}: {path}" for run, path in zip(runs, paths, strict=True) if is_selection(run)))
 
 
 def read_config(path: Path, overrides: Sequence[str] | None) -> Config:

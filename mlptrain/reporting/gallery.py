@@ -18,8 +18,9 @@ from mlptrain.models.inspection import Inspection, inspect, measure_calibration,
 from mlptrain.models.model import Model
 from mlptrain.reporting.plots import certainty, confusion, curves, sweep, units
 from mlptrain.reporting.plots.style import FORMATS, Draw, save
-from mlptrain.runs.finished import RunView, find_run, view_run
-from mlptrain.sweeps.finished import SweepView, find_sweep, view_sweep
+from mlptrain.runs.finished import RunView, view_run
+from mlptrain.runs.locate import find_run, is_sweep, locate
+from mlptrain.sweeps.finished import SweepView, view_sweep
 from mlptrain.sweeps.trials import HALVED
 from mlptrain.system.files import make_folder
 
@@ -234,12 +235,13 @@ def plots_of(names: Sequence[str], runs_dir: Path, data_dir: Path) -> tuple[Path
     DataError, UsageError
         A folder is missing or damaged, or a sweep is combined with another folder.
     """
-    sweeps = [path for name in names if (path := find_sweep(name, runs_dir)) is not None]
-    if sweeps and len(names) > 1:
+    paths = [locate(name, runs_dir) for name in names]
+    sweeps = [path for path in paths if is_sweep(path)]
+    if sweeps and len(paths) > 1:
         raise UsageError(f"{sweeps[0]}: a sweep is plotted by itself\nhint: name only the sweep, or only runs")
     if sweeps:
         return sweeps[0], sweep_plots(view_sweep(sweeps[0]))
-    views = [view_run(find_run(name, runs_dir)) for name in names]
+    views = [view_run(find_run(path)) for path in paths]
     if len(views) > 1:
         return views[0].path, [comparison(views)]
     return views[0].path, run_plots(views[0], data_dir)

@@ -12,9 +12,10 @@ from mlptrain.config.config import dump_yaml
 from mlptrain.config.values import flow
 from mlptrain.reporting.gallery import Plot, run_plots, sweep_plots
 from mlptrain.reporting.plots.style import GRID, INK, MUTED, PAPER, SERIES, Draw, rendered
-from mlptrain.runs.finished import RunView, find_run, view_run
-from mlptrain.sweeps.finished import SweepView, find_sweep, view_sweep
-from mlptrain.sweeps.folder import SWEEP
+from mlptrain.runs.finished import RunView, view_run
+from mlptrain.runs.folder import SWEEP
+from mlptrain.runs.locate import find_run, is_sweep, locate
+from mlptrain.sweeps.finished import SweepView, view_sweep
 from mlptrain.system.files import make_folder, write_text_atomic
 
 REPORT = "report.html"
@@ -234,12 +235,11 @@ def write_report(name: str, runs_dir: Path, data_dir: Path, output: Path | None)
     DataError
         The folder or its data is missing or damaged, or the page cannot be written.
     """
-    sweep = find_sweep(name, runs_dir)
-    if sweep is not None:
-        page, folder = sweep_page(view_sweep(sweep), data_dir), sweep
+    folder = locate(name, runs_dir)
+    if is_sweep(folder):
+        page = sweep_page(view_sweep(folder), data_dir)
     else:
-        folder = find_run(name, runs_dir)
-        page = run_page(view_run(folder), data_dir)
+        page = run_page(view_run(find_run(folder)), data_dir)
     path = folder / REPORT if output is None else output
     make_folder(path.parent, "choose another --output")
     write_text_atomic(path, page)

@@ -1,8 +1,7 @@
-"""Runs read from their folders: found by name, loaded file by file or as a whole, evaluated, exported."""
+"""Runs read from their folders: viewed as a whole, loaded, evaluated, exported."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from mlptrain.config.config import Config, load_config
+from mlptrain.config.config import Config, config_from
 from mlptrain.config.messages import enumerate_words, hint
+from mlptrain.config.yaml import Document
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.errors import DataError, UsageError
@@ -21,69 +21,20 @@ from mlptrain.models.evaluation import Evaluation, evaluate_models
 from mlptrain.models.formats import write_model
 from mlptrain.models.model import Model, load_model_file
 from mlptrain.runs.diagnosis import Diagnosis, LearningCurves, curves_of, diagnose
-from mlptrain.runs.folder import CONFIG, HISTORY, METRICS, MODEL
+from mlptrain.runs.folder import (
+    CONFIG,
+    HISTORY,
+    METRICS,
+    MODEL,
+    load_metrics,
+    load_run_config,
+    load_run_model,
+)
 from mlptrain.runs.history import read_history
 from mlptrain.runs.job import load_dataset
-from mlptrain.system.files import reason
-
-MAX_METRICS_BYTES = 2**20
+from mlptrain.runs.locate import find_model
 
 SPLITS = ("train", "validation", "test", "all")
-
-
-def find_run(run: str, runs_dir: Path) -> Path:
-    """Return the folder of a run, given as a path or as a name under ``runs_dir``.
-
-    Raises
-    ------
-    DataError
-        Neither is a run folder.
-    """
-    for path in (Path(run), runs_dir / run):
-        with suppress(OSError):
-            if (path / CONFIG).is_file() or (path / MODEL).is_file():
-                return path
-    raise DataError(
-        f"{run}: no run there (no {CONFIG} in {run} or {runs_dir / run})\n"
-        "hint: train one with `mlptrain train`, or name another folder of runs with --runs-dir"
-    )
-
-
-def load_run_config(path: Path) -> Config:
-    """Return the resolved config of a run folder."""
-    if not (path / CONFIG).is_file():
-        raise DataError(f"{path / CONFIG}: no such file\nhint: train the run again")
-    return load_config(path / CONFIG)
-
-
-def load_run_model(path: Path) -> Model:
-    """Return the model of a run folder."""
-    if not (path / MODEL).is_file():
-        raise DataError(f"{path / MODEL}: no such file; the run has not ended, or it diverged\nhint: train it again")
-    return load_model_file(path / MODEL)
-
-
-def load_metrics(path: Path) -> dict[str, Any]:
-    """Return the content of ``metrics.json`` of a run folder.
-
-    Raises
-    ------
-    DataError
-        The file is missing, unreadable or damaged.
-    """
-    file = path / METRICS
-    try:
-        with file.open("rb") as stream:
-            metrics = json.loads(stream.read(MAX_METRICS_BYTES))
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read: {reason(error)}\nhint: train the run again") from error
-    except (ValueError, RecursionError):
-        metrics = None
-    if not isinstance(metrics, dict) or not all(
-        isinstance(metrics.get(name), int | float) for name in ("test_loss", "test_accuracy")
-    ):
-        raise DataError(f"{file}: damaged, or not the metrics of a run\nhint: train the run again with --overwrite")
-    return metrics
 
 
 @dataclass(frozen=True)
@@ -121,46 +72,64 @@ def view_run(path: Path) -> RunView:
 
 
 def load_model(run: str | Path, *, runs_dir: str | Path = "runs") -> Model:
-    """Load the model of a run (a path, or a name under ``runs_dir``) or of a file ``model.npz``.
+    """Load the model of a run, or of a file ``model.npz``.
+
+    ``run`` is a path, a name under ``runs_dir``, ``latest`` or ``best:METRIC``; see `mlptrain.runs.locate.locate`.
 
     Raises
     ------
-    DataError
-        It is missing or damaged.
+    UsageError, DataError
+        It is a sweep, or missing or damaged.
     """
-    if _is_file(run):
-        return load_model_file(Path(run))
-    return load_run_model(find_run(str(run), Path(runs_dir)))
+    return _load_model(find_model(run, runs_dir))
 
 
-def _is_file(run: str | Path) -> bool:
-    """Return whether it is a file; a name that is too long for the file system is not."""
-    with suppress(OSError):
-        return Path(run).is_file()
-    return False
+def _load_model(path: Path) -> Model:
+    return load_model_file(path) if path.is_file() else load_run_model(path)
 
 
-def predict(model: Model, images: Sequence[str | Path]) -> list[Prediction]:
+def load_start(run: str | Path, runs_dir: str | Path) -> tuple[Model, str]:
+    """Return the model with the initial weights of another run, and its name: ``runs/a (val_accuracy 0.9210)``."""
+    path = find_model(run, runs_dir)
+    metrics: dict[str, Any] = {}
+    with suppress(DataError):  # a file has none, and the weights can do without
+        metrics = load_metrics(path)
+    accuracy = metrics.get("val_accuracy")
+    known = isinstance(accuracy, int | float)
+    return _load_model(path), f"{path} (val_accuracy {accuracy:.4f})" if known else str(path)
+
+
+def predict(
+    model: Model | str | Path, images: Sequence[str | Path], *, runs_dir: str | Path = "runs"
+) -> list[Prediction]:
     """Classify the digits in image files (PNG, JPEG, ``.npy``, IDX).
+
+    ``model`` is a model, or what `load_model` accepts.
 
     Raises
     ------
     DataError, UsageError
         A file cannot be read or has no digit, or reading its format needs a library that is not installed.
     """
-    return predict_images(model, [str(image) for image in images])
+    return predict_images(_model(model, runs_dir), [str(image) for image in images])
+
+
+def _model(model: Model | str | Path, runs_dir: str | Path) -> Model:
+    return model if isinstance(model, Model) else load_model(model, runs_dir=runs_dir)
 
 
 def evaluate(
-    models: Model | Sequence[Model],
+    models: Model | str | Path | Sequence[Model | str | Path],
     dataset: Dataset,
     split: Split | None = None,
     part: str = "test",
     *,
     mistakes: int = 0,
+    runs_dir: str | Path = "runs",
 ) -> Evaluation:
     """Evaluate a model, or the averaged outputs of several, on a split of a dataset.
 
+    A model is a `Model`, or what `load_model` accepts.
     ``part`` is train, validation, test, or all; ``all`` means all images of the dataset and needs no ``split``.
     The evaluation has the ``mistakes`` worst mistakes.
 
@@ -175,11 +144,12 @@ def evaluate(
         part, indices = "all", np.arange(len(dataset.labels))
     else:
         indices = getattr(split, part)
-    return evaluate_models([models] if isinstance(models, Model) else list(models), dataset, indices, part, mistakes)
+    every = [models] if isinstance(models, Model | str | Path) else models
+    return evaluate_models([_model(model, runs_dir) for model in every], dataset, indices, part, mistakes)
 
 
 def evaluate_runs(
-    runs: Sequence[str],
+    runs: Sequence[str | Path],
     *,
     part: str = "test",
     dataset: str | None = None,
@@ -189,7 +159,8 @@ def evaluate_runs(
 ) -> Evaluation:
     """Evaluate a run, or the averaged outputs of several, on a split of the data with which they were trained.
 
-    ``dataset`` names another dataset, which is split by the rule of the first run.
+    A run may also be a file ``model.npz``, which contains the config of its run. ``dataset`` names another dataset,
+    which is split by the rule of the first run.
 
     Raises
     ------
@@ -198,14 +169,14 @@ def evaluate_runs(
     """
     if not runs:
         raise UsageError("no run to evaluate\nhint: name at least one run")
-    folders = [find_run(run, Path(runs_dir)) for run in runs]
-    configs = [load_run_config(folder) for folder in folders]
-    models = [load_run_model(folder) for folder in folders]
+    paths = [find_model(run, runs_dir) for run in runs]
+    models = [_load_model(path) for path in paths]
+    configs = [_config_of(path, model, dataset) for path, model in zip(paths, models, strict=True)]
     rules = [(config.dataset, config.split, config.split_seed) for config in configs]
     other = next((index for index, rule in enumerate(rules) if rule != rules[0]), None)
     if other is not None and dataset is None and part != "all":
         raise UsageError(
-            f"{folders[0]} and {folders[other]} have different splits: one was trained on images that test the other\n"
+            f"{paths[0]} and {paths[other]} have different splits: one was trained on images that test the other\n"
             "hint: name data that is new to both with --dataset, or evaluate them one by one"
         )
     data = load_dataset(dataset or configs[0].dataset, data_dir=data_dir)
@@ -214,6 +185,22 @@ def evaluate_runs(
     subset = configs[0].subset if dataset is None else None
     split = make_split(data, configs[0].split, seed=configs[0].split_seed, subset=subset)
     return evaluate(models, data, split, part, mistakes=mistakes)
+
+
+def _config_of(path: Path, model: Model, dataset: str | None) -> Config:
+    """Return the config of a run folder, or the one that a model file contains, with ``dataset`` in place of its own.
+
+    Raises
+    ------
+    UsageError
+        A model file was trained on a folder of data, whose path it does not contain, and ``dataset`` is None.
+    """
+    if path.is_dir():
+        return load_run_config(path)
+    name = dataset or model.config.get("dataset")
+    if name in (None, "folder"):
+        raise UsageError(f"{path}: does not contain the path of its data\nhint: name the data with --dataset")
+    return config_from(Document(f"{path}: config", {**model.config, "dataset": name}, {}))
 
 
 def export_run(
@@ -230,14 +217,11 @@ def export_run(
     DataError
         The run is missing or damaged, or the file cannot be written.
     """
-    accuracy = None
-    if _is_file(run):
-        folder, model = Path(run).parent, load_model_file(Path(run))
-    else:
-        folder = find_run(str(run), Path(runs_dir))
-        model = load_run_model(folder)
-        with suppress(DataError):  # the accuracy is a note, which the model can do without
-            accuracy = load_metrics(folder)["test_accuracy"]
+    found = find_model(run, runs_dir)
+    model, accuracy = _load_model(found), None
+    with suppress(DataError):  # the accuracy is a note, which the model can do without
+        accuracy = load_metrics(found)["test_accuracy"]
+    folder = found.parent if found.is_file() else found
     path = folder if output is None else Path(output)
     if path.is_dir():
         path = path / f"{Path(MODEL).stem}.{format}"

@@ -1,4 +1,4 @@
-"""The run folder: the names of its files, how they are written, and how a new folder is claimed."""
+"""The run folder: the names of its files, how they are written and read, and how a new folder is claimed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from mlptrain.config.config import Config, dump_yaml
+from mlptrain.config.config import Config, dump_yaml, load_config
 from mlptrain.errors import DataError, UsageError
-from mlptrain.models.model import Model, save_model
+from mlptrain.models.model import Model, load_model_file, save_model
 from mlptrain.runs.history import HEADING, row_of
 from mlptrain.system.files import make_folder, reason, write_text_atomic
 from mlptrain.system.lock import locked
@@ -21,6 +21,10 @@ from mlptrain.training.reports import EpochReport
 
 CONFIG, HISTORY, METRICS = "config.yaml", "history.csv", "metrics.json"
 MODEL, CHECKPOINT = "model.npz", "checkpoint.npz"
+SWEEP, LEADERBOARD, BEST = "sweep.yaml", "leaderboard.csv", "best"
+"""Files by which the folder of a sweep is recognised, and its folder of the best run."""
+
+MAX_METRICS_BYTES = 2**20
 
 OTHER_FOLDER = "choose another folder with --runs-dir"
 
@@ -68,6 +72,43 @@ class RunFolder:
     def complete(self) -> bool:
         """True if the run has its metrics and no checkpoint to resume from."""
         return (self.path / METRICS).is_file() and not (self.path / CHECKPOINT).exists()
+
+
+def load_run_config(path: Path) -> Config:
+    """Return the resolved config of a run folder."""
+    if not (path / CONFIG).is_file():
+        raise DataError(f"{path / CONFIG}: no such file\nhint: train the run again")
+    return load_config(path / CONFIG)
+
+
+def load_run_model(path: Path) -> Model:
+    """Return the model of a run folder."""
+    if not (path / MODEL).is_file():
+        raise DataError(f"{path / MODEL}: no such file; the run has not ended, or it diverged\nhint: train it again")
+    return load_model_file(path / MODEL)
+
+
+def load_metrics(path: Path) -> dict[str, Any]:
+    """Return the content of ``metrics.json`` of a run folder.
+
+    Raises
+    ------
+    DataError
+        The file is missing, unreadable or damaged.
+    """
+    file = path / METRICS
+    try:
+        with file.open("rb") as stream:
+            metrics = json.loads(stream.read(MAX_METRICS_BYTES))
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {reason(error)}\nhint: train the run again") from error
+    except (ValueError, RecursionError):
+        metrics = None
+    if not isinstance(metrics, dict) or not all(
+        isinstance(metrics.get(name), int | float) for name in ("test_loss", "test_accuracy")
+    ):
+        raise DataError(f"{file}: damaged, or not the metrics of a run\nhint: train the run again with --overwrite")
+    return metrics
 
 
 def claim_next(runs_dir: Path, stem: str) -> RunFolder:

@@ -25,10 +25,10 @@ from mlptrain.models.evaluation import evaluate_weights
 from mlptrain.models.model import Model
 from mlptrain.system.machine import threads_in_use
 from mlptrain.training.memory import check_memory
-from mlptrain.training.reports import EpochReport, Outcome, RunStart
+from mlptrain.training.reports import METRIC_NAMES, EpochReport, Outcome, RunStart
 from mlptrain.training.stack import architecture_of
 
-SAVED_METRICS = ("epochs", "best_epoch", "loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
+SAVED_METRICS = ("epochs", "best_epoch", *METRIC_NAMES)
 """Attributes of an outcome that ``metrics.json`` contains unchanged."""
 
 

@@ -20,8 +20,19 @@ from mlptrain.config.values import described, difference
 from mlptrain.errors import DivergedError, UsageError
 from mlptrain.models.model import Model, make_model
 from mlptrain.runs.checkpoint import Checkpoint, Saver, load_checkpoint, unusable
-from mlptrain.runs.finished import load_metrics, load_run_config, load_run_model
-from mlptrain.runs.folder import CHECKPOINT, CONFIG, HISTORY, RunFolder, check_claimable, claim, claim_next, run_path
+from mlptrain.runs.folder import (
+    CHECKPOINT,
+    CONFIG,
+    HISTORY,
+    RunFolder,
+    check_claimable,
+    claim,
+    claim_next,
+    load_metrics,
+    load_run_config,
+    load_run_model,
+    run_path,
+)
 from mlptrain.runs.history import read_history, report_of
 from mlptrain.runs.job import Job, add_test_metrics, metrics_of, outcome_of, prepare
 from mlptrain.system.files import remove_leftovers

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlptrain.config.config import Config, plain_values
 from mlptrain.config.values import differing, flat
-from mlptrain.errors import UsageError
-from mlptrain.runs.finished import load_metrics, load_run_config
-from mlptrain.runs.folder import CONFIG, METRICS, claim_next, run_path
-from mlptrain.sweeps.folder import BEST, SWEEP, TRIALS, SweepFolder, is_run_of
+from mlptrain.errors import DataError, UsageError
+from mlptrain.runs.folder import BEST, CONFIG, METRICS, SWEEP, claim_next, load_metrics, load_run_config, run_path
+from mlptrain.runs.locate import locate
+from mlptrain.sweeps.folder import TRIALS, SweepFolder, is_run_of
 from mlptrain.sweeps.importance import importances_of
 from mlptrain.sweeps.journal import JOURNAL, read_record
 from mlptrain.sweeps.leaderboard import rank, write_leaderboard
@@ -43,10 +44,10 @@ class _Found:
 def collect(arguments: Sequence[str], *, run: str | None = None, runs_dir: Path = Path("runs")) -> Collection:
     """Rank the runs in folders: run folders, folders of run folders such as ``trials/``, sweeps and shards.
 
-    ``arguments`` are the folders. If they contain no ``sweep.yaml``, the sweep file comes before them, with its
-    ``KEY=VALUE``; without one the metric is val_accuracy, and the keys in which the runs differ are the varied ones.
-    Leaderboard and ``best/`` are written to the folder ``runs_dir/run``, or to the one folder of a sweep that contains
-    all others, or to ``runs_dir/collected-NNN``.
+    ``arguments`` are the folders, as paths or as names under ``runs_dir``. If they contain no ``sweep.yaml``, the sweep
+    file comes before them, with its ``KEY=VALUE``; without one the metric is val_accuracy, and the keys in which the
+    runs differ are the varied ones. Leaderboard and ``best/`` are written to the folder ``runs_dir/run``, or to the one
+    folder of a sweep that contains all others, or to ``runs_dir/collected-NNN``.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def collect(arguments: Sequence[str], *, run: str | None = None, runs_dir: Path 
     DataError
         A file is damaged.
     """
-    folders, spec = _parse(arguments)
+    folders, spec = _parse(arguments, runs_dir)
     found: dict[int, _Found] = {}
     for sweep in (sweep for folder in folders for sweep in _sweeps(folder)):
         own = read_sweep(sweep / SWEEP)
@@ -76,9 +77,9 @@ def collect(arguments: Sequence[str], *, run: str | None = None, runs_dir: Path 
     return _ranked(found, spec, configs, SweepFolder(_target(folders, run, runs_dir)))
 
 
-def _parse(arguments: Sequence[str]) -> tuple[list[Path], Spec | None]:
+def _parse(arguments: Sequence[str], runs_dir: Path) -> tuple[list[Path], Spec | None]:
     """Return the folders, and the sweep if its file is named."""
-    paths = [Path(argument) for argument in arguments if "=" not in argument]
+    paths = [_path(argument, runs_dir) for argument in arguments if "=" not in argument]
     folders = [path for path in paths if path.is_dir()]
     files = [path for path in paths if not path.is_dir()]
     if len(files) > 1 or (files and paths[0] != files[0]):
@@ -87,6 +88,17 @@ def _parse(arguments: Sequence[str]) -> tuple[list[Path], Spec | None]:
         raise UsageError("--collect: no folder\nhint: name run folders, trials/ folders or shards")
     overrides = [argument for argument in arguments if "=" in argument]
     return folders, read_sweep(files[0], overrides) if files else None
+
+
+def _path(argument: str, runs_dir: Path) -> Path:
+    """Return the path of a folder or a sweep file; folders of runs or shards count too, which RUN cannot mean."""
+    for path in (Path(argument), runs_dir / argument):
+        with suppress(OSError):
+            if path.is_dir():
+                return path
+    with suppress(DataError):
+        return locate(argument, runs_dir)
+    return Path(argument)
 
 
 def _sweeps(folder: Path) -> Iterator[Path]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mlptrain.config.yaml import read_yaml
 from mlptrain.errors import DataError
-from mlptrain.sweeps.folder import BEST, SWEEP
-from mlptrain.sweeps.leaderboard import LEADERBOARD, Row, read_leaderboard
+from mlptrain.runs.folder import BEST, LEADERBOARD, SWEEP
+from mlptrain.sweeps.leaderboard import Row, read_leaderboard
 from mlptrain.sweeps.spec import DEFAULT_METRIC, Metric
 
 
@@ -28,17 +28,6 @@ class SweepView:
         """The run folder of the best trial; None if it was not kept."""
         folder = self.path / BEST
         return folder if folder.is_dir() else None
-
-
-def find_sweep(name: str, runs_dir: Path) -> Path | None:
-    """Return the folder of a sweep, given by its path or by its name in ``runs_dir``; None if it has no leaderboard."""
-    for path in (Path(name), runs_dir / name):
-        try:
-            if (path / LEADERBOARD).is_file():
-                return path
-        except OSError:
-            continue
-    return None
 
 
 def view_sweep(path: Path) -> SweepView:

@@ -14,17 +14,24 @@ from mlptrain.config.values import described, difference
 from mlptrain.engine.state import State
 from mlptrain.errors import DataError, UsageError
 from mlptrain.runs.checkpoint import load_state, save_state
-from mlptrain.runs.finished import load_metrics, load_run_config
-from mlptrain.runs.folder import HISTORY, METRICS, RunFolder
+from mlptrain.runs.folder import (
+    BEST,
+    HISTORY,
+    LEADERBOARD,
+    METRICS,
+    SWEEP,
+    RunFolder,
+    load_metrics,
+    load_run_config,
+)
 from mlptrain.runs.history import read_history
 from mlptrain.sweeps.journal import FREE_SPACE, JOURNAL
-from mlptrain.sweeps.leaderboard import LEADERBOARD
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import PAUSED, Result, Trial, config_key, trial_name
 from mlptrain.system.files import make_folder, reason, temporary_beside, write_text_atomic
 
-SWEEP, BASE, BEST, TRIALS, STATES = "sweep.yaml", "base.yaml", "best", "trials", "states"
+BASE, TRIALS, STATES = "base.yaml", "trials", "states"
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from typing import Any
 
 from mlptrain.config.values import shown
 from mlptrain.errors import DataError
-from mlptrain.sweeps.leaderboard import METRIC_COLUMNS
 from mlptrain.sweeps.planning import StackPlan, WavePlan
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import DIVERGED, FAILED, FINISHED, HALVED, PAUSED, Result, Trial
 from mlptrain.system.files import reason, sync_folder
+from mlptrain.training.reports import METRIC_NAMES
 
 JOURNAL = "journal.jsonl"
 
@@ -286,7 +286,7 @@ def _result(event: Event, status: str, spec: Spec) -> Result:
     if sorted(values) != sorted(spec.space.varied):
         raise ValueError(f"the sweep varies {', '.join(spec.space.varied)}, and the values are {shown(values)}")
     metrics: dict[str, Any] = _typed(event, "metrics", dict)
-    for name in ("epochs", "seconds", *METRIC_COLUMNS):
+    for name in ("epochs", "seconds", *METRIC_NAMES):
         if name in metrics:
             _typed(metrics, name, int, float, type(None))
     message = _typed(event, "message", str, type(None))

@@ -16,10 +16,7 @@ from mlptrain.errors import ConfigError, DataError
 from mlptrain.sweeps.spec import DEFAULT_METRIC, Metric
 from mlptrain.sweeps.trials import HALVED, Result, short
 from mlptrain.system.files import reason, write_text_atomic
-
-LEADERBOARD = "leaderboard.csv"
-
-METRIC_COLUMNS = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
+from mlptrain.training.reports import METRIC_NAMES
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ def _row(metric: Metric, results: Sequence[Result]) -> Row:
     ranked = [r for r in results if not r.failed and _finite(r.metrics.get(metric.name)) is not None]
     values = {r.trial: float(r.metrics[metric.name]) for r in ranked}
     first = results[0]
-    means = {name: _mean([r.metrics.get(name) for r in ranked]) for name in METRIC_COLUMNS}
+    means = {name: _mean([r.metrics.get(name) for r in ranked]) for name in METRIC_NAMES}
     return Row(
         rank=None,
         trial=first.trial,
@@ -147,7 +144,7 @@ def write_leaderboard(path: Path, board: Leaderboard) -> None:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     repeated = ["repeats", f"{board.metric.name}_sd"] if board.repeat > 1 else []
-    writer.writerow(["rank", "trial", "run", *board.keys, "status", "epochs", *METRIC_COLUMNS, "seconds", *repeated])
+    writer.writerow(["rank", "trial", "run", *board.keys, "status", "epochs", *METRIC_NAMES, "seconds", *repeated])
     for row in board.rows:
         writer.writerow(
             [
@@ -157,7 +154,7 @@ def write_leaderboard(path: Path, board: Leaderboard) -> None:
                 *(short(row.values.get(key)) for key in board.keys),
                 row.status,
                 _cell(row.epochs),
-                *(_cell(row.figures.get(name)) for name in METRIC_COLUMNS),
+                *(_cell(row.figures.get(name)) for name in METRIC_NAMES),
                 f"{row.seconds:.4f}",
                 *([row.repeats, _cell(row.deviation)] if repeated else []),
             ]

@@ -10,11 +10,11 @@ from typing import Any
 
 from mlptrain.config.config import Config, plain_values
 from mlptrain.errors import UsageError
-from mlptrain.runs.folder import claim_next, run_path
+from mlptrain.runs.folder import SWEEP, claim_next, run_path
 from mlptrain.runs.job import default_data_dir
 from mlptrain.sweeps.driver import Driver
 from mlptrain.sweeps.executors import Executor
-from mlptrain.sweeps.folder import SWEEP, SweepFolder
+from mlptrain.sweeps.folder import SweepFolder
 from mlptrain.sweeps.leaderboard import Leaderboard
 from mlptrain.sweeps.methods import waves
 from mlptrain.sweeps.planning import check_trials

@@ -9,6 +9,9 @@ from mlptrain.engine.parameters import Weights
 
 TIME_LIMIT = "time_limit"
 
+METRIC_NAMES = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
+"""The metrics of a network: attributes of an `Outcome`, keys of ``metrics.json``, columns of a leaderboard."""
+
 
 @dataclass(frozen=True)
 class RunStart:
@@ -118,8 +121,7 @@ class Outcome:
 
     def as_diverged(self, message: str) -> Outcome:
         """Return the outcome without weights and metrics, with this error message."""
-        names = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
-        absent: dict[str, Any] = dict.fromkeys(names)
+        absent: dict[str, Any] = dict.fromkeys(METRIC_NAMES)
         return replace(self, **absent, weights=None, diverged=message)
 
 

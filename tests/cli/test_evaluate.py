@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from mlptrain.datasets.idx import write_idx
+from tests.runs.made import idx_folder
 
 
 @pytest.fixture
@@ -72,3 +74,35 @@ def test_mistakes_are_sorted_by_confidence(mlptrain, trained):
     assert len(worst) == 3 and set(worst[0]) == {"index", "truth", "guess", "confidence"}
     assert all(row["truth"] != row["guess"] for row in worst)
     assert [row["confidence"] for row in worst] == sorted((row["confidence"] for row in worst), reverse=True)
+
+
+def test_a_run_is_named_in_every_way(mlptrain, trained, tmp_path):
+    shutil.copy(tmp_path / "runs/a/model.npz", tmp_path / "copy.npz")
+    for run, path in [
+        ("runs/a/model.npz", "runs/a"),
+        ("latest", "runs/a"),
+        ("best:test_loss", "runs/a"),
+        ("copy.npz", "copy.npz"),
+    ]:
+        result = mlptrain("eval", run, "--json")
+        metrics = json.loads(result.out)
+        assert (metrics["run"], metrics["accuracy"]) == (path, trained["test_accuracy"])
+        assert (f"{run}: runs/a" in result.err.splitlines()) == (run in ("latest", "best:test_loss"))
+    assert mlptrain("eval", "aa").err.startswith("mlptrain: aa: ") and "did you mean 'a'?" in mlptrain("eval", "aa").err
+
+
+def test_a_sweep_is_refused_by_commands_about_one_run(mlptrain, tiny):
+    mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "--run", "s", "-q")
+    for command in ("eval s", "diagnose s", "export runs/s", "predict s one.npy"):
+        refused = mlptrain(*command.split())
+        assert refused.code == 2 and refused.err.endswith("runs/s/best\n"), refused.err
+    assert mlptrain("eval", "s/best").code == 0
+
+
+def test_a_model_file_trained_on_a_folder_needs_a_dataset(mlptrain, tiny, tmp_path):
+    own = idx_folder(tmp_path / "own", pixels=(28, 28))
+    assert mlptrain("train", tiny, "dataset=./own", "subset=20", "--run", "b", "-q").code == 0
+    (tmp_path / "runs/b/model.npz").rename(tmp_path / "b.npz")
+    refused = mlptrain("eval", "b.npz")
+    assert refused.code == 2 and "--dataset" in refused.err
+    assert mlptrain("eval", "b.npz", "--dataset", own).code == 0

@@ -41,6 +41,13 @@ def test_json_and_csv_hold_all_probabilities(mlptrain, trained):
     assert mlptrain("predict", "a", "one.npy", "-q").out == ""
 
 
+@pytest.mark.parametrize("order", [["one.npy", "a"], ["one.npy", "digits.npy", "runs/a"], ["nowhere.png", "latest"]])
+def test_a_run_after_the_images_gets_a_hint(mlptrain, trained, order):
+    refused = mlptrain("predict", *order)
+    images, run = order[:-1], order[-1]
+    assert refused.code == 2 and refused.err.endswith(f"mlptrain predict {' '.join([run, *images])}\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "part"),
     [

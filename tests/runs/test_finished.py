@@ -1,4 +1,4 @@
-"""Runs read from their folders: viewed, evaluated, loaded."""
+"""Runs read from their folders: viewed, evaluated, loaded, exported."""
 
 from __future__ import annotations
 
@@ -10,82 +10,13 @@ import numpy as np
 import pytest
 
 import mlptrain
-from mlptrain.config.config import load_config
 from mlptrain.datasets.split import make_split
 from mlptrain.errors import DataError, UsageError
 from mlptrain.models.model import load_model_file, save_model
-from mlptrain.runs.finished import (
-    SPLITS,
-    evaluate_runs,
-    export_run,
-    find_run,
-    load_run_config,
-    load_run_model,
-    view_run,
-)
-from mlptrain.runs.folder import claim_next
+from mlptrain.runs.finished import SPLITS, evaluate_runs, export_run, load_start, view_run
 from tests.made import dataset, model, random_model, sample
 from tests.reporting.made_runs import run
-from tests.runs.made import begun, idx_folder, quick
-
-# ---- finding and loading --------------------------------------------------------------------------------
-
-
-def test_a_run_is_found_by_name_and_by_path(tmp_path, monkeypatch):
-    begun(tmp_path / "runs" / "a")
-    begun(tmp_path / "runs" / "sweep" / "best")
-    monkeypatch.chdir(tmp_path)
-    runs = Path("runs")
-    assert find_run("a", runs) == find_run("runs/a", runs) == find_run("runs/a/", runs) == Path("runs/a")
-    assert find_run("sweep/best", runs) == Path("runs/sweep/best")
-    assert find_run(str(tmp_path / "runs" / "a"), Path("elsewhere")) == tmp_path / "runs" / "a"
-
-
-def test_a_path_comes_before_a_name(tmp_path, monkeypatch):
-    begun(tmp_path / "runs" / "a")
-    begun(tmp_path / "a")
-    monkeypatch.chdir(tmp_path)
-    assert find_run("a", Path("runs")) == Path("a")
-
-
-def test_a_folder_of_that_name_that_is_no_run_is_skipped(tmp_path, monkeypatch):
-    begun(tmp_path / "runs" / "mnist")
-    (tmp_path / "mnist").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert find_run("mnist", Path("runs")) == Path("runs/mnist")
-
-
-def test_no_run_there(tmp_path):
-    (tmp_path / "empty").mkdir()
-    for name in ("missing", "empty", "a\nb"):
-        with pytest.raises(DataError, match="no run there") as caught:
-            find_run(name, tmp_path)
-        assert str(tmp_path / name) in str(caught.value)
-
-
-def test_missing_files_of_a_run(tmp_path):
-    begun(tmp_path / "a")
-    with pytest.raises(DataError, match=r"model.npz: no such file"):
-        load_run_model(tmp_path / "a")
-    (tmp_path / "a" / "config.yaml").unlink()
-    with pytest.raises(DataError, match=r"config.yaml: no such file"):
-        load_run_config(tmp_path / "a")
-
-
-def test_a_damaged_config_is_reported_with_its_line(tmp_path):
-    begun(tmp_path / "a")
-    path = tmp_path / "a" / "config.yaml"
-    path.write_text(path.read_text().replace("dataset: sample", "dataset: sample\nepochz: 3"))
-    with pytest.raises(Exception, match=r"config.yaml:\d+: .*epochz"):
-        load_run_config(tmp_path / "a")
-
-
-def test_a_config_is_read_as_it_was_written(tmp_path):
-    settings = load_config(None, ["hidden=[]", "batch_size=full", "split=official-60k", "learning_rate=1e-3"]).resolve()
-    folder = claim_next(tmp_path, "a")
-    folder.begin(settings)
-    assert load_run_config(folder.path) == settings
-
+from tests.runs.made import idx_folder, quick
 
 # ---- views ---------------------------------------------------------------------------------------------
 
@@ -224,6 +155,24 @@ def test_load_model(runs, tmp_path, monkeypatch):
             mlptrain.load_model(missing, runs_dir=runs)
     with pytest.raises(DataError, match="not a NumPy archive"):
         mlptrain.load_model(runs / "a" / "history.csv")
+
+
+def test_functions_accept_runs_for_models(runs, monkeypatch):
+    monkeypatch.chdir(runs.parent)
+    data = sample()
+    assert mlptrain.evaluate("a", data, runs_dir=runs) == mlptrain.evaluate(mlptrain.load_model(runs / "a"), data)
+    assert mlptrain.evaluate([runs / "a", "b"], data, runs_dir=runs).count == 5000
+    np.save(runs.parent / "one.npy", data.images[0].reshape(28, 28))
+    [found] = mlptrain.predict("a", ["one.npy"], runs_dir=runs)
+    [again] = mlptrain.predict(mlptrain.load_model(runs / "a"), ["one.npy"])
+    assert found.probabilities == again.probabilities
+
+
+def test_a_start_has_a_name_with_its_accuracy(runs, tmp_path):
+    model, name = load_start("a", runs)
+    assert name == f"{runs / 'a'} (val_accuracy {metrics(runs / 'a')['val_accuracy']:.4f})"
+    save_model(tmp_path / "alone.npz", model)
+    assert load_start(tmp_path / "alone.npz", runs)[1] == str(tmp_path / "alone.npz")
 
 
 def test_a_model_made_by_hand_is_evaluated():

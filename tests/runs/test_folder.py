@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlptrain.config.config import load_config
 from mlptrain.errors import DataError, UsageError
-from mlptrain.runs.finished import find_run, load_run_config, load_run_model
-from mlptrain.runs.folder import check_claimable, claim, claim_next, run_path
+from mlptrain.runs.folder import check_claimable, claim, claim_next, load_run_config, load_run_model, run_path
 from mlptrain.runs.history import COLUMNS
+from mlptrain.runs.locate import find_run
 from mlptrain.training.reports import EpochReport
 from tests.made import config, random_model
 from tests.runs.made import begun
@@ -199,6 +200,33 @@ def test_names_too_long_for_the_file_system(tmp_path):
         with pytest.raises((DataError, UsageError)) as caught:
             attempt()
         assert str(caught.value).count("\n") < 3
+
+
+# ---- reading ----------------------------------------------------------------------------------------
+
+
+def test_missing_files_of_a_run(tmp_path):
+    begun(tmp_path / "a")
+    with pytest.raises(DataError, match=r"model.npz: no such file"):
+        load_run_model(tmp_path / "a")
+    (tmp_path / "a" / "config.yaml").unlink()
+    with pytest.raises(DataError, match=r"config.yaml: no such file"):
+        load_run_config(tmp_path / "a")
+
+
+def test_a_damaged_config_is_reported_with_its_line(tmp_path):
+    begun(tmp_path / "a")
+    path = tmp_path / "a" / "config.yaml"
+    path.write_text(path.read_text().replace("dataset: sample", "dataset: sample\nepochz: 3"))
+    with pytest.raises(Exception, match=r"config.yaml:\d+: .*epochz"):
+        load_run_config(tmp_path / "a")
+
+
+def test_a_config_is_read_as_it_was_written(tmp_path):
+    settings = load_config(None, ["hidden=[]", "batch_size=full", "split=official-60k", "learning_rate=1e-3"]).resolve()
+    folder = claim_next(tmp_path, "a")
+    folder.begin(settings)
+    assert load_run_config(folder.path) == settings
 
 
 # ---- files -------------------------------------------------------------------------------------------

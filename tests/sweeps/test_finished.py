@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mlptrain.errors import DataError
-from mlptrain.sweeps.finished import find_sweep, view_sweep
+from mlptrain.sweeps.finished import view_sweep
 from mlptrain.sweeps.spec import DEFAULT_METRIC, Metric
 from tests.reporting.made_runs import BOARD, sweep
 
@@ -30,13 +30,6 @@ def test_another_metric(tmp_path):
     (path / "sweep.yaml").write_text("metric: {name: val_loss, goal: minimize}\n")
     view = view_sweep(path)
     assert (view.metric, view.ranked[0].figure) == (Metric("val_loss", "minimize"), 0.6)
-
-
-def test_sweeps_are_found_by_path_and_by_name(tmp_path):
-    path = sweep(tmp_path)
-    assert find_sweep("sweep", tmp_path / "runs") == find_sweep(str(path), tmp_path) == path
-    assert find_sweep("nothing", tmp_path) is None
-    assert find_sweep("n" * 5000, tmp_path) is None
 
 
 @pytest.mark.parametrize(
