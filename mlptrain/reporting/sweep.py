@@ -55,6 +55,7 @@ def start_phrases(start: SweepStart) -> tuple[list[str], list[str]]:
     count = "trials" if start.trials is None else counted(start.trials, "trial")
     repeats = [f"each point with {start.repeat} seeds"] if start.repeat > 1 else []
     done = [f"{start.done} already finished"] if start.done else []
+    done += ["nothing to resume: a new sweep"] if start.fresh else []
     highest = "highest" if start.metric.sign > 0 else "lowest"
     method = f"{start.method} over {', '.join(start.keys) or 'no parameter'}"
     return [f"{start.name}: {count} of {start.base}", *repeats, *done], [

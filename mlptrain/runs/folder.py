@@ -154,11 +154,16 @@ def claim(runs_dir: Path, name: str, *, overwrite: bool = False, resume: bool = 
 
 
 def run_path(runs_dir: Path, name: str) -> Path:
-    """Return the path of a run; names may have folders (``sweep/trials/0001``) but not lead out of ``runs_dir``."""
-    parts = PurePath(name).parts
-    if not parts or PurePath(name).is_absolute() or ".." in parts:
+    """Return the path of a run; names may have folders (``sweep/trials/0001``) but not lead out of ``runs_dir``.
+
+    The path ``runs_dir/name`` means the name.
+    """
+    given = PurePath(name)
+    if given != runs_dir and given.is_relative_to(runs_dir):
+        given = given.relative_to(runs_dir)
+    if not given.parts or given.is_absolute() or ".." in given.parts:
         raise UsageError(f"--run must be a name or a relative path within {runs_dir} (got {name!r})")
-    return runs_dir / name
+    return runs_dir / given
 
 
 def check_claimable(runs_dir: Path, name: str, *, overwrite: bool, resume: bool = False) -> None:

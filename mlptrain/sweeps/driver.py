@@ -65,9 +65,11 @@ class Driver:
         threads: int | None = None,
         shard: tuple[int, int] | None = None,
         fail_fast: bool = False,
+        fresh: bool = False,
     ) -> None:
         self.spec, self.folder, self.data_dir = spec, folder, data_dir
         self.stacked, self.threads, self.shard, self.fail_fast = stacked, threads, shard, fail_fast
+        self.fresh = fresh
         self._make_executor = make_executor
         self._executor: Executor | None = None
         self.record = read_record(folder.journal, spec)
@@ -122,6 +124,7 @@ class Driver:
             spec.repeat,
             trials,
             len(self.record.results),
+            self.fresh,
         )
 
     @property

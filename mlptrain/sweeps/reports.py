@@ -14,6 +14,7 @@ class SweepStart:
     """The sweep before its first trial.
 
     ``trials`` is their number, None if it depends on the samples; ``done`` of them had ended before a resume.
+    ``fresh`` is True if the sweep was to be resumed and there was nothing to resume.
     """
 
     name: str
@@ -24,6 +25,7 @@ class SweepStart:
     repeat: int
     trials: int | None
     done: int
+    fresh: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -137,23 +138,41 @@ def sweep(
     """
     spec = source if isinstance(source, Spec) else read_sweep(Path(source), overrides)
     stem = stem or Path(spec.base_path if isinstance(source, Spec) else source).stem
-    data_dir = default_data_dir() if data_dir is None else Path(data_dir)
+    data = default_data_dir() if data_dir is None else Path(data_dir)
     _check(spec, keep, executor, scheduler, shard)
     first = next(waves(spec, shard), None)  # finds mistakes before anything is written
-    check_trials(() if first is None else first.trials, data_dir)
+    check_trials(() if first is None else first.trials, data)
     path = _claim(Path(runs_dir), run, stem, shard, resume)
     folder = SweepFolder(path, keep)
+    resume_command = _command(
+        path,
+        {
+            "--run": (path if shard is None else path.parent).relative_to(runs_dir),
+            "--shard": None if shard is None else f"{shard[0]}/{shard[1]}",
+            "--runs-dir": None if Path(runs_dir) == Path("runs") else runs_dir,
+            "--data-dir": data_dir,
+            "--workers": workers,
+            "--threads": threads,
+            "--executor": None if executor == "processes" else executor,
+            "--scheduler": scheduler,
+            "--keep": None if keep == "best" else keep,
+            "--no-stack": not stacked,
+            "--fail-fast": fail_fast,
+        },
+    )
     with locked(path), Signals() as signals:
+        fresh = resume and not (path / SWEEP).exists()
         folder.begin(spec)
         driver = Driver(
             spec,
             folder,
             lambda: _make_executor(executor, scheduler, workers, threads),
-            data_dir,
+            data,
             stacked=stacked,
             threads=threads,
             shard=shard,
             fail_fast=fail_fast,
+            fresh=fresh,
         )
         with closing(driver.run()) as reports:
             for report in reports:
@@ -163,12 +182,10 @@ def sweep(
                 if signals.received is not None:
                     reports.close()  # writes the leaderboard
                     done = len(driver.record.results)
-                    name = (path if shard is None else path.parent).relative_to(runs_dir)
-                    part = "" if shard is None else f" --shard {shard[0]}/{shard[1]}"
                     raise Interrupted(
                         signals.received,
                         f"{path}: interrupted with {done} of {driver.total} trials done\n"
-                        f"hint: continue with --resume --run {name}{part}",
+                        f"hint: resume with: {resume_command}",
                     )
     raise AssertionError("a sweep without an end")
 
@@ -213,6 +230,15 @@ def _latest(runs_dir: Path, stem: str) -> str | None:
     names = [path.parent.name for path in runs_dir.glob(f"{stem}-*/{SWEEP}")]
     numbers = [name for name in names if name.removeprefix(f"{stem}-").isdecimal()]
     return max(numbers, key=lambda name: int(name.removeprefix(f"{stem}-")), default=None)
+
+
+def _command(path: Path, options: Mapping[str, object]) -> str:
+    """Return the command that resumes a sweep; options whose value is None or False are left out."""
+    words = ["mlptrain", "sweep", str(path / SWEEP), "--resume"]
+    for option, value in options.items():
+        if value is not None and value is not False:
+            words += [option] if value is True else [option, str(value)]
+    return shlex.join(words)
 
 
 def _make_executor(kind: str, scheduler: str | None, workers: int | None, threads: int | None) -> Executor:

@@ -225,3 +225,31 @@ def test_a_signal_ends_all_workers_and_leaves_a_sweep_to_resume(mlptrain, tiny, 
     assert all(map(gone, busy)), "a worker outlived the sweep"
     if code > 0:
         assert b"0 of 2 trials" in errors and b"--resume --run s" in errors
+
+
+def test_the_hint_of_an_interrupted_sweep_resumes_it_when_pasted(tiny, tmp_path):
+    program = [sys.executable, "-m", "mlptrain"]
+    options = ["--workers", "1", "--no-stack", "--keep", "all", "--runs-dir", "my runs"]
+    command = [*program, "sweep", "tiny.yaml", "seed=1,2,3,4", "epochs=100", *options]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("[1/4]"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    hint = errors.splitlines()[-1].partition("mlptrain ")[2]
+    pasted = f"{shlex.join(program)} {hint}"
+    done = subprocess.run(pasted, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    assert process.returncode == 130 and "already finished" in done.stdout
+    assert done.stdout.splitlines()[-1] == "my runs/tiny-001"
+    assert [path.name for path in (tmp_path / "my runs").iterdir()] == ["tiny-001"]
+    assert len(list((tmp_path / "my runs/tiny-001/trials").glob("*/model.npz"))) == 4
+
+
+def test_a_leading_folder_of_runs_is_dropped_from_the_name_of_a_sweep(mlptrain, grid, tmp_path):
+    assert "nothing to resume" in mlptrain("sweep", *grid, "--run", "runs/a", "--resume").out
+    again = mlptrain("sweep", *grid, "--run", "runs/a", "--resume").out
+    assert "4 already finished" in again and "nothing to resume" not in again
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["a"]
+    collected = mlptrain("sweep", "--collect", "a", "--run", "runs/b", "-q", "--json")
+    assert json.loads(collected.out)["sweep"] == "runs/b", collected.err

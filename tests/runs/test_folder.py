@@ -124,6 +124,16 @@ def test_a_dotted_name_is_a_name(tmp_path):
     assert run_path(tmp_path, "v1..v2/a") == tmp_path / "v1..v2" / "a"
 
 
+@pytest.mark.parametrize("runs_dir", ["runs", "./runs", "/elsewhere/runs"])
+def test_a_leading_folder_of_runs_is_dropped_from_a_name(runs_dir):
+    runs = Path(runs_dir)
+    assert run_path(runs, f"{runs_dir}/a") == run_path(runs, f"{runs_dir}//a/") == run_path(runs, "a") == runs / "a"
+    assert run_path(runs, "runs") == runs / "runs"
+    assert run_path(runs, "runs-2/a") == runs / "runs-2/a"
+    with pytest.raises(UsageError, match="--run"):
+        run_path(runs, f"{runs_dir}/../a")
+
+
 def test_an_existing_run_is_refused(tmp_path):
     begun(tmp_path / "a").append(report())
     for attempt in (lambda: claim(tmp_path, "a"), lambda: check_claimable(tmp_path, "a", overwrite=False)):

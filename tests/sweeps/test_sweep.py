@@ -135,9 +135,12 @@ def test_dask_starts_a_local_cluster_or_uses_a_running_one(tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        ({"run": "s"}, "--resume --run s"),
-        ({}, "--resume --run base-001"),
-        ({"shard": (1, 2)}, "--resume --run base --shard 1/2"),
+        ({"run": "runs/s"}, "runs/s/sweep.yaml --resume --run s --workers 1"),
+        ({}, "runs/base-001/sweep.yaml --resume --run base-001 --workers 1"),
+        (
+            {"shard": (1, 2), "keep": "all", "stacked": False},
+            "runs/base/shard-1-of-2/sweep.yaml --resume --run base --shard 1/2 --workers 1 --keep all --no-stack",
+        ),
     ],
 )
 def test_signals_stop_the_sweep_with_a_hint_to_resume(tmp_path, options, hint):
@@ -150,8 +153,8 @@ def test_signals_stop_the_sweep_with_a_hint_to_resume(tmp_path, options, hint):
     with pytest.raises(KeyboardInterrupt) as caught:
         sweeping.sweep(sweep, workers=1, on_report=interrupt, **options)
     total = 2 if "shard" in options else 4
-    assert f"of {total} trials" in str(caught.value) and str(caught.value).endswith(hint)
-    run = hint.split()[2]
+    assert f"of {total} trials" in str(caught.value) and str(caught.value).endswith(f"mlptrain sweep {hint}")
+    run = hint.split()[3]
     assert sweeping.sweep(sweep, run=run, shard=options.get("shard"), resume=True).trials == total
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
