@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import (
+    RUN_FORMS,
     ConfigFile,
     DataDir,
     Json,
@@ -28,7 +29,7 @@ from mlptrain.reporting.diagnosis import diagnosis_line
 from mlptrain.reporting.run import make_run_reporter, render_profile
 from mlptrain.runs import train as training
 from mlptrain.runs.diagnosis import curves_of, diagnose
-from mlptrain.runs.finished import load_model
+from mlptrain.runs.finished import load_start
 from mlptrain.runs.folder import check_claimable
 from mlptrain.runs.job import prepare
 from mlptrain.system.signals import Interrupted
@@ -51,7 +52,7 @@ def train(
         typer.Option("--time-limit", min=0.0, help="Stop training after this time; save and test.", metavar="SECONDS"),
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="Run or model.npz file with the initial weights.", metavar="MODEL")
+        str | None, typer.Option("--from", help=f"Run with the initial weights: {RUN_FORMS}.", metavar="RUN")
     ] = None,
     log_every: Annotated[
         int, typer.Option("--log-every", min=1, help="Print every Nth epoch and the last (plain output).", metavar="N")
@@ -73,13 +74,13 @@ def train(
     config = read_config(config_file, overrides)
     set_threads(threads, training_threads(config))
     human = sys.stderr if json_output else sys.stdout
-    model = None if start is None else load_model(start, runs_dir=runs_dir)
     clock = Clock() if profile else None
     with closing(make_run_reporter(human, quiet=quiet, no_color=no_color, log_every=log_every)) as reporter:
         if dry_run:
             if run is not None:
                 check_claimable(runs_dir, run, overwrite=overwrite, resume=resume)
-            job = prepare(config, data_dir=data_dir, start=model)
+            model, start_name = (None, None) if start is None else load_start(start, runs_dir)
+            job = prepare(config, data_dir=data_dir, start=model, start_name=start_name)
             reporter.show(job.describe(run or f"{config_file.stem}-NNN"))
             return
         try:
@@ -93,7 +94,7 @@ def train(
                 resume=resume,
                 force=force,
                 time_limit=time_limit,
-                start=model,
+                start=start,
                 clock=clock,
             ):
                 if isinstance(report, training.TrainResult):

@@ -303,6 +303,23 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
     return config_from(merge(document, parse_overrides(overrides)))
 
 
+def as_config(config: Config | Mapping[str, Any] | str | Path) -> Config:
+    """Return a config, that of a mapping of keys, or that of a file.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, a key or value is invalid, or it is none of these.
+    """
+    if isinstance(config, Config):
+        return config
+    if isinstance(config, Mapping):
+        return config_from(Document("config", {str(key): value for key, value in config.items()}, {}))
+    if isinstance(config, str | Path):
+        return load_config(Path(config))
+    raise ConfigError(f"config: must be a config, a mapping or the path of a file (got {shown(config)})")
+
+
 def config_from(document: Document) -> Config:
     """Validate a document.
 

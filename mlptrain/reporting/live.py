@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from mlptrain.reporting.plain import resumed_note, start_phrases, stopped_note
+from mlptrain.reporting.plain import start_notes, start_phrases, stopped_note
 from mlptrain.reporting.terminal import BARS, print_phrases, progress_bar, sparkline, start_live
 from mlptrain.reporting.text import can_print, clock, counted, duration, keras_number, keras_pace
 from mlptrain.training.reports import EpochReport, Outcome, Progress, Report, RunStart
@@ -143,7 +143,7 @@ class LiveRun:
         print_phrases(self._console, data)
         print_phrases(self._console, network, "dim")
         print_phrases(self._console, ["* best so far"], "dim")
-        for note in resumed_note(start):
+        for note in start_notes(start):
             print_phrases(self._console, [note], "yellow")
         self._console.line()
         for epoch in start.history:

@@ -27,12 +27,17 @@ def start_phrases(start: RunStart) -> tuple[list[str], list[str]]:
     return data, network
 
 
-def resumed_note(start: RunStart) -> list[str]:
-    """Return a line with the epoch and step at which a run is resumed; none for a new run."""
-    if not start.resumed:
-        return []
-    within = f" after step {start.step:,}" if start.step else ""
-    return [f"resumed in epoch {len(start.history) + 1}{within}"]
+def start_notes(start: RunStart) -> list[str]:
+    """Return lines about the state from which a run starts; none for a new run with random weights."""
+    notes = []
+    if start.start is not None:
+        notes.append(f"starting from {start.start}")
+    if start.resumed:
+        within = f" after step {start.step:,}" if start.step else ""
+        notes.append(f"resumed in epoch {len(start.history) + 1}{within}")
+    if start.fresh:
+        notes.append("nothing to resume: starting a new run")
+    return notes
 
 
 def stopped_note(end: Outcome) -> list[str]:
@@ -62,7 +67,7 @@ class PlainRun:
                 else:
                     self._unwritten = report
             case RunStart():
-                write_lines(self._stream, *map(", ".join, start_phrases(report)), *resumed_note(report))
+                write_lines(self._stream, *map(", ".join, start_phrases(report)), *start_notes(report))
             case Outcome():
                 if self._unwritten is not None:  # training stopped early
                     self._write_epoch(self._unwritten)

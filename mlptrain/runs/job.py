@@ -52,12 +52,16 @@ def load_dataset(name: str = "sample", *, data_dir: str | Path | None = None) ->
 
 @dataclass(frozen=True)
 class Job:
-    """A run that can be trained: resolved config, data, split, and the model with the initial weights, if any."""
+    """A run that can be trained: resolved config, data, split, and the model with the initial weights, if any.
+
+    ``start_name`` is what people read for that model.
+    """
 
     config: Config
     dataset: Dataset
     split: Split
     start: Model | None
+    start_name: str | None = None
 
     @property
     def architecture(self) -> Architecture:
@@ -85,7 +89,9 @@ class Job:
             "threads": threads_in_use(),
         }
 
-    def describe(self, name: str, history: tuple[EpochReport, ...] = (), step: int = 0) -> RunStart:
+    def describe(
+        self, name: str, history: tuple[EpochReport, ...] = (), step: int = 0, *, fresh: bool = False
+    ) -> RunStart:
         """Return the report that begins a run, which has finished the epochs of ``history`` and ``step`` batches."""
         architecture, config, split = self.architecture, self.config, self.split
         images, batch_size = len(split.train), batch_size_of(config, len(split.train))
@@ -105,13 +111,21 @@ class Job:
             threads=threads_in_use(),
             history=history,
             step=step,
+            start=None if history or step else self.start_name,
+            fresh=fresh,
         )
 
 
-def prepare(config: Config, *, data_dir: str | Path | None = None, start: Model | None = None) -> Job:
+def prepare(
+    config: Config,
+    *,
+    data_dir: str | Path | None = None,
+    start: Model | None = None,
+    start_name: str | None = None,
+) -> Job:
     """Load the data, split it, and check that the network can be trained; nothing is written.
 
-    ``start`` has the initial weights, in place of random ones.
+    ``start`` has the initial weights, in place of random ones; ``start_name`` is its name for people.
 
     Raises
     ------
@@ -121,7 +135,7 @@ def prepare(config: Config, *, data_dir: str | Path | None = None, start: Model 
     config = config.resolve()
     dataset = load_dataset(config.dataset, data_dir=data_dir)
     split = make_split(dataset, config.split, seed=config.split_seed, subset=config.subset)
-    job = Job(config, dataset, split, start)
+    job = Job(config, dataset, split, start, start_name)
     architecture = job.architecture
     check_memory(config, architecture, len(split.train))
     if start is not None and start.architecture.layers != architecture.layers:

@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlptrain.config.config import Config, plain_values
+from mlptrain.config.config import Config, as_config, plain_values
 from mlptrain.config.values import described, difference
 from mlptrain.errors import DivergedError, UsageError
 from mlptrain.models.model import Model, make_model
 from mlptrain.runs.checkpoint import Checkpoint, Saver, load_checkpoint, unusable
+from mlptrain.runs.finished import load_start
 from mlptrain.runs.folder import (
     CHECKPOINT,
     CONFIG,
@@ -54,7 +55,7 @@ class TrainResult:
 
 
 def run(
-    config: Config,
+    config: Config | Mapping[str, Any] | str | Path,
     *,
     run: str | None = None,
     name: str | None = None,
@@ -64,7 +65,7 @@ def run(
     resume: bool = False,
     force: bool = False,
     time_limit: float | None = None,
-    start: Model | None = None,
+    start: Model | str | Path | None = None,
     clock: Clock | None = None,
 ) -> Generator[Report | TrainResult, None, None]:
     """Train a network and yield reports: RunStart, Progress and EpochReport, Outcome, and last the TrainResult.
@@ -75,6 +76,8 @@ def run(
 
     Parameters
     ----------
+    config
+        A config, a mapping of its keys, or the path of a config file.
     run, name
         ``run`` names the run folder under ``runs_dir``. Otherwise ``name`` is a prefix that gets a number. Without
         either nothing is written.
@@ -90,7 +93,7 @@ def run(
     time_limit
         Seconds after which training ends; the network is tested, and a checkpoint is kept.
     start
-        The model whose weights are used instead of random ones.
+        The model whose weights are used instead of random ones: a model, or what `mlptrain.load_model` accepts.
     clock
         Times the phases of training.
 
@@ -103,7 +106,7 @@ def run(
     Interrupted
         A signal arrived (a KeyboardInterrupt); the message has the command that resumes the run.
     """
-    runs_dir = Path(runs_dir)
+    config, runs_dir = as_config(config), Path(runs_dir)
     if resume and (run is None or overwrite):
         problem = "cannot be combined with --overwrite" if overwrite else "the name of the run is missing"
         raise UsageError(f"--resume: {problem}\nhint: resume a run with --run NAME --resume")
@@ -113,7 +116,8 @@ def run(
             result = yield from _load_result(existing, config.resolve())
             yield result
             return
-    job = prepare(config, data_dir=data_dir, start=start)
+    model, start_name = load_start(start, runs_dir) if isinstance(start, str | Path) else (start, "a given model")
+    job = prepare(config, data_dir=data_dir, start=model, start_name=None if model is None else start_name)
     folder = None
     if run is not None:
         folder = claim(runs_dir, run, overwrite=overwrite, resume=resume)
@@ -132,7 +136,7 @@ _run = run  # `train` has a parameter of that name
 
 
 def train(
-    config: Config,
+    config: Config | Mapping[str, Any] | str | Path,
     *,
     run: str | None = None,
     name: str | None = None,
@@ -142,7 +146,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     time_limit: float | None = None,
-    start: Model | None = None,
+    start: Model | str | Path | None = None,
 ) -> TrainResult:
     """Train a network to the end and return the result; the parameters and errors are those of `run`."""
     reports = _run(
@@ -208,7 +212,9 @@ def _train(
         if resume and (folder.path / CHECKPOINT).exists():
             checkpoint = _restore(folder.path / CHECKPOINT, trainer, checkpoint.origin, force)
         folder.begin(job.config, checkpoint.history)
-    yield job.describe("not kept" if folder is None else str(folder.path), checkpoint.history, trainer.step)
+    name = "not kept" if folder is None else str(folder.path)
+    fresh = resume and not (checkpoint.history or trainer.step)
+    yield job.describe(name, checkpoint.history, trainer.step, fresh=fresh)
     outcome, history = yield from _train_epochs(trainer, folder, checkpoint, time_limit, clock, hint)
     del trainer  # its memory is needed for the test
     if outcome.diverged is not None and folder is not None:

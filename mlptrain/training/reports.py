@@ -19,7 +19,8 @@ class RunStart:
 
     ``layers`` are the layer sizes from input to output, ``steps`` the updates per epoch, ``splits`` the numbers of
     images for training, validation and test. A resumed run has finished the epochs of ``history`` and ``step`` batches
-    of the next one.
+    of the next one. ``start`` names the model with the initial weights. ``fresh`` is True if the run was to be resumed
+    and there was nothing to resume.
     """
 
     name: str
@@ -37,6 +38,8 @@ class RunStart:
     threads: int | None
     history: tuple[EpochReport, ...] = ()
     step: int = 0
+    start: str | None = None
+    fresh: bool = False
 
     @property
     def resumed(self) -> bool:

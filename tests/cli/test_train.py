@@ -139,6 +139,23 @@ def test_from_starts_from_saved_weights(mlptrain, tiny):
     assert refused.code == 2 and "784-8-10" in refused.err and "784-9-10" in refused.err
 
 
+def test_the_run_whose_weights_are_used_is_named(mlptrain, tiny):
+    first = json.loads(mlptrain("train", tiny, "--run", "a", "--json", "-q").out)
+    line = f"starting from runs/a (val_accuracy {first['val_accuracy']:.4f})"
+    for start in ("a", "runs/a/model.npz", "latest", "best:val_accuracy"):
+        assert line in mlptrain("train", tiny, "--dry-run", "--from", start).out.splitlines()
+    assert line in mlptrain("train", tiny, "--run", "b", "--from", "a", "--time-limit", "0").out.splitlines()
+    resumed = mlptrain("train", tiny, "--run", "b", "--resume").out
+    assert "resumed in epoch" in resumed and "starting from" not in resumed
+
+
+def test_a_sweep_is_no_start(mlptrain, tiny):
+    mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "--run", "s", "-q")
+    refused = mlptrain("train", tiny, "--from", "s")
+    assert refused.code == 2 and refused.err.endswith("runs/s/best\n")
+    assert "starting from runs/s/best (" in mlptrain("train", tiny, "--dry-run", "--from", "s/best").out
+
+
 def test_a_time_limit_leaves_a_tested_model(mlptrain, tiny, tmp_path):
     started = time.perf_counter()
     metrics = json.loads(mlptrain("train", tiny, "epochs=100000", "--time-limit", 0.5, "--json", "-q").out)
@@ -252,8 +269,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(mlptrain, tiny, tmp_path):
     changed = mlptrain("train", tiny, "learning_rate=0.1", "--run", "a", "--resume")
     assert (changed.code, changed.err.count("\n")) == (2, 2)
     assert all(words in changed.err for words in ("learning_rate", "0.5", "0.1"))
-    resumed = mlptrain("train", tiny, "--run", "a", "--resume")
+    assert "nothing to resume" in first.out
+    resumed = mlptrain("train", tiny, "--run", "runs/a", "--resume")
     assert resumed.code == 0 and "resumed in epoch 1 after step 1\n" in resumed.out
+    assert "nothing to resume" not in resumed.out and not (tmp_path / "runs/runs").exists()
     whole = mlptrain("train", tiny, "--run", "whole", "--json")
     complete = mlptrain("train", tiny, "--run", "a", "--resume", "--json")
     assert complete.code == 0 and "Epoch" not in complete.err

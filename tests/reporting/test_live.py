@@ -67,6 +67,14 @@ def test_the_whole_screen() -> None:
     ]
 
 
+def test_the_run_with_the_initial_weights_is_named() -> None:
+    with made.terminal(80, 24) as terminal:
+        reporter = make_run_reporter(terminal.stream, quiet=False, no_color=False)
+        reporter.show(replace(made.start(), start="runs/a (val_accuracy 0.9210)"))
+        reporter.close()
+    assert "starting from runs/a (val_accuracy 0.9210)" in terminal.screen()
+
+
 def test_a_resumed_run_shows_its_earlier_epochs() -> None:
     with made.terminal(80, 24) as terminal:
         reporter = make_run_reporter(terminal.stream, quiet=False, no_color=False)

@@ -46,6 +46,13 @@ def test_a_resumed_run_says_at_which_point(step: int, words: list[str]) -> None:
     assert ("step" in note) == (step > 0)
 
 
+def test_the_start_of_a_run_has_notes_about_its_weights() -> None:
+    start = replace(made.start(), start="runs/a (val_accuracy 0.9210)", fresh=True)
+    first, second = written(start)[2:]
+    assert first == "starting from runs/a (val_accuracy 0.9210)" and "nothing to resume" in second
+    assert len(written(made.start())) == 2
+
+
 def test_val_metrics_are_left_out_without_validation() -> None:
     lines = written(made.epoch(3, val_loss=None, val_accuracy=None, seconds=2.4))
     assert lines == ["Epoch 3/20", "766/766 - 2s - 3ms/step - loss: 0.2567 - accuracy: 0.9234"]

@@ -370,3 +370,37 @@ def test_a_model_of_another_shape_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"784-5-10 \(got 784-6-10\)"):
         mlptrain.train(quick(), start=random_model(784, 6, 10), run="a", runs_dir=tmp_path)
     assert names(tmp_path) == []
+
+
+# ---- configs and starts --------------------------------------------------------------------------------
+
+
+def test_a_config_may_be_a_path_or_a_mapping(tmp_path):
+    keys = {"subset": 200, "hidden": (5,), "epochs": 2, "batch_size": 20}
+    (tmp_path / "quick.yaml").write_text("subset: 200\nhidden: 5\nepochs: 2\nbatch_size: 20\n")
+    whole = mlptrain.train(quick()).metrics
+    for given in (keys, tmp_path / "quick.yaml", str(tmp_path / "quick.yaml")):
+        assert mlptrain.train(given).metrics["test_loss"] == whole["test_loss"]
+        assert next(mlptrain.run(given)).epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [({"epochz": 2}, "'epochs'"), ({"epochs": -1}, "(got -1)"), ({1: 2}, "'1'"), ({"hidden": object}, "hidden"),
+     (5, "(got 5)"), (None, "(got null)"), ("nowhere.yaml", "nowhere.yaml")],
+)  # fmt: skip
+def test_other_values_are_no_config(given, part):
+    with pytest.raises(ConfigError) as caught:
+        mlptrain.train(given)
+    assert part in str(caught.value) and str(caught.value).count("\n") <= 3
+
+
+def test_a_start_may_be_a_model_or_a_run(tmp_path):
+    first = mlptrain.train(quick(), run="a", runs_dir=tmp_path)
+    reports = {
+        start: [*mlptrain.run(quick("epochs=0"), start=given, runs_dir=tmp_path)]
+        for start, given in {"a given model": first.model, str(tmp_path / "a"): "a"}.items()
+    }
+    for start, found in reports.items():
+        assert found[0].start.startswith(start) and found[-1].metrics["test_loss"] == first.metrics["test_loss"]
+    assert next(mlptrain.run(quick())).start is None
