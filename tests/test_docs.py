@@ -49,7 +49,7 @@ def help_text(*command: str) -> str:
 
 
 def commands() -> list[str]:
-    return re.findall(r"^│ ([a-z][a-z-]*) ", help_text(), re.MULTILINE)
+    return re.findall(r"^  ([a-z][a-z-]*) ", help_text(), re.MULTILINE)
 
 
 def available(block: Block) -> bool:

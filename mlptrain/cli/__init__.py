@@ -22,6 +22,9 @@ CLOSED_PIPE = 141  # 128 + SIGPIPE
 INTERRUPTED = 130  # 128 + SIGINT; Interrupted has a code of its own
 
 
+_REFUSED: Any = typer.BadParameter.__base__  # Click's class or, in later versions of Typer, its own
+
+
 class Command(NamedTuple):
     """A command: its module and the function of the same name in it, its first line of help, its parser's settings."""
 
@@ -58,12 +61,31 @@ class _Ended(Exception):
         self.code = code
 
 
+class _Command(TyperCommand):
+    """A command whose help shows arguments by their names alone, without types and braces."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        pieces = [(p.metavar + ("" if p.nargs == 1 else "..."), p.required) for p in self._arguments(ctx)]
+        return ["[OPTIONS]", *(name if required else f"[{name}]" for name, required in pieces)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        arguments = [(parameter.metavar, parameter.help) for parameter in self._arguments(ctx)]
+        records = [p.get_help_record(ctx) for p in self.get_params(ctx) if p.param_type_name == "option"]
+        for title, rows in (("Arguments", arguments), ("Options", records)):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def _arguments(self, ctx: Any) -> list[Any]:
+        return [parameter for parameter in self.get_params(ctx) if parameter.param_type_name == "argument"]
+
+
 class _Commands(TyperGroup):
     """The group of all commands, which imports the module of a command only when the command runs."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = {name: TyperCommand(name, help=command.help) for name, command in COMMANDS.items()}
+        self.commands = {name: _Command(name, help=command.help) for name, command in COMMANDS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         name, _, rest = super().resolve_command(ctx, args)
@@ -87,8 +109,8 @@ def _load(name: str) -> Any:
     # the command sets their number when it knows the size of the network.
     with thread_variables(1, ["OPENBLAS_NUM_THREADS"]):
         module = import_module(f"mlptrain.cli.{command.module}")
-    single = typer.Typer(add_completion=False)
-    single.command(name, context_settings=dict(command.settings))(getattr(module, command.module))
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name, cls=_Command, context_settings=dict(command.settings))(getattr(module, command.module))
     return typer.main.get_command(single)
 
 
@@ -96,31 +118,40 @@ app = typer.Typer(
     name="mlptrain",
     cls=_Commands,
     help="Train multilayer perceptrons on MNIST digits.",
-    no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 
 @app.callback(invoke_without_command=True)
-def _options(version: bool = typer.Option(False, "--version", help="Show the version and exit.")) -> None:
+def _options(
+    ctx: typer.Context, version: bool = typer.Option(False, "--version", help="Show the version and exit.")
+) -> None:
     if version:
         typer.echo(f"mlptrain {mlptrain.__version__}")
         raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help(), err=True)
+        raise typer.Exit(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; print a traceback only for a bug."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with as_exceptions():
-            app(args=None if arguments is None else list(arguments), prog_name="mlptrain")
+            return app(args=words, prog_name="mlptrain", standalone_mode=False) or 0
+    except _REFUSED as error:
+        from mlptrain.cli.refusal import describe_refusal  # imports pydantic
+
+        return _fail(describe_refusal(error, words, COMMANDS), error.exit_code)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except MlptrainError as error:
         return _fail(str(error), error.exit_code)
     except _Ended as end:
         return _fail(str(end), end.code)
-    return 0
 
 
 def _fail(message: str, code: int) -> int:

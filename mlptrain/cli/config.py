@@ -22,6 +22,8 @@ def config(
     """Show a config with all defaults, or the schema of configs.
 
     Without a CONFIG, only the defaults are shown.
+
+    Example: mlptrain config configs/quickstart.yaml epochs=5
     """
     if schema:
         print(json.dumps(configs.config_schema(), indent=2))

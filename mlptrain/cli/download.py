@@ -42,7 +42,10 @@ def download(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Download the files of a dataset and verify them."""
+    """Download the files of a dataset and verify them.
+
+    Example: mlptrain download fashion-mnist
+    """
     infos = _chosen(dataset)
     _check_options(mirror=mirror, source=source, check=check, force=force)
     if mirror is not None:

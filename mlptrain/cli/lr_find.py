@@ -29,6 +29,8 @@ def lr_find(
     """Suggest a learning rate after a short range test.
 
     The test raises the learning rate from batch to batch until the loss rises. Nothing is saved.
+
+    Example: mlptrain lr-find configs/quickstart.yaml --steps 300
     """
     config = read_config(config_file, overrides)
     set_threads(threads, training_threads(config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -300,6 +301,10 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
         The file cannot be read, or a key or value is invalid; the message names file and line.
     """
     document = Document("defaults", {}, {}) if path is None else read_yaml(Path(path))
+    if "parameters" in document.values:
+        raise ConfigError(
+            f"{path}: a sweep file, not a config\nhint: train it with `mlptrain sweep {shlex.quote(str(path))}`"
+        )
     return config_from(merge(document, parse_overrides(overrides)))
 
 

@@ -32,7 +32,7 @@ _WORDS = {
 }
 """Messages for the types of pydantic's errors that can occur."""
 
-_ALIASES = {
+ALIASES = {
     "lr": "learning_rate",
     "eta": "learning_rate",
     "weight_decay": "decay",
@@ -129,8 +129,8 @@ def unknown(key: str, models: Models) -> str:
     dot = "." if outer else ""
     names = list(models[outer].model_fields)
     elsewhere = [f"{other}.{last}" for other, model in models.items() if other and last in model.model_fields]
-    if not outer and _ALIASES.get(last) in names:
-        advice = f"; did you mean {_ALIASES[last]!r}?"
+    if not outer and ALIASES.get(last) in names:
+        advice = f"; did you mean {ALIASES[last]!r}?"
     elif near := _most_similar(last, names):
         advice = f"; did you mean '{outer}{dot}{near}'?"
     elif elsewhere:

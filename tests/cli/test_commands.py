@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -9,8 +10,13 @@ import pytest
 import mlptrain as package
 from mlptrain import cli
 from mlptrain.cli import COMMANDS
+from mlptrain.config.messages import enumerate_words
+from mlptrain.models.formats import FORMATS
+from mlptrain.reporting.gallery import RUN_PLOTS
+from mlptrain.runs.finished import SPLITS
+from mlptrain.sweeps.sweep import KEEP
 
-SUPPORT = {"__init__", "options", "setup"}
+SUPPORT = {"__init__", "options", "refusal", "setup"}
 
 
 def test_every_module_but_the_supporting_ones_is_a_command():
@@ -27,6 +33,22 @@ def test_a_command_is_described_alike_in_the_list_and_in_its_own_help(name, mlpt
     listed, own = mlptrain("--help"), mlptrain(name, "--help")
     assert listed.code == own.code == 0 and listed.err == own.err == ""
     assert command.help in listed.out and command.help in own.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_has_an_example_and_no_types(name, mlptrain, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = mlptrain(name, "--help").out
+    assert f"Example: mlptrain {name} " in shown
+    assert not re.search(r"<\w+|[│{]", shown), "types and boxes"
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_help_lists_all_values(mlptrain, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    for command, names in [("eval", SPLITS), ("plot", RUN_PLOTS), ("export", FORMATS), ("sweep", KEEP)]:
+        shown = " ".join(mlptrain(command, "--help").out.split())
+        assert enumerate_words([*names], "or") in shown
 
 
 def test_an_unknown_command_is_exit_2(mlptrain):

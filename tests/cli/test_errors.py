@@ -137,8 +137,7 @@ def test_wrong_inputs_of_train(name, mlptrain, tiny, tmp_path):
     for part in parts:
         assert part in result.err
     assert "Traceback" not in result.err
-    if not arguments[-1].startswith("--fast") and "--threads" not in arguments:  # Typer draws its own box for those
-        assert result.err.count("\n") <= 3 and result.err.startswith("mlptrain: ")
+    assert result.err.count("\n") <= 3 and result.err.startswith("mlptrain: ")
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -160,3 +159,36 @@ def test_wrong_inputs_of_other_commands(arguments, code, parts, mlptrain, tiny):
     assert result.code == code, result.err
     assert all(part in result.err for part in parts), result.err
     assert result.err.count("\n") <= 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ("train tiny.yaml --epochs 5", ["--epochs", "write epochs=5"]),
+        ("train tiny.yaml --batch-size=32", ["write batch_size=32"]),
+        ("train --lr 0.1 tiny.yaml", ["write learning_rate=0.1"]),
+        ("lr-find tiny.yaml --hidden [64,32]", ["write 'hidden=[64,32]'"]),
+        ("sweep tiny.yaml --schedule.warmup 0.1", ["write schedule.warmup=0.1"]),
+        ("config --epochs", ["write epochs=VALUE"]),
+        ("eval a --epochs 5", ["--epochs: unknown option", "mlptrain eval --help"]),
+        ("train tiny.yaml --thread 3", ["'--threads'", "mlptrain train --help"]),
+        ("train tiny.yaml --threads", ["--threads: needs a value"]),
+        ("train tiny.yaml --threads=many", ["--threads", "(got many)"]),
+        ("train tiny.yaml --min-accuracy 2", ["--min-accuracy", "(got 2)"]),
+        ("train tiny.yaml --quiet=3", ["--quiet: takes no value"]),
+        ("train tiny.yaml -z", ["-z: unknown option"]),
+        ("eval", ["RUN: missing", "mlptrain eval --help"]),
+        ("predict a", ["IMAGE: missing"]),
+        ("diagnose a b", ["diagnose: ", "b"]),
+        ("trian", ["trian: unknown command", "'train'"]),
+        ("--fast", ["--fast: unknown option", "`mlptrain --help`"]),
+        ("train sweep.yaml", ["sweep.yaml", "`mlptrain sweep sweep.yaml`"]),
+    ],
+)
+def test_what_people_type_gets_a_hint(arguments, parts, mlptrain, tiny, tmp_path):
+    (tmp_path / "sweep.yaml").write_text("base: tiny.yaml\nmethod: grid\nparameters: {seed: {values: [1, 2]}}\n")
+    result = mlptrain(*arguments.split())
+    assert (result.code, result.out) == (2, "")
+    first, second = result.err.splitlines()
+    assert first.startswith("mlptrain: ") and second.startswith("hint: ")
+    assert all(part in result.err for part in parts), result.err
