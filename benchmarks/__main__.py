@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import epochs, processes
 from benchmarks.chart import draw
 from benchmarks.report import Section, machine, write_page
-from mlptrain.runs.job import default_data_dir
+from mlptrain.datasets.dataset import data_folder
 from mlptrain.system.machine import available_cores
 
 PARTS = ("networks", "stacks", "whole", "options", "growth", "startup")
@@ -31,8 +31,8 @@ def main() -> None:
     parser.add_argument(
         "--data-dir",
         type=Path,
-        default=default_data_dir(),
-        help="folder with mnist/ (default: MLPTRAIN_DATA_DIR, else data)",
+        default=data_folder(),
+        help="folder with mnist/ (default: as for mlptrain)",
     )
     parser.add_argument("--threads", type=int, default=available_cores(), help="number of threads (default: all cores)")
     parser.add_argument(

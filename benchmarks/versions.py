@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.report import processor, ratio, seconds
 from benchmarks.work import CASES, RATE, Case
-from mlptrain.runs.job import default_data_dir
+from mlptrain.datasets.dataset import data_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 4
@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("old", type=Path, help="the other checkout")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--data-dir", type=Path, default=default_data_dir())
+    parser.add_argument("--data-dir", type=Path, default=data_folder())
     options = parser.parse_args()
     trees = options.old.resolve(), ROOT
     with tempfile.TemporaryDirectory() as name:

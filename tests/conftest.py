@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -17,8 +18,9 @@ def obey_signals() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Require coverage of the whole suite only, because a few tests cannot reach it."""
+    """Require coverage of the whole suite only, because a few tests cannot reach it; protect the user's data folder."""
     obey_signals()
+    os.environ["XDG_DATA_HOME"] = os.devnull  # nothing can be written there
     plugin = config.pluginmanager.getplugin("_cov")
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not (
         config.option.keyword or config.option.markexpr or config.option.deselect

@@ -39,6 +39,7 @@ LIBRARIES = {
     "onnx": {"models"},
     "optuna": {"sweeps"},
     "PIL": {"handwriting"},
+    "platformdirs": {"datasets"},
     "pydantic": {"config", "sweeps"},
     "pydantic_core": {"config"},
     "requests": {"datasets"},

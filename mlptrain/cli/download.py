@@ -15,12 +15,12 @@ from mlptrain.cli.options import DataDir, Json, NoColor, Quiet
 from mlptrain.config import registry
 from mlptrain.config.messages import enumerate_words, hint
 from mlptrain.config.registry import DatasetInfo
+from mlptrain.datasets.dataset import data_folder
 from mlptrain.datasets.download import checked_mirror, copy_from, fetch, mirrors_of
 from mlptrain.datasets.verify import FileState, check_dataset
 from mlptrain.errors import DataError, UsageError
 from mlptrain.reporting.download import checked_line, make_download_reporter
 from mlptrain.reporting.text import write_lines
-from mlptrain.runs.job import default_data_dir
 
 ALL = "all"
 
@@ -50,8 +50,8 @@ def download(
     _check_options(mirror=mirror, source=source, check=check, force=force)
     if mirror is not None:
         checked_mirror(mirror)
-    folder = default_data_dir() if data_dir is None else data_dir
-    option = "" if folder == default_data_dir() else f" --data-dir {shlex.quote(str(folder))}"
+    folder = data_folder(data_dir)
+    option = "" if folder == data_folder() else f" --data-dir {shlex.quote(str(folder))}"
     human = sys.stderr if json_output else sys.stdout
     states: list[FileState] = []
     faults: list[str] = []
@@ -108,7 +108,7 @@ def _check_options(*, mirror: str | None, source: Path | None, check: bool, forc
 
 def _next_lines(info: DatasetInfo, option: str) -> list[str]:
     chosen = "" if info.name == "mnist" else f" dataset={info.name}"
-    return [f"by {info.attribution}; {info.licence}", f"next: mlptrain train configs/mnist.yaml{chosen}{option}"]
+    return [f"by {info.attribution}; {info.licence}", f"next: mlptrain train mnist{chosen}{option}"]
 
 
 def _as_json(state: FileState) -> dict[str, str | int | None]:

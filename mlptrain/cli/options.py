@@ -25,7 +25,12 @@ Threads = Annotated[int | None, threads_option("all cores")]
 
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="Folder of datasets.", show_default="MLPTRAIN_DATA_DIR, else data", metavar="DIR"),
+    typer.Option(
+        "--data-dir",
+        help="Folder of datasets.",
+        show_default="MLPTRAIN_DATA_DIR, else ./data if it exists, else the user data folder",
+        metavar="DIR",
+    ),
 ]
 
 RUN_FORMS = "a path, a name, latest or best:METRIC"

@@ -11,7 +11,7 @@ import typer
 
 from mlptrain.cli.options import RUN_FORMS, DataDir, Json, Quiet, RunsDir, Threads
 from mlptrain.cli.setup import set_threads
-from mlptrain.runs.job import default_data_dir
+from mlptrain.datasets.dataset import data_folder
 from mlptrain.system.extras import require_extra
 from mlptrain.system.machine import available_cores
 
@@ -51,7 +51,7 @@ def plot(
     from mlptrain.reporting.gallery import plots_of, write_plots
 
     set_threads(threads, available_cores())
-    folder, plots = plots_of(runs, runs_dir, data_dir or default_data_dir())
+    folder, plots = plots_of(runs, runs_dir, data_folder(data_dir))
     written, left_out = write_plots(plots, folder, output, form, only or [])
     human = sys.stderr if json_output else sys.stdout
     if not quiet:

@@ -11,7 +11,7 @@ import typer
 
 from mlptrain.cli.options import RUN_FORMS, DataDir, Json, Quiet, RunsDir, Threads
 from mlptrain.cli.setup import set_threads
-from mlptrain.runs.job import default_data_dir
+from mlptrain.datasets.dataset import data_folder
 from mlptrain.system.extras import require_extra
 from mlptrain.system.machine import available_cores
 
@@ -38,7 +38,7 @@ def report(
     from mlptrain.reporting.page import write_report
 
     set_threads(threads, available_cores())
-    folder, path = write_report(run, runs_dir, data_dir or default_data_dir(), output)
+    folder, path = write_report(run, runs_dir, data_folder(data_dir), output)
     if not quiet:
         print(path, file=sys.stderr if json_output else sys.stdout)
     if json_output:

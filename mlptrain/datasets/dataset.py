@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,8 +20,6 @@ from mlptrain.system.files import reason
 
 MAX_LABEL = 99
 """Largest label in a folder of the user's own."""
-
-_DEFAULT_DATA_DIR = Path("data")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +52,37 @@ class FilePair(NamedTuple):
     labels: Path
 
 
-def load_dataset(name: str, data_dir: Path) -> Dataset:
+def data_folder(data_dir: str | Path | None = None) -> Path:
+    """Return the absolute path of the data folder.
+
+    It is ``data_dir``, else ``MLPTRAIN_DATA_DIR``, else ``./data`` if it exists, else the user's folder for the data of
+    programs, such as ``~/.local/share/mlptrain``.
+    """
+    given = data_dir or os.environ.get("MLPTRAIN_DATA_DIR")
+    folder = Path(given or "data")
+    if not given and not folder.is_dir():
+        from platformdirs import user_data_path  # takes 5 ms, and most runs do not need it
+
+        folder = user_data_path("mlptrain", appauthor=False)
+    try:
+        return folder.absolute()
+    except FileNotFoundError:  # the working folder was deleted
+        return folder
+
+
+def load_dataset(name: str, data_dir: str | Path | None = None) -> Dataset:
     """Load ``sample``, a registered dataset from ``data_dir/name``, or else the folder of IDX files ``name``.
+
+    `data_folder` describes the default of ``data_dir``.
 
     Raises
     ------
     DataError
         Files are missing, damaged, inconsistent with each other, or contain a label out of range.
     """
-    pairs = find_files(name, data_dir)
-    decoded = _load_decoded(name, pairs, data_dir)
+    folder = Path() if name == SAMPLE else data_folder(data_dir)
+    pairs = find_files(name, folder)
+    decoded = _load_decoded(name, pairs, folder)
     info = DATASETS.get(name)
     _check_labels(pairs, decoded, MAX_LABEL if info is None else len(info.class_names) - 1)
     count, height, width = decoded.images.shape
@@ -163,7 +183,7 @@ def _registered_files(name: str, data_dir: Path) -> tuple[FilePair, ...]:
     found = {stem: path for stem in STEMS if (path := _first(folder, f"{stem}.gz", stem))}
     missing = [f"{stem}.gz" for stem in STEMS if stem not in found]
     if missing:
-        option = "" if data_dir == _DEFAULT_DATA_DIR else f" --data-dir {shlex.quote(str(data_dir))}"
+        option = "" if data_dir == data_folder() else f" --data-dir {shlex.quote(str(data_dir))}"
         raise DataError(
             f"{folder}: missing {', '.join(missing)}\n"
             f"hint: run `mlptrain download {name}{option}`, or set `dataset: sample`"

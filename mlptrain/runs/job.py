@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,22 +31,18 @@ SAVED_METRICS = ("epochs", "best_epoch", *METRIC_NAMES)
 """Attributes of an outcome that ``metrics.json`` contains unchanged."""
 
 
-def default_data_dir() -> Path:
-    """Return the default data folder: ``MLPTRAIN_DATA_DIR``, else ``data``."""
-    return Path(os.environ.get("MLPTRAIN_DATA_DIR") or "data")
-
-
 def load_dataset(name: str = "sample", *, data_dir: str | Path | None = None) -> Dataset:
     """Load a dataset by name (sample, mnist, fashion-mnist, kmnist) or from a folder of IDX files.
 
-    The dataset has images as bytes ``(n, pixels)`` and labels ``(n,)``.
+    The dataset has images as bytes ``(n, pixels)`` and labels ``(n,)``. ``data_dir`` is the folder of downloaded
+    datasets; `data_folder` describes its default.
 
     Raises
     ------
     DataError
         Files are missing or damaged.
     """
-    return _load_dataset(name, default_data_dir() if data_dir is None else Path(data_dir))
+    return _load_dataset(name, data_dir)
 
 
 @dataclass(frozen=True)

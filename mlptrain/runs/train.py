@@ -82,7 +82,7 @@ def run(
         ``run`` names the run folder under ``runs_dir``. Otherwise ``name`` is a prefix that gets a number. Without
         either nothing is written.
     data_dir
-        The folder of downloaded datasets; default: ``$MLPTRAIN_DATA_DIR``, else ``data``.
+        The folder of downloaded datasets; `mlptrain.datasets.dataset.data_folder` describes its default.
     overwrite
         Replace the run if it exists.
     resume

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mlptrain.config.config import Config, plain_values
+from mlptrain.datasets.dataset import data_folder
 from mlptrain.errors import UsageError
 from mlptrain.runs.folder import SWEEP, claim_next, run_path
-from mlptrain.runs.job import default_data_dir
 from mlptrain.sweeps.driver import Driver
 from mlptrain.sweeps.executors import Executor
 from mlptrain.sweeps.folder import SweepFolder
@@ -138,7 +138,7 @@ def sweep(
     """
     spec = source if isinstance(source, Spec) else read_sweep(Path(source), overrides)
     stem = stem or Path(spec.base_path if isinstance(source, Spec) else source).stem
-    data = default_data_dir() if data_dir is None else Path(data_dir)
+    data = data_folder(data_dir)
     _check(spec, keep, executor, scheduler, shard)
     first = next(waves(spec, shard), None)  # finds mistakes before anything is written
     check_trials(() if first is None else first.trials, data)

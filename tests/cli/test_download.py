@@ -37,7 +37,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.delenv("MLPTRAIN_DATA_DIR", raising=False)
+    monkeypatch.setenv("MLPTRAIN_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
 
 
@@ -59,8 +59,8 @@ def test_files_are_downloaded_verified_and_not_downloaded_again(
     lines = output.splitlines()
     for line, name, size in zip(lines, CONTENTS, ("60.0 kB", "3.0 kB", "20.0 kB", "500 bytes"), strict=False):
         assert line.startswith(f"mnist/{name}: {size} in ") and line.endswith("verified")
-    assert "data/mnist" in lines[4] and lines[5] == "by Somebody; a licence"
-    assert lines[-1].endswith("mlptrain train configs/mnist.yaml")
+    assert str(tmp_path / "data/mnist") in lines[4] and lines[5] == "by Somebody; a licence"
+    assert lines[-1].endswith("mlptrain train mnist")
     assert not errors
 
     server.asked.clear()
@@ -77,8 +77,8 @@ def test_all_datasets_go_to_the_data_dir(
     assert main(["download", "all", "--data-dir", "my data"]) == 0
     assert sorted(path.name for path in (tmp_path / "my data").iterdir()) == sorted(registry.DATASETS)
     output = capsys.readouterr().out
-    assert "mlptrain train configs/mnist.yaml --data-dir 'my data'\n" in output
-    assert "mlptrain train configs/mnist.yaml dataset=kmnist --data-dir 'my data'\n" in output
+    assert f"mlptrain train mnist --data-dir '{tmp_path}/my data'\n" in output
+    assert f"mlptrain train mnist dataset=kmnist --data-dir '{tmp_path}/my data'\n" in output
 
 
 def test_the_environment_sets_the_data_dir(
@@ -87,7 +87,23 @@ def test_the_environment_sets_the_data_dir(
     monkeypatch.setenv("MLPTRAIN_DATA_DIR", str(tmp_path / "elsewhere"))
     assert main(["download", "kmnist"]) == 0
     assert placed(tmp_path / "elsewhere" / "kmnist") == CONTENTS
-    assert capsys.readouterr().out.endswith("mlptrain train configs/mnist.yaml dataset=kmnist\n")
+    assert capsys.readouterr().out.endswith("mlptrain train mnist dataset=kmnist\n")
+
+
+def test_without_a_data_folder_the_files_go_to_that_of_the_user(
+    tmp_path: Path, server: FaultServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MLPTRAIN_DATA_DIR")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    assert main(["download"]) == 0
+    assert placed(tmp_path / "home/mlptrain/mnist") == CONTENTS
+    output = capsys.readouterr().out
+    assert str(tmp_path / "home/mlptrain/mnist") in output and output.endswith("mlptrain train mnist\n")
+    assert main(["download", "--check"]) == 0
+
+    (tmp_path / "data").mkdir()
+    assert main(["download", "--check"]) == 3
+    assert str(tmp_path / "data/mnist") in capsys.readouterr().err
 
 
 def test_json_lists_the_files(tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +112,7 @@ def test_json_lists_the_files(tmp_path: Path, server: FaultServer, capsys: pytes
     assert main(["download", "--json"]) == 0
     output, errors = capsys.readouterr()
     found = json.loads(output)
-    assert found["data_dir"] == "data"
+    assert found["data_dir"] == str(tmp_path / "data")
     assert [(file["file"], file["status"], file["mirror"]) for file in found["files"]] == [
         (name, *(("verified", None) if name == IMAGES else ("fetched", server.url))) for name in CONTENTS
     ]
@@ -105,7 +121,7 @@ def test_json_lists_the_files(tmp_path: Path, server: FaultServer, capsys: pytes
         "file": LABELS,
         "status": "fetched",
         "bytes": 3000,
-        "path": str(Path("data/mnist") / LABELS),
+        "path": str(tmp_path / "data/mnist" / LABELS),
         "mirror": server.url,
     }
     assert LABELS in errors
@@ -131,7 +147,7 @@ def test_check_reports_missing_and_damaged_files(
     lines = output.splitlines()
     assert lines[0].startswith(f"mnist/{IMAGES}: damaged (wrong SHA-256 ") and lines[1] == f"mnist/{LABELS}: missing"
     assert lines[2].endswith("20.0 kB, already there, verified")
-    assert errors.startswith("mlptrain: data/mnist: 2 of 4 files") and "`mlptrain download mnist`" in errors
+    assert errors.startswith(f"mlptrain: {tmp_path}/data/mnist: 2 of 4 files") and "`mlptrain download mnist`" in errors
 
     assert main(["download", "--check", "--json", "-q"]) == 3
     found = json.loads(capsys.readouterr().out)
@@ -149,7 +165,7 @@ def test_a_failed_download_prints_nothing_to_stdout(
     assert main(["download", "--json", "-q"]) == 3
     output, errors = capsys.readouterr()
     assert output == ""
-    assert errors.startswith(f"mlptrain: data/mnist/{IMAGES}: ") and server.url in errors.splitlines()[1]
+    assert errors.startswith(f"mlptrain: {tmp_path}/data/mnist/{IMAGES}: ") and server.url in errors.splitlines()[1]
     assert not list(tmp_path.iterdir())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mlptrain.config.registry import DATASET_NAMES
-from mlptrain.datasets.dataset import find_files, load_dataset, read_files
+from mlptrain.datasets.dataset import data_folder, find_files, load_dataset, read_files
 from mlptrain.datasets.idx import write_idx
 from mlptrain.errors import DataError
 
@@ -152,10 +152,36 @@ def test_files_are_found_before_they_are_read(tmp_path: Path) -> None:
 
 def test_registered_dataset_that_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLPTRAIN_DATA_DIR", raising=False)
+    (tmp_path / "data").mkdir()
     problem, hint = error_of("kmnist", Path("data"))
-    assert problem.startswith(f"{Path('data/kmnist')}: ")
+    assert problem.startswith(f"{tmp_path / 'data/kmnist'}: ")
     assert all(f"{stem}.gz" in problem for stem in OFFICIAL)
     assert "`mlptrain download kmnist`" in hint and "`dataset: sample`" in hint
+
+
+def test_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLPTRAIN_DATA_DIR", "")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    user = data_folder()
+    assert user.is_absolute() and user.name == "mlptrain" and not user.exists()
+    (tmp_path / "data").write_text("a file")
+    assert data_folder() == user
+    (tmp_path / "data").unlink()
+    (tmp_path / "data").mkdir()
+    assert data_folder() == tmp_path / "data"
+    monkeypatch.setenv("MLPTRAIN_DATA_DIR", "environment")
+    assert data_folder() == tmp_path / "environment"
+    assert data_folder("given") == tmp_path / "given"
+
+
+def test_data_folder_of_a_deleted_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir("gone")
+    (tmp_path / "gone").rmdir()
+    assert data_folder("given") == Path("given")
 
 
 def test_hint_names_another_data_folder(tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 import mlptrain
 from mlptrain.errors import DataError
-from mlptrain.runs.job import default_data_dir, metrics_of, outcome_of, prepare
+from mlptrain.runs.job import metrics_of, outcome_of, prepare
 from tests.runs.made import idx_folder, quick
 
 
@@ -18,8 +16,6 @@ def test_load_dataset(tmp_path, monkeypatch):
     monkeypatch.setenv("MLPTRAIN_DATA_DIR", str(tmp_path / "environment"))
     with pytest.raises(DataError, match="environment"):
         mlptrain.load_dataset("mnist")
-    monkeypatch.setenv("MLPTRAIN_DATA_DIR", "")
-    assert default_data_dir() == Path("data")
 
 
 def test_an_outcome_is_restored_from_its_metrics():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mlptrain.runs.job import default_data_dir
+from mlptrain.datasets.dataset import data_folder
 from mlptrain.sweeps.driver import Driver
 from mlptrain.sweeps.executors import Done, Event, Task
 from mlptrain.sweeps.folder import SweepFolder
@@ -81,7 +81,7 @@ def drive(spec: Spec, path: Path, executor: Any = None, **options: Any) -> tuple
     folder = SweepFolder(path, keep)
     folder.begin(spec)
     executor = executor or Inline()
-    reports = list(Driver(spec, folder, lambda: executor, default_data_dir(), **options).run())
+    reports = list(Driver(spec, folder, lambda: executor, data_folder(), **options).run())
     end = reports[-1]
     assert isinstance(end, SweepEnd)
     return end, reports
