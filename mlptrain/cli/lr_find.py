@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mlptrain.cli.options import ConfigFile, DataDir, Json, NoColor, Overrides, Quiet, TrainThreads
+from mlptrain.cli.options import ConfigArguments, DataDir, Json, NoColor, Quiet, TrainThreads
 from mlptrain.cli.setup import read_config, set_threads, training_threads
 from mlptrain.reporting.lrfind import render_range_test
 from mlptrain.reporting.terminal import make_console
@@ -17,8 +17,7 @@ from mlptrain.training.lrfind import range_test
 
 
 def lr_find(
-    config_file: ConfigFile,
-    overrides: Overrides = None,
+    arguments: ConfigArguments = None,
     steps: Annotated[int, typer.Option("--steps", min=2, help="Number of batches in the test.", metavar="N")] = 200,
     threads: TrainThreads = None,
     data_dir: DataDir = None,
@@ -32,7 +31,7 @@ def lr_find(
 
     Example: mlptrain lr-find configs/quickstart.yaml --steps 300
     """
-    config = read_config(config_file, overrides)
+    _, config = read_config(arguments)
     set_threads(threads, training_threads(config))
     job = prepare(config, data_dir=data_dir)
     result = range_test(job.config, job.dataset, job.split, steps)

@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+DEFAULT_CONFIG = "quickstart"
+"""Config of commands that are given none."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; other output goes to stderr.")]
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and requested values.")]
@@ -44,8 +47,11 @@ MinAccuracy = Annotated[
     typer.Option("--min-accuracy", min=0.0, max=1.0, help="Exit with code 5 if accuracy is lower.", metavar="X"),
 ]
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML config file.")]
-
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Config keys to replace, such as epochs=5.")
+ConfigArguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="CONFIG KEY=VALUE",
+        help="Config: a YAML file or a name from `mlptrain config --list`. Keys to replace, such as epochs=5.",
+        show_default=DEFAULT_CONFIG,
+    ),
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
 import typer
 
+from mlptrain.cli.options import DEFAULT_CONFIG
 from mlptrain.config.config import Config, load_config, warnings
 from mlptrain.reporting.text import write_lines
 from mlptrain.runs.locate import is_selection
@@ -24,12 +26,25 @@ def show_found(runs: Sequence[str], paths: Sequence[Path], stream: TextIO) -> No
     write_lines(stream, *(f"{run}: {path}" for run, path in zip(runs, paths, strict=True) if is_selection(run)))
 
 
-def read_config(path: Path, overrides: Sequence[str] | None) -> Config:
-    """Return a config with its overrides, and warn of each key that has no effect."""
-    config = load_config(path, overrides or ())
+def split_arguments(arguments: Sequence[str] | None) -> tuple[str, list[str]]:
+    """Return the config and the ``KEY=VALUE`` arguments of a command."""
+    config, *overrides = arguments or [DEFAULT_CONFIG]
+    return (DEFAULT_CONFIG, [config, *overrides]) if is_override(config) else (config, overrides)
+
+
+def is_override(argument: str) -> bool:
+    """Return True if an argument is ``KEY=VALUE`` and not the path of a config."""
+    key, equals, _ = argument.partition("=")
+    return bool(equals) and "/" not in key and not os.path.exists(argument)  # noqa: PTH110 (never raises)
+
+
+def read_config(arguments: Sequence[str] | None) -> tuple[str, Config]:
+    """Return the name of a config for its runs, and the config; warn of each key that has no effect."""
+    source, overrides = split_arguments(arguments)
+    config = load_config(source, overrides)
     for warning in warnings(config):
         warn(warning)
-    return config
+    return Path(source).stem, config
 
 
 def set_threads(requested: int | None, default: int) -> None:

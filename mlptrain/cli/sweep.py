@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import DataDir, Json, NoColor, Quiet, RunsDir, threads_option
-from mlptrain.cli.setup import set_threads, training_threads, warn
+from mlptrain.cli.setup import is_override, set_threads, training_threads, warn
 from mlptrain.config.messages import enumerate_words
 from mlptrain.errors import TrialsError, UsageError
 from mlptrain.reporting.run import make_run_reporter
@@ -31,7 +31,10 @@ from mlptrain.system.machine import use_threads
 def sweep(
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SWEEP KEY=VALUE", help="Sweep file or config, and values to try, such as seed=1,2,3."),
+        typer.Argument(
+            metavar="SWEEP KEY=VALUE",
+            help="Sweep or config: a YAML file or a name. Values to try, such as seed=1,2,3.",
+        ),
     ] = None,
     run: Annotated[
         str | None, typer.Option("--run", help="Name of the sweep folder.", show_default="SWEEP-NNN", metavar="NAME")
@@ -77,7 +80,7 @@ def sweep(
 ) -> None:
     """Train many networks with different settings and rank them.
 
-    Example: mlptrain sweep configs/mnist.yaml learning_rate=0.1,0.3,1
+    Example: mlptrain sweep quickstart learning_rate=0.1,0.3,1
     """
     if print_key is not None:
         check_key(print_key)
@@ -88,12 +91,12 @@ def sweep(
         result = _collect(given, run, runs_dir, quiet=quiet or print_key is not None, json_output=json_output)
         _finish(result, json_output, print_key)
         return
-    if not given or "=" in given[0]:
+    if not given or is_override(given[0]):
         raise UsageError(
-            "SWEEP: missing\nhint: name a sweep file, or a config and values such as learning_rate=0.1,0.3,1"
+            "SWEEP: missing\nhint: name a sweep such as hidden, or a config and values such as learning_rate=0.1,0.3,1"
         )
-    source = Path(given[0])
-    name, spec = run or source.stem, read_sweep(source, given[1:])
+    stem, spec = Path(given[0]).stem, read_sweep(given[0], given[1:])
+    name = run or stem
     for warning in warnings(spec):
         warn(warning)
     if list_commands:
@@ -109,7 +112,7 @@ def sweep(
     with closing(make_sweep_reporter(human, quiet=quiet, no_color=no_color)) as reporter:
         result = run_sweep(
             spec,
-            stem=source.stem,
+            stem=stem,
             run=run,
             runs_dir=runs_dir,
             data_dir=data_dir,

@@ -13,12 +13,11 @@ import typer
 
 from mlptrain.cli.options import (
     RUN_FORMS,
-    ConfigFile,
+    ConfigArguments,
     DataDir,
     Json,
     MinAccuracy,
     NoColor,
-    Overrides,
     Quiet,
     RunsDir,
     TrainThreads,
@@ -37,8 +36,7 @@ from mlptrain.training.profiling import Clock
 
 
 def train(
-    config_file: ConfigFile,
-    overrides: Overrides = None,
+    arguments: ConfigArguments = None,
     run: Annotated[
         str | None, typer.Option("--run", help="Name of the run folder.", show_default="CONFIG-NNN", metavar="NAME")
     ] = None,
@@ -69,9 +67,9 @@ def train(
 
     The network is validated after each epoch and tested after the last.
 
-    Example: mlptrain train configs/mnist.yaml hidden=15 epochs=5
+    Example: mlptrain train quickstart hidden=15 epochs=5
     """
-    config = read_config(config_file, overrides)
+    name, config = read_config(arguments)
     set_threads(threads, training_threads(config))
     human = sys.stderr if json_output else sys.stdout
     clock = Clock() if profile else None
@@ -81,13 +79,13 @@ def train(
                 check_claimable(runs_dir, run, overwrite=overwrite, resume=resume)
             model, start_name = (None, None) if start is None else load_start(start, runs_dir)
             job = prepare(config, data_dir=data_dir, start=model, start_name=start_name)
-            reporter.show(job.describe(run or f"{config_file.stem}-NNN"))
+            reporter.show(job.describe(run or f"{name}-NNN"))
             return
         try:
             for report in training.run(
                 config,
                 run=run,
-                name=config_file.stem,
+                name=name,
                 runs_dir=runs_dir,
                 data_dir=data_dir,
                 overwrite=overwrite,

@@ -21,8 +21,9 @@ from pydantic import (
 from mlptrain.config.messages import Models, OneOf, enumerate_words, hint, problems, refusal, report, unknown
 from mlptrain.config.overrides import merge, parse_overrides
 from mlptrain.config.registry import DATASET_NAMES
+from mlptrain.config.shipped import read_config_file
 from mlptrain.config.values import UNPRINTABLE, flow, put, shown, whole
-from mlptrain.config.yaml import Document, read_yaml
+from mlptrain.config.yaml import Document
 from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.initializers import INITIALIZERS
 from mlptrain.engine.losses import OUTPUTS, PAIRINGS, UNSOUND, outputs_for
@@ -172,7 +173,9 @@ class Config(BaseModel):
         "10,000 images, the test file); or official-60k (the whole training file, no validation, the test file).",
     )
     subset: PositiveCount | None = Field(default=None, description="Number of training images to use; null for all.")
-    augment: Augment | None = Field(default=None, description="Random changes of training images; null for none.")
+    augment: Augment | None = Field(
+        default=None, description="Random changes of training images, drawn again for each use; null for none."
+    )
 
     hidden: Annotated[tuple[Units, ...], BeforeValidator(_wholes)] = Field(
         default=(30,),
@@ -292,15 +295,17 @@ def batch_seed_of(config: Config) -> int:
 # ---- reading ----------------------------------------------------------------------------------------
 
 
-def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file (None: all defaults), apply ``KEY=VALUE`` overrides and validate the result.
+def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file, or a shipped config by its name; apply ``KEY=VALUE`` overrides and validate the result.
+
+    Without ``path``, all keys have their defaults.
 
     Raises
     ------
     ConfigError
         The file cannot be read, or a key or value is invalid; the message names file and line.
     """
-    document = Document("defaults", {}, {}) if path is None else read_yaml(Path(path))
+    document = Document("defaults", {}, {}) if path is None else read_config_file(path)
     if "parameters" in document.values:
         raise ConfigError(
             f"{path}: a sweep file, not a config\nhint: train it with `mlptrain sweep {shlex.quote(str(path))}`"
@@ -336,8 +341,8 @@ def config_from(document: Document) -> Config:
     try:
         return Config.model_validate(document.values)
     except ValidationError as error:
-        found = problems(error.errors(include_url=False), document.values, _MODELS, _EXPECTED, _MAPPINGS)
-        raise ConfigError(report(found, document, _MODELS)) from None
+        found = problems(error.errors(include_url=False), document.values, MODELS, _EXPECTED, _MAPPINGS)
+        raise ConfigError(report(found, document, MODELS)) from None
 
 
 def describe_problem(key: str, value: Any) -> str:
@@ -349,10 +354,10 @@ def describe_problem(key: str, value: Any) -> str:
     except ValidationError as error:
         # Conditions between keys do not count: those of `Config` have no location, those of a section have its key.
         alone = (item for item in error.errors(include_url=False) if item["type"] != "refused" or item["loc"])
-        for found, words in problems(alone, values, _MODELS, _EXPECTED, _MAPPINGS):
+        for found, words in problems(alone, values, MODELS, _EXPECTED, _MAPPINGS):
             if not words:
-                return unknown(found, _MODELS)
-            outer = key.startswith(f"{found}.") and found not in _MODELS
+                return unknown(found, MODELS)
+            outer = key.startswith(f"{found}.") and found not in MODELS
             if outer or f"{found}.".startswith(f"{key}."):
                 return words
     return ""
@@ -374,7 +379,7 @@ _MAPPINGS = {
 }
 """The message for a value that is not a mapping."""
 
-_MODELS: Models = {
+MODELS: Models = {
     "": Config,
     "augment": Augment,
     "augment.elastic": Elastic,
@@ -384,6 +389,9 @@ _MODELS: Models = {
 
 
 # ---- writing ----------------------------------------------------------------------------------------
+
+SECTIONS = {"dataset": "data", "hidden": "network", "loss": "training"}
+"""Headings in a config, by the key that follows."""
 
 
 def plain_values(config: Config) -> dict[str, Any]:
@@ -416,8 +424,9 @@ def _remove_later_defaults(model: BaseModel, values: dict[str, Any]) -> None:
 
 def dump_yaml(config: Config) -> str:
     """Return the config as YAML, all keys in order, every number written so that it reads back equal."""
-    headings = {"dataset": "# data\n", "hidden": "\n# network\n", "loss": "\n# training\n"}
-    return "".join(f"{headings.get(key, '')}{key}: {flow(value)}\n" for key, value in plain_values(config).items())
+    headings = {key: f"\n# {title}\n" for key, title in SECTIONS.items()}
+    lines = [f"{headings.get(key, '')}{key}: {flow(value)}\n" for key, value in plain_values(config).items()]
+    return "".join(lines).removeprefix("\n")
 
 
 def config_schema() -> dict[str, Any]:

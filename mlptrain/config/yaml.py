@@ -94,15 +94,17 @@ class Document:
         return source if line is None else f"{source}:{line}"
 
 
-def read_yaml(path: Path) -> Document:
+def read_yaml(path: Path, source: str | None = None) -> Document:
     """Read a YAML file whose top level is a mapping; an empty file has no keys.
+
+    ``source`` names the file in messages, instead of its path.
 
     Raises
     ------
     ConfigError
         The file is missing, unreadable, too large, not UTF-8, or not the YAML described in this module.
     """
-    source = str(path)
+    source = source or str(path)
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)

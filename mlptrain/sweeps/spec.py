@@ -42,10 +42,9 @@ class Halving:
 
 @dataclass(frozen=True)
 class Spec:
-    """A checked sweep; ``base`` is the document of the base config, and ``base_path`` the path of its file."""
+    """A checked sweep; ``base`` is the document of the base config."""
 
     base: Document
-    base_path: str
     method: str
     metric: Metric
     space: Space
@@ -53,6 +52,11 @@ class Spec:
     repeat: int = 1
     seed: int = 0
     halving: Halving = Halving()
+
+    @property
+    def base_path(self) -> str:
+        """The path or the name of the base config, as `train` finds it."""
+        return self.base.source
 
     @property
     def base_config(self) -> Config:

@@ -97,14 +97,15 @@ def sweep(
     shard: tuple[int, int] | None = None,
     on_report: Callable[[SweepReport], object] = lambda report: None,
 ) -> SweepResult:
-    """Train all trials of a sweep and rank them: ``mlptrain.sweep("configs/sweeps/hidden.yaml")``.
+    """Train all trials of a sweep and rank them: ``mlptrain.sweep("hidden")``.
 
     Worker processes import the main module again, so a script must call this below ``if __name__ == "__main__":``.
 
     Parameters
     ----------
     source, overrides
-        A sweep file, or a config with values such as ``learning_rate=0.1,0.3,1`` in ``overrides``.
+        A sweep file, the name of a shipped sweep, or a config with values such as ``learning_rate=0.1,0.3,1`` in
+        ``overrides``.
     stem, run, runs_dir
         The folder is ``runs_dir/run``; without ``run`` it is ``runs_dir/stem-NNN`` with the next free number, where
         ``stem`` is by default the name of the source.
@@ -136,7 +137,7 @@ def sweep(
     KeyboardInterrupt
         A signal stopped the sweep; trials that have ended are kept, and ``resume=True`` continues.
     """
-    spec = source if isinstance(source, Spec) else read_sweep(Path(source), overrides)
+    spec = source if isinstance(source, Spec) else read_sweep(source, overrides)
     stem = stem or Path(spec.base_path if isinstance(source, Spec) else source).stem
     data = data_folder(data_dir)
     _check(spec, keep, executor, scheduler, shard)

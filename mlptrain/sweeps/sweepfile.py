@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +12,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from mlptrain.config.config import Config, PositiveCount, Seed, config_from
 from mlptrain.config.messages import Models, Problem, hint, problems, refusal, report
 from mlptrain.config.overrides import Overrides, merge
+from mlptrain.config.shipped import find_config, read_config_file
 from mlptrain.config.values import put, shown, whole
-from mlptrain.config.yaml import Document, read_yaml
+from mlptrain.config.yaml import Document
 from mlptrain.errors import ConfigError
 from mlptrain.sweeps.parameters import check_values, is_space, parameters, spaces
 from mlptrain.sweeps.space import Choice, Space
@@ -73,7 +73,7 @@ _MAPPINGS = {
 }
 
 _EXPECTED = {
-    "base": "must be the path of a config, relative to this file",
+    "base": "must be the name of a shipped config, or a path relative to this file",
     "parameters": "must be a mapping of config keys, such as learning_rate: {values: [0.1, 0.3, 1]}",
 }
 
@@ -81,9 +81,10 @@ _OWN_KEYS = ("method", "metric", "run_cap", "repeat", "early_terminate")
 """Keys of a sweep file that the command line may replace; all others on the command line are config keys."""
 
 
-def read_sweep(path: Path, arguments: Sequence[str] = ()) -> Spec:
+def read_sweep(source: str | Path, arguments: Sequence[str] = ()) -> Spec:
     """Read a sweep file, or a config whose space is given by ``KEY=VALUE,VALUE`` arguments.
 
+    ``source`` is a path, or the name of a shipped config or sweep; so is the base of a sweep file.
     An argument replaces the space of its key by values separated by commas, by one value, or by a mapping such as
     ``{min: 0.1, max: 1.0}``. ``method``, ``metric.goal``, ``run_cap``, ``repeat`` and ``early_terminate`` may be given
     as well. Without a sweep file the method is grid and the metric val_accuracy.
@@ -93,7 +94,8 @@ def read_sweep(path: Path, arguments: Sequence[str] = ()) -> Spec:
     ConfigError
         Something is invalid; the message has file and line.
     """
-    document = read_yaml(path)
+    path = find_config(source)
+    document = read_config_file(path)
     given = spaces(arguments)
     own = {key: values for key, values in given.items() if key.partition(".")[0] in _OWN_KEYS}
     varied = {key: values for key, values in given.items() if key not in own}
@@ -137,18 +139,17 @@ def _spec(document: Document, folder: Path, base: Document | None = None) -> Spe
         raise ConfigError(report(wrong, document, _MODELS))
     space = Space(parameters(document))
     check_values(space, document)
-    base_path = model.base
     if base is None:
-        base_path = os.path.normpath(folder / model.base)
-        if not Path(base_path).exists():
-            where = f"{document.where('base')}: base"
-            raise ConfigError(f"{where}: file {base_path!r} is missing\nhint: give its path relative to the sweep file")
-        base = read_yaml(Path(base_path))
+        try:
+            path = find_config(model.base, folder)
+        except ConfigError as error:
+            raise ConfigError(f"{document.where('base')}: base: {error}") from None
+        base = read_config_file(path)
     halving = Halving() if model.early_terminate is None else Halving(**model.early_terminate.model_dump())
     if found := list(_fit(model, space, config_from(base))):
         raise ConfigError(report(found, document, _MODELS))
     metric = Metric(**model.metric.model_dump())
-    return Spec(base, base_path, model.method, metric, space, model.run_cap, model.repeat, model.seed, halving)
+    return Spec(base, model.method, metric, space, model.run_cap, model.repeat, model.seed, halving)
 
 
 def _named(error: ValidationError) -> Iterator[Any]:

@@ -17,6 +17,13 @@ def test_json_holds_the_rates_and_losses(mlptrain, tiny):
     assert result.err == ""
 
 
+def test_without_a_config_the_quickstart_is_tested(mlptrain):
+    first, second = (
+        mlptrain("lr-find", *config, "subset=200", "--steps", 5, "--json").out for config in ([], ["quickstart"])
+    )
+    assert json.loads(first) == json.loads(second)
+
+
 def test_wrong_inputs_are_exit_2_or_3(mlptrain, tiny):
     assert mlptrain("lr-find", "nowhere.yaml").code == 2
     assert mlptrain("lr-find", tiny, "--steps", 1).code == 2

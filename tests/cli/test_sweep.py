@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mlptrain.config.config import dump_yaml, load_config
 from mlptrain.sweeps.finished import view_sweep
 from mlptrain.sweeps.leaderboard import read_leaderboard
 
@@ -85,6 +86,17 @@ def test_the_listed_commands_need_no_quotes_and_give_the_same_trials(mlptrain, g
     collected = mlptrain("sweep", "--collect", "runs/L")
     assert collected.code == 0 and (tmp_path / "runs/L/best/model.npz").is_file()
     assert sorted(board(tmp_path / "runs/L"), key=repr) == sorted(board(tmp_path / "runs/S"), key=repr)
+
+
+def test_a_shipped_sweep_is_found_by_its_name(mlptrain, tmp_path):
+    arguments = ("hidden", "hidden=5,6", "epochs=1", "repeat=1", "subset=100")
+    line = mlptrain("sweep", *arguments, "--list").out.splitlines()[0]
+    assert line.startswith("mlptrain train quickstart ")
+    assert mlptrain(*shlex.split(line)[1:]).code == 0
+    result = mlptrain("sweep", *arguments)
+    assert result.code == 0 and result.out.splitlines()[-1] == "runs/hidden-001"
+    assert (tmp_path / "runs/hidden-001/base.yaml").read_text() == dump_yaml(load_config("quickstart").resolve())
+    assert mlptrain("sweep", *arguments, "--resume").out.splitlines()[-1] == "runs/hidden-001"
 
 
 def test_a_path_that_needs_quotes_is_refused(mlptrain, tiny, tmp_path):

@@ -117,7 +117,7 @@ def test_the_command_line_replaces_spaces_and_keys_of_the_sweep(tmp_path):
         ("method: halving\nearly_terminate: {eta: 1}\nparameters: {epochs: {value: 1}}", 4, "at least 2"),
         ("method: bayes\nparameters: {epochs: {value: 1}}", 3, "grid, random, halving, tpe"),
         ("base: nowhere.yaml\nparameters: {epochs: {value: 1}}", 3, "nowhere.yaml"),
-        ('base: "no\\twhere"\nparameters: {epochs: {value: 1}}', 3, "no\\twhere'"),
+        ('base: "no\\twhere"\nparameters: {epochs: {value: 1}}', 3, "base: "),
         ("parameters:\n  l2: {min: 0.0, max: 1.0}", 5, "continuous"),
         ("parameters: {split: {values: [official, official-60k]}}", 3, "official-60k"),
     ],
