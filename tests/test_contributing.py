@@ -60,6 +60,7 @@ class Tree:
         shutil.copytree(
             Path(mlptrain.__file__).parent, folder / "mlptrain", ignore=shutil.ignore_patterns("__pycache__")
         )
+        shutil.copytree(ROOT / "configs", folder / "configs")
         (folder / "data").mkdir()
         (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
         self.process: subprocess.Popen[str] | None = None

@@ -17,7 +17,7 @@ def test_it_has_at_most_1000_words():
 def test_the_first_two_blocks_are_what_ci_runs():
     install, tests = blocks()[:2]
     assert install.language == tests.language == "bash"
-    assert install.code.strip().endswith("pip install -e . && mlptrain train configs/quickstart.yaml")
+    assert install.code.strip().endswith("pip install -e . && mlptrain train")
     assert tests.code.strip() == "pip install -e '.[test]' && python -m pytest"
 
 

@@ -35,6 +35,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "download": Command("download", "Download the files of a dataset and verify them."),
+    "init": Command("init", "Copy a shipped config, with a comment for every key."),
     "train": Command("train", "Train one network and save it in a run folder."),
     "eval": Command("evaluate", "Measure the loss and accuracy of trained networks."),
     "sweep": Command("sweep", "Train many networks with different settings and rank them."),
@@ -44,7 +45,7 @@ COMMANDS = {
     "predict": Command("predict", "Classify images of your own handwritten digits."),
     "export": Command("export", "Write a model as an ONNX, NumPy or JSON file."),
     "lr-find": Command("lr_find", "Suggest a learning rate after a short range test."),
-    "config": Command("config", "Show a config with all defaults, or the schema of configs."),
+    "config": Command("config", "Show a config, list the shipped ones, or describe the keys."),
     "backprop": Command(
         "backprop",
         "Show the forward and backward pass through an expression.",

@@ -29,7 +29,7 @@ def lr_find(
 
     The test raises the learning rate from batch to batch until the loss rises. Nothing is saved.
 
-    Example: mlptrain lr-find configs/quickstart.yaml --steps 300
+    Example: mlptrain lr-find quickstart --steps 300
     """
     _, config = read_config(arguments)
     set_threads(threads, training_threads(config))

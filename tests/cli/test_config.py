@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import yaml
 
+from mlptrain.config.config import EarlyStopping, load_config
 
-def test_without_a_config_the_defaults_are_shown(mlptrain):
+
+def test_without_a_config_the_one_that_train_uses_is_shown(mlptrain):
     result = mlptrain("config")
     values = yaml.safe_load(result.out)
-    assert result.code == 0 and values["hidden"] == [30] and values["learning_rate"] == 0.5
+    assert result.code == 0 and values["hidden"] == [30] and values["batch_size"] == 10
     assert values["output"] == "softmax"  # auto is resolved
+    assert mlptrain("config", "quickstart").out == result.out
 
 
 def test_json_holds_the_overrides(mlptrain, tiny):
@@ -26,6 +30,52 @@ def test_the_output_is_a_config(mlptrain, tiny, tmp_path):
     shown = mlptrain("config", tiny).out
     (tmp_path / "again.yaml").write_text(shown)
     assert mlptrain("config", "again.yaml").out == shown
+
+
+def test_the_output_means_the_same_as_the_config_file_of_a_run(mlptrain, tmp_path):
+    shown = mlptrain("config", "srivastava").out
+    (tmp_path / "shown.yaml").write_text(shown)
+    assert load_config("shown.yaml") == load_config("srivastava").resolve()
+    lines = shown.splitlines()
+    keys = set(load_config("srivastava").model_dump())
+    assert {line.partition(":")[0] for line in lines if line and not line.startswith("#")} == keys
+    for key in keys:
+        above = lines[next(number for number, line in enumerate(lines) if line.startswith(f"{key}:")) - 1]
+        assert above.startswith("# "), key
+
+
+def test_list_has_one_line_per_config(mlptrain):
+    lines = mlptrain("config", "--list").out.splitlines()
+    names = [line.split()[0] for line in lines]
+    assert {"quickstart", "nielsen", "lab1/rate_too_low", "sweeps/hidden"} <= set(names)
+    assert all(len(line.split()) > 3 for line in lines)
+    found = json.loads(mlptrain("config", "--list", "--json").out)["configs"]
+    assert [entry["name"] for entry in found] == names
+    assert mlptrain("config", "--list", "nielsen").code == 2
+    assert mlptrain("config", "--list", "--explain").code == 2
+
+
+def test_explain_describes_one_key_or_all(mlptrain):
+    out = mlptrain("config", "--explain", "activation").out
+    assert (
+        out.startswith("activation\n") and "hidden layers" in out and "leaky_relu" in out and "default: sigmoid" in out
+    )
+    key = json.loads(mlptrain("config", "--explain", "batch_size", "--json").out)["batch_size"]
+    assert key["default"] == 64 and key["choices"] == ["full"] and key["type"] == "integer ≥ 1 or full"
+    nested = json.loads(mlptrain("config", "--explain", "early_stopping", "--json").out)
+    assert set(nested) == {"early_stopping", *(f"early_stopping.{k}" for k in EarlyStopping.model_fields)}
+    every = json.loads(mlptrain("config", "--explain", "--json").out)
+    assert set(json.loads(mlptrain("config", "--json").out)) <= set(every) and "augment.elastic.alpha" in every
+    assert every["schedule.name"]["required"] and all(key["description"] for key in every.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [("learning_rat", "learning_rate"), ("lr", "learning_rate"), ("augment.shft", "augment.shift"), ("a.b.c", "")],
+)
+def test_explain_an_unknown_key(mlptrain, key, meant):
+    result = mlptrain("config", "--explain", key)
+    assert result.code == 2 and result.out == "" and meant in result.err and "`mlptrain config --explain`" in result.err
 
 
 def test_the_schema_names_every_key(mlptrain, tiny):

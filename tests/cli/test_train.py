@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlptrain.config.config import dump_yaml, load_config
 from mlptrain.system.machine import VARIABLES, available_cores
 from tests.stress.stateful import history
 
@@ -29,6 +30,34 @@ def test_the_folder_of_a_run_and_its_name_in_the_last_line(mlptrain, tiny, tmp_p
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["epochs"] == 2 and metrics["val_loss"] == float(rows[1]["val_loss"])
     assert np.load(folder / "model.npz")["W1"].shape == (8, 784)
+
+
+@pytest.mark.parametrize("arguments", [[], ["quickstart"]])
+def test_without_a_config_the_quickstart_is_trained(mlptrain, tmp_path, arguments):
+    result = mlptrain("train", *arguments, "epochs=1", "subset=100", "hidden=5")
+    assert result.code == 0 and result.out.splitlines()[-1] == "runs/quickstart-001"
+    saved = (tmp_path / "runs/quickstart-001/config.yaml").read_text()
+    assert saved == dump_yaml(load_config("quickstart", ["epochs=1", "subset=100", "hidden=5"]).resolve())
+
+
+def test_a_path_with_an_equals_sign_is_a_config(mlptrain, tiny, tmp_path):
+    (tmp_path / "lr=1").mkdir()
+    for path in ("lr=1/lr=1.yaml", "epochs=2.yaml"):
+        tiny.rename(tmp_path / path)
+        assert mlptrain("train", path, "--dry-run").code == 0
+        tiny = tmp_path / path
+
+
+def test_a_copied_config_trains_to_the_same_bytes(mlptrain, tmp_path):
+    mlptrain("init", "dropout")
+    shown = mlptrain("config", "dropout").out
+    (tmp_path / "shown.yaml").write_text(shown)
+    for config in ("dropout", "dropout.yaml", "shown.yaml"):
+        assert mlptrain("train", config, "epochs=1", "subset=200", "--run", config).code == 0
+    first, *others = [
+        (tmp_path / f"runs/{run}/model.npz").read_bytes() for run in ("dropout", "dropout.yaml", "shown.yaml")
+    ]
+    assert others == [first, first]
 
 
 def test_runs_are_numbered(mlptrain, tiny):

@@ -229,6 +229,7 @@ def measure(source: Path) -> dict[str, str]:
     """Run everything with the package in ``source``; return each recorded value by its name."""
     env = {key: value for key, value in os.environ.items() if key != "MLPTRAIN_DATA_DIR"}
     env |= {"PYTHONPATH": str(source.resolve()), "NO_COLOR": "1", "COLUMNS": "80"}
+    env["XDG_DATA_HOME"] = os.devnull  # not the data of the user
     records: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()

@@ -1,0 +1,63 @@
+"""Command ``mlptrain init``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlptrain.cli.options import DEFAULT_CONFIG, Json
+from mlptrain.config.keys import commented_yaml
+from mlptrain.config.messages import hint
+from mlptrain.config.shipped import LIST_HINT, find_shipped, leading_comment, shipped_configs
+from mlptrain.config.yaml import read_yaml
+from mlptrain.errors import ConfigError, DataError, UsageError
+from mlptrain.reporting.text import write_lines
+from mlptrain.system.files import make_folder, reason
+
+
+def init(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Config to copy: a name from `mlptrain config --list`.")
+    ] = DEFAULT_CONFIG,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the copy.", show_default="here")] = Path(),
+    json_output: Json = False,
+) -> None:
+    """Copy a shipped config, with a comment for every key.
+
+    Example: mlptrain init nielsen
+    """
+    source = find_shipped(name)
+    if source is None:
+        near = hint(name, list(shipped_configs()))
+        raise ConfigError(f"{name}: no shipped config has this name{near}\nhint: choose one from {LIST_HINT}")
+    text, values = source.read_text(encoding="utf-8"), read_yaml(source).values
+    is_sweep = "parameters" in values
+    if not is_sweep:
+        comment = "".join(f"# {line}\n" for line in leading_comment(text))
+        text = f"{comment}\n{commented_yaml(values)}"
+    path = folder / source.name
+    _write_new(path, text)
+    command = f"mlptrain {'sweep' if is_sweep else 'train'} {shlex.quote(str(path))}"
+    write_lines(sys.stderr if json_output else sys.stdout, str(path.absolute()), f"next: {command}")
+    if json_output:
+        print(json.dumps({"config": str(path.absolute())}))
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that does not exist yet."""
+    make_folder(path.parent, "choose another folder")
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path}: this file exists\nhint: choose another folder, or remove the file") from None
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink()
+        raise DataError(f"{path}: cannot be written: {reason(error)}\nhint: choose another folder") from error
