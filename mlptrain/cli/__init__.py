@@ -70,7 +70,7 @@ class _Command(TyperCommand):
         return ["[OPTIONS]", *(name if required else f"[{name}]" for name, required in pieces)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        arguments = [(parameter.metavar, parameter.help) for parameter in self._arguments(ctx)]
+        arguments = [(parameter.metavar, parameter.get_help_record(ctx)[1]) for parameter in self._arguments(ctx)]
         records = [p.get_help_record(ctx) for p in self.get_params(ctx) if p.param_type_name == "option"]
         for title, rows in (("Arguments", arguments), ("Options", records)):
             if rows:

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from mlptrain.cli.options import DEFAULT_CONFIG
 from mlptrain.cli.setup import split_arguments
 from mlptrain.config import config as configs
 from mlptrain.config.keys import Key, commented_yaml, describe_keys, find_keys
@@ -27,7 +26,7 @@ def config(
         typer.Argument(
             metavar="CONFIG KEY=VALUE",
             help="Config: a YAML file or a name, and keys to replace. With --explain: keys.",
-            show_default=DEFAULT_CONFIG,
+            show_default="the defaults",
         ),
     ] = None,
     list_configs: Annotated[bool, typer.Option("--list", help="List the configs that come with mlptrain.")] = False,

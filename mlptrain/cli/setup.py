@@ -26,10 +26,11 @@ def show_found(runs: Sequence[str], paths: Sequence[Path], stream: TextIO) -> No
     write_lines(stream, *(f"{run}: {path}" for run, path in zip(runs, paths, strict=True) if is_selection(run)))
 
 
-def split_arguments(arguments: Sequence[str] | None) -> tuple[str, list[str]]:
-    """Return the config and the ``KEY=VALUE`` arguments of a command."""
-    config, *overrides = arguments or [DEFAULT_CONFIG]
-    return (DEFAULT_CONFIG, [config, *overrides]) if is_override(config) else (config, overrides)
+def split_arguments(arguments: Sequence[str] | None) -> tuple[str | None, list[str]]:
+    """Return the config and the ``KEY=VALUE`` arguments of a command; the config is None if there is none."""
+    given = list(arguments or ())
+    config = given.pop(0) if given and not is_override(given[0]) else None
+    return config, given
 
 
 def is_override(argument: str) -> bool:
@@ -40,7 +41,8 @@ def is_override(argument: str) -> bool:
 
 def read_config(arguments: Sequence[str] | None) -> tuple[str, Config]:
     """Return the name of a config for its runs, and the config; warn of each key that has no effect."""
-    source, overrides = split_arguments(arguments)
+    given, overrides = split_arguments(arguments)
+    source = given or DEFAULT_CONFIG
     config = load_config(source, overrides)
     for warning in warnings(config):
         warn(warning)
