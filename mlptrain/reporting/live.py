@@ -29,6 +29,8 @@ GAP = "  "
 
 BEST = "bold green"
 
+MONITORED = ("val_loss", "val_accuracy", "loss", "accuracy")  # metrics by which the best epoch may have been chosen
+
 
 @dataclass(frozen=True)
 class Column:
@@ -176,9 +178,9 @@ class LiveRun:
         )
         phrases = [f"{counted(end.epochs, 'epoch')} in {duration(end.seconds)}"]
         if end.best_epoch is not None:
-            loss, epoch = self._best.get("val_loss", (math.nan, None))
-            value = f" (val_loss {keras_number(loss)})" if epoch == end.best_epoch else ""
-            phrases.insert(0, f"best epoch {end.best_epoch}{value}")
+            metrics = ((name, *self._best.get(name, (math.nan, None))) for name in MONITORED)
+            values = (f" ({name} {keras_number(value)})" for name, value, epoch in metrics if epoch == end.best_epoch)
+            phrases.insert(0, f"best epoch {end.best_epoch}{next(values, '')}")
         if end.samples_per_second is not None:
             phrases.append(f"{end.samples_per_second:,.0f} images/s")
         print_phrases(self._console, phrases)

@@ -32,6 +32,11 @@ class LearningCurves:
         """True if every epoch has validation metrics."""
         return bool(self.val_loss)
 
+    @property
+    def best(self) -> int:
+        """Index of the epoch with the lowest validation loss, the first of equal ones."""
+        return min(range(len(self.val_loss)), key=self.val_loss.__getitem__)
+
 
 def curves_of(reports: Sequence[EpochReport]) -> LearningCurves:
     """Return the curves of epoch reports; the epoch of a report without a finite loss is the one that diverged."""
@@ -65,12 +70,15 @@ RISES = 0.15  # of the epochs
 
 TURN = 0.15  # of the lowest validation loss
 
-GAP = 0.1  # of accuracy, training above validation
+GAP = 0.1  # of accuracy, training above validation: overfitting, even if the validation loss does not rise
+
+NARROW = 0.06  # of accuracy: a gap below it is as narrow as in the healthy run of laboratory 1
 
 POOR = 0.8  # an accuracy below it is poor
 
 _TITLES = {
     "healthy": "healthy",
+    "gap": "healthy, with a gap: much better on the training images than on new ones",
     "divergence": "divergence: every step overshoots further than the last",
     "zero_initialisation": "zero initialisation: weights that start at zero keep all hidden units equal",
     "initialisation": "flat start: the initial weights leave the units almost without gradient",
@@ -284,22 +292,35 @@ def _overfitting(curves: _Curves) -> Diagnosis | None:
         return None
     smooth = _smooth(history.val_loss)
     turn = smooth.index(min(smooth))
-    rise, gap = _rise(history), _mean(history.accuracy[-3:]) - _mean(history.val_accuracy[-3:])
+    rises = _mean(history.val_loss[-3:]) >= (1 + TURN) * smooth[turn]
     falls = history.loss[-1] <= 0.8 * history.loss[turn]
-    if not (rise >= TURN and falls) and gap < GAP:
+    if not (rises and falls) and _gap(history) < GAP:
         return None
+    best = history.best
     evidence = (
-        f"val_loss is lowest around epoch {history.epochs[turn]}: {smooth[turn]:.3g}; "
-        f"{_mean(history.val_loss[-3:]):.3g} at the end ({rise:+.0%})",
-        f"the training loss falls from {history.loss[turn]:.3g} to {history.loss[-1]:.3g} in that time",
-        f"accuracy {history.accuracy[-1]:.3f} in training, {history.val_accuracy[-1]:.3f} in validation",
+        _turning_point(history),
+        f"the training loss falls from {history.loss[best]:.3g} to {history.loss[-1]:.3g} in that time",
+        _accuracies(history),
     )
-    return Diagnosis("overfitting", history.epochs[turn], evidence, _against_overfitting(config))
+    return Diagnosis("overfitting", history.epochs[best], evidence, _against_overfitting(config))
 
 
-def _rise(history: LearningCurves) -> float:
-    """Return the rise of the validation loss from its minimum to the end, as a fraction of the minimum."""
-    return _mean(history.val_loss[-3:]) / max(min(_smooth(history.val_loss)), 1e-300) - 1
+def _gap(history: LearningCurves) -> float:
+    """Return by how much the training accuracy is above the validation accuracy at the end."""
+    return _mean(history.accuracy[-3:]) - _mean(history.val_accuracy[-3:])
+
+
+def _turning_point(history: LearningCurves) -> str:
+    """Return a phrase with the minimum of the validation loss and the rise since then."""
+    lowest, end = history.val_loss[history.best], _mean(history.val_loss[-3:])
+    rise = f"{end:.3g} at the end ({end / max(lowest, 1e-300) - 1:+.0%})"
+    return f"val_loss is lowest in epoch {history.epochs[history.best]}: {lowest:.3g}; {rise}"
+
+
+def _accuracies(history: LearningCurves) -> str:
+    """Return a phrase with the accuracies at the end."""
+    train, validation = _mean(history.accuracy[-3:]), _mean(history.val_accuracy[-3:])
+    return f"accuracy {train:.3f} in training, {validation:.3f} in validation (means of the last three epochs)"
 
 
 def _against_overfitting(config: Config) -> tuple[str, ...]:
@@ -311,6 +332,15 @@ def _against_overfitting(config: Config) -> tuple[str, ...]:
     if config.l2 == 0.0:
         return ("l2=0.0005", "early_stopping.patience=5")
     return ("early_stopping.patience=3",) if config.early_stopping is None else ("augment.shift=2",)
+
+
+def _against_gap(config: Config) -> tuple[str, ...]:
+    """Return more data if there is more, else shifted images, else a regulariser that is not in use."""
+    if config.subset is not None:
+        return ("subset=null",)
+    if config.augment is None:
+        return ("augment.shift=1",)
+    return ("dropout=0.3",) if config.hidden and config.dropout == 0.0 else (f"l2={max(0.0005, 2 * config.l2):g}",)
 
 
 def _underfitting(curves: _Curves) -> Diagnosis | None:
@@ -330,16 +360,16 @@ def _underfitting(curves: _Curves) -> Diagnosis | None:
 
 
 def _healthy(curves: _Curves) -> Diagnosis:
+    """Return the diagnosis of a run without a fault: healthy, or with a gap between the accuracies."""
     history = curves.history
     evidence = [f"loss {history.loss[0]:.3g} after epoch 1, {history.loss[-1]:.3g} at the end, levelling out"]
     if not history.validated:
         evidence.append("no validation split: these curves cannot show overfitting")
         return Diagnosis("healthy", None, tuple(evidence), ())
-    smooth = _smooth(history.val_loss)
-    turn = history.epochs[smooth.index(min(smooth))]
-    evidence.append(f"val_loss lowest around epoch {turn}: {min(smooth):.3g}; {_rise(history):+.0%} since")
-    evidence.append(f"accuracy {history.accuracy[-1]:.3f} in training, {history.val_accuracy[-1]:.3f} in validation")
-    return Diagnosis("healthy", None, tuple(evidence), ())
+    evidence += [_turning_point(history), _accuracies(history)]
+    if _gap(history) < NARROW:
+        return Diagnosis("healthy", None, tuple(evidence), ())
+    return Diagnosis("gap", None, tuple(evidence), _against_gap(curves.config))
 
 
 _RULES: tuple[Callable[[_Curves], Diagnosis | None], ...] = (

@@ -34,6 +34,15 @@ def test_a_healthy_run_needs_no_change(mlptrain, tiny):
     assert json.loads(mlptrain("diagnose", "h", "--json").out)["command"] is None
 
 
+def test_training_diagnosis_and_report_name_the_same_best_epoch(mlptrain, tiny, tmp_path):
+    """The validation loss of this run is lowest in another epoch than its mean over three epochs."""
+    assert mlptrain("train", tiny, "--run", "a", "epochs=30", "learning_rate=1", "-q").code == 0
+    best = json.loads((tmp_path / "runs/a/metrics.json").read_text())["best_epoch"]
+    found = json.loads(mlptrain("diagnose", "a", "--json").out)
+    assert found["case"] == "overfitting" and found["epoch"] == best
+    assert any(f"epoch {best}: " in text for text in found["evidence"])
+
+
 def test_a_missing_or_damaged_run_is_exit_3(mlptrain, tiny, tmp_path):
     assert mlptrain("diagnose", "nobody").code == 3
     mlptrain("train", tiny, "--run", "a", "-q")

@@ -90,6 +90,16 @@ def test_a_resumed_run_shows_its_earlier_epochs() -> None:
     assert any("best epoch 2 (val_loss 0.2500)" in line for line in lines[9:])
 
 
+def test_the_best_epoch_by_accuracy_is_shown_with_its_accuracy() -> None:
+    epochs = [made.epoch(1, 2, val_loss=0.5, val_accuracy=0.75), made.epoch(2, 2, val_loss=0.25, val_accuracy=0.5)]
+    with made.terminal(80, 24) as terminal:
+        reporter = make_run_reporter(terminal.stream, quiet=False, no_color=False)
+        for report in (made.start(2), *epochs, made.end(2, best_epoch=1)):
+            reporter.show(report)
+        reporter.close()
+    assert any("best epoch 1 (val_accuracy 0.7500)" in line for line in terminal.screen())
+
+
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (80, 10), (40, 10), (20, 10), (200, 50)])
 @pytest.mark.parametrize("seconds", [1.0, 0.001])
 def test_every_epoch_has_one_row_in_any_window(columns: int, rows: int, seconds: float) -> None:

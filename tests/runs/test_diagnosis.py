@@ -79,6 +79,7 @@ TURNS = [*decay(1.0, 0.3, 8), *line(0.31, 0.5, 12)]
 
 SHOWN = {
     "healthy": (HEALTHY, {}),
+    "gap": (curves(FALLS, decay(1.0, 0.25, 20), 1.0, 0.928), {}),
     "divergence": (curves([], diverged=1), {}),
     "zero_initialisation": (curves(decay(2.3, 1.1, 20), decay(2.3, 1.1, 20), 0.6), {"init": "zeros"}),
     "initialisation": (curves([*[2.3] * 6, *decay(2.0, 0.4, 14)], None, 0.9), {"hidden": (30, 30)}),
@@ -132,9 +133,36 @@ def test_a_rise_while_the_training_loss_is_constant_is_not_overfitting():
     assert diagnose(curves(decay(1.2, 0.3, 20, 0.2), val), config()).case == "healthy"
 
 
-def test_training_accuracy_far_ahead_is_overfitting():
-    found = diagnose(curves(FALLS, decay(1.0, 0.5, 20), 1.0, 0.85), config())
-    assert found.case == "overfitting"
+@pytest.mark.parametrize("validation, case", [(0.85, "overfitting"), (0.928, "gap"), (0.95, "healthy")])
+def test_the_gap_of_the_accuracies_decides_if_the_validation_loss_does_not_rise(validation, case):
+    found = diagnose(curves(FALLS, decay(1.0, 0.5, 20), 1.0, validation), config())
+    assert found.case == case
+    assert any("1.000" in text and f"{validation:.3f}" in text for text in found.evidence)
+
+
+@pytest.mark.parametrize(
+    "keys, change",
+    [
+        ({"subset": 300}, "subset=null"),
+        ({}, "augment.shift=1"),
+        ({"augment": {"shift": 2}}, "dropout=0.3"),
+        ({"augment": {"shift": 2}, "hidden": ()}, "l2=0.0005"),
+        ({"augment": {"shift": 2}, "dropout": 0.2, "l2": 0.001}, "l2=0.002"),
+    ],
+)
+def test_a_gap_gets_more_data_or_a_regulariser(keys, change):
+    assert diagnose(SHOWN["gap"][0], config(**keys)).changes == (change,)
+
+
+@pytest.mark.parametrize("rise, case", [(1.02, "healthy"), (1.6, "overfitting")])
+def test_the_best_epoch_is_that_of_the_lowest_validation_loss(rise, case):
+    """A single low value in epoch 5 is reported, although the mean of three epochs is lowest later."""
+    val = [1.0, 0.8, 0.7, 0.6, 0.3, 0.5, 0.42, 0.40, 0.41, *line(0.41, 0.41 * rise, 8), *[0.41 * rise] * 3]
+    history = curves(decay(1.2, 0.01, 20, 0.8), val, 0.99, 0.96)
+    found = diagnose(history, config())
+    assert history.epochs[history.best] == 5
+    assert found.case == case and found.epoch == (5 if case == "overfitting" else None)
+    assert any("epoch 5: 0.3;" in text for text in found.evidence)
 
 
 def test_without_validation_the_evidence_says_so():
@@ -166,7 +194,7 @@ def test_the_rules_are_in_the_order_of_the_guide():
     guide = (Path(__file__).parents[2] / "docs/diagnosis.md").read_text()
     places = [guide.index(f"`{name.strip('_')}`") for name in rules]
     assert places == sorted(places)
-    for name in ("MIN_EPOCHS", "HIGH", "FLAT", "EVEN", "JUMP", "RISES", "TURN", "GAP", "POOR"):
+    for name in ("MIN_EPOCHS", "HIGH", "FLAT", "EVEN", "JUMP", "RISES", "TURN", "GAP", "NARROW", "POOR"):
         value = getattr(diagnosis, name)
         shown = {"EVEN": "a third", "MIN_EPOCHS": "5"}.get(name, f"{value:.0%}")
         assert shown in guide, name

@@ -39,7 +39,7 @@ def draw_curves(history: LearningCurves, *, narrow: bool = False) -> Figure:
                 )
         _finish(axes, name, history)
     if history.validated:
-        lowest = min(range(len(history.epochs)), key=history.val_loss.__getitem__)
+        lowest = history.best
         panels[0].annotate(
             f"lowest: {history.val_loss[lowest]:.3g}, epoch {history.epochs[lowest]}",
             (history.epochs[lowest], history.val_loss[lowest]),
