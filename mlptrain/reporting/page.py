@@ -16,6 +16,7 @@ from mlptrain.runs.finished import RunView, view_run
 from mlptrain.runs.folder import SWEEP
 from mlptrain.runs.locate import find_run, is_sweep, locate
 from mlptrain.sweeps.finished import SweepView, view_sweep
+from mlptrain.sweeps.leaderboard import summarise_values
 from mlptrain.system.files import make_folder, write_text_atomic
 
 REPORT = "report.html"
@@ -118,6 +119,7 @@ def sweep_page(view: SweepView, data_dir: Path) -> str:
         ),
         f"<p>Best: {escape(values)}</p>",
         _plots(sweep_plots(view)),
+        _values(view),
         _leaderboard(view),
     ]
     if file.is_file():
@@ -168,18 +170,32 @@ def _environment(view: RunView) -> str:
     return f"<table>{cells}</table>"
 
 
+def _values(view: SweepView) -> str:
+    """Return the mean and the best metric per value of a grid; nothing for other sweeps."""
+    rows = [
+        [summary.key, flow(summary.value), _number(summary.mean), _number(summary.best), str(summary.failed)]
+        for summary in summarise_values(view.keys, view.metric, (*view.ranked, *view.failed))
+    ]
+    heads = ("parameter", "value", f"mean {view.metric.name}", "best", "diverged or failed")
+    return _heading("Values of the parameters") + _table(heads, rows) if rows else ""
+
+
 def _leaderboard(view: SweepView) -> str:
     names = list(dict.fromkeys([view.metric.name, "test_accuracy", "seconds"]))
-    heads = "".join(f"<th>{escape(name)}</th>" for name in ("rank", "trial", *view.keys, *names))
-    lines = []
+    rows = []
     for trial in view.ranked[:MAX_ROWS]:
         cells = [str(trial.rank), str(trial.trial), *(flow(value) for value in trial.values.values())]
         cells += [_number({**trial.figures, "seconds": trial.seconds}.get(name)) for name in names]
-        lines.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-    more = len(view.ranked) + len(view.failed) - len(lines)
+        rows.append(cells)
+    more = len(view.ranked) + len(view.failed) - len(rows)
     rest = f'<p class="muted">{more:,} more in leaderboard.csv</p>' if more else ""
-    table = f'<div class="scroll"><table><tr>{heads}</tr>{"".join(lines)}</table></div>'
-    return _heading("Leaderboard") + table + rest
+    return _heading("Leaderboard") + _table(("rank", "trial", *view.keys, *names), rows) + rest
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    lines = ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
 
 
 def _plots(plots: Sequence[Plot]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from time import perf_counter
@@ -25,14 +26,18 @@ from mlptrain.reporting.text import (
     shortened,
     write_lines,
 )
-from mlptrain.sweeps.importance import BINS, MIN_TRIALS
-from mlptrain.sweeps.leaderboard import Leaderboard, Row
+from mlptrain.sweeps.importance import trials_needed
+from mlptrain.sweeps.leaderboard import Leaderboard, Row, summarise_values
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
 from mlptrain.sweeps.trials import HALVED, Result, short, trial_name
 
 GAP = "  "
 
 MAX_VALUE = 24  # characters of a parameter's value in the leaderboard
+
+MAX_VALUES = 12  # values of a parameter of a grid, up to which their means are shown
+
+REST = "interactions, noise"  # what no parameter explains alone
 
 SHARE_BAR = 20  # characters of a bar for all of the variance
 
@@ -151,17 +156,38 @@ def _parameters(values: Mapping[str, Any]) -> str:
 
 
 def importance_lines(end: SweepEnd, bar: str) -> list[str]:
-    """Return lines with the share of the metric's variance that each parameter alone explains."""
-    if not end.board.keys:
+    """Return lines with the share of the metric's variance that each parameter alone explains, and with the rest."""
+    keys = end.board.keys
+    if not keys:
         return []
     if end.importances is None:
-        return [f"parameter importance: not enough distinct results (at least {MIN_TRIALS} needed)"]
-    width = max(map(len, end.importances))
+        needed = f"{trials_needed(len(keys))} trials with distinct results are enough, or a complete grid"
+        return [f"parameter importance: cannot be told ({needed})"]
+    shares = {**end.importances, REST: max(0.0, 1 - sum(end.importances.values()))}
+    width = max(map(len, shares))
     lines = [f"parameter importance: share of the variance of {end.board.metric.name} explained"]
-    for key, share in end.importances.items():
-        lines.append(f"  {key:<{width}} {share:>5.0%} {bar * round(SHARE_BAR * share)}".rstrip())
-    lines.append(f"  (adjusted R² per parameter; numbers in {BINS} groups; failed trials left out)")
+    for name, share in shares.items():
+        lines.append(f"  {name:<{width}} {share:>5.0%} {bar * round(SHARE_BAR * share)}".rstrip())
     return lines
+
+
+def value_lines(board: Leaderboard, width: int) -> list[str]:
+    """Return a heading and a line per value of a grid, with the mean and the best metric of its rows."""
+    summaries = summarise_values(board.keys, board.metric, board.rows)
+    counts = Counter(summary.key for summary in summaries)
+    shown = [summary for summary in summaries if counts[summary.key] <= MAX_VALUES]
+    if not shown:
+        return []
+    width_of_keys = max(len("parameter"), *(len(summary.key) for summary in shown))
+    columns = [
+        [name.ljust(width_of_keys) for name in ("parameter", *(summary.key for summary in shown))],
+        _column("value", (shortened(short(summary.value), MAX_VALUE) for summary in shown)),
+        _column(f"mean {board.metric.name}", (_number(summary.mean) for summary in shown)),
+        _column("best", (_number(summary.best) for summary in shown)),
+    ]
+    if any(summary.failed for summary in shown):
+        columns.append(_column("failed", (str(summary.failed or "") for summary in shown)))
+    return [shortened(line, width) for line in _joined(columns)]
 
 
 def list_failed(results: Sequence[Result]) -> str:
@@ -187,7 +213,8 @@ def end_lines(end: SweepEnd) -> list[str]:
 def final_lines(end: SweepEnd, width: int = 10_000, bar: str = "#") -> list[str]:
     """Return the lines at the end of a sweep, the leaderboard in lines of at most ``width`` characters."""
     lines = leaderboard_lines(end.board, width, SHOWN) if end.board.rows else []
-    return [*lines, "", *importance_lines(end, bar), *end_lines(end)]
+    values = value_lines(end.board, width)
+    return [*lines, "", *importance_lines(end, bar), *(["", *values, ""] if values else []), *end_lines(end)]
 
 
 def remaining(done: float, total: int, before: float, elapsed: float) -> str:

@@ -7,12 +7,14 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from mlptrain.config.yaml import parse_value
 from mlptrain.errors import ConfigError, DataError
+from mlptrain.sweeps.space import fingerprint
 from mlptrain.sweeps.spec import DEFAULT_METRIC, Metric
 from mlptrain.sweeps.trials import HALVED, Result, short
 from mlptrain.system.files import reason, write_text_atomic
@@ -121,6 +123,40 @@ def _row(metric: Metric, results: Sequence[Result]) -> Row:
         repeats=len(ranked),
         best_trial=max(values, key=lambda trial: metric.sign * values[trial], default=first.trial),
     )
+
+
+@dataclass(frozen=True)
+class ValueSummary:
+    """The rows of a grid with one value of a key: ``mean`` and ``best`` metric, None if all of them ``failed``."""
+
+    key: str
+    value: Any
+    mean: float | None
+    best: float | None
+    failed: int
+
+
+def summarise_values(keys: Sequence[str], metric: Metric, rows: Iterable[Row]) -> list[ValueSummary]:
+    """Return a summary per key and value; empty unless the rows are a complete grid of at least two keys.
+
+    Only there the means can be compared, because each is over the same values of the other keys.
+    """
+    ordered = sorted(rows, key=lambda row: row.trial)
+    groups: dict[str, dict[str, list[Row]]] = {key: {} for key in keys}
+    for row, (key, values) in product(ordered, groups.items()):
+        values.setdefault(fingerprint({key: row.values.get(key)}), []).append(row)
+    points = {fingerprint({key: row.values.get(key) for key in keys}) for row in ordered}
+    counts = [len(values) for values in groups.values()]
+    if len(counts) < 2 or min(counts) < 2 or len(points) != math.prod(counts):
+        return []
+    return [_summary(key, metric, found) for key, values in groups.items() for found in values.values()]
+
+
+def _summary(key: str, metric: Metric, rows: Sequence[Row]) -> ValueSummary:
+    figures = [row.figure for row in rows if row.figure is not None]
+    best = max(figures, key=lambda figure: metric.sign * figure, default=None)
+    mean = fmean(figures) if figures else None
+    return ValueSummary(key, rows[0].values.get(key), mean, best, len(rows) - len(figures))
 
 
 def _finite(value: Any) -> float | None:

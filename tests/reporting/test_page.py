@@ -121,6 +121,18 @@ def test_a_sweep_without_file_or_best_run(folder, tmp_path):
     assert "mlptrain sweep" not in page and "Best trial" not in page
 
 
+def test_the_page_of_a_grid_has_the_mean_and_the_best_per_value(tmp_path):
+    path = sweep(tmp_path)
+    assert "Values of the parameters" not in sweep_page(view_sweep(path), NO_DATA)
+    rows = [(1, 3, 0.3, 64, 0.9), (2, 1, 0.1, 64, 0.8), (3, 2, 0.3, 16, 0.75), ("", 0, 0.1, 16, "")]
+    lines = [f"{rank},{trial},,{rate},{batch},finished,{value}" for rank, trial, rate, batch, value in rows]
+    head = "rank,trial,run,learning_rate,batch_size,status,val_accuracy"
+    (path / "leaderboard.csv").write_text("\n".join([head, *lines]) + "\n")
+    page = sweep_page(view_sweep(path), NO_DATA)
+    assert "<td>batch_size</td><td>64</td><td>0.8500</td><td>0.9000</td><td>0</td>" in page
+    assert "<td>learning_rate</td><td>0.1</td><td>0.8000</td><td>0.8000</td><td>1</td>" in page
+
+
 def test_names_are_escaped(folder, tmp_path):
     hostile = tmp_path / "<script>alert(1)</script>"
     shutil.copytree(folder / "runs/a", hostile)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -14,8 +15,10 @@ from mlptrain.reporting.sweep import (
     remaining,
     start_phrases,
     trial_line,
+    value_lines,
 )
-from mlptrain.sweeps.leaderboard import rank
+from mlptrain.sweeps.importance import trials_needed
+from mlptrain.sweeps.leaderboard import Leaderboard, rank
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
 from mlptrain.sweeps.spec import Metric
 from mlptrain.sweeps.trials import Result
@@ -79,9 +82,9 @@ def test_the_whole_screen() -> None:
         "   -   0001      diverged             0ms           0.25  [15,30]",
         "",
         "parameter importance: share of the variance of val_accuracy explained",
-        "  learning_rate   75% ━━━━━━━━━━━━━━━",
-        "  hidden           0%",
-        "  (adjusted R² per parameter; numbers in 4 groups; failed trials left out)",
+        "  learning_rate         75% ━━━━━━━━━━━━━━━",
+        "  hidden                 0%",
+        "  interactions, noise   25% ━━━━━",
         "1 trial failed: 0001 (diverged)",
         "all trials: runs/s/leaderboard.csv",
         "best trial: runs/s/best",
@@ -129,7 +132,7 @@ def test_a_terminal_without_unicode() -> None:
         reporter.show(report)
     stream.flush()
     text = stream.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
-    assert "learning_rate   75% ===" in text
+    assert "learning_rate         75% ===" in text
 
 
 def printed(trials: int, *, quiet: bool) -> str:
@@ -177,7 +180,51 @@ def test_a_resumed_sweep_with_repeats_says_so() -> None:
 def test_few_results_have_no_importances() -> None:
     few = SweepEnd("runs/s", rank(KEYS, Metric(), 1, [result(0)]), None, (), None, 2.0)
     [line] = importance_lines(few, "#")
-    assert "at least 4" in line
+    assert f"{trials_needed(2)} trials" in line
+
+
+def grid(*, repeat: int = 1, failed: int | None = None) -> Leaderboard:
+    """Return the leaderboard of two rates and three sizes with the accuracies 0.80, 0.81, ..., 0.85."""
+    results = []
+    for point, (rate, hidden) in enumerate(product((0.1, 0.3), ([15], [30], [64]))):
+        status = "diverged" if point == failed else "finished"
+        for trial in range(point * repeat, (point + 1) * repeat):
+            values = {"learning_rate": rate, "hidden": hidden}
+            metrics = {} if point == failed else {"val_accuracy": 0.8 + 0.01 * point}
+            results.append(Result(trial, point, "k", values, status, metrics))
+    return rank(KEYS, Metric(), repeat, results)
+
+
+@pytest.mark.parametrize("repeat", [1, 2])
+def test_mean_and_best_per_value_of_a_grid(repeat: int) -> None:
+    lines = value_lines(grid(repeat=repeat), 80)
+    assert [line.split() for line in lines] == [
+        ["parameter", "value", "mean", "val_accuracy", "best"],
+        ["learning_rate", "0.1", "0.8100", "0.8200"],
+        ["learning_rate", "0.3", "0.8400", "0.8500"],
+        ["hidden", "[15]", "0.8150", "0.8300"],
+        ["hidden", "[30]", "0.8250", "0.8400"],
+        ["hidden", "[64]", "0.8350", "0.8500"],
+    ]
+    assert max(map(len, value_lines(grid(), 40))) <= 40
+
+
+def test_failed_trials_are_counted_per_value() -> None:
+    head, slow, fast, *sizes = (line.split() for line in value_lines(grid(failed=5), 80))
+    assert head[-1] == "failed" and slow[2:] == ["0.8100", "0.8200"] and fast[2:] == ["0.8350", "0.8400", "1"]
+    assert sizes[-1][2:] == ["0.8200", "0.8200", "1"]
+
+
+def test_only_a_complete_grid_has_a_table_of_values() -> None:
+    assert value_lines(replace(grid(), rows=grid().rows[1:]), 80) == []
+    one = rank(("learning_rate",), Metric(), 1, [result(0), result(1)])
+    assert value_lines(one, 80) == []
+    many = [
+        Result(trial, trial, "k", {"learning_rate": rate, "hidden": size}, "finished", {"val_accuracy": 0.5})
+        for trial, (rate, size) in enumerate(product(range(13), (1, 2)))
+    ]
+    lines = value_lines(rank(KEYS, Metric(), 1, many), 80)
+    assert [line.split()[0] for line in lines] == ["parameter", "hidden", "hidden"]
 
 
 def test_leaderboards_narrow_repeated_halved_and_with_long_values() -> None:
