@@ -6,8 +6,9 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -31,9 +32,16 @@ OTHER_FOLDER = "choose another folder with --runs-dir"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of a run, for writing."""
+    """The folder of a run, for writing; ``check`` raises DataError if it is no longer in its place."""
 
     path: Path
+    check: Callable[[], object] = lambda: None
+
+    @contextmanager
+    def locked(self) -> Iterator[RunFolder]:
+        """Keep other processes out of the folder while the block runs, and check its place before each write."""
+        with locked(self.path) as check:
+            yield replace(self, check=check)
 
     def begin(self, config: Config, history: Iterable[EpochReport] = ()) -> None:
         """Write the resolved config, and the history of the finished epochs."""
@@ -48,6 +56,7 @@ class RunFolder:
         DataError
             The row cannot be written.
         """
+        self.check()
         path, row = self.path / HISTORY, row_of(report)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -63,6 +72,7 @@ class RunFolder:
 
     def finish(self, model: Model, metrics: Mapping[str, Any], *, complete: bool = True) -> None:
         """Write the model, then the metrics; the checkpoint of a ``complete`` run is deleted."""
+        self.check()
         save_model(self.path / MODEL, model)
         write_text_atomic(self.path / METRICS, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
         if complete:

@@ -37,7 +37,6 @@ from mlptrain.runs.folder import (
 from mlptrain.runs.history import read_history, report_of
 from mlptrain.runs.job import Job, add_test_metrics, metrics_of, outcome_of, prepare
 from mlptrain.system.files import remove_leftovers
-from mlptrain.system.lock import locked
 from mlptrain.system.signals import Interrupted, Signals
 from mlptrain.training.profiling import Clock
 from mlptrain.training.reports import TIME_LIMIT, EpochReport, Outcome, Report
@@ -123,7 +122,7 @@ def run(
         folder = claim(runs_dir, run, overwrite=overwrite, resume=resume)
     elif name is not None:
         folder = claim_next(runs_dir, name)
-    with nullcontext() if folder is None else locked(folder.path):
+    with nullcontext() if folder is None else folder.locked() as folder:
         if folder is not None and resume and folder.complete:  # finished by another process while the data was loaded
             result = yield from _load_result(folder, job.config)
         else:
@@ -297,6 +296,8 @@ def _train_epochs(
         saver = Saver(folder.path / CHECKPOINT, trainer.configs[0].checkpoint_seconds)
 
     def snapshot() -> Checkpoint:
+        if folder is not None:
+            folder.check()
         return replace(start, state=trainer.state(), history=tuple(history))
 
     def save_now() -> None:

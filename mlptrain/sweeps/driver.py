@@ -170,6 +170,7 @@ class Driver:
         threads = max(stack.threads for stack in plan.stacks)
         yield WaveStart(len(trials), len(stacks), plan.workers, threads, wave.until)
         while waiting or self._training:
+            self._journal.check()
             executor = self._executor_in_use()
             while waiting and len(self._training) < min(plan.workers, executor.workers):
                 self._submit(executor, waiting.popleft(), wave.until)
@@ -246,6 +247,8 @@ class Driver:
 
     def _add(self, trials: Sequence[Trial], results: Sequence[Result]) -> Iterator[SweepReport]:
         """Add results: first to the folder, then to the journal; then remove the files that are no longer needed."""
+        self._journal.check()
+        self._added = True
         ended = [result.recorded for result in results if result.status != PAUSED]
         known = {**self.record.results, **{result.trial: result for result in ended}}
         needed = self._needed(known)
@@ -284,6 +287,7 @@ class Driver:
 
     def _settle(self, complete: bool) -> tuple[Leaderboard, str | None]:
         """Write ``best/`` and the leaderboard by the results so far; return the board and the path of ``best/``."""
+        self._journal.check()
         row, best = self._board().best, None
         if self.folder.keep != "none" and row is not None:
             path = self.folder.publish(self.record.results[row.best_trial])

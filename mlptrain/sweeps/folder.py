@@ -90,7 +90,7 @@ class SweepFolder:
             A file cannot be written.
         """
         if result.state is not None:
-            make_folder(self.path / STATES, FREE_SPACE)
+            make_folder(self.path / STATES, FREE_SPACE, parents=False)
             save_state(self.state(trial.number), result.state)
         if self.keep == "all" or (self.keep == "best" and (needed or result.status == PAUSED)):
             self._store_run(trial, result)
@@ -98,7 +98,8 @@ class SweepFolder:
     def _store_run(self, trial: Trial, result: Result) -> None:
         """Write a run folder, whose history begins with the epochs of earlier waves."""
         folder = RunFolder(self.run(trial.number))
-        make_folder(folder.path, FREE_SPACE)
+        for path in (folder.path.parent, folder.path):
+            make_folder(path, FREE_SPACE, parents=False)
         first = result.history[0].epoch if result.history else 1
         earlier = read_history(folder.path / HISTORY)[: first - 1] if first > 1 else ()
         (folder.path / METRICS).unlink(missing_ok=True)
@@ -137,7 +138,8 @@ class SweepFolder:
         target = self.path / BEST
         temporary, old = temporary_beside(target), temporary_beside(target)
         try:
-            shutil.copytree(source, temporary)
+            temporary.mkdir()
+            shutil.copytree(source, temporary, dirs_exist_ok=True)
             text = json.dumps({**load_metrics(temporary), "run": str(target)}, indent=2)
             write_text_atomic(temporary / METRICS, text + "\n")
             with suppress(FileNotFoundError):

@@ -20,7 +20,7 @@ from mlptrain.errors import DataError
 from mlptrain.sweeps.planning import StackPlan, WavePlan
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import DIVERGED, FAILED, FINISHED, HALVED, PAUSED, Result, Trial
-from mlptrain.system.files import reason, sync_folder
+from mlptrain.system.files import check_in_place, reason, sync_folder
 from mlptrain.training.reports import METRIC_NAMES
 
 JOURNAL = "journal.jsonl"
@@ -64,6 +64,10 @@ class Journal:
             os.ftruncate(self._descriptor, complete)
             os.fsync(self._descriptor)
 
+    def check(self) -> None:
+        """Check that the sweep's folder is still in its place, see `check_in_place`."""
+        check_in_place(self.path, self._descriptor)
+
     def append(self, *events: Event) -> None:
         """Add events in one write, and wait until they are on the disk.
 
@@ -72,6 +76,7 @@ class Journal:
         DataError
             They cannot be written; what was written of them is an incomplete line, which the next `Journal` cuts off.
         """
+        self.check()
         data = "".join(json.dumps(event, allow_nan=False) + "\n" for event in events).encode()
         try:
             if os.write(self._descriptor, data) < len(data):  # a full disk takes some bytes and reports no error

@@ -39,8 +39,8 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def make_folder(folder: Path, hint: str) -> None:
-    """Create a folder and its parents, unless they exist.
+def make_folder(folder: Path, hint: str, *, parents: bool = True) -> None:
+    """Create a folder and, with ``parents``, those above it, unless they exist.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def make_folder(folder: Path, hint: str) -> None:
         The folder cannot be created; ``hint`` ends the message.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=parents, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder}: cannot be written: {reason(error)}\nhint: {hint}") from error
 
@@ -121,6 +121,31 @@ def try_lock(descriptor: int) -> bool:
 def is_removed(descriptor: int) -> bool:
     """Return True if an open file has been removed from its folder."""
     return os.fstat(descriptor).st_nlink == 0
+
+
+def is_in_place(path: Path, descriptor: int) -> bool:
+    """Return True if an open file is still the one at ``path``, or if that cannot be found out."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # the next write has the reason
+        return True
+
+
+def check_in_place(path: Path, descriptor: int) -> None:
+    """Check that the folder of an open file is still the same, before more files are written to it.
+
+    Raises
+    ------
+    DataError
+        The file at ``path`` is missing or another one.
+    """
+    if not is_in_place(path, descriptor):
+        raise DataError(
+            f"{path.parent}: the folder was deleted, moved or replaced while in use (its {path.name} is gone)\n"
+            "hint: start again under another --run, or continue in the moved folder with --resume"
+        )
 
 
 def lock_temporary(stream: BinaryIO) -> bool:

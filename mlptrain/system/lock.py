@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from mlptrain.errors import DataError, UsageError
-from mlptrain.system.files import is_removed, reason, try_lock
+from mlptrain.system.files import check_in_place, is_in_place, is_removed, reason, try_lock
 
 LOCK = ".lock"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[Callable[[], None]]:
     """Keep other processes out of an existing ``folder`` while the block runs.
+
+    The value is a function that checks that the folder is still in its place, see `check_in_place`.
 
     The lock is an flock of the file ``.lock`` in the folder, not its existence: the kernel releases it when the process
     ends, so a file left by a killed process blocks nobody. The file names the process, for the message. Programs that
@@ -35,11 +38,12 @@ def locked(folder: Path) -> Iterator[None]:
     path = folder / LOCK
     descriptor = _acquire(path)
     try:
-        yield
+        yield partial(check_in_place, path, descriptor)
     finally:
         # Unlink it before releasing the lock, so that a process that has opened it meanwhile sees that it is removed.
         with suppress(OSError):
-            path.unlink()
+            if is_in_place(path, descriptor):  # not the lock of a process that has replaced the folder
+                path.unlink()
         os.close(descriptor)
 
 

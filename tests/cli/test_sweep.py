@@ -221,6 +221,19 @@ def gone(pid: int) -> bool:
         return True
 
 
+@pytest.mark.parametrize("command", [["sweep", "tiny.yaml", "learning_rate=0.1,0.2"], ["train", "tiny.yaml"]])
+def test_a_folder_that_is_deleted_while_it_is_used_is_exit_3_and_stays_deleted(tiny, tmp_path, command):
+    path = tmp_path / "runs/s"
+    arguments = [sys.executable, "-m", "mlptrain", *command, "epochs=1000000", "--run", "s", "-q"]
+    with subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (path / "journal.jsonl").exists() | (path / "checkpoint.npz").exists():
+            time.sleep(0.02)
+        path.rename(tmp_path / "moved")
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 3 and not path.exists()
+    assert errors.startswith("mlptrain: runs/s") and "Traceback" not in errors
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_a_signal_ends_all_workers_and_leaves_a_sweep_to_resume(mlptrain, tiny, tmp_path, number, code):

@@ -287,10 +287,23 @@ def test_a_diverged_run_keeps_its_last_checkpoint(tmp_path):
 
 
 def test_a_folder_that_is_deleted_during_training(tmp_path):
-    with pytest.raises(DataError, match=r"a/(history.csv|checkpoint.npz|model.npz): cannot be written: no such file"):
+    with pytest.raises(DataError, match=r"/a(: the folder was deleted|/checkpoint.npz: .*no such file)"):
         for report in mlptrain.run(small(), run="a", runs_dir=tmp_path):
             if isinstance(report, EpochReport):
                 shutil.rmtree(tmp_path / "a", ignore_errors=True)
+
+
+def test_a_folder_that_is_replaced_during_training_stays_as_it_is(tmp_path):
+    other = tmp_path / "other"
+    mlptrain.train(small(), run="other", runs_dir=tmp_path)
+    before = {path.name: path.read_bytes() for path in other.iterdir()}
+    with pytest.raises(DataError, match=f"{tmp_path / 'a'}: the folder was deleted, moved or replaced"):
+        for report in mlptrain.run(small(), run="a", runs_dir=tmp_path):
+            if isinstance(report, EpochReport) and other.exists():
+                wait_for_first_epoch(tmp_path / "a")
+                (tmp_path / "a").rename(tmp_path / "moved")
+                other.rename(tmp_path / "a")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == before
 
 
 def wait_for_first_epoch(folder: Path) -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 
@@ -15,6 +15,7 @@ from mlptrain.system.lock import LOCK, locked
 
 HOLDER = """
 import sys, time
+from contextlib import ExitStack
 from pathlib import Path
 from mlptrain.system.lock import locked
 
@@ -147,9 +148,18 @@ def test_missing_folder_raises_data_error(tmp_path):
         pass
 
 
-def test_folder_removed_while_locked(tmp_path):
+@pytest.mark.parametrize("replaced", [False, True])
+def test_folder_moved_while_locked(tmp_path, replaced):
+    """The check raises an error, and the lock of a process that uses the folder's path meanwhile stays."""
     folder = tmp_path / "run"
     folder.mkdir()
-    with locked(folder):
-        Path(folder / LOCK).unlink()
-        folder.rmdir()
+    with ExitStack() as other:
+        with locked(folder) as check:
+            check()
+            folder.rename(tmp_path / "moved")
+            if replaced:
+                folder.mkdir()
+                other.enter_context(locked(folder))
+            with pytest.raises(DataError, match=rf"{folder}: .*\nhint: .*--run"):
+                check()
+        assert (folder / LOCK).exists() == replaced
