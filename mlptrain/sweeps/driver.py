@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,17 +74,18 @@ class Driver:
         self._make_executor = make_executor
         self._executor: Executor | None = None
         self.record = read_record(folder.journal, spec)
-        if self.record.digest not in (None, spec.digest):
-            raise DataError(f"{folder.journal}: the journal of another sweep\nhint: choose another --run")
+        self.record.check(spec)
         self._journal = Journal(folder.journal)
         self._wave = 0
         self._training: dict[int, _Stack] = {}
+        self._added = False
         self.total = 0
 
     def run(self) -> Generator[SweepReport, None, None]:
         """Train all trials that have no result yet, and yield reports; the last one is a `SweepEnd`.
 
-        If the generator is closed early, worker processes are ended and the leaderboard has the trials that have ended.
+        If the sweep stops early, worker processes are ended, and leaderboard and ``best/`` have the trials that have
+        ended. They are left alone if no trial has ended, so that a folder that is refused stays as it was.
 
         Raises
         ------
@@ -91,16 +93,19 @@ class Driver:
             The sweep is impossible, or its folder cannot be written.
         """
         began = time.perf_counter()
-        complete = False
-        try:
-            yield self._start()
-            yield from self._waves()
-            complete = not self._stopped
-        finally:
-            if self._executor is not None:
-                self._executor.close()
-            self._journal.close()
-            board, best = self._settle(complete)
+        with closing(self._journal):
+            try:
+                try:
+                    yield self._start()
+                    yield from self._waves()
+                finally:
+                    if self._executor is not None:
+                        self._executor.close()
+            except BaseException:
+                if self._added:
+                    self._settle(complete=False)
+                raise
+            board, best = self._settle(complete=not self._stopped)
         results = [result for _, result in sorted(self.record.results.items())]
         failed = tuple(result for result in results if result.failed)
         # After successive halving only the first wave has trained all trials for the same number of epochs.

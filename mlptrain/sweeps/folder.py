@@ -25,7 +25,7 @@ from mlptrain.runs.folder import (
     load_run_config,
 )
 from mlptrain.runs.history import read_history
-from mlptrain.sweeps.journal import FREE_SPACE, JOURNAL
+from mlptrain.sweeps.journal import FREE_SPACE, JOURNAL, read_record
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import PAUSED, Result, Trial, config_key, trial_name
@@ -64,10 +64,11 @@ class SweepFolder:
 
         Raises
         ------
-        UsageError
-            The folder is that of another sweep; the message lists the differences.
+        UsageError, DataError
+            The folder is that of another sweep; the message lists the differences, if ``sweep.yaml`` is there.
         """
         if not (self.path / SWEEP).is_file():
+            read_record(self.journal, spec).check(spec)  # before anything is written
             write_text_atomic(self.path / BASE, dump_yaml(spec.base_config))
             write_text_atomic(self.path / SWEEP, spec.yaml())
             return

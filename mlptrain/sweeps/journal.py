@@ -127,8 +127,8 @@ class Record:
     ----------
     path
         Path of the journal.
-    digest
-        Digest of the sweep; None before the first plan.
+    digests
+        Digests of the sweeps whose plans it contains, normally one.
     plans
         The plan of each wave.
     started
@@ -140,11 +140,29 @@ class Record:
     """
 
     path: Path
-    digest: str | None = None
+    digests: set[str] = field(default_factory=set)
     plans: list[WavePlan] = field(default_factory=list)
     started: set[int] = field(default_factory=set)
     paused: dict[tuple[int, int], Result] = field(default_factory=dict)
     results: dict[int, Result] = field(default_factory=dict)
+
+    def check(self, spec: Spec) -> None:
+        """Check that all events belong to a sweep.
+
+        Raises
+        ------
+        DataError
+            A plan is that of another sweep, or a trial is in no plan.
+        """
+        if self.digests - {spec.digest}:
+            raise DataError(f"{self.path}: the journal of another sweep\nhint: choose another --run")
+        planned = {trial for plan in self.plans for stack in plan.stacks for trial in stack.trials}
+        for trial in (*self.results, *(trial for trial, _ in self.paused)):
+            if trial not in planned:
+                raise DataError(
+                    f"{self.path}: trial {trial} is in no plan; the file was edited or damaged\n"
+                    "hint: restore it, or start a new sweep under another --run"
+                )
 
     def result(self, trial: Trial, wave: int) -> Result | None:
         """Return a trial's result after a wave; None if it has not trained in it.
@@ -192,8 +210,7 @@ def read_record(path: Path, spec: Spec, *, retry: bool = True) -> Record:
                             f"{path}: version {shown(event['version'])} is unsupported, expected {VERSION}\n"
                             "hint: use the version of mlptrain that wrote it"
                         )
-                    digest = _typed(event, "sweep", str)
-                    record.digest = record.digest or digest
+                    record.digests.add(_typed(event, "sweep", str))
                     record.plans.append(_plan(event))
                     record.results |= failed
                     failed.clear()

@@ -142,14 +142,14 @@ def test_plans_with_other_trials_are_refused(tmp_path, text, before, after):
     whole = path.read_bytes()
     assert whole.count(before) == 1
     path.write_bytes(whole.replace(before, after))
-    with pytest.raises(DataError, match="the plan of wave 0"):
+    with pytest.raises(DataError, match="edited or damaged"):
         drive(made, tmp_path / "s", keep="none")
 
 
 def test_valid_events_are_in_the_record(tmp_path):
     paused = {**TRIAL, "event": "rung", "wave": 0, "trial": 2, "point": 1}
     record = record_of(tmp_path, PLAN, START, TRIAL, paused, {"event": "lost"})
-    assert (record.digest, len(record.plans), record.started, list(record.results)) == ("d", 1, {0}, [0])
+    assert (record.digests, len(record.plans), record.started, list(record.results)) == ({"d"}, 1, {0}, [0])
     assert record.results[0].metrics == TRIAL["metrics"] and list(record.paused) == [(2, 0)]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -157,6 +159,69 @@ def test_signals_stop_the_sweep_with_a_hint_to_resume(tmp_path, options, hint):
     run = hint.split()[3]
     assert sweeping.sweep(sweep, run=run, shard=options.get("shard"), resume=True).trials == total
     assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+def files(path):
+    return {one.relative_to(path): one.read_bytes() for one in path.rglob("*") if one.is_file()}
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "emptied"])
+@pytest.mark.parametrize("keep", ["best", "all", "none"])
+def test_a_folder_that_is_lost_while_the_sweep_runs_is_an_error_and_stays_as_it_is(tmp_path, how, keep):
+    path = tmp_path / "runs/s"
+    left = {}
+
+    def lose(report):
+        if isinstance(report, TrialEnd) and not left:
+            path.rename(tmp_path / "moved")
+            if how == "replaced":
+                shutil.copytree(tmp_path / "moved", path)
+            elif how == "emptied":
+                path.mkdir()
+            left.update({"files": files(tmp_path / "runs")})
+
+    with pytest.raises(DataError, match=r"runs/s: .*\nhint: .*--run"):
+        sweeping.sweep(spec(tmp_path, SPACE), run="s", stacked=False, workers=1, keep=keep, on_report=lose)
+    assert files(tmp_path / "runs") == left["files"] and path.exists() == (how != "deleted")
+
+
+def foreign(line):
+    """Return an event as it would be in the journal of another sweep."""
+    event = json.loads(line)
+    if event["event"] == "plan":
+        return json.dumps({**event, "sweep": "0" * 16})
+    return json.dumps({**event, "key": "0" * 16}) if event["event"] == "trial" else line
+
+
+@pytest.mark.parametrize("kept", [0, 1], ids=["after its own lines", "after its own plan"])
+@pytest.mark.parametrize("kinds", [("plan", "trial"), ("trial",)], ids=" and ".join)
+def test_a_journal_with_lines_of_another_sweep_is_refused_before_anything_is_written(tmp_path, kept, kinds):
+    sweep = spec(tmp_path, SPACE)
+    path = sweeping.sweep(sweep, run="s").folder
+    lines = (path / "journal.jsonl").read_text().splitlines()
+    others = [foreign(line) for line in lines if json.loads(line)["event"] in kinds]
+    (path / "journal.jsonl").write_text("\n".join([*lines[: kept or None], *others]) + "\n")
+    before = files(path)
+    with pytest.raises(DataError, match=r"journal\.jsonl"):
+        sweeping.sweep(sweep, run="s", resume=True)
+    assert files(path) == before
+    (path / "sweep.yaml").unlink()
+    before = files(path)
+    with pytest.raises(DataError, match=r"journal\.jsonl"):
+        sweeping.sweep(sweep, run="s", resume=True)
+    assert "plan" not in kinds or files(path) == before
+
+
+def test_a_journal_with_a_trial_that_is_not_planned_is_refused_before_anything_is_written(tmp_path):
+    sweep = spec(tmp_path, SPACE)
+    path = sweeping.sweep(sweep, run="s").folder
+    journal = path / "journal.jsonl"
+    last = json.loads(journal.read_text().splitlines()[-1])
+    journal.write_text(journal.read_text() + json.dumps({**last, "trial": 9, "point": 9}) + "\n")
+    before = files(path)
+    with pytest.raises(DataError, match=r"journal\.jsonl: trial 9 "):
+        sweeping.sweep(sweep, run="s", resume=True)
+    assert files(path) == before
 
 
 def test_a_missing_dask_is_named_with_its_extra(tmp_path, monkeypatch):
