@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -92,13 +93,24 @@ class _Commands(TyperGroup):
         name, _, rest = super().resolve_command(ctx, args)
         return name, _load(str(name)), rest
 
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        with _own_codes():
+            return super().make_context(*arguments, **settings)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _own_codes():
             return super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise _Ended(CLOSED_PIPE) from error
-        except KeyboardInterrupt as error:
-            raise _Ended(getattr(error, "exit_code", INTERRUPTED), str(error) or "interrupted") from error
+
+
+@contextmanager
+def _own_codes() -> Iterator[None]:
+    """Raise `_Ended` for a closed pipe and an interrupt."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _Ended(CLOSED_PIPE) from error
+    except KeyboardInterrupt as error:
+        raise _Ended(getattr(error, "exit_code", INTERRUPTED), str(error) or "interrupted") from error
 
 
 def _load(name: str) -> Any:
@@ -141,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; print a traceback only for a bug."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        with as_exceptions():
+        with as_exceptions(), _own_codes():  # before and after the command
             return app(args=words, prog_name="mlptrain", standalone_mode=False) or 0
     except _REFUSED as error:
         from mlptrain.cli.refusal import describe_refusal  # imports pydantic

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -34,14 +35,15 @@ class Interrupted(KeyboardInterrupt):
 class Signals:
     """A context in which the first signal sets ``received`` and calls ``halt``, and a second raises `Interrupted`.
 
-    ``repeated`` is True after the second signal. Without effect outside the main thread. A signal that is ignored (as
-    under nohup) or that the calling program handles keeps its handler.
+    ``repeated`` is True after the second signal. Within `raising` the first one raises too. Without effect outside the
+    main thread. A signal that is ignored (as under nohup) or that the calling program handles keeps its handler.
     """
 
     def __init__(self, halt: Callable[[], object] = lambda: None) -> None:
         self._halt = halt
         self.received: int | None = None
         self.repeated = False
+        self._raising = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
@@ -53,12 +55,25 @@ class Signals:
     ) -> None:
         _restore(self._before)
 
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """Let a signal that has arrived, or arrives while the block runs, raise `Interrupted`."""
+        self._raising = True
+        try:
+            if self.received is not None:
+                raise Interrupted(self.received)
+            yield
+        finally:
+            self._raising = False
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
             self.repeated = True
             raise Interrupted(number)
         self.received = number
         self._halt()
+        if self._raising:
+            raise Interrupted(number)
 
 
 @contextmanager
@@ -69,6 +84,24 @@ def as_exceptions() -> Iterator[None]:
         yield
     finally:
         _restore(before)
+
+
+@contextmanager
+def ctrl_c_blocked() -> Iterator[None]:
+    """Keep Ctrl-C, which the terminal sends to every process, from the processes that are started in the block.
+
+    Otherwise it would end them with a traceback while they import their modules. This process receives it afterwards.
+    Without effect on Windows.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # multiprocessing starts it with the first process, and then unblocks SIGINT
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _raise(number: int, frame: FrameType | None) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import signal
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.core import TyperGroup
 
 from mlptrain.datasets.idx import write_idx
+from mlptrain.system.signals import SIGNALS
 
 
 def config_with(text: str):
@@ -192,3 +195,11 @@ def test_what_people_type_gets_a_hint(arguments, parts, mlptrain, tiny, tmp_path
     first, second = result.err.splitlines()
     assert first.startswith("mlptrain: ") and second.startswith("hint: ")
     assert all(part in result.err for part in parts), result.err
+
+
+@pytest.mark.parametrize("method", ["make_context", "invoke", "main"])
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_at_any_time_has_its_exit_code(mlptrain, monkeypatch, number, method):
+    monkeypatch.setattr(TyperGroup, method, lambda *arguments, **settings: signal.raise_signal(number))
+    result = mlptrain("backprop", "x^2", "x=1")
+    assert (result.code, result.out) == (128 + number, "") and result.err.count("\n") == 1

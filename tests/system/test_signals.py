@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from mlptrain.system.signals import SIGNALS, Interrupted, Signals, as_exceptions
+from mlptrain.system.signals import SIGNALS, Interrupted, Signals, as_exceptions, ctrl_c_blocked
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +31,27 @@ def test_first_signal_is_recorded_and_second_raises(number):
         with pytest.raises(Interrupted) as caught:
             signal.raise_signal(number)
     assert caught.value.signal == number and caught.value.exit_code == 128 + number
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_the_first_signal_raises_within_raising(early):
+    with Signals() as signals:
+        with signals.raising():
+            pass
+        if early:
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Interrupted, match="SIGTERM"), signals.raising():
+            signal.raise_signal(signal.SIGTERM if not early else signal.SIGINT)
+        assert signals.received == signal.SIGTERM and not signals.repeated
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals cannot be blocked")
+def test_ctrl_c_waits_for_the_end_of_the_block_and_never_reaches_processes_started_in_it():
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('alive')"
+    with pytest.raises(KeyboardInterrupt), ctrl_c_blocked():
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        signal.raise_signal(signal.SIGINT)
+    assert done.stdout == b"alive\n"
 
 
 def test_second_signal_may_be_another_one():
