@@ -33,7 +33,7 @@ class ConfigError(UsageError):
 
 
 class DataError(MlptrainError):
-    """A missing, damaged, unreadable or unwritable data, model or run file."""
+    """A missing, damaged, unreadable or unwritable data, model or run file; a lost Dask scheduler."""
 
     exit_code = 3
 

@@ -2,72 +2,163 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from mlptrain.errors import UsageError
+import mlptrain
+from mlptrain.errors import DataError, UsageError
 from mlptrain.sweeps.executors import Advanced, Broken, Done, Event, Lost, Task
+from mlptrain.sweeps.processes import WorkerProcess
 from mlptrain.sweeps.worker import run_task
-from mlptrain.system.machine import VARIABLES, use_threads
+from mlptrain.system.machine import use_threads
 
-CONNECT_SECONDS = 15
-"""Time in which a scheduler must answer."""
+CONNECT_SECONDS = 5
+"""Time in which a scheduler must answer, at the start and after the connection to it was lost."""
+
+MAX_STARTS = 5
+"""Number of worker processes of a local cluster that may end one after another before they reach its scheduler."""
 
 
 class Cluster:
     """A Dask cluster, used through its ``concurrent.futures`` interface.
 
-    The cluster at ``scheduler`` keeps running when the sweep ends. Without one a local cluster is started, which talks
-    over TCP and ends with the sweep: ``workers`` processes with ``threads`` BLAS threads each.
+    The cluster at ``scheduler`` (see `check_scheduler`) keeps running when the sweep ends. Without one a local cluster
+    is started, which talks over TCP and ends with the sweep: ``workers`` processes with ``threads`` BLAS threads each.
+    They are not started by Dask, whose processes need semaphores and so a writable ``/dev/shm``.
 
     Raises
     ------
     UsageError
-        No scheduler answers at ``scheduler``.
+        The scheduler has ended, or a worker has another version of mlptrain.
     """
 
     def __init__(self, scheduler: str | None, workers: int | None, threads: int) -> None:
         import dask
         from distributed import Client, LocalCluster
+        from distributed.utils import silence_logging_cmgr
 
-        self._local: Any = None
-        self._workers = workers
-        if scheduler is None:
-            variables = dict.fromkeys(VARIABLES, str(threads))
-            with dask.config.set({"distributed.nanny.pre-spawn-environ": variables}):
-                self._local = LocalCluster(
-                    n_workers=workers or 1,
-                    threads_per_worker=1,
+        self._workers, self._threads = workers, threads
+        self._processes: list[WorkerProcess] = []
+        self._failed_starts = 0
+        self._checked: set[str] = set()
+        self._futures: dict[Future[Done | Broken], int] = {}
+        with ExitStack() as stack:
+            stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": CONNECT_SECONDS}))
+            stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # what matters becomes an event or an error
+            if scheduler is None:
+                local = LocalCluster(
+                    n_workers=0,
                     processes=True,
                     dashboard_address=None,
-                    silence_logs=logging.ERROR,  # otherwise every worker that is ended while it trains logs a warning
+                    silence_logs=False,
+                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # its HTTP server takes any free port
                 )
-        try:
-            self._client: Any = Client(self._local or scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (OSError, ValueError, TimeoutError) as error:
-            raise UsageError(
-                f"--scheduler {scheduler}: no Dask scheduler answers there ({str(error).splitlines()[0]})\n"
-                "hint: start one with `dask scheduler`, and give its address, such as tcp://127.0.0.1:8786"
-            ) from None
-        self._pool: Executor = self._client.get_executor(pure=False, retries=0)
-        self._futures: dict[Future[Done | Broken], int] = {}
+                stack.callback(local.close)
+                self._address = local.scheduler_address
+                stack.callback(self._end_processes)
+                self._processes = [self._start_process() for _ in range(workers or 1)]
+            else:
+                self._address = scheduler
+            try:
+                self._client: Any = Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
+            except (OSError, asyncio.TimeoutError) as error:  # it has just ended
+                raise _no_scheduler(self._address, str(error)) from None
+            stack.callback(self._client.close)
+            self._pool: Executor = self._client.get_executor(pure=False, retries=0)
+            stack.callback(self._cancel)
+            self._check_versions()
+            self._stack = stack.pop_all()
+
+    def _start_process(self) -> WorkerProcess:
+        return WorkerProcess(self._threads, serve_scheduler, self._address)
+
+    def _end_processes(self) -> None:
+        while self._processes:
+            self._processes.pop().end()
 
     @property
     def workers(self) -> int:
-        """Number of stacks that can train at the same time."""
-        return self._workers or max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        """Number of stacks that can train at the same time; 0 while the scheduler does not answer."""
+        if self._client.status != "running":
+            return 0
+        return self._workers or max(1, self._check_versions())
+
+    def _check_versions(self) -> int:
+        """Check the version of mlptrain of new workers, and return the number of all workers.
+
+        Raises
+        ------
+        UsageError
+            A worker has another version, or none.
+        """
+        found = set(self._client.scheduler_info(n_workers=-1).get("workers", ()))
+        if new := found - self._checked:
+
+            def version() -> str:  # a local function is sent as code, so that workers with any version can run it
+                import mlptrain
+
+                return mlptrain.__version__
+
+            try:
+                versions = self._client.run(version, workers=list(new), on_error="return")
+            except OSError:  # the scheduler has just ended
+                return len(found)
+            for worker, known in sorted(versions.items()):
+                if known != mlptrain.__version__ and not isinstance(known, OSError):  # one that has just ended
+                    raise UsageError(
+                        f"--scheduler {self._address}: the worker {worker} has mlptrain {known}, this is mlptrain "
+                        f"{mlptrain.__version__}\nhint: install the same version on all machines of the cluster"
+                    )
+            self._checked = found
+        return len(found)
 
     def submit(self, task: Task) -> None:
-        """Start to train a stack on a worker that the scheduler chooses."""
+        """Start to train a stack on a worker that the scheduler chooses; the worker may have another folder."""
+        task = replace(task, data_dir=str(Path(task.data_dir).absolute()))
         self._futures[self._pool.submit(train, task)] = task.stack
 
     def events(self, seconds: float) -> Sequence[Event]:
-        """Return the stacks that have ended, after at most ``seconds``."""
+        """Return the stacks that have ended, after at most ``seconds``.
+
+        Raises
+        ------
+        DataError
+            The scheduler has not answered for some time, or the processes of a local cluster do not start.
+        """
+        self._replace_dead_processes()
         done, _ = wait(self._futures, seconds, FIRST_COMPLETED)
-        return [self._event(future, self._futures.pop(future)) for future in done]
+        if self._client.status == "running":
+            return [self._event(future, self._futures.pop(future)) for future in done]
+        if self._client.status != "connecting":
+            raise DataError(
+                f"{self._address}: the connection to the Dask scheduler was lost\n"
+                "hint: start the cluster again, then continue with --resume"
+            )
+        time.sleep(seconds)  # the futures are cancelled; their stacks are submitted again after a new connection
+        return []
+
+    def _replace_dead_processes(self) -> None:
+        for index, process in enumerate(self._processes):
+            if process.process.is_alive():
+                continue
+            self._failed_starts += 1
+            with suppress(EOFError, OSError):
+                process.connection.recv()  # sent after the start
+                self._failed_starts = 0
+            if self._failed_starts == MAX_STARTS:
+                raise DataError(
+                    f"--executor dask: {process.reason}, {MAX_STARTS} times in a row\nhint: use --executor processes"
+                )
+            process.end()
+            self._processes[index] = self._start_process()
 
     def _event(self, future: Future[Done | Broken], stack: int) -> Event:
         from distributed import KilledWorker
@@ -79,16 +170,71 @@ class Cluster:
         except Exception as error:  # raised before the task began, such as an ImportError
             return Broken(stack, f"{type(error).__name__}: {error}")
 
-    def close(self) -> None:
-        """Cancel all stacks, disconnect, and end a local cluster."""
+    def _cancel(self) -> None:
         for future in self._futures:
             future.cancel()
         self._futures.clear()
         with suppress(Exception):  # the scheduler may be gone
             self._pool.shutdown(wait=False)
-        self._client.close()
-        if self._local is not None:
-            self._local.close()
+
+    def close(self) -> None:
+        """Cancel all stacks, disconnect, and end a local cluster."""
+        self._stack.close()
+
+
+def check_scheduler(address: str | None) -> None:
+    """Import Dask, and check that a scheduler answers at an address; `Client` would wait for other servers forever.
+
+    Raises
+    ------
+    UsageError
+        Nothing, or something else, answers.
+    """
+    from distributed import Security
+    from distributed.core import rpc
+    from distributed.utils import LoopRunner, sync
+
+    if address is None:
+        return
+
+    async def kind() -> str:
+        async with rpc(address, connection_args=Security().get_connection_args("client")) as server:
+            return str((await server.identity())["type"])
+
+    runner = LoopRunner()
+    runner.start()
+    try:
+        found = sync(runner.loop, kind, callback_timeout=CONNECT_SECONDS)
+    except (MemoryError, ValueError):  # its first bytes are not the length of a message
+        found = "a server of another kind does"
+    except Exception as error:
+        found = str(error)
+    finally:
+        runner.stop()
+    if found != "Scheduler":
+        raise _no_scheduler(address, found)
+
+
+def _no_scheduler(address: str, problem: str) -> UsageError:
+    reason = problem.partition("\n")[0] or "nothing does"
+    return UsageError(
+        f"--scheduler {address}: no Dask scheduler answers there ({reason})\n"
+        "hint: start one with `dask scheduler`, and give its address, such as tcp://127.0.0.1:8786"
+    )
+
+
+def serve_scheduler(connection: Connection, address: str) -> None:
+    """Be a worker of a local cluster, in a process of its own."""
+    from distributed import Worker
+    from distributed.utils import silence_logging_cmgr
+
+    async def work() -> None:
+        async with Worker(address, nthreads=1, memory_limit=0) as worker:
+            connection.send(None)  # the start has succeeded
+            await worker.finished()
+
+    with silence_logging_cmgr(logging.CRITICAL):
+        asyncio.run(work())
 
 
 def train(task: Task) -> Done | Broken:

@@ -204,7 +204,7 @@ class Driver:
                     "was edited or damaged\nhint: restore it, or start a new sweep under another --run"
                 )
             return plan
-        workers = self._executor_in_use().workers
+        workers = max(1, self._executor_in_use().workers)
         first = sum(len(plan.stacks) for plan in self.record.plans)
         plan = plan_wave(wave.trials, self.data_dir, workers, stacked=self.stacked, threads=self.threads, first=first)
         self._journal.append(plan_event(self._wave, plan, self.spec.digest))

@@ -66,7 +66,7 @@ class Executor(Protocol):
 
     @property
     def workers(self) -> int:
-        """Number of stacks that can train at the same time."""
+        """Number of stacks that can train at the same time; 0 while it is out of reach."""
 
     def submit(self, task: Task) -> None:
         """Start to train a stack; at most ``workers`` may be in progress."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mlptrain.config.config import Config, plain_values
 from mlptrain.datasets.dataset import data_folder
@@ -34,6 +36,9 @@ from mlptrain.system.signals import Interrupted, Signals
 KEEP = ("best", "all", "none")
 
 EXECUTORS = ("processes", "dask")
+
+PROTOCOLS = ("tcp", "tls", "ucx", "ws", "wss")
+"""Protocols of the addresses of Dask schedulers."""
 
 
 @dataclass(frozen=True)
@@ -161,13 +166,24 @@ def sweep(
             "--fail-fast": fail_fast,
         },
     )
+
+    def make_executor() -> Executor:
+        count = workers or max(1, available_cores() // (threads or 1))
+        if executor == "processes":
+            return Processes(count)
+        with signals.raising():  # the import takes seconds, and the check may
+            from mlptrain.sweeps.cluster import Cluster, check_scheduler
+
+            check_scheduler(scheduler)
+        return Cluster(scheduler, workers if scheduler is not None else count, threads or 1)
+
     with locked(path), Signals() as signals:
         fresh = resume and not (path / SWEEP).exists()
         folder.begin(spec)
         driver = Driver(
             spec,
             folder,
-            lambda: _make_executor(executor, scheduler, workers, threads),
+            make_executor,
             data,
             stacked=stacked,
             threads=threads,
@@ -175,19 +191,20 @@ def sweep(
             fail_fast=fail_fast,
             fresh=fresh,
         )
-        with closing(driver.run()) as reports:
-            for report in reports:
-                on_report(report)
-                if isinstance(report, SweepEnd):
-                    return result_of(report, driver.record.results, lambda result: trial_of(spec, result).config)
-                if signals.received is not None:
-                    reports.close()  # writes the leaderboard
-                    done = len(driver.record.results)
-                    raise Interrupted(
-                        signals.received,
-                        f"{path}: interrupted with {done} of {driver.total} trials done\n"
-                        f"hint: resume with: {resume_command}",
-                    )
+        try:
+            with closing(driver.run()) as reports:
+                for report in reports:
+                    on_report(report)
+                    if isinstance(report, SweepEnd):
+                        return result_of(report, driver.record.results, lambda result: trial_of(spec, result).config)
+                    if signals.received is not None:
+                        raise Interrupted(signals.received)
+        except KeyboardInterrupt as error:
+            raise Interrupted(
+                error.signal if isinstance(error, Interrupted) else signal.SIGINT,
+                f"{path}: interrupted with {len(driver.record.results)} of {driver.total} trials done\n"
+                f"hint: resume with: {resume_command}",
+            ) from None
     raise AssertionError("a sweep without an end")
 
 
@@ -199,12 +216,26 @@ def _check(spec: Spec, keep: str, executor: str, scheduler: str | None, shard: t
         raise UsageError(f"--executor {executor}: must be one of {', '.join(EXECUTORS)}")
     if scheduler is not None and executor != "dask":
         raise UsageError(f"--scheduler {scheduler}: the address of a Dask cluster\nhint: add --executor dask")
+    if scheduler is not None and not _is_address(scheduler):
+        raise UsageError(
+            f"--scheduler must be tcp://HOST:PORT (got {scheduler!r})\n"
+            "hint: give the address that `dask scheduler` prints, such as tcp://127.0.0.1:8786"
+        )
     if shard is not None:
         check_listable(spec, "--shard")
         if not 1 <= shard[0] <= shard[1]:
             raise UsageError(f"--shard {shard[0]}/{shard[1]}: must be I/N with I from 1 to N")
     if executor == "dask":
         require_extra("distributed", "dask", "--executor dask")
+
+
+def _is_address(scheduler: str) -> bool:
+    """Return True if Dask could connect to an address: a host and a port, after a protocol of its own or none."""
+    try:
+        parts = urlsplit(scheduler if "://" in scheduler else f"tcp://{scheduler}")
+        return parts.scheme in PROTOCOLS and bool(parts.hostname and parts.port) and not parts.path
+    except ValueError:
+        return False
 
 
 def _claim(runs_dir: Path, run: str | None, stem: str, shard: tuple[int, int] | None, resume: bool) -> Path:
@@ -240,15 +271,6 @@ def _command(path: Path, options: Mapping[str, object]) -> str:
         if value is not None and value is not False:
             words += [option] if value is True else [option, str(value)]
     return shlex.join(words)
-
-
-def _make_executor(kind: str, scheduler: str | None, workers: int | None, threads: int | None) -> Executor:
-    count = workers or max(1, available_cores() // (threads or 1))
-    if kind == "processes":
-        return Processes(count)
-    from mlptrain.sweeps.cluster import Cluster
-
-    return Cluster(scheduler, workers if scheduler is not None else count, threads or 1)
 
 
 def result_of(end: SweepEnd, results: Mapping[int, Result], config_of: Callable[[Result], Config]) -> SweepResult:

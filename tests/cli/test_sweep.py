@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -194,10 +197,15 @@ def test_tpe_without_optuna_names_the_extra(mlptrain, tiny, tmp_path, monkeypatc
     assert result.code == 2 and "pip install 'mlptrain[optuna]'" in result.err and not (tmp_path / "runs").exists()
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """Return the process of a sweep whose workers have started."""
+def begin(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Return the process of a sweep, in a group of its own."""
     command = [sys.executable, "-m", "mlptrain", "sweep", "tiny.yaml", "learning_rate=0.1,0.2", "--run", "s", "-q"]
-    process = subprocess.Popen([*command, *arguments], cwd=folder, stderr=subprocess.PIPE)
+    return subprocess.Popen([*command, *arguments], cwd=folder, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Return the process of a sweep whose workers have just been started."""
+    process = begin(folder, *arguments)
     end = time.monotonic() + 60
     while time.monotonic() < end and process.poll() is None and not workers(process.pid):
         time.sleep(0.02)
@@ -235,13 +243,32 @@ def test_a_folder_that_is_deleted_while_it_is_used_is_exit_3_and_stays_deleted(t
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers in /proc")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_a_signal_ends_all_workers_and_leaves_a_sweep_to_resume(mlptrain, tiny, tmp_path, number, code):
-    process = start(tmp_path, "epochs=1000000")
+@pytest.mark.parametrize(
+    ("executor", "number", "code", "delay"),
+    [
+        ("processes", signal.SIGINT, 130, 0.1),
+        ("processes", signal.SIGTERM, 143, 0.1),
+        ("processes", signal.SIGKILL, -9, 0.1),
+        ("dask", signal.SIGINT, 130, 0.1),
+        ("dask", signal.SIGHUP, 129, 0.0),
+    ],
+)
+def test_a_signal_ends_all_workers_and_leaves_a_sweep_to_resume(
+    mlptrain, tiny, tmp_path, executor, number, code, delay
+):
+    """Also while the workers start; as from a terminal, Ctrl-C and SIGHUP reach all processes."""
+    if executor == "dask":
+        pytest.importorskip("distributed")
+    process = start(tmp_path, "epochs=1000000", "--executor", executor)
+    time.sleep(delay)
     busy = workers(process.pid)
-    locked = mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "epochs=1000000", "--run", "s", "--resume")
-    assert locked.code == 2 and f"process {process.pid}" in locked.err
-    process.send_signal(number)
+    if number == signal.SIGKILL:
+        locked = mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "epochs=1000000", "--run", "s", "--resume")
+        assert locked.code == 2 and f"process {process.pid}" in locked.err
+    if number in (signal.SIGINT, signal.SIGHUP):
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == code and busy
     end = time.monotonic() + 10
@@ -249,7 +276,7 @@ def test_a_signal_ends_all_workers_and_leaves_a_sweep_to_resume(mlptrain, tiny, 
         time.sleep(0.02)
     assert all(map(gone, busy)), "a worker outlived the sweep"
     if code > 0:
-        assert b"0 of 2 trials" in errors and b"--resume --run s" in errors
+        assert b"0 of 2 trials" in errors and b"--resume --run s" in errors and errors.count(b"\n") == 2, errors
 
 
 def test_the_hint_of_an_interrupted_sweep_resumes_it_when_pasted(tiny, tmp_path):
@@ -278,3 +305,37 @@ def test_a_leading_folder_of_runs_is_dropped_from_the_name_of_a_sweep(mlptrain, 
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["a"]
     collected = mlptrain("sweep", "--collect", "a", "--run", "runs/b", "-q", "--json")
     assert json.loads(collected.out)["sweep"] == "runs/b", collected.err
+
+
+UNSHARED = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o ro none /dev/shm && exec "$@"', "sh"]
+"""The beginning of a command that runs another one with a ``/dev/shm`` that cannot be written."""
+
+
+def can_unshare() -> bool:
+    return (
+        shutil.which("unshare") is not None
+        and not subprocess.run([*UNSHARED, "true"], check=False, stderr=subprocess.DEVNULL).returncode
+    )
+
+
+@pytest.mark.skipif(not can_unshare(), reason="mounts a folder in a namespace of its own")
+def test_dask_needs_no_shared_memory(tiny, tmp_path):
+    pytest.importorskip("distributed")
+    command = [sys.executable, "-m", "mlptrain", "sweep", "tiny.yaml", "learning_rate=0.1,0.2", "--executor", "dask"]
+    done = subprocess.run(
+        [*UNSHARED, *command, "--workers", "1", "-q"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert len(board(tmp_path / "runs/tiny-001")) == 2
+
+
+def test_a_signal_ends_the_wait_for_a_scheduler(tiny, tmp_path):
+    pytest.importorskip("distributed")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        process = begin(tmp_path, "--executor", "dask", "--scheduler", address)
+        server.settimeout(60)
+        with server.accept()[0]:
+            process.terminate()
+            _, errors = process.communicate(timeout=30)
+    assert process.returncode == 143 and b"--resume --run s" in errors and errors.count(b"\n") == 2, errors

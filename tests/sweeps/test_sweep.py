@@ -97,6 +97,10 @@ def test_fail_fast_stops_the_sweep(tmp_path):
         ({"keep": "some"}, "--keep some"),
         ({"executor": "ray"}, "--executor ray"),
         ({"scheduler": "tcp://x:1"}, "--executor dask"),
+        ({"executor": "dask", "scheduler": "garbage"}, "garbage"),
+        ({"executor": "dask", "scheduler": "tcp://x"}, "tcp://x"),
+        ({"executor": "dask", "scheduler": "tcp://x:99999"}, "tcp://x:99999"),
+        ({"executor": "dask", "scheduler": "http://x:8787/status"}, "http://x:8787/status"),
         ({"shard": (0, 2)}, "--shard 0/2"),
     ],
 )
@@ -127,6 +131,7 @@ def test_dask_starts_a_local_cluster_or_uses_a_running_one(tmp_path, monkeypatch
         return Inline()
 
     monkeypatch.setattr(cluster, "Cluster", make)
+    monkeypatch.setattr(cluster, "check_scheduler", lambda address: None)
     monkeypatch.setattr("mlptrain.system.extras.find_spec", lambda name: True)
     sweep = spec(tmp_path, SPACE)
     sweeping.sweep(sweep, run="a", executor="dask", workers=2)
