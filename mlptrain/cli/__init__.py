@@ -18,6 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 import mlptrain
 from mlptrain.errors import MlptrainError
 from mlptrain.system.signals import as_exceptions
+from mlptrain.system.text import write_lines, write_message
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE
 INTERRUPTED = 130  # 128 + SIGINT; Interrupted has a code of its own
@@ -142,7 +143,7 @@ def _options(
     ctx: typer.Context, version: bool = typer.Option(False, "--version", help="Show the version and exit.")
 ) -> None:
     if version:
-        typer.echo(f"mlptrain {mlptrain.__version__}")
+        write_lines(sys.stdout, f"mlptrain {mlptrain.__version__}")
         raise typer.Exit
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help(), err=True)
@@ -174,7 +175,7 @@ def _fail(message: str, code: int) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if message:
-        print(f"mlptrain: {message}", file=sys.stderr, flush=True)
+        write_message(message)
     return code
 
 

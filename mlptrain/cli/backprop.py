@@ -18,6 +18,7 @@ from mlptrain.graph.expression import FUNCTIONS, parse
 from mlptrain.graph.graph import Passes, backpropagate
 from mlptrain.reporting.graph import render_passes
 from mlptrain.reporting.terminal import make_console
+from mlptrain.system.text import write_lines
 
 
 def backprop(
@@ -43,7 +44,7 @@ def backprop(
     graph = parse(expression)
     passes = backpropagate(graph, _numbers(values or ()))
     if json_output:
-        print(json.dumps(_as_json(passes), allow_nan=False))
+        write_lines(sys.stdout, json.dumps(_as_json(passes), allow_nan=False))
     else:
         render_passes(passes, make_console(sys.stdout, no_color=no_color))
 

@@ -17,7 +17,8 @@ from mlptrain.config.shipped import shipped_configs, summary
 from mlptrain.config.values import flow
 from mlptrain.errors import UsageError
 from mlptrain.reporting.terminal import is_terminal, window
-from mlptrain.reporting.text import shortened, write_lines
+from mlptrain.reporting.text import shortened
+from mlptrain.system.text import write_lines
 
 
 def config(
@@ -41,7 +42,7 @@ def config(
     if sum((list_configs, explain, schema)) > 1:
         raise UsageError("--list, --explain and --schema cannot be combined")
     if schema:
-        print(json.dumps(configs.config_schema(), indent=2))
+        write_lines(sys.stdout, *json.dumps(configs.config_schema(), indent=2).splitlines())
     elif list_configs:
         if arguments:
             raise UsageError("--list: takes no other argument\nhint: run `mlptrain config NAME` to show one config")
@@ -50,13 +51,15 @@ def config(
         _explain(arguments or [], json_output)
     else:
         values = configs.plain_values(configs.load_config(*split_arguments(arguments)).resolve())
-        print(json.dumps(values) if json_output else commented_yaml(values), end="\n" if json_output else "")
+        lines = [json.dumps(values)] if json_output else commented_yaml(values).splitlines()
+        write_lines(sys.stdout, *lines)
 
 
 def _list(json_output: bool) -> None:
     found = {name: summary(path) for name, path in shipped_configs().items()}
     if json_output:
-        print(json.dumps({"configs": [{"name": name, "summary": text} for name, text in found.items()]}))
+        listed = [{"name": name, "summary": text} for name, text in found.items()]
+        write_lines(sys.stdout, json.dumps({"configs": listed}))
         return
     width = max(map(len, found))
     lines = [f"{name:{width}}  {text}" for name, text in found.items()]
@@ -71,7 +74,7 @@ def _explain(names: list[str], json_output: bool) -> None:
         keys |= find_keys(name)
     keys = keys if names else describe_keys()
     if json_output:
-        print(json.dumps({name: asdict(key) for name, key in keys.items()}))
+        write_lines(sys.stdout, json.dumps({name: asdict(key) for name, key in keys.items()}))
         return
     blocks = []
     for name, key in keys.items():

@@ -11,6 +11,7 @@ from mlptrain.reporting.diagnosis import render_diagnosis
 from mlptrain.reporting.terminal import make_console
 from mlptrain.runs.finished import view_run
 from mlptrain.runs.locate import find_run
+from mlptrain.system.text import write_lines
 
 
 def diagnose(
@@ -30,4 +31,6 @@ def diagnose(
         render_diagnosis(view, make_console(sys.stderr if json_output else sys.stdout, no_color=no_color))
     if json_output:
         command = found.command(view.config_file)
-        print(json.dumps({"run": str(view.path), **vars(found), "title": found.title, "command": command}))
+        write_lines(
+            sys.stdout, json.dumps({"run": str(view.path), **vars(found), "title": found.title, "command": command})
+        )

@@ -20,7 +20,7 @@ from mlptrain.datasets.download import checked_mirror, copy_from, fetch, mirrors
 from mlptrain.datasets.verify import FileState, check_dataset
 from mlptrain.errors import DataError, UsageError
 from mlptrain.reporting.download import checked_line, make_download_reporter
-from mlptrain.reporting.text import write_lines
+from mlptrain.system.text import write_lines
 
 ALL = "all"
 
@@ -81,7 +81,7 @@ def download(
                 done = checked_line(info.title, len(found), str(folder / info.name))
                 write_lines(human, done, *_next_lines(info, option))
     if json_output and (check or not faults):
-        print(json.dumps({"data_dir": str(folder), "files": [_as_json(state) for state in states]}))
+        write_lines(sys.stdout, json.dumps({"data_dir": str(folder), "files": [_as_json(state) for state in states]}))
     if faults:
         raise DataError("\n".join(faults))
 

@@ -14,6 +14,7 @@ from mlptrain.config.messages import enumerate_words
 from mlptrain.models.formats import FORMATS
 from mlptrain.runs.finished import export_run
 from mlptrain.system.machine import format_bytes
+from mlptrain.system.text import write_lines
 
 
 def export(
@@ -37,6 +38,6 @@ def export(
     path = export_run(run, format, output=output, runs_dir=runs_dir)
     size = path.stat().st_size
     if not quiet:
-        print(f"{path}: {format}, {format_bytes(size)}", file=sys.stderr if json_output else sys.stdout)
+        write_lines(sys.stderr if json_output else sys.stdout, f"{path}: {format}, {format_bytes(size)}")
     if json_output:
-        print(json.dumps({"output": str(path), "format": format, "bytes": size}))
+        write_lines(sys.stdout, json.dumps({"output": str(path), "format": format, "bytes": size}))

@@ -17,8 +17,8 @@ from mlptrain.config.messages import hint
 from mlptrain.config.shipped import LIST_HINT, find_shipped, leading_comment, shipped_configs
 from mlptrain.config.yaml import read_yaml
 from mlptrain.errors import ConfigError, DataError, UsageError
-from mlptrain.reporting.text import write_lines
 from mlptrain.system.files import make_folder, reason
+from mlptrain.system.text import write_lines
 
 
 def init(
@@ -46,7 +46,7 @@ def init(
     command = f"mlptrain {'sweep' if is_sweep else 'train'} {shlex.quote(str(path))}"
     write_lines(sys.stderr if json_output else sys.stdout, str(path.absolute()), f"next: {command}")
     if json_output:
-        print(json.dumps({"config": str(path.absolute())}))
+        write_lines(sys.stdout, json.dumps({"config": str(path.absolute())}))
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from mlptrain.cli.setup import read_config, set_threads, training_threads
 from mlptrain.reporting.lrfind import render_range_test
 from mlptrain.reporting.terminal import make_console
 from mlptrain.runs.job import prepare
+from mlptrain.system.text import write_lines
 from mlptrain.training.lrfind import range_test
 
 
@@ -39,4 +40,4 @@ def lr_find(
         render_range_test(result, make_console(sys.stderr if json_output else sys.stdout, no_color=no_color))
     if json_output:
         keys = ("suggestion", "stopped", "rates", "losses", "smoothed")
-        print(json.dumps({key: getattr(result, key) for key in keys}))
+        write_lines(sys.stdout, json.dumps({key: getattr(result, key) for key in keys}))

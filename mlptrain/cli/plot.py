@@ -14,6 +14,7 @@ from mlptrain.cli.setup import set_threads
 from mlptrain.datasets.dataset import data_folder
 from mlptrain.system.extras import require_extra
 from mlptrain.system.machine import available_cores
+from mlptrain.system.text import write_lines
 
 
 def plot(
@@ -57,8 +58,7 @@ def plot(
     if not quiet:
         for reason in dict.fromkeys(plot.caption for plot in left_out):
             names = ", ".join(plot.name for plot in left_out if plot.caption == reason)
-            print(f"not drawn: {names}. {reason}", file=human)
-        for path in written:
-            print(path, file=human)
+            write_lines(human, f"not drawn: {names}. {reason}")
+        write_lines(human, *map(str, written))
     if json_output:
-        print(json.dumps({"run": str(folder), "pictures": [str(path) for path in written]}))
+        write_lines(sys.stdout, json.dumps({"run": str(folder), "pictures": [str(path) for path in written]}))

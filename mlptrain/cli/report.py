@@ -14,6 +14,7 @@ from mlptrain.cli.setup import set_threads
 from mlptrain.datasets.dataset import data_folder
 from mlptrain.system.extras import require_extra
 from mlptrain.system.machine import available_cores
+from mlptrain.system.text import write_lines
 
 
 def report(
@@ -40,6 +41,6 @@ def report(
     set_threads(threads, available_cores())
     folder, path = write_report(run, runs_dir, data_folder(data_dir), output)
     if not quiet:
-        print(path, file=sys.stderr if json_output else sys.stdout)
+        write_lines(sys.stderr if json_output else sys.stdout, str(path))
     if json_output:
-        print(json.dumps({"run": str(folder), "report": str(path)}))
+        write_lines(sys.stdout, json.dumps({"run": str(folder), "report": str(path)}))

@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-import typer
-
 from mlptrain.cli.options import DEFAULT_CONFIG
 from mlptrain.config.config import Config, load_config, warnings
-from mlptrain.reporting.text import write_lines
 from mlptrain.runs.locate import is_selection
 from mlptrain.system.machine import available_cores, configured_threads, threads_for, threads_in_use, use_threads
+from mlptrain.system.text import write_lines, write_message
 
 
 def warn(message: str) -> None:
     """Write a warning to stderr."""
-    typer.echo(f"mlptrain: warning: {message}", err=True)
+    write_message(f"warning: {message}")
 
 
 def show_found(runs: Sequence[str], paths: Sequence[Path], stream: TextIO) -> None:

@@ -16,7 +16,7 @@ from mlptrain.config.messages import enumerate_words
 from mlptrain.errors import TrialsError, UsageError
 from mlptrain.reporting.run import make_run_reporter
 from mlptrain.reporting.sweep import final_lines, list_failed, make_sweep_reporter
-from mlptrain.reporting.text import counted, listed, write_lines
+from mlptrain.reporting.text import counted, listed
 from mlptrain.runs import train as training
 from mlptrain.sweeps.collect import collect as collect_trials
 from mlptrain.sweeps.shell import check_key, check_listable, commands, find_trial, lookup
@@ -26,6 +26,7 @@ from mlptrain.sweeps.sweep import sweep as run_sweep
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import trial_name
 from mlptrain.system.machine import use_threads
+from mlptrain.system.text import write_lines
 
 
 def sweep(
@@ -102,7 +103,7 @@ def sweep(
     if list_commands:
         check_listable(spec, "--list")
         for command in commands(spec, name, runs_dir=runs_dir, data_dir=data_dir, threads=threads or 1):
-            print(command)
+            write_lines(sys.stdout, command)
         return
     if index is not None:
         _train_one(spec, index, name, runs_dir, data_dir, threads, quiet=quiet, no_color=no_color)
@@ -128,7 +129,7 @@ def sweep(
             on_report=reporter.show,
         )
     if not quiet:
-        print(result.folder, file=human)
+        write_lines(human, str(result.folder))
     _finish(result, json_output, print_key)
 
 
@@ -164,7 +165,7 @@ def _train_one(
             else:
                 reporter.show(report)
     if not quiet:
-        print(result.folder)
+        write_lines(sys.stdout, str(result.folder))
 
 
 def _collect(given: list[str], run: str | None, runs_dir: Path, *, quiet: bool, json_output: bool) -> SweepResult:
@@ -182,9 +183,9 @@ def _finish(result: SweepResult, json_output: bool, print_key: str | None) -> No
     """Print the requested values, and raise TrialsError if a trial failed."""
     summary = result.summary()
     if print_key is not None:
-        print(lookup(summary, print_key))
+        write_lines(sys.stdout, lookup(summary, print_key))
     if json_output:
-        print(json.dumps(summary))
+        write_lines(sys.stdout, json.dumps(summary))
     if result.failed:
         messages = [trial.message.splitlines()[0] for trial in result.failed if trial.message]
         failed = f"{len(result.failed)} of {result.trials} trials failed: {list_failed(result.failed)}"

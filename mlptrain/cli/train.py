@@ -32,6 +32,7 @@ from mlptrain.runs.finished import load_start
 from mlptrain.runs.folder import check_claimable
 from mlptrain.runs.job import prepare
 from mlptrain.system.signals import Interrupted
+from mlptrain.system.text import write_lines
 from mlptrain.training.profiling import Clock
 
 
@@ -109,9 +110,9 @@ def train(
         render_profile(timed, human)
     if not quiet:
         found = diagnose(curves_of(result.history), config, len(result.model.class_names))
-        print(diagnosis_line(found, result.folder), result.folder, sep="\n", file=human)
+        write_lines(human, diagnosis_line(found, result.folder), str(result.folder))
     if json_output:
-        print(json.dumps(result.metrics | ({} if timed is None else {"profile": asdict(timed)})))
+        write_lines(sys.stdout, json.dumps(result.metrics | ({} if timed is None else {"profile": asdict(timed)})))
     accuracy = result.metrics["test_accuracy"]
     if min_accuracy is not None and accuracy < min_accuracy:
         raise AccuracyError(f"{result.folder}: test accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")

@@ -58,8 +58,9 @@ def checked_mirror(url: str) -> str:
     except ValueError:
         good = False
     if not good or any(c in url for c in "?#") or not url.isprintable() or " " in url:
+        shown = url.rpartition("@")[2]  # without user name and password
         raise UsageError(
-            f"--mirror {url}: expected the address of a folder\nhint: for example `--mirror http://127.0.0.1:8000/`"
+            f"--mirror {shown}: expected the address of a folder\nhint: for example `--mirror http://127.0.0.1:8000/`"
         )
     return url if url.endswith("/") else f"{url}/"
 

@@ -23,6 +23,7 @@ from mlptrain.config.registry import RemoteFile
 from mlptrain.datasets.verify import Digests
 from mlptrain.errors import DataError
 from mlptrain.system.files import lock_temporary, reason, sync_folder, temporary_beside
+from mlptrain.system.text import without_credentials
 
 _PIECE_BYTES = 2**13  # small, because an incomplete piece is lost when the connection breaks
 
@@ -242,7 +243,7 @@ def _root_cause(error: BaseException) -> str:
         inner = nested[-1] if nested else inner.__cause__ or inner.__context__
     text = next((part.strerror for part in reversed(seen) if isinstance(part, OSError) and part.strerror), "")
     text = text or str(seen[-1]) or type(seen[-1]).__name__
-    text = re.sub(r"^\[[^\]]*\] ?| ?\(_ssl\.c:\d+\)", "", text).strip()
+    text = without_credentials(re.sub(r"^\[[^\]]*\] ?| ?\(_ssl\.c:\d+\)", "", text).strip())
     return text[:1].lower() + text[1:]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlptrain.reporting.text import can_print, printable
 from mlptrain.runs.diagnosis import Diagnosis
 from mlptrain.runs.finished import RunView
+from mlptrain.system.text import can_print, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,15 +18,14 @@ def render_diagnosis(view: RunView, console: Console) -> None:
 
     found = view.diagnosis
     bullet = "•" if can_print("•", console.encoding) else "-"
-    lines = [Text.assemble((f"{view.path}: ", "dim"), (found.title, "bold"))]
+    lines = [Text.assemble((f"{printable(str(view.path))}: ", "dim"), (found.title, "bold"))]
     lines += [Text(f"  {bullet} {text}") for text in found.evidence]
     command = found.command(view.config_file)
     if command is None:
         lines.append(Text("nothing needs to change"))
     else:
         lines += [Text("try"), Text(f"  {command}", "bold green")]
-    for line in lines:
-        console.print(Text(printable(line.plain, console.encoding), spans=line.spans), soft_wrap=True)
+    console.print(Text("\n").join(lines), soft_wrap=True)
 
 
 def diagnosis_line(found: Diagnosis, folder: object) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from mlptrain.reporting.text import can_print
+from mlptrain.system.text import can_print
 
 INK = 0.35  # brightness from which a pixel is drawn on a terminal without shades
 

@@ -25,8 +25,9 @@ from mlptrain.datasets.download import AttemptFailed, Event, FileProgress
 from mlptrain.datasets.verify import FileState
 from mlptrain.reporting.reporter import QuietReporter, Reporter
 from mlptrain.reporting.terminal import is_terminal, make_console, print_line, redirections
-from mlptrain.reporting.text import clock, counted, duration, write_lines
+from mlptrain.reporting.text import clock, counted, duration
 from mlptrain.system.machine import format_bytes
+from mlptrain.system.text import write_lines
 
 SPEED_SECONDS = 5.0  # the displayed speed is the mean over this time
 

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from mlptrain.models.evaluation import Evaluation, Mistake
 from mlptrain.reporting.digit import draw
-from mlptrain.reporting.text import can_print, counted, keras_number, printable
+from mlptrain.reporting.text import counted, keras_number
+from mlptrain.system.text import can_print, printable
 
 MAX_PAIRS = 5
 
@@ -28,7 +29,7 @@ def render_evaluation(evaluation: Evaluation, console: Console, *, confusion: bo
     Lines are never wrapped or cut; those of ten classes with up to four digits per cell fit 80 columns.
     """
     names = [printable(name, console.encoding) for name in evaluation.class_names]
-    parts = [_summary(evaluation), _class_table(evaluation, names), _pairs(evaluation, console.encoding)]
+    parts = [_summary(evaluation), _class_table(evaluation, names), _pairs(evaluation)]
     if confusion:
         parts.append(_matrix(evaluation.confusion, names, console))
     if evaluation.mistakes:
@@ -53,14 +54,13 @@ def _class_table(evaluation: Evaluation, names: list[str]) -> Text:
     return Text("\n").join(lines)
 
 
-def _pairs(evaluation: Evaluation, encoding: str) -> Text:
+def _pairs(evaluation: Evaluation) -> Text:
     pairs = evaluation.confused_pairs(MAX_PAIRS)
     if not pairs:
         return Text("no mistakes")
     lines = [Text("most confused", "bold")]
     for true, predicted, count in pairs:
-        names = f"{printable(true, encoding)} predicted as {printable(predicted, encoding)}"
-        lines.append(Text(f"{names}: {counted(count, 'time')}"))
+        lines.append(Text(f"{printable(true)} predicted as {printable(predicted)}: {counted(count, 'time')}"))
     return Text("\n").join(lines)
 
 

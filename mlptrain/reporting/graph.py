@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from mlptrain.graph.graph import GATES, NUMBER, Passes
-from mlptrain.reporting.text import can_print, keras_number, printable
+from mlptrain.reporting.text import keras_number
+from mlptrain.system.text import can_print, printable
 
 GAP = "  "
 

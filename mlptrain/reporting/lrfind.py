@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from mlptrain.reporting.terminal import line_chart
-from mlptrain.reporting.text import can_print
+from mlptrain.system.text import can_print
 from mlptrain.training.lrfind import RangeTest
 
 ROWS = 12

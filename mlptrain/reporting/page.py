@@ -18,6 +18,7 @@ from mlptrain.runs.locate import find_run, is_sweep, locate
 from mlptrain.sweeps.finished import SweepView, view_sweep
 from mlptrain.sweeps.leaderboard import summarise_values
 from mlptrain.system.files import make_folder, write_text_atomic
+from mlptrain.system.text import printable_lines
 
 REPORT = "report.html"
 
@@ -235,7 +236,7 @@ def _number(value: object, form: str = ".4f") -> str:
 
 def _page(title: str, sections: Sequence[str]) -> str:
     name = escape(title)
-    return (
+    return printable_lines(
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{name} · mlptrain</title><style>{_CSS}</style></head>\n"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from mlptrain.reporting.text import counted, keras_number, keras_pace, write_lines
+from mlptrain.reporting.text import counted, keras_number, keras_pace
+from mlptrain.system.text import write_lines
 from mlptrain.training.reports import EpochReport, Outcome, Report, RunStart
 
 

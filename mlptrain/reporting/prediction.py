@@ -11,7 +11,8 @@ from rich.text import Text
 
 from mlptrain.handwriting.predict import Prediction
 from mlptrain.reporting.digit import draw
-from mlptrain.reporting.text import can_print, counted, printable
+from mlptrain.reporting.text import counted
+from mlptrain.system.text import can_print, printable
 
 MAX_DRAWN = 20  # images; more than these have a line each
 

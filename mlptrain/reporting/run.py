@@ -7,7 +7,7 @@ from typing import TextIO
 from mlptrain.reporting.plain import PlainRun
 from mlptrain.reporting.reporter import QuietReporter, Reporter
 from mlptrain.reporting.terminal import is_terminal, make_console
-from mlptrain.reporting.text import write_lines
+from mlptrain.system.text import write_lines
 from mlptrain.training.reports import Profile, Report
 
 PROFILE_BAR = 30  # characters of a bar for all of the time

@@ -15,21 +15,12 @@ from rich.text import Text
 from mlptrain.reporting.live import MAX_WIDTH
 from mlptrain.reporting.reporter import QuietReporter, Reporter
 from mlptrain.reporting.terminal import is_terminal, make_console, print_line, print_phrases, progress_bar, start_live
-from mlptrain.reporting.text import (
-    can_print,
-    clock,
-    counted,
-    duration,
-    keras_number,
-    listed,
-    printable,
-    shortened,
-    write_lines,
-)
+from mlptrain.reporting.text import clock, counted, duration, keras_number, listed, shortened
 from mlptrain.sweeps.importance import trials_needed
 from mlptrain.sweeps.leaderboard import Leaderboard, Row, summarise_values
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
 from mlptrain.sweeps.trials import HALVED, Result, short, trial_name
+from mlptrain.system.text import can_print, printable, write_lines
 
 GAP = "  "
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mlptrain.reporting.text import can_print, printable, wrapped
+from mlptrain.reporting.text import wrapped
+from mlptrain.system.text import can_print, printable, printable_lines
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.live import Live
     from rich.text import Text
 
@@ -32,9 +33,10 @@ def make_console(stream: TextIO, *, no_color: bool = False) -> Console:
 
     Every option is explicit. By default Rich takes FORCE_COLOR for a terminal and animates into pipes, takes the size
     of the window of standard input for that of ``stream``, and exits with 1 on a closed pipe, where this console
-    raises BrokenPipeError.
+    raises BrokenPipeError. The console is safe: whatever is printed, only its own styles become escape codes.
     """
     from rich.console import Console, ConsoleDimensions
+    from rich.segment import Segment
 
     class StreamConsole(Console):
         @property
@@ -44,6 +46,10 @@ def make_console(stream: TextIO, *, no_color: bool = False) -> Console:
         @size.setter
         def size(self, new_size: tuple[int, int]) -> None:
             raise AttributeError("the size of a window cannot be set")
+
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else printable_lines(text, self.encoding), style, control)
 
         def on_broken_pipe(self) -> None:
             raise  # Rich calls this while it handles the BrokenPipeError

@@ -1,9 +1,10 @@
-"""Text for people: numbers, times, counts and names, shortened and escaped to fit where they are printed."""
+"""Text for people: numbers, times, counts, and names shortened to fit where they are printed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TextIO
+
+from mlptrain.system.text import printable
 
 
 def keras_number(value: float) -> str:
@@ -42,8 +43,9 @@ def counted(count: int, noun: str) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return ``text``, cut to ``width`` characters with an ellipsis."""
-    return text if len(text) <= width else text[: width - 1] + "…"
+    """Return printable ``text``, cut to ``width`` characters with an ellipsis."""
+    shown = printable(text)
+    return shown if len(shown) <= width else shown[: width - 1] + "…"
 
 
 def listed(words: Sequence[str], most: int) -> str:
@@ -62,22 +64,3 @@ def wrapped(phrases: Sequence[str], width: int) -> list[str]:
             lines[-1] += ","
             lines.append(f"  {phrase}")
     return lines
-
-
-def printable(text: str, encoding: str | None) -> str:
-    """Return ``text`` with control characters, and those that ``encoding`` lacks, as backslash escapes."""
-    codec = encoding or "utf-8"
-    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return visible.encode(codec, "backslashreplace").decode(codec)
-
-
-def can_print(text: str, encoding: str | None) -> bool:
-    """Return whether ``encoding`` has every character of ``text``."""
-    return printable(text, encoding) == text
-
-
-def write_lines(stream: TextIO, *lines: str) -> None:
-    """Write printable lines to ``stream`` and flush it."""
-    encoding = getattr(stream, "encoding", None)
-    stream.write("".join(f"{printable(line, encoding)}\n" for line in lines))
-    stream.flush()

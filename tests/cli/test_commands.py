@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mlptrain as package
@@ -71,3 +73,38 @@ def test_an_interrupt_during_the_import_of_a_command_is_exit_130(mlptrain, monke
 
     monkeypatch.setattr(cli, "import_module", interrupted)
     assert (mlptrain("train").code, mlptrain("train").err) == (130, "mlptrain: interrupted\n")
+
+
+NAME = "[red]x[/red]\x1b[2J\x9b31m\u202egnp"
+
+
+def test_names_are_printed_without_acting_on_the_terminal(mlptrain, tiny):
+    shown = mlptrain("train", tiny, "--run", NAME).out
+    assert "[red]x[/red]\\x1b[2J\\x9b31m\\u202egnp" in shown.splitlines()[0]
+    np.save("one.npy", np.eye(28))
+    commands = [
+        ["train", tiny, "--run", NAME],
+        ["train", f"{NAME}.yaml"],
+        ["eval", NAME],
+        ["eval", f"{NAME}2"],
+        ["diagnose", NAME],
+        ["export", NAME, "--format", "json"],
+        ["predict", NAME, "one.npy", f"{NAME}.png"],
+        ["sweep", tiny, "seed=1,2", "--run", NAME, "--print", "best.run"],
+        ["download", f"http://me:secret@host/{NAME}"],
+        ["download", "--mirror", f"http://me:secret@host/{NAME}"],
+        ["download", "--mirror", "me:secret@host"],
+    ]
+    for command in commands:
+        result = mlptrain(*command)
+        said = result.out + result.err
+        assert said and said.replace("\n", "").isprintable(), command
+        assert "secret" not in said, command
+
+
+def test_a_config_with_unusual_text_reads_back_equal(mlptrain, tiny):
+    text = "/\u202ea\u200bé\U0001f600\n\\"
+    shown = mlptrain("config", tiny, f"dataset={json.dumps(text, ensure_ascii=False)}").out
+    Path("again.yaml").write_text(shown, encoding="utf-8")
+    assert shown.replace("\n", "").isprintable()
+    assert json.loads(mlptrain("config", "again.yaml", "--json").out)["dataset"] == text

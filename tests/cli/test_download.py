@@ -13,6 +13,8 @@ import pytest
 
 from mlptrain.cli import main
 from mlptrain.config import registry
+from mlptrain.datasets import download as transfers
+from mlptrain.datasets.transfer import Limits
 from tests.datasets.fault_server import (
     CONTENTS,
     IMAGES,
@@ -183,6 +185,18 @@ def test_a_repeated_attempt_is_shown(server: FaultServer, capsys: pytest.Capture
     assert main(["download"]) == 0
     host, problem = capsys.readouterr().out.splitlines()[0].strip().split(": ", 1)
     assert host in server.url and "1,000 bytes" in problem and "0.5 s" in problem
+
+
+def test_an_answer_that_is_not_http_is_shown_without_control_characters(
+    server: FaultServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers, "Limits", lambda: Limits(tries=2, backoff=0.01))
+    answer = b"\x1b[2J\x9b http://me:secret@host\r\n\r\n"
+    server.always(IMAGES, lambda handler, body: handler.wfile.write(answer))
+    assert main(["download"]) == 3
+    output, errors = capsys.readouterr()
+    assert "\\x1b[2j\\x9b http://host" in output.lower() and "\\x1b[2j\\x9b http://host" in errors.lower()
+    assert (output + errors).replace("\n", "").isprintable()
 
 
 def test_a_mirror_is_tried_first(server: FaultServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -518,6 +518,13 @@ def test_invalid_mirror_addresses(url: str) -> None:
         checked_mirror(url)
 
 
+@pytest.mark.parametrize("url", ["http://me:secret@x/?a", "http://me:se cret@x/", "me:se/cret@x", "ftp://secret@x/"])
+def test_an_invalid_mirror_address_is_shown_without_its_password(url: str) -> None:
+    with pytest.raises(UsageError, match=r"^--mirror x") as caught:
+        checked_mirror(url)
+    assert "cret" not in str(caught.value)
+
+
 # --- copies from a folder
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mlptrain.reporting.gallery import sweep_plots
 from mlptrain.reporting.page import run_page, sweep_page, write_report
+from mlptrain.reporting.plots.style import rendered
 from mlptrain.runs.finished import view_run
 from mlptrain.sweeps.finished import view_sweep
 from tests.reporting.made_runs import run, sweep
@@ -159,3 +161,18 @@ def test_pages_are_written_to_the_run_by_default(tmp_path):
     for page in (folder / "report.html", path):
         text = page.read_text(encoding="utf-8")
         assert text.startswith("<!DOCTYPE html>") and text.rstrip().endswith("</html>")
+
+
+def test_pages_and_plots_contain_only_printable_characters(folder, tmp_path):
+    name = "a\x1b[2J\x9b\u202e&"
+    board = (folder / "runs/sweep/leaderboard.csv").read_text(encoding="utf-8").replace("learning_rate", name, 1)
+    hostile = tmp_path / name
+    hostile.mkdir()
+    (hostile / "leaderboard.csv").write_text(board, encoding="utf-8")
+    view = view_sweep(hostile)
+    page = sweep_page(view, NO_DATA)
+    assert page.replace("\n", "").isprintable()
+    shown = "a\\x1b[2J\\x9b\\u202e&"
+    assert shown in check_self_contained(page).text
+    svg = rendered(sweep_plots(view)[0].draw, "svg").decode()
+    assert svg.replace("\n", "").isprintable() and name.encode() not in svg.encode()

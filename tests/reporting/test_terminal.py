@@ -111,3 +111,12 @@ def test_sparklines():
     assert sparkline([0, 0, 7, 7], 2) == "▁█"
     assert sparkline([5.0, float("nan"), 5.0], 9) == "▁ ▁"
     assert sparkline([float("inf")], 9) == " "
+
+
+@pytest.mark.parametrize("term", ["dumb", "xterm-256color"])
+def test_only_styles_of_the_console_become_escape_codes(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", term)
+    with made.terminal(80) as terminal:
+        make_console(terminal.stream).print("[red]x[/red]\x1b[2J\x9b31m\u202e", style="red")
+    assert b"[red]x[/red]\\x1b[2J\\x9b31m\\u202e" in terminal.data
+    assert terminal.data.count(b"\x1b") == (0 if term == "dumb" else 2)

@@ -21,6 +21,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter
 
 from mlptrain.system.files import write_atomic
+from mlptrain.system.text import printable_lines
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5c6670", "#d8dde3", "#fefefe"
 
@@ -92,7 +93,8 @@ def rendered(draw: Draw, form: str, *, heading: tuple[str, str] | None = None, i
         if heading is not None:
             _head(figure, *heading)
         figure.savefig(stream, format=form, dpi=DPI, metadata=metadata, transparent=inline)
-    return stream.getvalue()
+    content = stream.getvalue()
+    return content if form == "png" else printable_lines(content.decode()).encode()
 
 
 def _head(figure: Figure, title: str, text: str) -> None:

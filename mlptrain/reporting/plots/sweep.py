@@ -52,9 +52,9 @@ def draw_parameters(sweep: SweepView, *, narrow: bool = False) -> Figure:
             axes.plot(
                 failed, [0.02] * len(failed), linestyle="none", marker="x", color=MUTED, transform=floor, clip_on=False
             )
-        axes.set_xlabel(key)
+        axes.set_xlabel(shortened(key, 30))
     for index in range(0, len(sweep.keys), columns):
-        panels[index].set_ylabel(sweep.metric.name)
+        panels[index].set_ylabel(shortened(sweep.metric.name, 30))
     for axes in panels[len(sweep.keys) :]:
         axes.remove()
     return figure
@@ -138,7 +138,7 @@ def draw_parallel(sweep: SweepView, *, narrow: bool = False) -> Figure:
     axes.set_xlim(-0.1, len(keys) - 0.6)
     remove_frame(axes)
     mappable = ScalarMappable(Normalize(low, high), HEAT if sign == 1 else f"{HEAT}_r")
-    figure.colorbar(mappable, ax=axes, label=sweep.metric.name, shrink=0.8).outline.set_visible(False)
+    figure.colorbar(mappable, ax=axes, label=shortened(sweep.metric.name, 30), shrink=0.8).outline.set_visible(False)
     return figure
 
 
@@ -186,7 +186,8 @@ def draw_rate_by_batch(sweep: SweepView, *, narrow: bool = False) -> Figure:
     axes.set_xlabel("learning_rate")
     axes.set_ylabel("batch_size")
     remove_frame(axes)
-    figure.colorbar(image, ax=axes, label=f"best {sweep.metric.name}", shrink=0.8).outline.set_visible(False)
+    label = f"best {shortened(sweep.metric.name, 30)}"
+    figure.colorbar(image, ax=axes, label=label, shrink=0.8).outline.set_visible(False)
     return figure
 
 
