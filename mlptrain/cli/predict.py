@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shlex
 import sys
@@ -19,6 +20,7 @@ from mlptrain.reporting.prediction import render_predictions
 from mlptrain.reporting.terminal import make_console
 from mlptrain.runs import finished
 from mlptrain.runs.locate import find_model, locate
+from mlptrain.system.text import csv_cell, write_lines
 
 
 def predict(
@@ -38,7 +40,7 @@ def predict(
 ) -> None:
     """Classify images of your own handwritten digits.
 
-    Each image is shown as the network sees it, with the probability of each class.
+    Each image is shown as the network sees it, with the probability of each class; with --quiet only its label is.
 
     Example: mlptrain predict latest photograph.jpg
     """
@@ -59,11 +61,13 @@ def predict(
         render_predictions(predictions, model.class_names, console)
     if json_output:
         rows = [{key: getattr(found, key) for key in ("image", "label", "probabilities")} for found in predictions]
-        print(json.dumps({"predictions": rows}))
-    if csv_output:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(["image", "label", *model.class_names])
-        writer.writerows([found.image, found.label, *found.probabilities] for found in predictions)
+        write_lines(sys.stdout, json.dumps({"predictions": rows}))
+    elif csv_output:
+        write_lines(sys.stdout, _csv_line("image", "label", *model.class_names))
+        for found in predictions:
+            write_lines(sys.stdout, _csv_line(found.image, found.label, *found.probabilities))
+    elif quiet:
+        write_lines(sys.stdout, *(found.label for found in predictions))
 
 
 def _check_order(run: str, images: list[str], runs_dir: Path) -> None:
@@ -73,3 +77,10 @@ def _check_order(run: str, images: list[str], runs_dir: Path) -> None:
         if locate(last, runs_dir).is_dir():
             swapped = shlex.join(["mlptrain", "predict", last, run, *others])
             raise UsageError(f"{last}: a run, where an image is expected\nhint: name the run first: {swapped}")
+
+
+def _csv_line(*cells: str | float) -> str:
+    """Return a row, whose text no spreadsheet takes for a formula."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="").writerow(csv_cell(cell) if isinstance(cell, str) else cell for cell in cells)
+    return stream.getvalue()

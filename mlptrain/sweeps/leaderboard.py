@@ -18,6 +18,7 @@ from mlptrain.sweeps.space import fingerprint
 from mlptrain.sweeps.spec import DEFAULT_METRIC, Metric
 from mlptrain.sweeps.trials import HALVED, Result, short
 from mlptrain.system.files import reason, write_text_atomic
+from mlptrain.system.text import csv_cell, csv_text
 from mlptrain.training.reports import METRIC_NAMES
 
 
@@ -180,13 +181,14 @@ def write_leaderboard(path: Path, board: Leaderboard) -> None:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     repeated = ["repeats", f"{board.metric.name}_sd"] if board.repeat > 1 else []
-    writer.writerow(["rank", "trial", "run", *board.keys, "status", "epochs", *METRIC_NAMES, "seconds", *repeated])
+    keys = map(csv_cell, board.keys)
+    writer.writerow(["rank", "trial", "run", *keys, "status", "epochs", *METRIC_NAMES, "seconds", *repeated])
     for row in board.rows:
         writer.writerow(
             [
                 _cell(row.rank),
                 row.trial,
-                row.run,
+                csv_cell(row.run),
                 *(short(row.values.get(key)) for key in board.keys),
                 row.status,
                 _cell(row.epochs),
@@ -220,7 +222,7 @@ def read_leaderboard(path: Path, metric: Metric = DEFAULT_METRIC) -> Leaderboard
         ) from error
     if head[:3] != ["rank", "trial", "run"] or "status" not in head or metric.name not in head[head.index("status") :]:
         raise DataError(f"{path}:1: not a leaderboard\nexpected rank,trial,run,...,status,...,{metric.name},...")
-    keys, columns = head[3 : head.index("status")], head[head.index("status") + 1 :]
+    keys, columns = [csv_text(cell) for cell in head[3 : head.index("status")]], head[head.index("status") + 1 :]
     rows = []
     for number, cells in enumerate(lines, start=2):
         try:
@@ -249,5 +251,5 @@ def _parsed(keys: Sequence[str], columns: Sequence[str], metric: Metric, cells: 
         repeats=int(known.pop("repeats", 1 if rank else 0)),
         figures=known,
         best_trial=int(trial),
-        run=run,
+        run=csv_text(run),
     )

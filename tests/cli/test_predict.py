@@ -38,7 +38,6 @@ def test_json_and_csv_hold_all_probabilities(mlptrain, trained):
     assert [row["label"] for row in rows] == [row["label"] for row in found]
     assert [float(rows[0][str(i)]) for i in range(10)] == found[0]["probabilities"]
     assert "digits.npy[0]" in result.err
-    assert mlptrain("predict", "a", "one.npy", "-q").out == ""
 
 
 @pytest.mark.parametrize("order", [["one.npy", "a"], ["one.npy", "digits.npy", "runs/a"], ["nowhere.png", "latest"]])
@@ -60,3 +59,15 @@ def test_a_run_after_the_images_gets_a_hint(mlptrain, trained, order):
 def test_a_refusal_leaves_stdout_empty(arguments, code, part, mlptrain, trained):
     result = mlptrain("predict", *arguments)
     assert (result.code, result.out) == (code, "") and part in result.err and result.err.count("\n") <= 3
+
+
+def test_quiet_prints_the_labels(mlptrain, trained):
+    found = json.loads(mlptrain("predict", "a", "digits.npy", "--json", "-q").out)["predictions"]
+    result = mlptrain("predict", "a", "digits.npy", "-q")
+    assert result.out.splitlines() == [row["label"] for row in found] and result.err == ""
+
+
+def test_names_in_csv_are_no_formulas(mlptrain, trained, tmp_path):
+    (tmp_path / "one.npy").rename(tmp_path / "=one.npy")
+    rows = [*csv.reader(io.StringIO(mlptrain("predict", "a", "=one.npy", "--csv", "-q").out))]
+    assert rows[1][0] == "'=one.npy" and rows[1][1] in "0123456789"

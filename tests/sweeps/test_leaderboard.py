@@ -68,3 +68,13 @@ def test_damaged_files_are_refused(tmp_path, content, problem):
 def test_folders_are_refused(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         read_leaderboard(tmp_path)
+
+
+def test_names_are_no_formulas_and_read_back_equal(tmp_path):
+    board = rank(("=x", "seed"), Metric(), 1, [Result(0, 0, "k", {"=x": -1.5}, "finished", {"val_accuracy": 0.5})])
+    board = board.with_runs({0: "@runs/a"})
+    write_leaderboard(tmp_path / "l.csv", board)
+    heading, row = (line.split(",") for line in (tmp_path / "l.csv").read_text().splitlines())
+    assert heading[3] == "'=x" and row[2:4] == ["'@runs/a", "-1.5"]
+    again = read_leaderboard(tmp_path / "l.csv")
+    assert again.keys == board.keys and again.rows[0].run == "@runs/a" and again.rows[0].values["=x"] == -1.5
