@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "epoch-table.svg"
 PICTURES = ROOT / "docs" / "pictures"
 COMMAND = ["train", "configs/quickstart.yaml", "epochs=10"]
-ERASE_LINE = "\x1b[2K"
+TOKEN = re.compile(r"\x1b\[[?\d;]*[A-Za-z]|\n|[^\x1b\r\n]+")
+ERASE_LINE, CURSOR_UP = "\x1b[2K", "\x1b[1A"
 FONT_FROM_ELSEWHERE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
@@ -48,8 +49,18 @@ def screen(command: list[str], folder: Path, columns: int = 80, rows: int = 24) 
                 break
             chunks.append(chunk)
     os.close(leader)
-    lines = b"".join(chunks).decode().replace("\r\n", "\n").split("\n")
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rpartition(ERASE_LINE)[2] for line in lines))
+    lines, row = [""], 0
+    for token in TOKEN.findall(b"".join(chunks).decode()):
+        if token == "\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+        elif token == CURSOR_UP:
+            row -= 1
+        elif token == ERASE_LINE:
+            lines[row] = ""
+        elif token[0] != "\x1b" or token[-1] == "m":
+            lines[row] += token
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
 
 
 def table(folder: Path) -> None:

@@ -15,7 +15,6 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TextColumn,
-    TimeRemainingColumn,
     TransferSpeedColumn,
 )
 from rich.table import Column
@@ -150,6 +149,15 @@ class SpeedColumn(TransferSpeedColumn):
         return super().render(task) if silence < STALLED_SECONDS else Text(f"no data for {clock(silence)}", "yellow")
 
 
+class LeftColumn(ProgressColumn):
+    """A column with the remaining time."""
+
+    def render(self, task: Task) -> Text:
+        """Return the content of the column."""
+        left = task.time_remaining
+        return Text("" if left is None else f"{clock(left)} left", "cyan")
+
+
 def _columns(width: int) -> list[ProgressColumn]:
     """Return the columns for a window of ``width`` characters; the bar fills the line, or without one the name."""
 
@@ -165,4 +173,4 @@ def _columns(width: int) -> list[ProgressColumn]:
     if width < WIDE:
         return [name, size, speed]
     bar = BarColumn(None, complete_style="green", table_column=Column(ratio=1))
-    return [name, bar, size, speed, TimeRemainingColumn(table_column=column())]
+    return [name, bar, size, speed, LeftColumn(table_column=column(min_width=10))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
@@ -19,6 +18,10 @@ MAX_PAIRS = 5
 _GAP = "   "
 
 _CAPTION = 24  # characters of the caption of a mistake
+
+SHADES = tuple(f"bright_white on color({number})" for number in (52, 88, 124, 160))
+
+SHADES_OF_16 = ("red", "bright_red", "white on red", "bright_white on bright_red")  # for terminals with 16 colours
 
 MAX_NAME = 18  # characters of a class name, which leaves room for ten cells of four digits in 80 columns
 
@@ -67,9 +70,9 @@ def _pairs(evaluation: Evaluation) -> Text:
 def _matrix(confusion: tuple[tuple[int, ...], ...], names: list[str], console: Console) -> Text:
     """Return the confusion matrix; columns have numbers for headings if a name is longer than a cell.
 
-    In a terminal of many colours mistakes are shaded, the darker the larger their share of the true label's images.
+    In a terminal with colours mistakes are shaded, the brighter the larger their share of the true label's images.
     """
-    shaded = console.is_terminal and not console.no_color and console.color_system in ("256", "truecolor")
+    shaded = console.is_terminal and not console.no_color
     cell = max(4, *(len(str(count)) for row in confusion for count in row))
     headings = names
     if any(cell_len(name) > cell for name in names):
@@ -86,17 +89,16 @@ def _matrix(confusion: tuple[tuple[int, ...], ...], names: list[str], console: C
         for predicted, count in enumerate(counts):
             style = "not bold green" if predicted == true else "not bold" if count else "not bold dim"
             if shaded and count and predicted != true:
-                style += _shade(count / sum(counts))
+                style = f"not bold {_shade(count / sum(counts), console.color_system)}"
             line.append(f"  {count or '.':>{cell}}", style)
         lines.append(line)
     return Text("\n").join(lines)
 
 
-def _shade(share: float) -> str:
-    """Return a background for a share of mistakes, linear in the logarithm of shares from 0.1 % to 10 %."""
-    strength = min(1.0, max(0.0, math.log10(1000 * share) / 2))
-    red, others = round(90 + 110 * strength), round(60 - 40 * strength)
-    return f" bright_white on rgb({red},{others},{others})"
+def _shade(share: float, color_system: str | None) -> str:
+    """Return the style for a share of mistakes; the shades begin at 0, 0.3, 1 and 3 %."""
+    shades = SHADES if color_system in ("256", "truecolor") else SHADES_OF_16
+    return shades[sum(share >= bound for bound in (0.003, 0.01, 0.03))]
 
 
 def _mistakes(mistakes: Sequence[Mistake], console: Console) -> Text:

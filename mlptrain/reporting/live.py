@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from rich.console import Console
@@ -28,36 +28,36 @@ MIN_BAR = 6  # characters
 
 GAP = "  "
 
-BEST = "bold green"
+LIVE_LINES = 3  # the current epoch, and the best values with their epochs
+
+MIN_HEIGHT = 8  # rows of a window that shows the best values while the run proceeds
+
+BETTER = {"loss": -1, "accuracy": 1, "val_loss": -1, "val_accuracy": 1}
+"""Metrics of an EpochReport: -1 if smaller values are better, 1 if larger ones are."""
 
 MONITORED = ("val_loss", "val_accuracy", "loss", "accuracy")  # metrics by which the best epoch may have been chosen
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table: its heading, the attribute of an EpochReport that it shows, and its width.
-
-    ``better`` is -1 if smaller values are better, 1 if larger ones are, 0 if the best is not marked; the width of a
-    marked column includes the mark.
-    """
+    """A column of the table: its heading, the attribute of an EpochReport that it shows, and its width."""
 
     heading: str
     attribute: str
     width: int
-    better: int = 0
 
 
 EPOCH = Column("epoch", "epoch", 5)
 
-LOSS = Column("loss", "loss", 9, -1)
+LOSS = Column("loss", "loss", 8)
 
-ACCURACY = Column("accuracy", "accuracy", 9, 1)
+ACCURACY = Column("accuracy", "accuracy", 8)
 
-VAL_LOSS = Column("val_loss", "val_loss", 9, -1)
+VAL_LOSS = Column("val_loss", "val_loss", 8)
 
-VAL_ACCURACY = Column("val_accuracy", "val_accuracy", 13, 1)
+VAL_ACCURACY = Column("val_accuracy", "val_accuracy", 12)
 
-VAL_ACC = Column("val_acc", "val_accuracy", 9, 1)
+VAL_ACC = Column("val_acc", "val_accuracy", 8)
 
 LEARNING_RATE = Column("learning_rate", "learning_rate", 13)
 
@@ -74,10 +74,11 @@ LAYOUTS = (
 )
 
 
-def layout(width: int, *, validation: bool) -> tuple[Column, ...]:
+def layout(width: int, epochs: int, *, validation: bool) -> tuple[Column, ...]:
     """Return the columns for lines of ``width`` characters, without those of a validation split that is empty."""
+    epoch = replace(EPOCH, width=max(EPOCH.width, len(f"{epochs}/{epochs}")))
     for columns in LAYOUTS:
-        kept = tuple(c for c in columns if validation or not c.attribute.startswith("val_"))
+        kept = epoch, *(c for c in columns[1:] if validation or not c.attribute.startswith("val_"))
         if sum(len(GAP) + c.width for c in kept) - len(GAP) <= width:
             break
     return kept
@@ -92,8 +93,9 @@ def table_number(value: float) -> str:
 class LiveRun:
     """A reporter that shows a run on a terminal, redrawn at most once per `REDRAW_SECONDS`.
 
-    Rows of short epochs are written together with the next redraw, so that the table does not slow down a run of a
-    thousand such epochs.
+    The current epoch and the best values so far are below the rows of the finished epochs, whose heading is repeated
+    so that it is always visible. Rows of short epochs are written together with the next redraw, so that the table does
+    not slow down a run of a thousand such epochs.
     """
 
     def __init__(self, console: Console) -> None:
@@ -101,6 +103,8 @@ class LiveRun:
         self._live: Live | None = None
         self._columns: tuple[Column, ...] = ()
         self._validation = True
+        self._epochs = 1
+        self._rows = 0  # since the last heading
         self._current: Progress | None = None
         self._unwritten: list[EpochReport] = []
         self._best: dict[str, tuple[float, int]] = {}
@@ -124,7 +128,7 @@ class LiveRun:
                 self._end(report)
 
     def close(self) -> None:
-        """Write unwritten rows and show the cursor again; the line of an unfinished epoch stays."""
+        """Write unwritten rows and best values, and show the cursor again; the line of an unfinished epoch stays."""
         live = self._live
         if live is None:
             return
@@ -138,14 +142,15 @@ class LiveRun:
                 self._live = None
                 live.transient = self._current is None
                 live.stop()
+            if live.transient:
+                self._print(self._best_rows())
 
     def _begin(self, start: RunStart) -> None:
         """Describe the run; the heading of the table is written with the first epoch."""
-        self._validation = start.splits[1] > 0
+        self._validation, self._epochs = start.splits[1] > 0, start.epochs
         data, network = start_phrases(start)
         print_phrases(self._console, data)
         print_phrases(self._console, network, "dim")
-        print_phrases(self._console, ["* best so far"], "dim")
         for note in start_notes(start):
             print_phrases(self._console, [note], "yellow")
         self._console.line()
@@ -156,12 +161,22 @@ class LiveRun:
         self._unwritten.append(epoch)
         self._history.append(epoch)
         self._epoch_seconds += epoch.seconds
+        self._note_best(epoch)
         following = Progress(epoch.epoch + 1, epoch.epochs, 0, epoch.steps, math.nan, math.nan, 0.0)
         self._current = following if epoch.epoch < epoch.epochs else None
         now = perf_counter()
         # After a short epoch the next progress draws the row as well: drawing here would make the line flicker.
         if epoch.seconds >= SHORT_EPOCH_SECONDS or self._current is None or now >= self._next_redraw + REDRAW_SECONDS:
             self._draw(now)
+
+    def _note_best(self, epoch: EpochReport) -> None:
+        """Remember the finite metrics of an epoch that are strictly better than in every earlier one."""
+        for name, sign in BETTER.items():
+            value = getattr(epoch, name)
+            if value is None or not math.isfinite(value):
+                continue
+            if name not in self._best or sign * value > sign * self._best[name][0]:
+                self._best[name] = value, epoch.epoch
 
     def _end(self, end: Outcome) -> None:
         """Finish the table and write the result below it."""
@@ -191,58 +206,62 @@ class LiveRun:
         self._next_redraw = now + REDRAW_SECONDS
         width = min(MAX_WIDTH, self._console.width - 1)
         lines = []
-        columns = layout(width, validation=self._validation)
+        columns = layout(width, self._epochs, validation=self._validation)
         if columns != self._columns:  # first, or the window has changed
             self._columns = columns
             lines.append(self._heading())
-        lines += [self._row(epoch) for epoch in self._unwritten]
+        for epoch in self._unwritten:
+            if self._rows >= max(1, self._console.height - LIVE_LINES - 1):
+                lines.append(self._heading())
+            lines.append(self._row([self._cell(column, epoch) for column in columns]))
+            self._rows += 1
         self._unwritten.clear()
         live = self._live = self._live or start_live(self._console)
-        live.update(self._line(self._current, width) if self._current else Text())
+        below = [self._line(self._current, width)] if self._current else []
+        if self._console.height >= MIN_HEIGHT:
+            below += self._best_rows()
+        live.update(Text("\n", no_wrap=True, overflow="crop", end="").join(below))
         with self._console:  # one write
-            if lines:
-                self._console.print(Text("\n").join(lines), no_wrap=True, overflow="crop")
+            self._print(lines)
             live.refresh()
 
+    def _print(self, lines: Sequence[Text]) -> None:
+        if lines:
+            self._console.print(Text("\n").join(lines), no_wrap=True, overflow="crop")
+
     def _heading(self) -> Text:
-        cells = ((c.heading + " " if c.better else c.heading).rjust(c.width) for c in self._columns)
-        return Text(GAP.join(cells), "bold")
+        self._rows = 0
+        return self._row([column.heading for column in self._columns], "bold")
 
-    def _row(self, epoch: EpochReport) -> Text:
-        row = Text()
-        for number, column in enumerate(self._columns):
-            row.append(GAP if number else "")
-            row.append(*self._cell(column, epoch))
-        return row
+    def _row(self, cells: Sequence[str], style: str = "") -> Text:
+        return Text(GAP.join(cell.rjust(c.width) for cell, c in zip(cells, self._columns, strict=True)), style)
 
-    def _cell(self, column: Column, epoch: EpochReport) -> tuple[str, str]:
-        """Return the text and the style of a cell."""
+    def _cell(self, column: Column, epoch: EpochReport) -> str:
         value = getattr(epoch, column.attribute)
         if value is None:
-            return "- ".rjust(column.width), ""
-        if column.better:
-            best = self._is_best(column, value, epoch.epoch)
-            return (table_number(value) + ("*" if best else " ")).rjust(column.width), BEST if best else ""
+            return "-"
+        if column.attribute in BETTER:
+            return table_number(value)
         if column is TIME:
-            return duration(value).rjust(column.width), ""
-        text = f"{value:#.4g}" if column is LEARNING_RATE else f"{value}"
-        return text.rjust(column.width), ""
+            return duration(value)
+        return f"{value:#.4g}" if column is LEARNING_RATE else f"{value}/{self._epochs}"
 
-    def _is_best(self, column: Column, value: float, epoch: int) -> bool:
-        """Return whether a finite ``value`` is strictly better than in every earlier epoch, and remember it."""
-        before, _ = self._best.get(column.attribute, (-column.better * math.inf, 0))
-        if not math.isfinite(value) or column.better * value <= column.better * before:
-            return False
-        self._best[column.attribute] = (value, epoch)
-        return True
+    def _best_rows(self) -> list[Text]:
+        """Return a row with the best value of each metric, and one with its epoch; none for a single epoch."""
+        if len(self._history) < 2:
+            return []
+        best = [self._best.get(column.attribute) for column in self._columns[1:]]
+        values = ["" if found is None else table_number(found[0]) for found in best]
+        epochs = ["" if found is None else str(found[1]) for found in best]
+        return [self._row(["best", *values], "green"), self._row(["epoch", *epochs], "dim")]
 
     def _line(self, progress: Progress, width: int) -> Text:
         """Return the line of the current epoch: its metrics so far, then steps, bar and times as far as they fit."""
-        line = Text(f"{progress.epoch:>{EPOCH.width}}", no_wrap=True, overflow="crop", end="")
+        line = Text(f"{progress.epoch}/{progress.epochs}".rjust(self._columns[0].width))
         for column in self._columns:
             if column in (LOSS, ACCURACY):
                 text = table_number(getattr(progress, column.attribute)) if progress.step else ""
-                line.append(GAP + f"{text} ".rjust(column.width))
+                line.append(GAP + text.rjust(column.width))
         line.append(GAP)
         room = width - len(line)
         steps = f"{progress.step:>{len(str(progress.steps))}}/{progress.steps}"
@@ -257,15 +276,12 @@ class LiveRun:
         return line
 
     def _times(self, progress: Progress) -> list[str]:
-        """Return the time per step and the remaining times of epoch and run, padded to keep the bar's length."""
+        """Return the remaining time of the run and the time per step, padded to keep the bar's length."""
         pace = progress.seconds / progress.step
-        left = pace * (progress.steps - progress.step)
-        times = [f"{keras_pace(pace):>8}", f"ETA {clock(left):<5}"]
-        if progress.epochs > 1:
-            done = len(self._history)
-            epoch_seconds = self._epoch_seconds / done if done else pace * progress.steps
-            times.append(f"run {clock(left + epoch_seconds * (progress.epochs - progress.epoch)):<5}")
-        return times
+        done = len(self._history)
+        epoch_seconds = self._epoch_seconds / done if done else pace * progress.steps
+        left = pace * (progress.steps - progress.step) + epoch_seconds * (progress.epochs - progress.epoch)
+        return [f"{clock(left):>5} left", f"{keras_pace(pace):>10}"]
 
 
 MIN_EPOCHS = 3  # for a curve

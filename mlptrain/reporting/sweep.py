@@ -209,10 +209,10 @@ def final_lines(end: SweepEnd, width: int = 10_000, bar: str = "#") -> list[str]
 
 
 def remaining(done: float, total: int, before: float, elapsed: float) -> str:
-    """Return the ETA at the pace of the trials done since the start; empty if there are none yet."""
+    """Return the time left at the pace of the trials done since the start; empty if there are none yet."""
     if done <= before or elapsed < 1:
         return ""
-    return f"ETA {clock((total - done) * elapsed / (done - before))}"
+    return f"{clock((total - done) * elapsed / (done - before))} left"
 
 
 class PlainSweep:

@@ -1,4 +1,4 @@
-"""Text that is safe to print, and the functions that print it.
+"""Text that is safe to print or to open in a spreadsheet, and the functions that print it.
 
 Names, paths and messages of other programs may contain escape sequences, line breaks or characters that reorder a
 line. All output goes through `write_lines` or `write_message`, or through the console of `reporting.terminal`.

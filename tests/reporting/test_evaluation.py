@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -99,17 +100,29 @@ def test_names_are_text_not_markup() -> None:
     assert "\x1b" not in text
 
 
-@pytest.mark.parametrize(("term", "shaded"), [("xterm-256color", True), ("xterm", False)])
-def test_the_diagonal_is_green_and_mistakes_are_shaded(
-    term: str, shaded: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("term", ["xterm-256color", "screen-256color", "xterm", "linux"])
+@pytest.mark.parametrize("colors", ["", "truecolor"])
+def test_the_diagonal_is_green_and_mistakes_are_shaded_by_their_share(
+    term: str, colors: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pty")
     monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("COLORTERM", colors)
+    counts = ((1000, 1, 4, 20, 90), *((tuple(1000 * (row == column) for column in range(5))) for row in range(1, 5)))
     with made.terminal(80) as terminal:
-        render_evaluation(CATS, make_console(terminal.stream), confusion=True)
-    assert b"\x1b[32m     8\x1b[0m" in terminal.data
-    assert (b"48;5;" in terminal.data) == shaded
-    assert "dog     1     9" in terminal.screen()
+        evaluation = Evaluation("test", 5115, 0.22814, 0.85, counts, tuple("abcde"))
+        render_evaluation(evaluation, make_console(terminal.stream), confusion=True)
+    assert b"\x1b[32m  1000\x1b[0m" in terminal.data
+    styles = dict(re.findall(rb"\x1b\[([\d;]+)m +(1|4|20|90)\x1b", terminal.data))
+    assert len(styles) == 4 and all(re.search(rb"(?:3|9|48;5;\d*)\d", style) for style in styles), styles
+    assert b"48;2;" not in terminal.data
+    assert "a  1000     1     4    20    90" in terminal.screen()
+
+
+def test_mistakes_are_not_shaded_without_colours() -> None:
+    with made.terminal(80) as terminal:
+        render_evaluation(CATS, make_console(terminal.stream, no_color=True), confusion=True)
+    assert not re.search(rb"\x1b\[[\d;]*[34]\d", terminal.data)
 
 
 @pytest.mark.parametrize(("encoding", "arrow", "ink"), [("utf-8", "→", "████"), ("ascii", "->", "@@@@")])

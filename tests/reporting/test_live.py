@@ -50,12 +50,13 @@ def test_the_whole_screen() -> None:
     assert lines == [
         "mnist-001: 3 epochs on mnist (49,000 training, 14,000 validation, 7,000 test)",
         "784-30-10 sigmoid, cross_entropy, sgd, 23,860 parameters, batch 64, 766 steps",
-        "* best so far",
         "",
-        "epoch      loss   accuracy   val_loss   val_accuracy   learning_rate     time",
-        "    1    0.5084*    0.8788*    0.5584*        0.8697*         0.5000    850ms",
-        "    2    0.3880*    0.9063*    0.5600         0.9008*         0.5000    12.3s",
-        "    3    0.3999     0.9063   1.23e+03         0.9154*         0.5000     3:07",
+        "epoch      loss  accuracy  val_loss  val_accuracy  learning_rate     time",
+        "  1/3    0.5084    0.8788    0.5584        0.8697         0.5000    850ms",
+        "  2/3    0.3880    0.9063    0.5600        0.9008         0.5000    12.3s",
+        "  3/3    0.3999    0.9063  1.23e+03        0.9154         0.5000     3:07",
+        " best    0.3880    0.9063    0.5584        0.9154",
+        "epoch         2         2         1             3",
         "",
         "test loss 0.2281, accuracy 0.9350",
         "best epoch 1 (val_loss 0.5584), 3 epochs in 23.4s, 41,862 images/s",
@@ -84,10 +85,10 @@ def test_a_resumed_run_shows_its_earlier_epochs() -> None:
         reporter.show(made.end(3, best_epoch=2))
         reporter.close()
     lines = terminal.screen()
-    assert "epoch 3" in lines[3] and "step 7" in lines[3]
-    assert [line.split()[0] for line in lines[6:9]] == ["1", "2", "3"]
-    assert ["0.5000*" in lines[6], "0.2500*" in lines[7], "0.3750 " in lines[8]] == [True] * 3
-    assert any("best epoch 2 (val_loss 0.2500)" in line for line in lines[9:])
+    assert "epoch 3" in lines[2] and "step 7" in lines[2]
+    assert [line.split()[0] for line in lines[5:10]] == ["1/3", "2/3", "3/3", "best", "epoch"]
+    assert lines[8].split()[3] == "0.2500" and lines[9].split()[3] == "2"
+    assert any("best epoch 2 (val_loss 0.2500)" in line for line in lines[10:])
 
 
 def test_the_best_epoch_by_accuracy_is_shown_with_its_accuracy() -> None:
@@ -106,11 +107,38 @@ def test_every_epoch_has_one_row_in_any_window(columns: int, rows: int, seconds:
     epochs = 300
     reports = [made.epoch(number, epochs, seconds=seconds) for number in range(1, epochs + 1)]
     lines, terminal = shown(columns, rows, reports)
-    numbers = [int(line[:5]) for line in lines if re.match(r" *\d+  ", line)]
+    numbers = [int(found[1]) for line in lines if (found := re.match(r" *(\d+)/300  ", line))]
     assert numbers == list(range(1, epochs + 1))
-    assert sum(line.startswith("epoch  ") for line in lines) == 1
     assert terminal.longest <= columns
     assert terminal.cursor
+
+
+@pytest.mark.parametrize("rows", [9, 24, 50])
+@pytest.mark.parametrize("seconds", [1.0, 0.001])
+def test_a_heading_is_on_every_screen_and_the_best_epochs_are_named_once(rows: int, seconds: float) -> None:
+    epochs = 120
+    reports = [made.epoch(n, epochs, loss=1 / n, accuracy=1 - 1 / n, seconds=seconds) for n in range(1, epochs + 1)]
+    lines, _ = shown(80, rows, reports)
+    first, last = (
+        next(n for n, line in enumerate(lines) if line.startswith(start)) for start in ("  epoch", "   best")
+    )
+    headings = [number for number in range(first, last) if "loss" in lines[number]]
+    table = rows - live.LIVE_LINES
+    assert all(any(top <= number < top + table for number in headings) for top in range(first, last - table + 1))
+    assert len(headings) <= 3 + epochs // (table - 1)
+    assert lines[last].split() == ["best", "0.0083", "0.9917", "0.1843", "0.9456"]
+    assert lines[last + 1].split() == ["epoch", "120", "120", "1", "1"] and not any("*" in line for line in lines)
+
+
+def test_an_interrupted_run_names_the_best_epochs() -> None:
+    with made.terminal(80) as terminal:
+        reporter = make_run_reporter(terminal.stream, quiet=False, no_color=False)
+        reporter.show(made.start())
+        for number, loss in enumerate((0.3, 0.2, 0.4), 1):
+            reporter.show(made.epoch(number, val_loss=loss))
+        reporter.close()
+    best, epochs, rest = terminal.screen()[-3:]
+    assert best.split()[3] == "0.2000" and epochs.split()[3] == "2" and rest == ""
 
 
 @pytest.mark.parametrize("finish", [True, False])
@@ -133,31 +161,34 @@ def test_the_line_of_an_unfinished_epoch_stays_after_an_exception() -> None:
             finally:
                 reporter.close()
     lines = terminal.screen()
-    assert lines[-3] == "    1    0.2567*    0.9234*    0.1843*        0.9456*         0.5000     1.0s"
-    assert lines[-2] == "    2    0.3456     0.8912   383/766 ━━━━━━─────── 2ms/step ETA 1s    run 19s"
+    assert lines[-3] == " 1/20    0.2567    0.9234    0.1843        0.9456         0.5000     1.0s"
+    assert lines[-2] == " 2/20    0.3456    0.8912  383/766 ━━━━━━━━━━━───────────   19s left   2ms/step"
     assert lines[-1] == ""
     assert terminal.cursor
 
 
 @pytest.mark.parametrize("how", ["option", "NO_COLOR"])
-def test_without_colour_the_best_values_are_still_marked(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_has_no_colour_on_request(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     colour = re.compile(rb"\x1b\[[\d;]*3\d")
     _, coloured = shown(80, 24, [made.epoch(1, 2), made.epoch(2, 2)])
     if how == "NO_COLOR":
         monkeypatch.setenv("NO_COLOR", "1")
-    lines, plain = shown(80, 24, [made.epoch(1, 2), made.epoch(2, 2)], no_color=how == "option")
+    _, plain = shown(80, 24, [made.epoch(1, 2), made.epoch(2, 2)], no_color=how == "option")
     assert colour.search(coloured.data)
     assert not colour.search(plain.data)
-    assert "0.2567*" in lines[5]
 
 
-def test_ties_and_nan_are_not_marked_as_best() -> None:
-    losses = [math.nan, 0.5, 0.5, math.inf, 0.4]
-    lines, _ = shown(80, 24, [made.epoch(n, 5, loss=loss) for n, loss in enumerate(losses, 1)])
-    cells = [line[5:16].strip() for line in lines[5:10]]
-    assert cells == ["nan", "0.5000*", "0.5000", "inf", "0.4000*"]
-    assert [line.count("*") for line in lines[5:10]] == [3, 1, 0, 0, 1]
-    assert len({len(line) for line in lines[5:10]}) == 1
+@pytest.mark.parametrize(
+    ("losses", "best"),
+    [([math.nan, 0.5, 0.5, math.inf], "0.5000 2"), ([0.5, -math.inf, 0.4], "0.4000 3"), ([math.nan] * 2, " ")],
+)
+def test_the_best_epoch_is_the_first_with_the_lowest_finite_loss(losses: list[float], best: str) -> None:
+    lines, _ = shown(80, 24, [made.epoch(n, len(losses), loss=loss) for n, loss in enumerate(losses, 1)])
+    rows = lines[4 : 4 + len(losses)]
+    assert [row[5:15].strip() for row in rows] == [live.table_number(loss) for loss in losses]
+    assert len({len(row) for row in rows}) == 1
+    values, epochs = lines[4 + len(losses) : 6 + len(losses)]
+    assert " ".join(row[5:15].strip() for row in (values, epochs)) == best
 
 
 def test_a_window_made_narrower_gets_a_heading_that_fits() -> None:
@@ -168,28 +199,28 @@ def test_a_window_made_narrower_gets_a_heading_that_fits() -> None:
         terminal.resize(40, 24)
         reporter.show(made.epoch(2))
         reporter.show(made.end(2))
-    assert terminal.screen()[4:8] == [
-        "epoch      loss   accuracy   val_loss   val_accuracy   learning_rate     time",
-        "    1    0.2567*    0.9234*    0.1843*        0.9456*         0.5000     1.0s",
-        "epoch      loss   accuracy    val_acc",
-        "    2    0.2567     0.9234     0.9456",
+    assert terminal.screen()[3:7] == [
+        "epoch      loss  accuracy  val_loss  val_accuracy  learning_rate     time",
+        " 1/20    0.2567    0.9234    0.1843        0.9456         0.5000     1.0s",
+        "epoch      loss  accuracy   val_acc",
+        " 2/20    0.2567    0.9234    0.9456",
     ]
 
 
 def test_without_validation_there_are_no_val_columns() -> None:
     lines, _ = shown(80, 24, [made.epoch(1, 1, val_loss=None, val_accuracy=None)], validation=0)
-    assert lines[4:6] == [
-        "epoch      loss   accuracy   learning_rate     time",
-        "    1    0.2567*    0.9234*         0.5000     1.0s",
+    assert lines[3:5] == [
+        "epoch      loss  accuracy  learning_rate     time",
+        "  1/1    0.2567    0.9234         0.5000     1.0s",
     ]
 
 
 @pytest.mark.parametrize(
     ("width", "headings"),
     [
-        (79, "epoch loss accuracy val_loss val_accuracy learning_rate time"),
+        (75, "epoch loss accuracy val_loss val_accuracy learning_rate time"),
         (70, "epoch loss accuracy val_loss val_accuracy time"),
-        (58, "epoch loss accuracy val_loss val_acc time"),
+        (56, "epoch loss accuracy val_loss val_acc time"),
         (49, "epoch loss accuracy val_loss val_acc"),
         (39, "epoch loss accuracy val_acc"),
         (30, "epoch loss val_acc"),
@@ -197,7 +228,7 @@ def test_without_validation_there_are_no_val_columns() -> None:
     ],
 )
 def test_narrow_windows_drop_the_least_important_columns(width: int, headings: str) -> None:
-    assert " ".join(column.heading for column in layout(width, validation=True)) == headings
+    assert " ".join(column.heading for column in layout(width, 20, validation=True)) == headings
 
 
 @pytest.mark.parametrize(
@@ -239,8 +270,8 @@ def test_short_epochs_do_not_add_redraws(monkeypatch: pytest.MonkeyPatch) -> Non
                 reporter.show(made.progress(number, 1000, step, 2))
             reporter.show(made.epoch(number, 1000, seconds=0.001))
         reporter.show(made.end(1000))
-    assert 15 <= terminal.data.count(b"\x1b[2K") <= 60
-    assert terminal.screen()[-9].startswith(" 1000 ")
+    assert 15 <= terminal.data.count(b"\x1b[2K") / live.LIVE_LINES <= 60
+    assert terminal.screen()[-11].startswith("1000/1000 ")
 
 
 @pytest.mark.parametrize(("epochs", "encoding", "metrics"), [(8, "utf-8", 4), (2, "utf-8", 0), (8, "ascii", 0)])

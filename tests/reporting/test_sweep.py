@@ -121,7 +121,7 @@ def test_the_live_part_shows_the_best_and_leaves_room_for_trials(rows: int, lead
 
 
 def test_the_remaining_time_ignores_trials_of_earlier_sessions() -> None:
-    assert remaining(15.0, 30, 10.0, 50.0) == "ETA 2:30"
+    assert remaining(15.0, 30, 10.0, 50.0) == "2:30 left"
     assert remaining(10.0, 30, 10.0, 50.0) == remaining(11.0, 30, 10.0, 0.5) == ""
 
 
