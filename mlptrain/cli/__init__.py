@@ -146,7 +146,7 @@ def _options(
         write_lines(sys.stdout, f"mlptrain {mlptrain.__version__}")
         raise typer.Exit
     if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help(), err=True)
+        write_lines(sys.stderr, *ctx.get_help().splitlines())
         raise typer.Exit(2)
 
 

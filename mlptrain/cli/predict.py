@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shlex
 import sys
@@ -20,7 +18,7 @@ from mlptrain.reporting.prediction import render_predictions
 from mlptrain.reporting.terminal import make_console
 from mlptrain.runs import finished
 from mlptrain.runs.locate import find_model, locate
-from mlptrain.system.text import csv_cell, write_lines
+from mlptrain.system.text import csv_cell, csv_line, write_lines
 
 
 def predict(
@@ -63,9 +61,9 @@ def predict(
         rows = [{key: getattr(found, key) for key in ("image", "label", "probabilities")} for found in predictions]
         write_lines(sys.stdout, json.dumps({"predictions": rows}))
     elif csv_output:
-        write_lines(sys.stdout, _csv_line("image", "label", *model.class_names))
+        write_lines(sys.stdout, csv_line(["image", "label", *map(csv_cell, model.class_names)]))
         for found in predictions:
-            write_lines(sys.stdout, _csv_line(found.image, found.label, *found.probabilities))
+            write_lines(sys.stdout, csv_line([csv_cell(found.image), csv_cell(found.label), *found.probabilities]))
     elif quiet:
         write_lines(sys.stdout, *(found.label for found in predictions))
 
@@ -77,10 +75,3 @@ def _check_order(run: str, images: list[str], runs_dir: Path) -> None:
         if locate(last, runs_dir).is_dir():
             swapped = shlex.join(["mlptrain", "predict", last, run, *others])
             raise UsageError(f"{last}: a run, where an image is expected\nhint: name the run first: {swapped}")
-
-
-def _csv_line(*cells: str | float) -> str:
-    """Return a row, whose text no spreadsheet takes for a formula."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="").writerow(csv_cell(cell) if isinstance(cell, str) else cell for cell in cells)
-    return stream.getvalue()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from mlptrain.sweeps.space import fingerprint
 from mlptrain.sweeps.spec import DEFAULT_METRIC, Metric
 from mlptrain.sweeps.trials import HALVED, Result, short
 from mlptrain.system.files import reason, write_text_atomic
-from mlptrain.system.text import csv_cell, csv_text
+from mlptrain.system.text import csv_cell, csv_line, csv_text
 from mlptrain.training.reports import METRIC_NAMES
 
 
@@ -178,26 +177,24 @@ def write_leaderboard(path: Path, board: Leaderboard) -> None:
     DataError
         The file cannot be written.
     """
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     repeated = ["repeats", f"{board.metric.name}_sd"] if board.repeat > 1 else []
     keys = map(csv_cell, board.keys)
-    writer.writerow(["rank", "trial", "run", *keys, "status", "epochs", *METRIC_NAMES, "seconds", *repeated])
+    lines = [["rank", "trial", "run", *keys, "status", "epochs", *METRIC_NAMES, "seconds", *repeated]]
     for row in board.rows:
-        writer.writerow(
+        lines.append(
             [
                 _cell(row.rank),
-                row.trial,
+                str(row.trial),
                 csv_cell(row.run),
                 *(short(row.values.get(key)) for key in board.keys),
                 row.status,
                 _cell(row.epochs),
                 *(_cell(row.figures.get(name)) for name in METRIC_NAMES),
                 f"{row.seconds:.4f}",
-                *([row.repeats, _cell(row.deviation)] if repeated else []),
+                *([str(row.repeats), _cell(row.deviation)] if repeated else []),
             ]
         )
-    write_text_atomic(path, stream.getvalue())
+    write_text_atomic(path, "".join(f"{csv_line(line)}\n" for line in lines))
 
 
 def _cell(value: float | None) -> str:
@@ -213,9 +210,9 @@ def read_leaderboard(path: Path, metric: Metric = DEFAULT_METRIC) -> Leaderboard
         The file is missing, damaged, or no leaderboard with this metric.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
             head, *lines = list(csv.reader(stream)) or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         why = reason(error) if isinstance(error, OSError) else "not a CSV file"
         raise DataError(
             f"{path}: cannot be read: {why}\nhint: run the sweep again, or rank its runs with --collect"

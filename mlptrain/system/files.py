@@ -79,8 +79,8 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def write_text_atomic(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` as UTF-8, as `write_atomic` does."""
-    write_atomic(path, lambda stream: stream.write(text.encode()))
+    """Write ``text`` to ``path`` as UTF-8, with the bytes of file names that are not, as `write_atomic` does."""
+    write_atomic(path, lambda stream: stream.write(text.encode(errors="surrogateescape")))
 
 
 LEFTOVER_SECONDS = 24 * 3600

@@ -6,8 +6,11 @@ line. All output goes through `write_lines` or `write_message`, or through the c
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import sys
+from collections.abc import Iterable
 from typing import TextIO
 
 _CREDENTIALS = re.compile(r"(?<=://).*@")
@@ -57,6 +60,13 @@ def write_lines(stream: TextIO, *lines: str) -> None:
 def write_message(text: str) -> None:
     """Write an error or a warning to stderr, in one call so that the lines of parallel processes do not mix."""
     write_lines(sys.stderr, *f"mlptrain: {without_credentials(text)}".split("\n"))
+
+
+def csv_line(cells: Iterable[object]) -> str:
+    """Return a row of CSV without its line break."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\r\n").writerow(cells)  # with both, cells that contain either are quoted
+    return stream.getvalue().removesuffix("\r\n")
 
 
 def csv_cell(text: str) -> str:

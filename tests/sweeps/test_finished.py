@@ -40,7 +40,7 @@ def test_another_metric(tmp_path):
         (BOARD + "1,0\n", "leaderboard.csv:2: "),
         (BOARD + "x,0,,0.1,16,[15],mse,finished,8,1,1,1,1,1,1,1\n", "leaderboard.csv:2: "),
         (BOARD + ",0,,0.1,16,[15],mse,failed,,,,,,,,1\n", "val_accuracy"),
-        (b"\xff\xfe", "not a CSV file"),
+        (b"\xff\xfe", "not a leaderboard"),
     ],
 )
 def test_damaged_leaderboards_are_refused(tmp_path, content, complaint):

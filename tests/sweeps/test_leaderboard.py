@@ -50,7 +50,8 @@ def test_rows_without_a_finite_metric_come_last():
     ("content", "problem"),
     [
         (None, "leaderboard.csv: "),
-        (b"\xff\xfe", "not a CSV file"),
+        (b"\xff\xfe", ":1: "),
+        (b'"' + bytes(200_000), "not a CSV file"),
         (b"rank,trial\n", ":1: "),
         (b"rank,trial,run,status,val_loss,seconds\n", ":1: .*\n.*val_accuracy"),
         (b"rank,trial,run,status,val_accuracy,seconds\n1,0,,finished,0.5\n", ":2: .*1,0,,finished"),
@@ -72,9 +73,9 @@ def test_folders_are_refused(tmp_path):
 
 def test_names_are_no_formulas_and_read_back_equal(tmp_path):
     board = rank(("=x", "seed"), Metric(), 1, [Result(0, 0, "k", {"=x": -1.5}, "finished", {"val_accuracy": 0.5})])
-    board = board.with_runs({0: "@runs/a"})
+    board = board.with_runs({0: "@runs/\ra\udcff"})
     write_leaderboard(tmp_path / "l.csv", board)
-    heading, row = (line.split(",") for line in (tmp_path / "l.csv").read_text().splitlines())
-    assert heading[3] == "'=x" and row[2:4] == ["'@runs/a", "-1.5"]
+    heading, row = (line.split(b",") for line in (tmp_path / "l.csv").read_bytes().split(b"\n")[:-1])
+    assert heading[3] == b"'=x" and row[2:4] == [b'"\'@runs/\ra\xff"', b"-1.5"]
     again = read_leaderboard(tmp_path / "l.csv")
-    assert again.keys == board.keys and again.rows[0].run == "@runs/a" and again.rows[0].values["=x"] == -1.5
+    assert again.keys == board.keys and again.rows[0].run == "@runs/\ra\udcff" and again.rows[0].values["=x"] == -1.5

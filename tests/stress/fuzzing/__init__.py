@@ -1,4 +1,4 @@
-"""Mutation fuzzing of everything that reads files or text from other people.
+"""Mutation fuzzing of everything that reads files or text from other people, or prints names.
 
     python -m tests.stress.fuzzing --minutes 10 npz
 

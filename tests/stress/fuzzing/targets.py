@@ -32,6 +32,7 @@ from mlptrain.sweeps.parameters import DISTRIBUTIONS, SPACE_KEYS
 from mlptrain.sweeps.spec import Metric, Spec
 from mlptrain.sweeps.sweepfile import read_sweep
 from tests.stress.fuzzing.mutate import Mutator, gzipped, pictured, raw, zipped
+from tests.stress.fuzzing.terminal import print_everything
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,12 @@ def _picture(data: bytes, path: Path) -> None:
             assert digit is None or np.isfinite(digit).all()
 
 
+_HOSTILE = (
+    *(b"\x1b[2J", b"\x1b]0;title\x07", b"\x1b[31m", b"\xc2\x9b31m", b"\xc2\x85", b"\r", b"\x08", b"\x7f", b"\0"),
+    *(text.encode() for text in ("\u202egnp", "\u2066", "\u200b", "\ufeff", "\u00a0", "\u0301", "\u6f22")),
+    *(b"[red]", b"[/red]", b"[/]", b":cat:", b"<script>", b"&lt;", b"<!--", b"=1+1", b"@", b"'=", b"http://me:secret@"),
+)
+
 _SPACE = tuple(f"{key}: ".encode() for key in SPACE_KEYS + DISTRIBUTIONS)
 
 TARGETS = {
@@ -155,6 +162,7 @@ TARGETS = {
     "journal": Target(_journal, words=(b"null", b"1e999", b"NaN", b'"', b'"trial": ', b'"metrics": ', b"{}", b"[]")),
     "sweep": Target(_sweep, words=(*_SPACE, b"method: ", b"run_cap: ", b"early_terminate: ", b"parameters: ", b"{")),
     "spaces": Target(_spaces, words=(*_SPACE, *(key.replace(b": ", b"=") for key in _KEYS), b",", b"{", b"}")),
+    "text": Target(print_everything, words=_HOSTILE),
     "picture": Target(_picture, pictured, (b"IHDR", b"tRNS", b"PLTE", b"\xff\xc0", b"\xff\xda", b"'<f8'", b"(9, 9)")),
 }
 """By name; each has its seeds in ``tests/stress/corpus/NAME/``."""
