@@ -1,7 +1,7 @@
 """mlptrain: train multilayer perceptrons on MNIST digits.
 
 >>> import mlptrain
->>> config = mlptrain.load_config(overrides=["hidden=[15]", "epochs=3"])
+>>> config = mlptrain.load_config(overrides=["hidden=15", "epochs=3"])
 >>> result = mlptrain.train(config)
 >>> result.metrics["test_accuracy"]  # doctest: +SKIP
 """

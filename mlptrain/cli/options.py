@@ -51,7 +51,8 @@ ConfigArguments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="CONFIG KEY=VALUE",
-        help="Config: a YAML file or a name from `mlptrain config --list`. Keys to replace, such as epochs=5.",
+        help="Config: a YAML file or a name from `mlptrain config --list`. Keys to replace, such as epochs=5; "
+        "hidden=64,32 is two layers.",
         show_default=DEFAULT_CONFIG,
     ),
 ]

@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -23,7 +23,7 @@ from mlptrain.config.overrides import merge, parse_overrides
 from mlptrain.config.registry import DATASET_NAMES
 from mlptrain.config.shipped import read_config_file
 from mlptrain.config.values import UNPRINTABLE, flow, put, shown, whole
-from mlptrain.config.yaml import Document
+from mlptrain.config.yaml import Document, parse_value
 from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.initializers import INITIALIZERS
 from mlptrain.engine.losses import OUTPUTS, PAIRINGS, UNSOUND, outputs_for
@@ -287,6 +287,14 @@ class Config(BaseModel):
         return self.model_copy(update={"output": output})
 
 
+def _accepts_list(annotation: Any) -> bool:
+    return get_origin(annotation) is tuple or any(map(_accepts_list, get_args(annotation)))
+
+
+LIST_KEYS = tuple(key for key, field in Config.model_fields.items() if _accepts_list(field.annotation))
+"""The keys whose value may be a list, which ``KEY=VALUE`` arguments separate by commas."""
+
+
 def batch_seed_of(config: Config) -> int:
     """Return the seed of batch order and augmentation: ``batch_seed``, or ``seed`` if it is null."""
     return config.seed if config.batch_seed is None else config.batch_seed
@@ -310,7 +318,7 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
         raise ConfigError(
             f"{path}: a sweep file, not a config\nhint: train it with `mlptrain sweep {shlex.quote(str(path))}`"
         )
-    return config_from(merge(document, parse_overrides(overrides)))
+    return config_from(merge(document, parse_overrides(overrides, LIST_KEYS)))
 
 
 def as_config(config: Config | Mapping[str, Any] | str | Path) -> Config:
@@ -427,6 +435,25 @@ def dump_yaml(config: Config) -> str:
     headings = {key: f"\n# {title}\n" for key, title in SECTIONS.items()}
     lines = [f"{headings.get(key, '')}{key}: {flow(value)}\n" for key, value in plain_values(config).items()]
     return "".join(lines).removeprefix("\n")
+
+
+def argument(key: str, value: Any) -> str:
+    """Return the ``KEY=VALUE`` argument that `load_config` reads as this value, which is no mapping.
+
+    Lists have no brackets: ``64,32``, ``,`` (empty), and with one number ``0.5,``, or ``64`` for ``hidden``, where it
+    means the same. Text has quotes only if it needs them.
+    """
+    if isinstance(value, (list, tuple)):
+        comma = "," if len(value) < 2 and (key != "hidden" or not value) else ""
+        return f"{key}={','.join(map(flow, value))}{comma}"
+    return f"{key}={value if isinstance(value, str) and _reads_back(value) else flow(value)}"
+
+
+def _reads_back(text: str) -> bool:
+    try:
+        return bool(parse_value(text) == text)
+    except ConfigError:
+        return False
 
 
 def config_schema() -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,12 @@ from mlptrain.config.yaml import MAX_KEY_LENGTH, Document, parse_value
 from mlptrain.errors import ConfigError
 
 SOURCE = "command line"
+
+MAX_PARTS = 50
+"""Number of arguments into which spaces may have divided one, to be recognised."""
+
+_FLAT_LIST = re.compile(r"""\[[^][{}"']*\]""")
+"""A list whose items need neither brackets nor quotes."""
 
 
 @dataclass(frozen=True)
@@ -22,17 +29,20 @@ class Overrides:
     source: str = SOURCE
 
 
-def parse_overrides(arguments: Sequence[str]) -> Overrides:
+def parse_overrides(arguments: Sequence[str], list_keys: Collection[str] = ()) -> Overrides:
     """Parse ``KEY=VALUE`` arguments, whose order has no meaning.
+
+    The value of one of ``list_keys`` may be a list without brackets: ``64,32``, ``64,`` or ``,`` (the empty list).
 
     Raises
     ------
     ConfigError
         An argument is malformed, or a key is set twice.
     """
+    check_spaces(arguments, list_keys)
     values: dict[str, Any] = {}
     for argument in arguments:
-        key, value = _parse(argument)
+        key, value = _parse(argument, list_keys)
         if key in values:
             raise ConfigError(f"{SOURCE}: duplicate key {shown(key)}\nhint: set it once")
         values[key] = value
@@ -65,13 +75,53 @@ def merge(document: Document, overrides: Overrides) -> Document:
     return Document(document.source, values, lines, overridden)
 
 
-def _parse(argument: str) -> tuple[str, Any]:
+def check_spaces(arguments: Sequence[str], list_keys: Collection[str] = ()) -> None:
+    """Check that no space has divided an argument, as in ``hidden=[64, 32]`` without quotes.
+
+    Raises
+    ------
+    ConfigError
+        An argument ends after a comma or within brackets, and the next one completes it.
+    """
+    for index, whole in enumerate(arguments):
+        parts = 1
+        for word in arguments[index + 1 : index + MAX_PARTS]:
+            if "=" in word or not _continues(whole):
+                break
+            whole, parts = f"{whole} {word}", parts + 1
+        if parts > 1 and not _continues(whole):
+            problem = f"{SOURCE}: {shown(whole)} is divided by spaces into {parts} arguments"
+            raise ConfigError(f"{problem}\nhint: {_without_spaces(whole, list_keys)}")
+
+
+def _continues(argument: str) -> bool:
+    """Return True if the value of an argument ends with a comma, or within brackets that it begins with."""
+    text = argument.partition("=")[2].strip()
+    opened, closed = (sum(map(text.count, pair)) for pair in ("[{", "]}"))
+    return text.endswith(",") or (text[:1] in ("[", "{") and opened > closed)
+
+
+def _without_spaces(argument: str, list_keys: Collection[str]) -> str:
+    """Return the advice for an argument that spaces divide."""
+    key, _, text = argument.partition("=")
+    if len(argument) > 60 or "'" in argument or not argument.isprintable():
+        return "put the argument in quotes"
+    if key in list_keys and _FLAT_LIST.fullmatch(text):
+        text = text[1:-1]
+    if text[:1] in ("[", "{"):
+        return f"put it in quotes: '{argument}'"
+    return f"write {key}={text.replace(' ', '') or ','}"
+
+
+def _parse(argument: str, list_keys: Collection[str]) -> tuple[str, Any]:
     key, equals, text = argument.partition("=")
     key = key.strip()
     if not equals or not all(key.split(".")) or UNPRINTABLE.search(key) or len(key) > MAX_KEY_LENGTH:
         raise ConfigError(f"{SOURCE}: {shown(argument)} is not KEY=VALUE\nhint: write for example learning_rate=0.1")
     if not text.strip():
         raise ConfigError(f"{SOURCE}: {shown(argument)} has no value\nhint: write null for none")
+    if key in list_keys and "," in text and text.lstrip()[0] not in "[{\"'":
+        text = f"[{text.rstrip().removesuffix(',')}]"
     try:
         return key, parse_value(text)
     except ConfigError as error:

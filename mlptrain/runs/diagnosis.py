@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mlptrain.config.config import Config
+from mlptrain.config.config import Config, argument
 from mlptrain.config.values import flow
 from mlptrain.training.reports import EpochReport
 
@@ -355,8 +355,8 @@ def _underfitting(curves: _Curves) -> Diagnosis | None:
         f"hidden {flow(config.hidden)}",
     ]
     small = not config.hidden or max(config.hidden) < 30
-    wider = "[64]" if small else flow([2 * units for units in config.hidden]).replace(" ", "")
-    return Diagnosis("underfitting", None, tuple(evidence), (f"hidden={wider}",))
+    wider = [64] if small else [2 * units for units in config.hidden]
+    return Diagnosis("underfitting", None, tuple(evidence), (argument("hidden", wider),))
 
 
 def _healthy(curves: _Curves) -> Diagnosis:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlptrain import __version__
-from mlptrain.config.config import Config, plain_values
+from mlptrain.config.config import Config, argument, plain_values
 from mlptrain.datasets.batches import batch_size_of
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.dataset import load_dataset as _load_dataset
@@ -135,8 +135,8 @@ def prepare(
     check_memory(config, architecture, len(split.train))
     if start is not None and start.architecture.layers != architecture.layers:
         expected, given = ("-".join(map(str, layers)) for layers in (architecture.layers, start.architecture.layers))
-        hidden = ",".join(map(str, start.architecture.layers[1:-1]))
-        raise UsageError(f"--from: the layers must be {expected} (got {given})\nhint: set hidden=[{hidden}]")
+        hidden = argument("hidden", start.architecture.layers[1:-1])
+        raise UsageError(f"--from: the layers must be {expected} (got {given})\nhint: set {hidden}")
     return job
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mlptrain.config.config import describe_problem
 from mlptrain.config.messages import enumerate_words, hint
-from mlptrain.config.overrides import parse_overrides
+from mlptrain.config.overrides import check_spaces, parse_overrides
 from mlptrain.config.values import shown, shown_key
 from mlptrain.config.yaml import Document
 from mlptrain.errors import ConfigError
@@ -42,6 +42,7 @@ def spaces(arguments: Sequence[str]) -> dict[str, list[Any]]:
     ConfigError
         An argument is invalid, or a key is given twice.
     """
+    check_spaces(arguments)
     found: dict[str, list[Any]] = {}
     for argument in arguments:
         key, equals, text = argument.partition("=")

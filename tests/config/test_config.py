@@ -16,11 +16,13 @@ from pydantic import ValidationError
 
 import mlptrain
 from mlptrain.config.config import (
+    LIST_KEYS,
     Augment,
     Config,
     EarlyStopping,
     Elastic,
     Schedule,
+    argument,
     config_from,
     config_schema,
     describe_problem,
@@ -30,6 +32,7 @@ from mlptrain.config.config import (
     plain_values,
     warnings,
 )
+from mlptrain.config.overrides import parse_overrides
 from mlptrain.config.registry import DATASET_NAMES
 from mlptrain.config.values import put
 from mlptrain.config.yaml import Document, parse_yaml
@@ -83,7 +86,7 @@ def test_digests_leave_out_later_keys_with_their_default(monkeypatch: pytest.Mon
 
 
 def test_a_config_is_frozen_hashable_and_can_be_pickled() -> None:
-    config = load_config(None, ["hidden=[15,30]"])
+    config = load_config(None, ["hidden=15,30"])
     assert hash(config) == hash(load_config(None, ["hidden=[15,30]"]))
     assert len({config, Config(), from_text("hidden: [15, 30]")}) == 2
     assert pickle.loads(pickle.dumps(config)) == config
@@ -361,6 +364,41 @@ def test_one_warning_for_each_unused_key() -> None:
     assert [text.split(":")[0] for text in warnings(config)] == [
         "momentum", "beta1", "beta2", "epsilon", "decay", "rho",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("hidden", [64, 32], "64,32"),
+        ("hidden", (64,), "64"),
+        ("hidden", [], ","),
+        ("dropout", [0.5], "0.5,"),
+        ("dropout", 0.5, "0.5"),
+        ("split", [0.5, 0.25, 0.25], "0.5,0.25,0.25"),
+        ("split", "official", "official"),
+        ("learning_rate", 1e-5, "1e-05"),
+        ("subset", None, "null"),
+        ("batch_norm", True, "true"),
+        ("dataset", "./a b,c=[1]", "./a b,c=[1]"),
+        ("dataset", "./1", "./1"),
+        ("dataset", "1", '"1"'),
+        ("dataset", " a", '" a"'),
+        ("dataset", "[a", '"[a"'),
+    ],
+)
+def test_arguments_read_back_as_their_values(key: str, value: Any, text: str) -> None:
+    assert argument(key, value) == f"{key}={text}"
+    read = parse_overrides([argument(key, value)], LIST_KEYS).values[key]
+    hidden = {"hidden": [8]} if key == "dropout" else {}
+    if key == "dataset":
+        assert read == value
+    else:
+        assert Config(**hidden, **{key: read}) == Config(**hidden, **{key: value})
+
+
+def test_the_keys_with_lists_are_those_of_the_schema() -> None:
+    properties = config_schema()["properties"]
+    assert sorted(LIST_KEYS) == sorted(key for key, schema in properties.items() if '"array"' in json.dumps(schema))
 
 
 def test_the_dump_has_three_sections() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 
 from mlptrain.config.overrides import merge, parse_overrides
@@ -28,6 +31,29 @@ def test_values_stay_flat_and_in_order() -> None:
         "subset": None,
     }
     assert overrides.source == "command line"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("64,32", [64, 32]), ("64,", [64]), (",", []), (" 1e-3 , x ", [0.001, "x"]), ("[4]", [4]), ("4", 4)],
+)
+def test_lists_need_no_brackets(text: str, value: Any) -> None:
+    assert parse_overrides([f"hidden={text}", "dataset=a,b"], ["hidden"]).values == {"hidden": value, "dataset": "a,b"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["hidden=[64,", "32]"], "write hidden=64,32"),
+        (["epochs=5", "hidden=64,", "32", "seed=1"], "write hidden=64,32"),
+        (["augment={shift:", "2,", "rotate:", "15}"], "put it in quotes: 'augment={shift: 2, rotate: 15}'"),
+        (["hidden=[64,", "'32']"], "put the argument in quotes"),
+        (["dataset=[a,", "b]"], "put it in quotes: 'dataset=[a, b]'"),
+    ],
+)
+def test_an_argument_that_spaces_divide_gets_a_hint(arguments: list[str], hint: str) -> None:
+    with pytest.raises(ConfigError, match=f"\nhint: {re.escape(hint)}$"):
+        parse_overrides(arguments, ["hidden"])
 
 
 def test_only_the_first_equals_sign_divides() -> None:

@@ -220,7 +220,7 @@ def test_overfitting_gets_a_regulariser_that_is_not_in_use(keys, changes):
     assert diagnose(SHOWN["overfitting"][0], config(**keys)).changes == changes
 
 
-@pytest.mark.parametrize("hidden, change", [((), "hidden=[64]"), ((2,), "hidden=[64]"), ((100, 40), "hidden=[200,80]")])
+@pytest.mark.parametrize("hidden, change", [((), "hidden=64"), ((2,), "hidden=64"), ((100, 40), "hidden=200,80")])
 def test_underfitting_gets_more_units(hidden, change):
     assert diagnose(SHOWN["underfitting"][0], config(hidden=hidden)).changes == (change,)
 
