@@ -16,7 +16,7 @@ from mlptrain.config.messages import enumerate_words
 from mlptrain.errors import TrialsError, UsageError
 from mlptrain.reporting.run import make_run_reporter
 from mlptrain.reporting.sweep import final_lines, list_failed, make_sweep_reporter
-from mlptrain.reporting.text import counted, listed
+from mlptrain.reporting.text import counted
 from mlptrain.runs import train as training
 from mlptrain.sweeps.collect import collect as collect_trials
 from mlptrain.sweeps.shell import check_key, check_listable, commands, find_trial, lookup
@@ -34,7 +34,7 @@ def sweep(
         list[str] | None,
         typer.Argument(
             metavar="SWEEP KEY=VALUE",
-            help="Sweep or config: a YAML file or a name. Values to try, such as seed=1,2,3.",
+            help="Sweep or config: a YAML file or a name. Values to try, such as seed=1,2,3; hidden=64,32 is two networks.",
         ),
     ] = None,
     run: Annotated[
@@ -174,8 +174,9 @@ def _collect(given: list[str], run: str | None, runs_dir: Path, *, quiet: bool, 
         human = sys.stderr if json_output else sys.stdout
         write_lines(human, *final_lines(collection.result.end))
         if collection.missing:
-            numbers = listed([*map(trial_name, collection.missing)], 8)
-            write_lines(human, f"missing: {counted(len(collection.missing), 'trial')}, {numbers}")
+            numbers = [*map(trial_name, collection.first_missing)]
+            more = ["…"] if collection.missing > len(numbers) else []
+            write_lines(human, f"missing: {counted(collection.missing, 'trial')}, {', '.join([*numbers, *more])}")
     return collection.result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from mlptrain.config.config import Config, plain_values
@@ -17,7 +18,8 @@ from mlptrain.sweeps.importance import importances_of
 from mlptrain.sweeps.journal import JOURNAL, read_record
 from mlptrain.sweeps.leaderboard import rank, write_leaderboard
 from mlptrain.sweeps.reports import SweepEnd
-from mlptrain.sweeps.shell import all_trials
+from mlptrain.sweeps.shell import all_trials, find_trial, number_of_points
+from mlptrain.sweeps.space import MAX_LISTED
 from mlptrain.sweeps.spec import DEFAULT_METRIC, Spec
 from mlptrain.sweeps.sweep import SweepResult, result_of
 from mlptrain.sweeps.sweepfile import read_sweep
@@ -27,10 +29,11 @@ from mlptrain.system.files import make_folder
 
 @dataclass(frozen=True)
 class Collection:
-    """The collected result, and the numbers of the sweep's trials that are ``missing`` in all folders."""
+    """The collected result, the number of trials ``missing`` in all folders, and the numbers of the first of them."""
 
     result: SweepResult
-    missing: tuple[int, ...]
+    missing: int
+    first_missing: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -118,13 +121,29 @@ def _runs(folder: Path) -> Iterator[Path]:
 
 
 def _trials_of_runs(runs: Mapping[Path, Config], spec: Spec) -> dict[Path, Trial]:
-    """Return the trial of a sweep that belongs to each run."""
-    trials = {trial.key: trial for trial in all_trials(spec)}
-    keys = {path: config_key(config) for path, config in runs.items()}
-    for path, key in keys.items():
-        if key not in trials:
+    """Return the trial of a sweep that belongs to each run.
+
+    A grid may be too large to be listed, so the trial whose number is the name of the run comes first.
+    """
+    found, listed = {}, dict[str, Trial]()
+    for path, config in runs.items():
+        key = config_key(config)
+        trial = _trial_by_name(path.name, spec)
+        if trial is None or trial.key != key:
+            listed = listed or {each.key: each for each in islice(all_trials(spec), MAX_LISTED)}
+            trial = listed.get(key)
+        if trial is None:
             raise UsageError(f"{path}: is not a trial of this sweep\nhint: leave it out, or do not name the sweep")
-    return {path: trials[key] for path, key in keys.items()}
+        found[path] = trial
+    return found
+
+
+def _trial_by_name(name: str, spec: Spec) -> Trial | None:
+    """Return the trial of a grid whose number is the name of its run folder, None if there is none."""
+    if spec.run_cap is None and name.isdecimal():
+        with suppress(UsageError):
+            return find_trial(spec, int(name))
+    return None
 
 
 def _numbered(runs: Mapping[Path, Config]) -> dict[Path, Trial]:
@@ -180,13 +199,15 @@ def _ranked(
     failed = tuple(result for result in results.values() if result.failed)
     seconds = sum(row.seconds for row in board.rows)
     importances = importances_of(keys, metric.name, results.values())
-    end = SweepEnd(str(target.path), board, best, failed, importances, seconds, collected=True)
-    missing = () if spec is None else tuple(t.number for t in all_trials(spec) if t.number not in found)
 
     def config_of(result: Result) -> Config:
         return configs[result.trial] if spec is None else trial_of(spec, result).config
 
-    return Collection(result_of(end, results, config_of), missing)
+    end = SweepEnd(str(target.path), board, best, failed, importances, seconds, collected=True)
+    numbers = range(0 if spec is None else number_of_points(spec) * spec.repeat)
+    missing = (number for number in numbers if number not in found)
+    count = numbers.stop - sum(number in numbers for number in found)
+    return Collection(result_of(end, results, config_of), count, tuple(islice(missing, 8)))
 
 
 def _best_folder(best: _Found) -> Path | None:

@@ -117,7 +117,7 @@ class Driver:
     def _start(self) -> SweepStart:
         spec, points = self.spec, self.spec.points
         if points is not None and self.shard is not None:
-            points = len(range(self.shard[0] - 1, points, self.shard[1]))
+            points = max(0, -((self.shard[0] - 1 - points) // self.shard[1]))  # len(range(...)) has a limit
         trials = None if points is None else points * spec.repeat
         self.total = trials or 0
         return SweepStart(

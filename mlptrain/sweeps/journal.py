@@ -29,8 +29,8 @@ FREE_SPACE = "free space, then continue with --resume"
 
 VERSION = 1
 
-MAX_DIGITS = 19
-"""Number of digits of the largest integer that is read: that of 64 bits."""
+MAX_DIGITS = 300
+"""Number of digits of the largest integer that is read: enough to number any grid, and few enough for a float."""
 
 Event = dict[str, Any]
 
@@ -271,7 +271,7 @@ def _parsed(line: bytes) -> Any:
     Raises
     ------
     ValueError
-        The line is not JSON, or has a number beyond 64 bits or half of a surrogate pair, which no event has.
+        The line is not JSON, or has a number that is too large or half of a surrogate pair, which no event has.
     """
     event = json.loads(line, parse_constant=_finite, parse_float=_finite, parse_int=_int)
     if b"\\u" in line:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from mlptrain.sweeps.leaderboard import rank
@@ -30,12 +30,18 @@ def waves(spec: Spec, shard: tuple[int, int] | None = None) -> Waves:
     if spec.method == "halving":
         return _halving(spec)
     first, every = shard or (1, 1)
-    return _windows(spec, ((number, point) for number, point in points_of(spec) if number % every == first - 1))
+    return _windows(spec, points_of(spec, first - 1, every))
 
 
-def points_of(spec: Spec) -> Iterable[tuple[int, Point]]:
-    """Yield the numbers and points of a grid or, with a ``run_cap``, of a random sample."""
-    return enumerate(spec.space.points() if spec.run_cap is None else spec.space.sample(spec.seed, spec.run_cap))
+def points_of(spec: Spec, start: int = 0, step: int = 1) -> Iterator[tuple[int, Point]]:
+    """Yield numbers and points of a grid or, with a ``run_cap``, of a random sample: every ``step``-th from ``start``.
+
+    A point of a grid is computed from its number; those of a sample are drawn one after another.
+    """
+    if spec.run_cap is None:
+        return ((number, spec.space.point(number)) for number in range(start, spec.points or 0, step))
+    numbered = enumerate(spec.space.sample(spec.seed, spec.run_cap))
+    return (item for item in numbered if item[0] >= start and (item[0] - start) % step == 0)
 
 
 def _windows(spec: Spec, points: Iterable[tuple[int, Point]]) -> Waves:

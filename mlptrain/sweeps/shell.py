@@ -47,10 +47,19 @@ def find_trial(spec: Spec, number: int) -> Trial:
     UsageError
         The sweep has fewer trials.
     """
-    for count, trial in enumerate(all_trials(spec)):
-        if count == number:
-            return trial
-    raise UsageError(f"--index {number}: must be less than the number of trials, {count + 1}")
+    point, repeat = divmod(number, spec.repeat)
+    points = spec.points or 0
+    if point < points:  # checked first, because the points of a sample are drawn one after another
+        found = next(points_of(spec, point), None)
+        if found is not None:
+            return list(trials_of(spec, *found))[repeat]
+        points = number_of_points(spec)
+    raise UsageError(f"--index {number}: must be less than the number of trials, {points * spec.repeat}")
+
+
+def number_of_points(spec: Spec) -> int:
+    """Return the number of points; those of a sample are drawn, because a space may have fewer than ``run_cap``."""
+    return (spec.points or 0) if spec.run_cap is None else sum(1 for _ in points_of(spec))
 
 
 def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = None, threads: int = 1) -> Iterator[str]:

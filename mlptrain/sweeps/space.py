@@ -20,7 +20,7 @@ MAX_MISSES = 200
 """Number of consecutive draws of known points after which `Space.sample` lists the remaining ones."""
 
 MAX_LISTED = 1_000_000
-"""Number of points of the largest space that `Space.sample` lists."""
+"""Number of points of the largest space that is listed as a whole."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,10 @@ class Interval:
     def count(self) -> int | None:
         """Number of values; None for a continuous range."""
         step = self._spacing
-        return None if step is None else math.floor((self.high - self.low) / step + 1e-9) + 1
+        if step is None:
+            return None
+        steps = (self.high - self.low) // step if self.whole else (self.high - self.low) / step + 1e-9
+        return math.floor(steps) + 1
 
     @property
     def _spacing(self) -> float | None:
@@ -141,15 +144,11 @@ class Space:
             values[key] = parameter.at(position)
         return {key: values[key] for key in self.parameters}
 
-    def points(self) -> Iterator[Point]:
-        """Yield all points of a finite space."""
-        return map(self.point, range(self.size or 0))
-
     def draw(self, rng: Random) -> Point:
         """Return a random point, each parameter by its own distribution."""
         return {key: parameter.draw(rng) for key, parameter in self.parameters.items()}
 
-    def sample(self, seed: int, count: int) -> Iterator[Point]:
+    def sample(self, seed: int, count: int | None = None) -> Iterator[Point]:
         """Yield up to ``count`` distinct random points; fewer if the space has no more.
 
         If random draws hardly find new points, the remaining ones of a finite space follow in random order.

@@ -17,7 +17,7 @@ from mlptrain.config.values import put, shown, whole
 from mlptrain.config.yaml import Document
 from mlptrain.errors import ConfigError
 from mlptrain.sweeps.parameters import check_values, is_space, parameters, spaces
-from mlptrain.sweeps.space import Choice, Space
+from mlptrain.sweeps.space import MAX_LISTED, Choice, Space
 from mlptrain.sweeps.spec import DEFAULT_METRIC, METRICS, Halving, Metric, Spec
 
 Method = Literal["grid", "random", "halving", "tpe"]
@@ -187,6 +187,8 @@ def _fit(model: _SweepFile, space: Space, base: Config) -> Iterator[Problem]:
         if isinstance(parameter, Choice) and parameter.weights is not None and (listed or model.method == "tpe"):
             why = "tries every value" if listed else "learns which values to try"
             yield f"parameters.{key}.probabilities", f"has no effect, because the method {why}; remove it"
+    if model.method == "halving" and listed and (space.size or 0) > MAX_LISTED:
+        yield "parameters", f"has {space.size:,} points, too many for the first rung; add a run_cap for random points"
     split = space.parameters.get("split")
     splits = split.values if isinstance(split, Choice) else (base.split,)
     if model.metric.name.startswith("val_") and "official-60k" in splits:

@@ -73,8 +73,7 @@ def _suggestions(study: Any, spec: Spec, seen: set[str], count: int) -> Iterator
     duplicates = 0
     while count and duplicates < MAX_DUPLICATES:
         if duplicates == MAX_DUPLICATES_FINITE and space.size is not None:
-            every = space.sample(spec.seed, space.size)
-            untried = next(point for point in every if fingerprint(point) not in seen)
+            untried = next(point for point in space.sample(spec.seed) if fingerprint(point) not in seen)
             study.enqueue_trial({key: _number(space.parameters[key], value) for key, value in untried.items()})
         suggestion = study.ask(distributions)
         point = {key: _value(parameter, suggestion.params[key]) for key, parameter in space.parameters.items()}

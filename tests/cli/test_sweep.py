@@ -108,6 +108,20 @@ def test_a_path_that_needs_quotes_is_refused(mlptrain, tiny, tmp_path):
     assert result.code == 2 and "a b.yaml" in result.err and result.out == ""
 
 
+VAST = "seed={min: 0, max: 999999999}", "split_seed={min: 0, max: 999999999}", "batch_size=10,20,30", "epochs=1,2"
+
+
+def test_a_trial_or_a_shard_of_a_vast_grid_trains_at_once(mlptrain, tiny, tmp_path):
+    assert mlptrain("sweep", tiny, *VAST, "--index", 999_999_999_999, "--run", "one", "-q").code == 0
+    text = (tmp_path / "runs/one/trials/999999999999/config.yaml").read_text()
+    assert "split_seed: 666666666" in text and "seed: 166" in text and "batch_size: 20" in text and "epochs: 2" in text
+    huge = "6000000000000000000", "5999999999999999999/6000000000000000001"
+    assert mlptrain("sweep", tiny, *VAST, "--index", huge[0]).code == 2
+    shard = mlptrain("sweep", tiny, *VAST, "--shard", huge[1], "--workers", 1, "-q", "--json")
+    assert shard.code == 0 and json.loads(shard.out)["trials"] == 1
+    assert json.loads(shard.out)["best"]["config"]["split_seed"] == 999_999_999
+
+
 def test_an_index_trains_one_trial(mlptrain, grid, tmp_path):
     assert mlptrain("sweep", *grid, "--index", 2, "-q").code == 0
     text = (tmp_path / "runs/tiny/trials/0002/config.yaml").read_text()

@@ -10,7 +10,7 @@ from mlptrain.config.config import load_config
 from mlptrain.errors import UsageError
 from mlptrain.sweeps.collect import collect
 from mlptrain.sweeps.leaderboard import read_leaderboard
-from tests.sweeps.made import drive, spec
+from tests.sweeps.made import BASE, drive, spec
 
 SPACE = "parameters: {learning_rate: {values: [0.1, 0.5]}, loss: {values: [mse, cross_entropy]}}\n"
 
@@ -58,7 +58,7 @@ def test_runs_of_a_sweep_have_its_numbers_and_missing_ones_are_listed(tmp_path):
     shutil.copytree(tmp_path / "whole/trials", tmp_path / "part/trials")
     shutil.rmtree(tmp_path / "part/trials/0002")
     found = collect(["sweep.yaml", "part"])
-    assert found.missing == (2,) and found.result.trials == 3
+    assert (found.missing, found.first_missing) == (1, (2,)) and found.result.trials == 3
     assert {row.trial for row in found.result.leaderboard.rows} == {0, 1, 3}
     assert found.result.leaderboard.keys == ("learning_rate", "loss")
     train("other", "learning_rate=0.7")
@@ -71,9 +71,9 @@ def test_sweeps_and_shards_are_read_from_their_journals(tmp_path):
     for number in (1, 2):
         drive(sweep, tmp_path / f"s/shard-{number}-of-2", shard=(number, 2))
     found = collect(["s"])
-    assert found.missing == () and found.result.trials == 4 and str(found.result.folder) == "s"
+    assert found.missing == 0 and found.result.trials == 4 and str(found.result.folder) == "s"
     assert json.loads((tmp_path / "s/best/metrics.json").read_text())["run"] == "s/best"
-    assert collect(["s/shard-1-of-2"]).missing == (1, 3)
+    assert collect(["s/shard-1-of-2"]).first_missing == (1, 3)
     drive(spec(tmp_path, SPACE.replace("0.5", "0.7")), tmp_path / "t")
     with pytest.raises(UsageError, match="t: "):
         collect(["s", "t"])
@@ -84,6 +84,15 @@ def test_a_sweep_without_models_has_no_best_folder(tmp_path):
     found = collect(["s"]).result
     assert found.best is not None and found.best["run"] is None and not (tmp_path / "s/best").exists()
     assert all(row.run == "" for row in read_leaderboard(tmp_path / "s/leaderboard.csv").rows)
+
+
+def test_a_run_of_a_vast_grid_is_found_by_its_number(tmp_path):
+    text = "parameters: {seed: {min: 0, max: 999999999}, split_seed: {min: 0, max: 999999999}}\n"
+    train("s/trials/5000000007", "seed=5", "split_seed=7", "batch_seed=0")
+    spec(tmp_path, text, base=BASE.replace("epochs: 2", "epochs: 1"))
+    found = collect(["sweep.yaml", "runs/s"])
+    assert [row.trial for row in found.result.leaderboard.rows] == [5_000_000_007]
+    assert (found.missing, found.first_missing) == (10**18 - 1, tuple(range(8)))
 
 
 def test_failed_runs_have_no_best(tmp_path):

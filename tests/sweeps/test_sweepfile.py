@@ -105,6 +105,7 @@ def test_the_command_line_replaces_spaces_and_keys_of_the_sweep(tmp_path):
     ("text", "line", "key"),
     [
         ("metric: {name: val_accuracy}\nparameters: {epochs: {value: 1}}", 3, "metric.goal"),
+        ("method: halving\nparameters: {seed: {min: 0, max: 1000000}}", 4, "run_cap"),
         ("metric: {name: test_accuracy, goal: maximize}\nparameters: {epochs: {value: 1}}", 3, "val_accuracy"),
         ("metric: {name: val_acc, goal: maximize}\nparameters: {epochs: {value: 1}}", 3, "mean 'val_accuracy'"),
         ("metric: {name: val_loss, goal: minimise}\nparameters: {epochs: {value: 1}}", 3, "mean 'minimize'"),
