@@ -34,7 +34,8 @@ def sweep(
         list[str] | None,
         typer.Argument(
             metavar="SWEEP KEY=VALUE",
-            help="Sweep or config: a YAML file or a name. Values to try, such as seed=1,2,3; hidden=64,32 is two networks.",
+            help="Sweep or config: a YAML file or a name. Values to try, such as seed=1,2,3; hidden=64,32 is two "
+            "networks.",
         ),
     ] = None,
     run: Annotated[

@@ -1,4 +1,4 @@
-"""Sweeps for shells and job arrays: one ``mlptrain train`` command per trial, and single values of the result."""
+"""Sweeps for shells and job arrays: ``mlptrain train`` commands of trials, and single values of the result."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mlptrain.config.config import Config
+from mlptrain.config.config import Config, argument
 from mlptrain.config.values import flat
 from mlptrain.errors import UsageError
+from mlptrain.runs.folder import run_path
 from mlptrain.sweeps.methods import points_of
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import Trial, short, trials_of
 
-_SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./\[\]-]+")
-"""A word that no shell changes."""
+_SAFE = re.compile(r"(?![=%])(?!.*==)[A-Za-z0-9_@%+=:,./-]+")
+"""A word that no shell changes; zsh expands ``=ls`` and with an option ``a==ls``, old versions of fish ``%self``."""
+
+_PLAIN_PATH = re.compile(r"/.*|[\w.][^=]*", re.DOTALL)
+"""A path that `mlptrain train` does not take for an option or for ``KEY=VALUE``."""
 
 
 def all_trials(spec: Spec) -> Iterator[Trial]:
@@ -63,20 +67,19 @@ def number_of_points(spec: Spec) -> int:
 
 
 def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = None, threads: int = 1) -> Iterator[str]:
-    """Yield one command per trial, without words that need quotes in a shell.
+    """Yield one command per trial that sh, bash, zsh and fish read alike, without brackets, quotes and spaces.
 
     Raises
     ------
     UsageError
-        A path would need quotes.
+        A path would need quotes, or leads out of ``runs_dir``.
     """
     folders = [] if runs_dir == Path("runs") else ["--runs-dir", str(runs_dir)]
     folders += [] if data_dir is None else ["--data-dir", str(data_dir)]
-    base = spec.base_config
     for trial in all_trials(spec):
-        keys = [f"{key}={short(value)}" for key, value in overrides(base, trial.config).items()]
         run = f"{name}/trials/{trial.name}"
-        words = ["mlptrain", "train", spec.base_path, *keys, "--threads", str(threads), "--run", run, *folders]
+        run_path(runs_dir, run)
+        words = [*_train(spec, trial.config), "--threads", str(threads), "--run", run, "--resume", *folders]
         for word in words:
             if not _SAFE.fullmatch(word):
                 raise UsageError(
@@ -86,10 +89,12 @@ def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = N
         yield " ".join(words)
 
 
-def overrides(base: Config, config: Config) -> dict[str, Any]:
-    """Return the dotted keys, and their values, that turn one resolved config into another; no value is a mapping."""
-    before, after = (flat(each.model_dump(mode="json")) for each in (base, config))
-    return {key: value for key, value in after.items() if key not in before or before[key] != value}
+def _train(spec: Spec, config: Config) -> list[str]:
+    """Return the words of the command that trains a config: the keys that differ from the base."""
+    before, after = (flat(each.model_dump(mode="json")) for each in (spec.base_config, config))
+    keys = [key for key in after if key not in before or before[key] != after[key]]
+    base = spec.base_path if _PLAIN_PATH.fullmatch(spec.base_path) else f"./{spec.base_path}"
+    return ["mlptrain", "train", base, *(argument(key, after[key]) for key in keys)]
 
 
 def lookup(summary: dict[str, Any], key: str) -> str:

@@ -81,6 +81,11 @@ def test_the_listed_commands_need_no_quotes_and_give_the_same_trials(mlptrain, g
     for line in lines:
         assert shlex.split(line) == line.split() and not set(line) & set("'\"{} $&;".replace(" ", ""))
         assert mlptrain(*line.split()[1:], "-q").code == 0
+    models = [*tmp_path.glob("runs/L/trials/*/model.npz")]
+    written = [path.stat().st_mtime_ns for path in models]
+    for line in lines:
+        assert mlptrain(*line.split()[1:], "-q").code == 0
+    assert len(models) == 4 and written == [path.stat().st_mtime_ns for path in models], "trained a second time"
     swept = mlptrain("sweep", *grid, "early_stopping.patience=3", "--run", "S", "--keep", "all", "-q")
     assert swept.code == 0
     for trial in range(4):
@@ -106,6 +111,8 @@ def test_a_path_that_needs_quotes_is_refused(mlptrain, tiny, tmp_path):
     (tmp_path / "a b.yaml").write_text(tiny.read_text())
     result = mlptrain("sweep", "a b.yaml", "learning_rate=0.1,0.2", "--list")
     assert result.code == 2 and "a b.yaml" in result.err and result.out == ""
+    result = mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "--list", "--run", "../x")
+    assert result.code == 2 and "'../x/trials/0000'" in result.err and result.out == ""
 
 
 VAST = "seed={min: 0, max: 999999999}", "split_seed={min: 0, max: 999999999}", "batch_size=10,20,30", "epochs=1,2"

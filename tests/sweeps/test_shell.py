@@ -1,16 +1,73 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from mlptrain.cli import _load
+from mlptrain.config.config import LIST_KEYS, config_from
+from mlptrain.config.overrides import merge, parse_overrides
 from mlptrain.errors import UsageError
-from mlptrain.sweeps.shell import all_trials, find_trial
+from mlptrain.sweeps.shell import all_trials, commands, find_trial
+from mlptrain.sweeps.spec import Spec
+from mlptrain.sweeps.trials import Trial
+from tests.shells import INSTALLED, READERS, shell
 from tests.sweeps.made import spec
+
+SPACE = """parameters:
+  hidden: {values: [[], [4], [4, 3]]}
+  split: {values: [official, [0.6, 0.2, 0.2]]}
+  subset: {values: [null, 100]}
+  batch_norm: {value: true}
+  learning_rate: {values: [0.00001, 1.0e+22]}
+  early_stopping.patience: {value: 3}
+  schedule: {values: [cosine, {name: step, every: 5, gamma: 0.5}]}
+"""
 
 VAST = """parameters:
   seed: {min: 0, max: 999999999}
   split_seed: {min: 0, max: 9223372036854775807}
   learning_rate: {values: [0.1, 0.2, 0.3, 0.5]}
 """
+
+
+def check(line: str, sweep: Spec, trial: Trial, run: str, runs_dir: str) -> None:
+    """Check that the parser of ``mlptrain train`` reads a line as the config of a trial."""
+    assert not set(line) & set("[]{}()'\"\\*?~$&;|<>!#`^")
+    name, command, *words = line.split(" ")
+    given = _load(command).make_context("mlptrain train", words).params
+    assert name == "mlptrain" and Path(given["config_file"]) == Path(sweep.base_path)
+    assert (given["run"], given["resume"], str(given["runs_dir"])) == (f"{run}/trials/{trial.name}", True, runs_dir)
+    assert config_from(merge(sweep.base, parse_overrides(given["overrides"], LIST_KEYS))).resolve() == trial.config
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_shell_passes_listed_lines_on_as_the_configs_of_the_trials(tmp_path, name):
+    if name not in INSTALLED:
+        pytest.skip(f"{name} is not installed")
+    sweep = replace(spec(tmp_path, SPACE), base_path="-rf.yaml")
+    lines = list(commands(sweep, "job", runs_dir=Path("out/runs")))
+    assert len(lines) == 48
+    with shell(name, tmp_path) as one:
+        for line, trial in zip(lines, all_trials(sweep), strict=True):
+            assert ["mlptrain", *one.words(line)] == line.split(" ")
+            check(line, sweep, trial, "job", "out/runs")
+
+
+@pytest.mark.parametrize(("path", "word"), [("=x.yaml", "./=x.yaml"), ("a=b", "./a=b"), ("/d/-x", "/d/-x")])
+def test_the_config_stays_a_path(tmp_path, path, word):
+    sweep = replace(spec(tmp_path, SPACE), base_path=path)
+    assert next(commands(sweep, "job", runs_dir=Path("runs"))).split(" ")[2] == word
+
+
+@pytest.mark.parametrize(
+    ("path", "run"), [("a b.yaml", "x"), ("~/x.yaml", "x"), ("x.yaml", "../x"), ("x.yaml", "a[1]")]
+)
+def test_paths_that_need_quotes_or_lead_elsewhere_are_refused(tmp_path, path, run):
+    sweep = replace(spec(tmp_path, SPACE), base_path=path)
+    with pytest.raises(UsageError):
+        next(commands(sweep, run, runs_dir=Path("runs")))
 
 
 def test_a_trial_of_a_vast_grid_is_computed_from_its_number(tmp_path):

@@ -1,0 +1,74 @@
+"""Shells that read commands for the tests, and the words that they pass to ``mlptrain``."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_POSIX = """
+mlptrain() { printf '%s\\n' "$@"; }
+while IFS= read -r line; do eval "$line"; printf '%s\\n' '# end'; done
+"""
+
+_FISH = """
+function mlptrain; printf '%s\\n' $argv; end
+while read -l line; eval $line; printf '%s\\n' '# end'; end
+"""
+
+READERS = {
+    "sh": ("sh", "-c", _POSIX),
+    "bash": ("bash", "--norc", "-c", _POSIX),
+    "zsh": ("zsh", "-f", "-o", "extendedglob", "-o", "magicequalsubst", "-c", _POSIX),
+    "fish": ("fish", "--no-config", "-c", _FISH),
+}
+"""By name of the shell, a command that evaluates its input line by line; zsh with the options that expand most."""
+
+INSTALLED = [name for name in READERS if shutil.which(name)]
+
+AROUND = ("hidden=2", "hidden=6", "-rf.yaml", "--resume", "~", "a", "x=[1]", "learning_rate=0.1", "mlptrain", "train")
+"""Names of files that a careless command line would match or take for its own."""
+
+
+class Shell:
+    """A shell in ``folder`` that evaluates one line after another."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            READERS[name],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def words(self, line: str) -> list[str]:
+        """Return the words after ``mlptrain`` in a line; if the shell runs something else, what that prints."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+        words = []
+        for word in self._process.stdout:
+            if word == "# end\n":
+                return words
+            words.append(word.removesuffix("\n"))
+        raise AssertionError(f"the shell has ended at {line!r}")
+
+    def close(self) -> None:
+        """End the shell."""
+        self._process.communicate()
+
+
+@contextmanager
+def shell(name: str, folder: Path) -> Iterator[Shell]:
+    """Start a shell in a folder with files of the names `AROUND`, and end it afterwards."""
+    for other in AROUND:
+        (folder / other).touch()
+    found = Shell(name, folder)
+    try:
+        yield found
+    finally:
+        found.close()
