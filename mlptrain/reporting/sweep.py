@@ -187,15 +187,16 @@ def list_failed(results: Sequence[Result]) -> str:
 
 
 def end_lines(end: SweepEnd) -> list[str]:
-    """Return lines with the failed trials, the paths of the results and the time taken."""
+    """Return lines with the failed trials, the paths of the results, the command of the best trial and the time."""
     lines = []
     if end.failed:
         lines.append(f"{counted(len(end.failed), 'trial')} failed: {list_failed(end.failed)}")
     hidden = len(end.board.rows) - SHOWN
     more = f" ({hidden} more rows)" if hidden > 0 else ""
     lines.append(f"all trials: {end.folder}/leaderboard.csv{more}")
-    if end.best is not None:
-        lines.append(f"best trial: {end.best}")
+    if end.command is not None and end.board.best is not None:
+        kept = "" if end.best is None else f" in {end.best}"
+        lines += [f"best trial: {trial_name(end.board.best.best_trial)}{kept}", f"  {end.command}"]
     took = duration(end.seconds)
     lines.append(f"training time {took}, summed over the trials" if end.collected else f"finished in {took}")
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from mlptrain.sweeps.importance import importances_of
 from mlptrain.sweeps.journal import JOURNAL, read_record
 from mlptrain.sweeps.leaderboard import rank, write_leaderboard
 from mlptrain.sweeps.reports import SweepEnd
-from mlptrain.sweeps.shell import all_trials, find_trial, number_of_points
+from mlptrain.sweeps.shell import all_trials, find_trial, number_of_points, train_command
 from mlptrain.sweeps.space import MAX_LISTED
 from mlptrain.sweeps.spec import DEFAULT_METRIC, Spec
 from mlptrain.sweeps.sweep import SweepResult, result_of
@@ -203,7 +204,12 @@ def _ranked(
     def config_of(result: Result) -> Config:
         return configs[result.trial] if spec is None else trial_of(spec, result).config
 
-    end = SweepEnd(str(target.path), board, best, failed, importances, seconds, collected=True)
+    command = None
+    if row is not None and spec is None:
+        command = shlex.join(["mlptrain", "train", str(found[row.best_trial].folder / CONFIG)])
+    elif row is not None and spec is not None:
+        command = train_command(spec, config_of(results[row.best_trial]))
+    end = SweepEnd(str(target.path), board, best, failed, importances, seconds, collected=True, command=command)
     numbers = range(0 if spec is None else number_of_points(spec) * spec.repeat)
     missing = (number for number in numbers if number not in found)
     count = numbers.stop - sum(number in numbers for number in found)

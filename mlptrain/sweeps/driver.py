@@ -18,8 +18,9 @@ from mlptrain.sweeps.leaderboard import Leaderboard, rank, write_leaderboard
 from mlptrain.sweeps.methods import waves
 from mlptrain.sweeps.planning import StackPlan, WavePlan, plan_wave
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
+from mlptrain.sweeps.shell import train_command
 from mlptrain.sweeps.spec import Spec
-from mlptrain.sweeps.trials import FAILED, HALVED, PAUSED, Result, Trial, Wave
+from mlptrain.sweeps.trials import FAILED, HALVED, PAUSED, Result, Trial, Wave, trial_of
 
 MAX_ATTEMPTS = 5
 """Number of attempts to train a stack whose worker process dies, before its trials fail."""
@@ -112,7 +113,10 @@ class Driver:
         compared = [self.record.paused.get((result.trial, 0), result) for result in results if not result.failed]
         importances = importances_of(self.spec.space.varied, self.spec.metric.name, compared)
         seconds = time.perf_counter() - began
-        yield SweepEnd(str(self.folder.path), board, best, failed, importances, seconds)
+        command = None
+        if board.best is not None:
+            command = train_command(self.spec, trial_of(self.spec, self.record.results[board.best.best_trial]).config)
+        yield SweepEnd(str(self.folder.path), board, best, failed, importances, seconds, command=command)
 
     def _start(self) -> SweepStart:
         spec, points = self.spec, self.spec.points

@@ -76,6 +76,8 @@ class SweepEnd:
         The leaderboard.
     best
         Path of the best trial's run folder; None if it was not kept.
+    command
+        The ``mlptrain train`` command of the best trial's config; None if there is no best trial.
     failed
         Trials that diverged or failed.
     importances
@@ -93,6 +95,7 @@ class SweepEnd:
     importances: dict[str, float] | None
     seconds: float
     collected: bool = False
+    command: str | None = None
 
 
 SweepReport = SweepStart | WaveStart | Advance | TrialEnd | Retry | SweepEnd

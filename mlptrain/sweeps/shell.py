@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,15 @@ def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = N
         yield " ".join(words)
 
 
-def _train(spec: Spec, config: Config) -> list[str]:
-    """Return the words of the command that trains a config: the keys that differ from the base."""
+def train_command(spec: Spec, config: Config) -> str:
+    """Return the ``mlptrain train`` command of a trial's config, with all keys that the sweep varies."""
+    return shlex.join(_train(spec, config, spec.space.varied))
+
+
+def _train(spec: Spec, config: Config, named: Collection[str] = ()) -> list[str]:
+    """Return the words of the command that trains a config: the keys that differ from the base, and those ``named``."""
     before, after = (flat(each.model_dump(mode="json")) for each in (spec.base_config, config))
-    keys = [key for key in after if key not in before or before[key] != after[key]]
+    keys = [key for key in after if key not in before or before[key] != after[key] or key in named]
     base = spec.base_path if _PLAIN_PATH.fullmatch(spec.base_path) else f"./{spec.base_path}"
     return ["mlptrain", "train", base, *(argument(key, after[key]) for key in keys)]
 

@@ -129,6 +129,20 @@ def test_a_trial_or_a_shard_of_a_vast_grid_trains_at_once(mlptrain, tiny, tmp_pa
     assert json.loads(shard.out)["best"]["config"]["split_seed"] == 999_999_999
 
 
+def test_the_best_trial_is_shown_with_the_command_that_trains_it(mlptrain, tiny, tmp_path):
+    space = "hidden=[3,2],[2,3]", "learning_rate=0.1,0.5", "batch_size=10,20", "epochs=2"
+    swept = mlptrain("sweep", tiny, *space, "method=halving", "run_cap=3", "--run", "s", "--workers", 1)
+    collected = mlptrain("sweep", "--collect", "runs/s")
+    for number, result in enumerate((swept, collected)):
+        lines = result.out.splitlines()
+        at = next(at for at, line in enumerate(lines) if line.startswith("best trial: "))
+        words = shlex.split(lines[at + 1])
+        assert {word.partition("=")[0] for word in words} >= {"hidden", "learning_rate", "batch_size"}
+        assert mlptrain(*words[1:], "--run", f"again{number}", "-q").code == 0
+        again = tmp_path / f"runs/again{number}/config.yaml"
+        assert again.read_text() == (tmp_path / "runs/s/best/config.yaml").read_text()
+
+
 def test_an_index_trains_one_trial(mlptrain, grid, tmp_path):
     assert mlptrain("sweep", *grid, "--index", 2, "-q").code == 0
     text = (tmp_path / "runs/tiny/trials/0002/config.yaml").read_text()

@@ -27,6 +27,7 @@ from tests.reporting import made
 pytest.importorskip("pty")
 
 KEYS = ("learning_rate", "hidden")
+COMMAND = "mlptrain train mnist.yaml learning_rate=0.375 hidden=15,30"
 START = SweepStart("runs/s", "mnist.yaml", "random", KEYS, Metric(), 1, 12, 0)
 
 
@@ -51,7 +52,8 @@ def reports(trials: int = 12, *, failed: int = 3) -> list[SweepReport]:
         found += [TrialEnd(results[number - 1], number, board), Advance(float(number), trials)]
     lost = tuple(one for one in results if one.failed)
     found.insert(4, Retry(tuple(range(8)), "a worker was ended by SIGKILL"))
-    return [*found, SweepEnd("runs/s", board, "runs/s/best", lost, {"learning_rate": 0.75, "hidden": 0.0}, 12.0)]
+    importances = {"learning_rate": 0.75, "hidden": 0.0}
+    return [*found, SweepEnd("runs/s", board, "runs/s/best", lost, importances, 12.0, command=COMMAND)]
 
 
 def shown(columns: int, rows: int, given: list[SweepReport]) -> tuple[list[str], made.Terminal]:
@@ -87,7 +89,8 @@ def test_the_whole_screen() -> None:
         "  interactions, noise   25% ━━━━━",
         "1 trial failed: 0001 (diverged)",
         "all trials: runs/s/leaderboard.csv",
-        "best trial: runs/s/best",
+        "best trial: 0002 in runs/s/best",
+        f"  {COMMAND}",
         "finished in 12.0s",
         "",
     ]
@@ -153,7 +156,8 @@ def test_plain_lines() -> None:
     assert "[ 1/12] 0000    0.8000*    1.5s  learning_rate=0.125 hidden=[15,30]" in lines
     assert any("SIGKILL" in line and line.endswith("0004, 0005, …") for line in lines)
     for words in ("0003 (diverged)", "runs/s/leaderboard.csv (2 more rows)", "runs/s/best", "12.0s"):
-        assert any(line.endswith(words) for line in lines[-4:])
+        assert any(line.endswith(words) for line in lines[-5:])
+    assert f"  {COMMAND}" in lines
 
 
 def test_plain_lines_of_an_open_sweep_and_of_one_without_results() -> None:

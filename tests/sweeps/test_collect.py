@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
 import mlptrain
-from mlptrain.config.config import load_config
+from mlptrain.config.config import load_config, plain_values
 from mlptrain.errors import UsageError
 from mlptrain.sweeps.collect import collect
 from mlptrain.sweeps.leaderboard import read_leaderboard
@@ -93,6 +95,16 @@ def test_a_run_of_a_vast_grid_is_found_by_its_number(tmp_path):
     found = collect(["sweep.yaml", "runs/s"])
     assert [row.trial for row in found.result.leaderboard.rows] == [5_000_000_007]
     assert (found.missing, found.first_missing) == (10**18 - 1, tuple(range(8)))
+
+
+def test_the_best_trial_has_the_command_that_trains_its_config(tmp_path):
+    drive(spec(tmp_path, SPACE), tmp_path / "s")
+    train("a")
+    for folder in ("s", "runs/a"):
+        found = collect([folder]).result
+        name, command, path, *keys = shlex.split(found.end.command or "")
+        assert (name, command) == ("mlptrain", "train") and found.best is not None
+        assert plain_values(load_config(Path(path), keys).resolve()) == found.best["config"]
 
 
 def test_failed_runs_have_no_best(tmp_path):

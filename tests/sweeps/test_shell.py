@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from mlptrain.cli import _load
 from mlptrain.config.config import LIST_KEYS, config_from
 from mlptrain.config.overrides import merge, parse_overrides
 from mlptrain.errors import UsageError
-from mlptrain.sweeps.shell import all_trials, commands, find_trial
+from mlptrain.sweeps.shell import all_trials, commands, find_trial, train_command
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import Trial
 from tests.shells import INSTALLED, READERS, shell
@@ -87,3 +89,12 @@ def test_the_trials_of_a_sample_end_with_the_space(tmp_path):
     assert find_trial(sweep, 3) == list(all_trials(sweep))[3]
     with pytest.raises(UsageError, match="trials, 4"):
         find_trial(sweep, 4)
+
+
+def test_the_command_of_a_trial_names_every_varied_key(tmp_path):
+    sweep = spec(tmp_path, "parameters: {learning_rate: {values: [0.5, 1]}, hidden: {values: [[4], [4, 3]]}}\n")
+    sweep = replace(sweep, base_path="a b.yaml")
+    first, second = islice(all_trials(sweep), 2)
+    words = shlex.split(train_command(sweep, first.config))
+    assert words == ["mlptrain", "train", "a b.yaml", "hidden=4", "learning_rate=0.5", "batch_seed=0"]
+    assert "hidden=4,3" in train_command(sweep, second.config).split()
