@@ -17,10 +17,12 @@ from pathlib import Path
 import pytest
 
 from tests.readme import PAGES, README, ROOT, Block, blocks
+from tests.shells import AROUND
 
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
 OTHER_PAGES = [path for folder in ("benchmarks", "tests") for path in (ROOT / folder).rglob("*.md")]
 LINKING = sorted(str(page.relative_to(ROOT)) for page in {*PAGES, *ROOT.glob("*.md"), *OTHER_PAGES})
+SHELLS = ("fish", "bash", "zsh")
 RUNNABLE = [
     name
     for name, text in TEXTS.items()
@@ -59,19 +61,79 @@ def available(block: Block) -> bool:
     return not block.needs or find_spec(block.needs) is not None
 
 
-@pytest.mark.parametrize("name", RUNNABLE)
-def test_code_blocks_run(name, tmp_path):
+def command_of(shell: str, code: str) -> list[str]:
+    """Return the command with which a shell runs code and stops at the first line that fails."""
+    if shell == "fish":  # it has no such option
+        return ["fish", "--no-config", "-c", "".join(f"{line}\nor exit\n" for line in code.splitlines())]
+    return [shell, *(["-f"] if shell == "zsh" else ["--norc"]), "-euo", "pipefail", "-c", code]
+
+
+def run_page(name: str, shell: str, folder: Path) -> None:
     """Run the blocks of a page in order, because later ones use the runs of earlier ones."""
-    for folder in ("configs", "docs"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
+    for copied in ("configs", "docs"):
+        shutil.copytree(ROOT / copied, folder / copied)
     page = ROOT / name
     for block in blocks(page)[2 if page == README else 0 :]:
-        if block.language == "bash" and available(block):
-            run("bash", "-euo", "pipefail", "-c", block.code, folder=tmp_path)
+        if block.file:
+            (folder / block.file).write_text(block.code, encoding="utf-8")
+        elif block.language == "bash" and available(block):
+            run(*command_of(shell, block.code), folder=folder)
         elif block.language == "python" and available(block):
-            (tmp_path / "example.py").write_text(block.code, encoding="utf-8")
-            output = run("python", "example.py", folder=tmp_path)
+            (folder / "example.py").write_text(block.code, encoding="utf-8")
+            output = run("python", "example.py", folder=folder)
             assert "print" not in block.code or output
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_code_blocks_run(name, tmp_path):
+    """Run each page in one shell; ``python -m tests.stress.documentation`` runs each in all."""
+    installed = list(filter(shutil.which, SHELLS))
+    run_page(name, installed[RUNNABLE.index(name) % len(installed)], tmp_path)
+
+
+FAKE = """#!/bin/sh
+words=$(printf '<%s>' "${0##*/}" "$@")
+echo "$words" >> "$RECORD"
+"""
+
+
+def lines() -> list[str]:
+    """Return every shell line of the documentation, and every command and ``KEY=VALUE`` in its sentences."""
+    found = []
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        text = re.sub("```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        inline = [" ".join(code.split()) for code in re.findall("`([^`]+)`", text)]
+        found += [code for code in inline if re.match(r"(mlptrain|pip|python) ", code) and "|" not in code]
+        found += [f"mlptrain train {code}" for code in inline if re.fullmatch(r"'?[a-z_.]+=[^=(]+", code)]
+        found += [line for block in blocks(page) if block.language == "bash" for line in block.code.splitlines()]
+    return found
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_shell_runs_the_same_commands(shell, tmp_path):
+    """Compare the words that programs get from a shell with those of a POSIX shell without files that match."""
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("mlptrain", "python", "python3", "pip", "sbatch", "xargs", "ruff", "mypy"):
+        (programs / name).write_text(FAKE)
+        (programs / name).chmod(0o755)
+    code, records = "\n".join(lines()), []
+    for number, (command, around) in enumerate(((["sh", "-euc", code], ()), (command_of(shell, code), AROUND))):
+        folder = tmp_path / str(number)
+        (folder / ".venv/bin").mkdir(parents=True)
+        for path in (".venv/bin/activate", *around):
+            (folder / path).touch()
+        environment = {
+            **os.environ,
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+            "RECORD": f"{folder}/record",
+        }
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        records.append(sorted((folder / "record").read_text().splitlines()))
+    assert records[0] == records[1] and len(records[0]) > 60
 
 
 def test_every_option_is_documented():
