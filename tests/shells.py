@@ -6,7 +6,15 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+
+from mlptrain.cli import _load
+from mlptrain.cli.setup import split_arguments
+from mlptrain.config.config import LIST_KEYS, config_from
+from mlptrain.config.overrides import merge, parse_overrides
+from mlptrain.sweeps.spec import Spec
+from mlptrain.sweeps.trials import Trial
 
 _POSIX = """
 mlptrain() { printf '%s\\n' "$@"; }
@@ -72,3 +80,19 @@ def shell(name: str, folder: Path) -> Iterator[Shell]:
         yield found
     finally:
         found.close()
+
+
+def named(sweep: Spec, path: str) -> Spec:
+    """Return the sweep with another path of its base config."""
+    return replace(sweep, base=replace(sweep.base, source=path))
+
+
+def check_line(line: str, sweep: Spec, trial: Trial, *, run: str, runs_dir: str) -> None:
+    """Check that ``mlptrain train`` reads a line of ``mlptrain sweep --list`` as the config of a trial."""
+    assert not set(line) & set("[]{}()'\"\\*?~$&;|<>!#`^")
+    name, command, *words = line.split(" ")
+    given = _load(command).make_context("mlptrain train", words).params
+    config, overrides = split_arguments(given["arguments"])
+    assert name == "mlptrain" and Path(config or "") == Path(sweep.base_path)
+    assert (given["run"], given["resume"], given["runs_dir"]) == (f"{run}/trials/{trial.name}", True, Path(runs_dir))
+    assert config_from(merge(sweep.base, parse_overrides(overrides, LIST_KEYS))).resolve() == trial.config

@@ -103,7 +103,8 @@ def lines() -> list[str]:
     for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
         text = re.sub("```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
         inline = [" ".join(code.split()) for code in re.findall("`([^`]+)`", text)]
-        found += [code for code in inline if re.match(r"(mlptrain|pip|python) ", code) and "|" not in code]
+        synopsis = re.compile(r"\||\[[A-Z]")
+        found += [code for code in inline if re.match(r"(mlptrain|pip|python) ", code) and not synopsis.search(code)]
         found += [f"mlptrain train {code}" for code in inline if re.fullmatch(r"'?[a-z_.]+=[^=(]+", code)]
         found += [line for block in blocks(page) if block.language == "bash" for line in block.code.splitlines()]
     return found

@@ -79,7 +79,6 @@ def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = N
     folders += [] if data_dir is None else ["--data-dir", str(data_dir)]
     for trial in all_trials(spec):
         run = f"{name}/trials/{trial.name}"
-        run_path(runs_dir, run)
         words = [*_train(spec, trial.config), "--threads", str(threads), "--run", run, "--resume", *folders]
         for word in words:
             if not _SAFE.fullmatch(word):
@@ -87,6 +86,7 @@ def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = N
                     f"--list: a command cannot contain {word!r}, which needs quotes\n"
                     "hint: use paths of letters, digits and ._-/ only, or run the sweep with --shard or --index"
                 )
+        run_path(runs_dir, run)  # refuses a name that `mlptrain train` would refuse
         yield " ".join(words)
 
 

@@ -112,6 +112,17 @@ def _edit(rng: random.Random, data: bytearray, seeds: Sequence[bytes], words: Se
             data[at : at + length] = other[start : start + (1 << rng.randrange(10))]
 
 
+def lined(rng: random.Random, seeds: Sequence[bytes], words: Sequence[bytes]) -> bytes:
+    """Return the lines of a seed, one or two of them mutated by `raw` or replaced by those of another seed."""
+    lines = rng.choice(seeds).split(b"\n")
+    for _ in range(rng.randrange(1, 3)):
+        place = rng.randrange(len(lines))
+        others = rng.choice(seeds).split(b"\n")
+        replaced = place < len(others) and rng.random() < 0.4
+        lines[place] = others[place] if replaced else raw(rng, [lines[place]], words)
+    return b"\n".join(lines)
+
+
 def gzipped(rng: random.Random, seeds: Sequence[bytes], words: Sequence[bytes]) -> bytes:
     """Return a valid gzip file with damaged contents, or a mutation by `raw`."""
     if rng.random() < 0.5:

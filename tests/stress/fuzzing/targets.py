@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +32,11 @@ from mlptrain.sweeps.importance import importances
 from mlptrain.sweeps.journal import JOURNAL, Journal, read_events, read_record, result_event
 from mlptrain.sweeps.leaderboard import rank, write_leaderboard
 from mlptrain.sweeps.parameters import DISTRIBUTIONS, SPACE_KEYS
+from mlptrain.sweeps.shell import all_trials, commands
 from mlptrain.sweeps.spec import Metric, Spec
 from mlptrain.sweeps.sweepfile import read_sweep
-from tests.stress.fuzzing.mutate import Mutator, gzipped, pictured, raw, zipped
+from tests.shells import INSTALLED, Shell, check_line, named, shell
+from tests.stress.fuzzing.mutate import Mutator, gzipped, lined, pictured, raw, zipped
 from tests.stress.fuzzing.terminal import print_everything
 
 
@@ -135,6 +140,28 @@ def _spaces(data: bytes, path: Path) -> None:
         read_sweep(base, data.decode("utf-8", "surrogateescape").split("\n"))
 
 
+def _listed(data: bytes, path: Path) -> None:
+    name, run, runs_dir, *arguments = [*data.decode("utf-8", "surrogateescape").split("\n"), "", ""]
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder) / "base.yaml"
+        base.write_text("hidden: [15]\n")
+        sweep = named(read_sweep(base, [argument for argument in arguments if argument]), name)
+    lines = commands(sweep, run, runs_dir=Path(runs_dir))
+    for line, trial in islice(zip(lines, all_trials(sweep), strict=False), 3):
+        check_line(line, sweep, trial, run=run, runs_dir=runs_dir)
+        for one in _shells():
+            assert one.words(line) == line.split(" ")[1:]
+
+
+@cache
+def _shells() -> list[Shell]:
+    """Return shells that stay open until the process ends, because starting them would take most of the time."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    folders = {name: Path(stack.enter_context(tempfile.TemporaryDirectory())) for name in INSTALLED}
+    return [stack.enter_context(shell(name, folder)) for name, folder in folders.items()]
+
+
 def _picture(data: bytes, path: Path) -> None:
     for image in read_images(str(path)).pixels[:2]:
         if image.size < 10_000 and image.min() < image.max():  # as `mlptrain predict` goes on
@@ -150,6 +177,38 @@ _HOSTILE = (
 
 _SPACE = tuple(f"{key}: ".encode() for key in SPACE_KEYS + DISTRIBUTIONS)
 
+_SHELL = (
+    b"~",
+    b"~root",
+    b"%self",
+    b"=ls",
+    b"==ls",
+    b"-rf",
+    b"--run=",
+    b"../",
+    b"$HOME",
+    b"`ls`",
+    b"*",
+    b"?",
+    b"!!",
+    b"[a]",
+    b"hidden=2",
+    b",",
+    b"64,32",
+    b",,",
+    b"null",
+    b"'",
+    b'"',
+    b"\\",
+    b" ",
+    b"&",
+    b"#",
+    b";",
+    b"^",
+    b"\xc3\xa9",
+    b"1e-5",
+)
+
 TARGETS = {
     "config": Target(_config, words=_KEYS),
     "overrides": Target(_overrides, words=tuple(key.replace(b": ", b"=") for key in _KEYS)),
@@ -163,6 +222,7 @@ TARGETS = {
     "sweep": Target(_sweep, words=(*_SPACE, b"method: ", b"run_cap: ", b"early_terminate: ", b"parameters: ", b"{")),
     "spaces": Target(_spaces, words=(*_SPACE, *(key.replace(b": ", b"=") for key in _KEYS), b",", b"{", b"}")),
     "text": Target(print_everything, words=_HOSTILE),
+    "listed": Target(_listed, lined, (*(key.replace(b": ", b"=") for key in _KEYS), *_SHELL)),
     "picture": Target(_picture, pictured, (b"IHDR", b"tRNS", b"PLTE", b"\xff\xc0", b"\xff\xda", b"'<f8'", b"(9, 9)")),
 }
 """By name; each has its seeds in ``tests/stress/corpus/NAME/``."""
