@@ -350,7 +350,7 @@ def config_from(document: Document) -> Config:
         return Config.model_validate(document.values)
     except ValidationError as error:
         found = problems(error.errors(include_url=False), document.values, MODELS, _EXPECTED, _MAPPINGS)
-        raise ConfigError(report(found, document, MODELS)) from None
+        raise ConfigError(report(found, document, MODELS, _TYPED)) from None
 
 
 def describe_problem(key: str, value: Any) -> str:
@@ -386,6 +386,16 @@ _MAPPINGS = {
     "early_stopping": "must be null or a mapping such as {monitor: val_loss, patience: 5}",
 }
 """The message for a value that is not a mapping."""
+
+_TYPED = {
+    "split": "split=0.7,0.2,0.1",
+    "hidden": "hidden=128,64",
+    "augment": "augment.shift=2 augment.rotate=15",
+    "augment.elastic": "augment.elastic.alpha=36",
+    "schedule": "schedule=cosine schedule.warmup=0.1",
+    "early_stopping": "early_stopping.patience=5",
+}
+"""The example for the command line, where brackets and braces need quotes."""
 
 MODELS: Models = {
     "": Config,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -106,21 +107,28 @@ def _problem(item: Any, values: dict[str, Any], models: Models, sentences: Sente
     return key, f"{words} (got {shown(value)}){hint(value, choices)}"
 
 
-def report(found: Iterable[Problem], document: Document, models: Models) -> str:
-    """Return the message about the first two problems, in the order of the file and then the command line."""
+def report(
+    found: Iterable[Problem], document: Document, models: Models, typed: Sentences = MappingProxyType({})
+) -> str:
+    """Return the message about the first two problems, in the order of the file and then the command line.
+
+    ``typed`` has the arguments to show for a key of the command line whose message has an example in brackets.
+    """
 
     def order(problem: Problem) -> tuple[bool, int]:
         _, line = document.locate(problem[0])
         return line is None, line or 0
 
     ordered = sorted(found, key=order)
-    rows = []
+    rows, hints = [], []
     for key, words in ordered[:2]:
         text = f"{shown_key(key)}: {words}" if words else unknown(key, models)
         rows.append(f"{document.where(key)}: {text}")
+        if key in typed and "such as" in words and document.locate(key)[1] is None:
+            hints.append(f"hint: write for example {typed[key]}")
     if len(ordered) > 2:
         rows.append(f"(and {len(ordered) - 2} more)")
-    return "\n".join(rows)
+    return "\n".join([*rows, *hints][:3])
 
 
 def unknown(key: str, models: Models) -> str:

@@ -218,8 +218,9 @@ def test_keys_have_their_types(text: str, key: str, value: object) -> None:
 )
 def test_invalid_values_are_named_with_what_is_expected(given: str, key: str, words: str) -> None:
     message = refusal("", given)
-    assert message.startswith(f"command line: {key}: ") and words in message
-    assert "\n" not in message
+    problem, *hints = message.split("\n")
+    assert problem.startswith(f"command line: {key}: ") and words in problem
+    assert [hint[:6] for hint in hints] == ["hint: "] * ("such as" in problem) and not set("".join(hints)) & set("[]{}")
 
 
 @pytest.mark.parametrize(
