@@ -12,6 +12,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from mlptrain.config.config import argument
 from mlptrain.reporting.live import MAX_WIDTH
 from mlptrain.reporting.reporter import QuietReporter, Reporter
 from mlptrain.reporting.terminal import is_terminal, make_console, print_line, print_phrases, progress_bar, start_live
@@ -142,8 +143,8 @@ def _number(value: float | None) -> str:
 
 
 def _parameters(values: Mapping[str, Any]) -> str:
-    """Return ``learning_rate=0.1 hidden=[30]``."""
-    return " ".join(f"{key}={short(value)}" for key, value in values.items())
+    """Return ``learning_rate=0.1 hidden=64,32``, which `mlptrain train` accepts."""
+    return " ".join(argument(key, value) for key, value in values.items())
 
 
 def importance_lines(end: SweepEnd, bar: str) -> list[str]:

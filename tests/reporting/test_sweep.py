@@ -73,10 +73,10 @@ def test_the_whole_screen() -> None:
         "random over learning_rate, hidden, ranked by highest val_accuracy",
         "3 trials in 2 stacks, 2 workers with 1 thread each",
         "trial val_accuracy    time  parameters (* best so far)",
-        "0000    0.8000*    1.5s  learning_rate=0.125 hidden=[15,30]",
+        "0000    0.8000*    1.5s  learning_rate=0.125 hidden=15,30",
         "a worker was ended by SIGKILL; training again: 0000, 0001, 0002, 0003, 0004, 00…",
-        "0001   diverged     0ms  learning_rate=0.25 hidden=[15,30]",
-        "0002    0.8200*    1.5s  learning_rate=0.375 hidden=[15,30]",
+        "0001   diverged     0ms  learning_rate=0.25 hidden=15,30",
+        "0002    0.8200*    1.5s  learning_rate=0.375 hidden=15,30",
         "",
         "rank  trial  val_accuracy  test_acc  time  learning_rate   hidden",
         "   1   0002        0.8200    0.7500  1.5s          0.375  [15,30]",
@@ -153,7 +153,7 @@ def test_plain_lines() -> None:
     lines = text.splitlines()
     assert "\x1b" not in text and "best of" not in text
     assert [line[:7] for line in lines if line.startswith("[")] == [f"[{number:>2}/12]" for number in range(1, 13)]
-    assert "[ 1/12] 0000    0.8000*    1.5s  learning_rate=0.125 hidden=[15,30]" in lines
+    assert "[ 1/12] 0000    0.8000*    1.5s  learning_rate=0.125 hidden=15,30" in lines
     assert any("SIGKILL" in line and line.endswith("0004, 0005, …") for line in lines)
     for words in ("0003 (diverged)", "runs/s/leaderboard.csv (2 more rows)", "runs/s/best", "12.0s"):
         assert any(line.endswith(words) for line in lines[-5:])
