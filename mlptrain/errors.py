@@ -8,7 +8,8 @@
     ├── AccuracyError   5   --min-accuracy was not met
     └── TrialsError     6   some trials of a sweep failed
 
-Any other exception is a bug and shows its traceback (exit code 1).
+Limits of the system, such as too little memory, and its other failures have exit code 3, too (`failure_message`). Any
+other exception is a bug and shows its traceback (exit code 1).
 """
 
 from __future__ import annotations

@@ -10,13 +10,16 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 import mlptrain
-from mlptrain.errors import MlptrainError
+from mlptrain.errors import DataError, MlptrainError
+from mlptrain.system.failures import failure_message
+from mlptrain.system.files import reason
 from mlptrain.system.signals import as_exceptions
 from mlptrain.system.text import write_lines, write_message
 
@@ -99,6 +102,10 @@ class _Commands(TyperGroup):
             return super().make_context(*arguments, **settings)
 
     def invoke(self, ctx: Any) -> Any:
+        try:
+            Path.cwd()
+        except OSError as error:
+            raise DataError(f"current folder: {reason(error)}\nhint: change to a folder that exists") from error
         with _own_codes():
             return super().invoke(ctx)
 
@@ -116,8 +123,12 @@ def _own_codes() -> Iterator[None]:
 
 def _load(name: str) -> Any:
     """Import the module of a command and return the command for Typer."""
-    from mlptrain.system.machine import thread_variables  # imports threadpoolctl, which `mlptrain --help` does not use
+    # Imports threadpoolctl, which `mlptrain --help` does not use.
+    from mlptrain.system.machine import LIBRARY_BYTES, address_space_left, thread_variables
 
+    left = address_space_left()
+    if left is not None and left < LIBRARY_BYTES:
+        raise MemoryError
     command = COMMANDS[name]
     # Starting and joining the threads of OpenBLAS takes 0.05 s even if they have no work, so it begins with one;
     # the command sets their number when it knows the size of the network.
@@ -166,6 +177,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except _Ended as end:
         return _fail(str(end), end.code)
+    except Exception as error:
+        message = failure_message(error)
+        if message is None:
+            raise
+        return _fail(message, DataError.exit_code)
 
 
 def _fail(message: str, code: int) -> int:

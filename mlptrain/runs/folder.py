@@ -27,6 +27,9 @@ SWEEP, LEADERBOARD, BEST = "sweep.yaml", "leaderboard.csv", "best"
 
 MAX_METRICS_BYTES = 2**20
 
+MAX_NAME_BYTES = 255
+"""Length of a name on the usual file systems; with a shorter limit the system reports an error later."""
+
 OTHER_FOLDER = "choose another folder with --runs-dir"
 
 
@@ -173,6 +176,8 @@ def run_path(runs_dir: Path, name: str) -> Path:
         given = given.relative_to(runs_dir)
     if not given.parts or given.is_absolute() or ".." in given.parts:
         raise UsageError(f"--run must be a name or a relative path within {runs_dir} (got {name!r})")
+    if any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in given.parts):
+        raise _unwritable(runs_dir / given, OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
     return runs_dir / given
 
 
@@ -213,4 +218,5 @@ def _unlink(path: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path}: cannot be written: {reason(error)}\nhint: {OTHER_FOLDER}")
+    hint = "choose a shorter --run" if error.errno == errno.ENAMETOOLONG else OTHER_FOLDER
+    return DataError(f"{path}: cannot be written: {reason(error)}\nhint: {hint}")

@@ -14,7 +14,10 @@ from mlptrain.models.model import make_model
 from mlptrain.runs.job import Job, add_test_metrics, metrics_of
 from mlptrain.sweeps.executors import Advanced, Broken, Done, Task
 from mlptrain.sweeps.trials import DIVERGED, FINISHED, PAUSED, Result, Trial
+from mlptrain.system.failures import failure_message
+from mlptrain.training.memory import check_memory
 from mlptrain.training.reports import EpochReport, Outcome
+from mlptrain.training.stack import architecture_of
 from mlptrain.training.trainer import Trainer
 
 
@@ -30,8 +33,8 @@ def run_task(task: Task, on_event: Callable[[Advanced], object] = lambda event: 
         return Broken(task.stack, str(error))
     except MemoryError:
         return Broken(task.stack, "not enough memory for the stack\nhint: use --no-stack, or fewer --workers")
-    except Exception as error:  # training the trial alone, with --index, shows the traceback
-        return Broken(task.stack, f"{type(error).__name__}: {error}")
+    except Exception as error:  # training the trial alone, with --index, shows the traceback of a bug
+        return Broken(task.stack, failure_message(error) or f"{type(error).__name__}: {error}")
 
 
 def _train_stack(task: Task, on_event: Callable[[Advanced], object]) -> tuple[Result, ...]:
@@ -39,6 +42,9 @@ def _train_stack(task: Task, on_event: Callable[[Advanced], object]) -> tuple[Re
     configs = [trial.config for trial in task.trials]
     first = configs[0]
     dataset, split = _data(first.dataset, task.data_dir, first.split, first.split_seed, first.subset)
+    check_memory(
+        first, architecture_of(first, dataset.images.shape[1], dataset.classes), len(split.train), len(configs)
+    )
     trainer = Trainer(configs, dataset, split)
     if task.states is not None:
         trainer.restore(task.states)

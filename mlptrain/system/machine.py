@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -87,10 +87,14 @@ def thread_variables(count: int, names: Sequence[str] = VARIABLES) -> Iterator[N
 
 
 _MEMINFO = Path("/proc/meminfo")
-_CGROUP_LIMITS = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
-)
+_CGROUP, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+_STATM = Path("/proc/self/statm")
+
+LIBRARY_BYTES = 128 * 2**20
+"""Address space of the libraries of a command. If it is less, OpenBLAS ends the process instead of raising an error."""
+
+WORKSPACE_BYTES = 64 * 2**20
+"""Address space for the buffers of a BLAS library and the stacks of threads, which are allocated when first used."""
 
 
 def _memory_limits() -> Iterator[int]:
@@ -98,24 +102,57 @@ def _memory_limits() -> Iterator[int]:
     with suppress(OSError, ValueError, IndexError):
         _, _, rest = _MEMINFO.read_text().partition("MemAvailable:")
         yield int(rest.split()[0]) * 1024
-    for limit, used in _CGROUP_LIMITS:
+    for limit, used in _cgroup_files():
         with suppress(OSError, ValueError):  # ValueError: the limit reads "max"
             taken = int(used.read_text()) - _idle_file_cache(limit.with_name("memory.stat"))
             yield max(0, int(limit.read_text()) - taken)
     with suppress(OSError, ValueError, AttributeError):
         yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if (left := address_space_left()) is not None:
+        yield max(0, left - WORKSPACE_BYTES)
+
+
+def address_space_left() -> int | None:
+    """Return the bytes of address space that ``ulimit -v`` leaves to this process, or None without a limit."""
+    with suppress(OSError, ValueError, IndexError, ImportError):
+        import resource  # not on Windows
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY:
+            return limit - int(_STATM.read_text().split()[0]) * resource.getpagesize()
+    return None
+
+
+def _cgroup_files() -> Iterator[tuple[Path, Path]]:
+    """Yield the files with the limit and the usage of the control groups of this process, and of those above them.
+
+    In a container the path of its own group may not exist; the top folder is its group there.
+    """
+    groups = [("", "/"), ("memory", "/")]
+    with suppress(OSError, ValueError):
+        groups += [(names, path) for _, names, path in (x.split(":", 2) for x in _CGROUP.read_text().splitlines())]
+    for controllers, group in groups:
+        if controllers == "":
+            top, limit, used = _CGROUPS, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            top, limit, used = _CGROUPS / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        path = PurePosixPath(group.lstrip("/"))
+        for folder in (path, *path.parents):
+            yield top / folder / limit, top / folder / used
 
 
 def _idle_file_cache(statistics: Path) -> int:
-    """Return the bytes of a container's usage that the kernel frees first: its cache of files not read recently."""
+    """Return the bytes of a group's usage that the kernel frees first: its cache of files not read recently."""
     with suppress(OSError, ValueError):
-        lines = (line.partition(" ") for line in statistics.read_text().splitlines())
-        return sum(int(size) for key, _, size in lines if key == "inactive_file")
+        sizes = dict(line.split() for line in statistics.read_text().splitlines())
+        return int(sizes.get("total_inactive_file", sizes.get("inactive_file", 0)))
     return 0
 
 
 def available_memory() -> int | None:
-    """Return the bytes that system and container still allow, or None if neither reports a limit."""
+    """Return the bytes that the system, control groups and ``ulimit -v`` still allow, or None if none has a limit."""
     return min(_memory_limits(), default=None)
 
 

@@ -46,8 +46,9 @@ def check_memory(config: Config, architecture: Architecture, images: int, member
     needed, available = memory_needed(config, architecture, images, members), available_memory()
     if available is not None and needed > available:
         together = f" for {members} networks at a time" if members > 1 else ""
+        remedy = "use --no-stack or fewer --workers, or " if members > 1 else ""
         raise ConfigError(
             f"hidden {list(config.hidden)} with batch_size {config.batch_size} takes {format_bytes(needed)} of memory"
             f"{together}; {format_bytes(available)} are available\n"
-            "hint: make the hidden layers or the batch smaller"
+            f"hint: {remedy}make the hidden layers or the batch smaller"
         )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import os
 import signal
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,8 @@ from typer.core import TyperGroup
 
 from mlptrain.datasets.idx import write_idx
 from mlptrain.system.signals import SIGNALS
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def config_with(text: str):
@@ -203,3 +208,49 @@ def test_a_signal_at_any_time_has_its_exit_code(mlptrain, monkeypatch, number, m
     monkeypatch.setattr(TyperGroup, method, lambda *arguments, **settings: signal.raise_signal(number))
     result = mlptrain("backprop", "x^2", "x=1")
     assert (result.code, result.out) == (128 + number, "") and result.err.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize(
+    ("limit", "command", "code", "parts"),
+    [
+        ("-n 16", "sweep tiny.yaml seed=1,2 --workers 2", 3, ["too many open files", "hint: raise", "ulimit -n"]),
+        ("-v 100000", "eval a", 3, ["not enough memory", "ulimit -v"]),
+        ("-v 200000", "train tiny.yaml dataset=./own --run b", 3, ["not enough memory", "ulimit -v"]),
+        ("-v 300000", "train tiny.yaml hidden=[3000,3000] --run b", 2, ["of memory", "MB are available"]),
+        ("-v 300000", "sweep tiny.yaml hidden=[3000,3000],[3000] --run b", 2, ["of memory", "MB are available"]),
+    ],
+    ids=["open files", "libraries", "data", "train", "sweep"],
+)
+def test_limits_of_the_shell(limit, command, code, parts, tiny, tmp_path):
+    if limit.startswith("-v") and sys.platform != "linux":
+        pytest.skip("needs Linux")
+    (tmp_path / "own").mkdir()
+    write_idx(tmp_path / "own/train-labels-idx1-ubyte", np.zeros(130_000, np.uint8))
+    with (tmp_path / "own/train-images-idx3-ubyte").open("wb") as stream:  # sparse
+        stream.write(struct.pack(">IIII", 0x803, 130_000, 28, 28))
+        stream.truncate(16 + 130_000 * 784)
+    script = f"ulimit {limit} && exec {sys.executable} -m mlptrain {command} -q"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == code and done.stdout == ""
+    assert all(part in done.stderr for part in parts) and done.stderr.count("\n") <= 2
+    assert not (tmp_path / "runs/b").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_a_run_name_too_long_for_the_file_system(command, mlptrain, tiny, tmp_path):
+    values = ["seed=1,2"] if command == "sweep" else []
+    for _ in range(2):  # without and with a folder of runs
+        result = mlptrain(command, tiny, *values, "--run", "x" * 300)
+        assert result.code == 3 and "file name too long" in result.err and "--run" in result.err.splitlines()[-1]
+        (tmp_path / "runs").mkdir(exist_ok=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be deleted")
+@pytest.mark.parametrize("command", [["train", "{}"], ["sweep", "{}", "seed=1,2"], ["eval", "a"], ["config", "{}"]])
+def test_a_current_folder_that_is_deleted(command, mlptrain, tiny, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    result = mlptrain(*(word.format(tiny) for word in command))
+    assert result.code == 3 and result.out == "" and "current folder" in result.err and "\nhint: " in result.err

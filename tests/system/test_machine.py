@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,10 +105,12 @@ def test_variables_are_set_within_the_block_alone(monkeypatch):
 
 @pytest.fixture
 def system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A machine with 8,000,000 kB available and no container limit."""
+    """A machine with 8,000,000 kB available, and no limit of a control group or of the address space."""
     (tmp_path / "meminfo").write_text("MemTotal: 16000000 kB\nMemFree: 1 kB\nMemAvailable:    8000000 kB\n")
     monkeypatch.setattr(machine, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(machine, "_CGROUP_LIMITS", ((tmp_path / "memory.max", tmp_path / "memory.current"),))
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(machine, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(machine, "address_space_left", lambda: None)
     monkeypatch.setattr(machine.os, "sysconf", lambda name: {"SC_PHYS_PAGES": 4_000_000, "SC_PAGE_SIZE": 4096}[name])
     return tmp_path
 
@@ -129,6 +133,43 @@ def test_container_limit_is_respected(system):
 def test_container_without_an_effective_limit(system, maximum, current):
     limit(system, maximum, current)
     assert available_memory() == 8_192_000_000
+
+
+@pytest.mark.parametrize(
+    ("groups", "folder", "maximum", "current"),
+    [
+        ("0::/user.slice/job.scope\n", "user.slice/job.scope", "memory.max", "memory.current"),
+        ("0::/user.slice/job.scope\n", "user.slice", "memory.max", "memory.current"),
+        (
+            "5:cpu,cpuacct:/x\n4:memory:/jobs/7\n0::/\n",
+            "memory/jobs/7",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+        ),
+        ("4:memory:/jobs/7\n", "memory/jobs", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ("4:memory:/docker/8f\n", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ],
+    ids=["version 2", "a group above", "version 1", "a group above in version 1", "a container"],
+)
+def test_limits_of_control_groups_are_respected(system, groups, folder, maximum, current):
+    (system / "cgroup").write_text(groups)
+    (system / folder).mkdir(parents=True, exist_ok=True)
+    (system / folder / maximum).write_text("1000000000\n")
+    (system / folder / current).write_text("300000000\n")
+    (system / folder / "memory.stat").write_text("inactive_file 1\ntotal_inactive_file 100000000\n")
+    assert available_memory() == 800_000_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+def test_a_limit_of_the_address_space_is_respected():
+    code = """
+import resource
+from mlptrain.system.machine import WORKSPACE_BYTES, available_memory
+resource.setrlimit(resource.RLIMIT_AS, (600_000_000, resource.RLIM_INFINITY))
+print(600_000_000 - WORKSPACE_BYTES - available_memory())
+"""
+    used = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    assert 10_000_000 < used < 200_000_000, "the size of a process with the standard library"
 
 
 def test_available_memory_is_never_negative(system):
