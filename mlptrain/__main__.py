@@ -1,8 +1,6 @@
 """``python -m mlptrain``."""
 
-import sys
-
-from mlptrain.cli import main
+from mlptrain.cli import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -3,7 +3,7 @@
     MlptrainError
     ├── UsageError      2   the command line, an existing run, a missing extra
     │   └── ConfigError 2   a config file or an override
-    ├── DataError       3   data, model or run files: missing, damaged, unwritable, not downloadable
+    ├── DataError       3   data, model or run files: missing, damaged, unwritable, not downloadable; unwritable output
     ├── DivergedError   4   training produced a non-finite loss
     ├── AccuracyError   5   --min-accuracy was not met
     └── TrialsError     6   some trials of a sweep failed
@@ -34,7 +34,7 @@ class ConfigError(UsageError):
 
 
 class DataError(MlptrainError):
-    """A missing, damaged, unreadable or unwritable data, model or run file; a lost Dask scheduler."""
+    """Data, models, runs or output that are missing, damaged, unreadable or unwritable, or a lost Dask scheduler."""
 
     exit_code = 3
 

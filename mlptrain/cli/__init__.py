@@ -5,10 +5,9 @@ To add a command, write a module with a function of the same name and add it to 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from mlptrain.errors import DataError, MlptrainError
 from mlptrain.system.failures import failure_message
 from mlptrain.system.files import reason
 from mlptrain.system.signals import as_exceptions
+from mlptrain.system.streams import check_written, guard_streams, is_pipe_closed
 from mlptrain.system.text import write_lines, write_message
 
 CLOSED_PIPE = 141  # 128 + SIGPIPE
@@ -166,17 +166,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with as_exceptions(), _own_codes():  # before and after the command
-            return app(args=words, prog_name="mlptrain", standalone_mode=False) or 0
+            ended = app(args=words, prog_name="mlptrain", standalone_mode=False)
+        if ended == 0:  # --help or --version, unlike the end of a command
+            check_written()
+        return _flush() or ended or 0
     except _REFUSED as error:
         from mlptrain.cli.refusal import describe_refusal  # imports pydantic
 
         return _fail(describe_refusal(error, words, COMMANDS), error.exit_code)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except MlptrainError as error:
         return _fail(str(error), error.exit_code)
     except _Ended as end:
         return _fail(str(end), end.code)
+    except (BrokenPipeError, SystemExit):  # Typer makes one of the other while it prints help
+        return CLOSED_PIPE
     except Exception as error:
         message = failure_message(error)
         if message is None:
@@ -184,17 +187,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(message, DataError.exit_code)
 
 
-def _fail(message: str, code: int) -> int:
-    """Write an error message to stderr and return the exit code; discard output for a closed pipe."""
-    try:
+def _flush() -> int:
+    """Write the output that is still buffered; return the exit code of a closed pipe if there is one, else 0."""
+    with suppress(BrokenPipeError):
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return CLOSED_PIPE if is_pipe_closed() else 0
+
+
+def _fail(message: str, code: int) -> int:
+    """Write an error message to stderr and return the exit code."""
+    _flush()
     if message:
-        write_message(message)
+        with suppress(BrokenPipeError):
+            write_message(message)
     return code
 
 
 def entry() -> None:
     """Run the console script."""
+    guard_streams()
     sys.exit(main())

@@ -18,6 +18,7 @@ from mlptrain.graph.expression import FUNCTIONS, parse
 from mlptrain.graph.graph import Passes, backpropagate
 from mlptrain.reporting.graph import render_passes
 from mlptrain.reporting.terminal import make_console
+from mlptrain.system.streams import check_written
 from mlptrain.system.text import write_lines
 
 
@@ -47,6 +48,7 @@ def backprop(
         write_lines(sys.stdout, json.dumps(_as_json(passes), allow_nan=False))
     else:
         render_passes(passes, make_console(sys.stdout, no_color=no_color))
+    check_written()
 
 
 def _numbers(arguments: Sequence[str]) -> dict[str, float]:

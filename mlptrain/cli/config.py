@@ -18,6 +18,7 @@ from mlptrain.config.values import flow
 from mlptrain.errors import UsageError
 from mlptrain.reporting.terminal import is_terminal, window
 from mlptrain.reporting.text import shortened
+from mlptrain.system.streams import check_written
 from mlptrain.system.text import write_lines
 
 
@@ -53,6 +54,7 @@ def config(
         values = configs.plain_values(configs.load_config(*split_arguments(arguments)).resolve())
         lines = [json.dumps(values)] if json_output else commented_yaml(values).splitlines()
         write_lines(sys.stdout, *lines)
+    check_written()
 
 
 def _list(json_output: bool) -> None:

@@ -11,6 +11,7 @@ from mlptrain.reporting.diagnosis import render_diagnosis
 from mlptrain.reporting.terminal import make_console
 from mlptrain.runs.finished import view_run
 from mlptrain.runs.locate import find_run
+from mlptrain.system.streams import check_written
 from mlptrain.system.text import write_lines
 
 
@@ -34,3 +35,4 @@ def diagnose(
         write_lines(
             sys.stdout, json.dumps({"run": str(view.path), **vars(found), "title": found.title, "command": command})
         )
+    check_written()

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import DataDir, Json, NoColor, Quiet
+from mlptrain.cli.setup import print_result
 from mlptrain.config import registry
 from mlptrain.config.messages import enumerate_words, hint
 from mlptrain.config.registry import DatasetInfo
@@ -81,7 +82,7 @@ def download(
                 done = checked_line(info.title, len(found), str(folder / info.name))
                 write_lines(human, done, *_next_lines(info, option))
     if json_output and (check or not faults):
-        write_lines(sys.stdout, json.dumps({"data_dir": str(folder), "files": [_as_json(state) for state in states]}))
+        print_result(json.dumps({"data_dir": str(folder), "files": [_as_json(state) for state in states]}))
     if faults:
         raise DataError("\n".join(faults))
 

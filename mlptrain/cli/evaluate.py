@@ -18,6 +18,7 @@ from mlptrain.reporting.terminal import make_console
 from mlptrain.runs.finished import SPLITS, evaluate_runs
 from mlptrain.runs.locate import find_model
 from mlptrain.system.machine import available_cores
+from mlptrain.system.streams import check_written
 from mlptrain.system.text import write_lines
 
 
@@ -70,6 +71,7 @@ def evaluate(
             keys = ("index", "truth", "guess", "confidence")
             metrics["mistakes"] = [{key: getattr(mistake, key) for key in keys} for mistake in result.mistakes]
         write_lines(sys.stdout, json.dumps(metrics))
+    check_written()
     if min_accuracy is not None and result.accuracy < min_accuracy:
         limit = f"is below --min-accuracy {min_accuracy:g}"
         raise AccuracyError(f"{', '.join(map(str, paths))}: {result.split} accuracy {result.accuracy:.4f} {limit}")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import Json, Quiet, Run, RunsDir
+from mlptrain.cli.setup import print_result
 from mlptrain.config.messages import enumerate_words
 from mlptrain.models.formats import FORMATS
 from mlptrain.runs.finished import export_run
@@ -40,4 +41,4 @@ def export(
     if not quiet:
         write_lines(sys.stderr if json_output else sys.stdout, f"{path}: {format}, {format_bytes(size)}")
     if json_output:
-        write_lines(sys.stdout, json.dumps({"output": str(path), "format": format, "bytes": size}))
+        print_result(json.dumps({"output": str(path), "format": format, "bytes": size}))

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import DEFAULT_CONFIG, Json
+from mlptrain.cli.setup import print_result
 from mlptrain.config.keys import commented_yaml
 from mlptrain.config.messages import hint
 from mlptrain.config.shipped import LIST_HINT, find_shipped, leading_comment, shipped_configs
@@ -46,7 +47,7 @@ def init(
     command = f"mlptrain {'sweep' if is_sweep else 'train'} {shlex.quote(str(path))}"
     write_lines(sys.stderr if json_output else sys.stdout, str(path.absolute()), f"next: {command}")
     if json_output:
-        write_lines(sys.stdout, json.dumps({"config": str(path.absolute())}))
+        print_result(json.dumps({"config": str(path.absolute())}))
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ from mlptrain.cli.setup import read_config, set_threads, training_threads
 from mlptrain.reporting.lrfind import render_range_test
 from mlptrain.reporting.terminal import make_console
 from mlptrain.runs.job import prepare
+from mlptrain.system.streams import check_written
 from mlptrain.system.text import write_lines
 from mlptrain.training.lrfind import range_test
 
@@ -41,3 +42,4 @@ def lr_find(
     if json_output:
         keys = ("suggestion", "stopped", "rates", "losses", "smoothed")
         write_lines(sys.stdout, json.dumps({key: getattr(result, key) for key in keys}))
+    check_written()

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import RUN_FORMS, DataDir, Json, Quiet, RunsDir, Threads
-from mlptrain.cli.setup import set_threads
+from mlptrain.cli.setup import print_result, set_threads
 from mlptrain.datasets.dataset import data_folder
 from mlptrain.system.extras import require_extra
 from mlptrain.system.machine import available_cores
@@ -61,4 +61,4 @@ def plot(
             write_lines(human, f"not drawn: {names}. {reason}")
         write_lines(human, *map(str, written))
     if json_output:
-        write_lines(sys.stdout, json.dumps({"run": str(folder), "pictures": [str(path) for path in written]}))
+        print_result(json.dumps({"run": str(folder), "pictures": [str(path) for path in written]}))

@@ -18,6 +18,7 @@ from mlptrain.reporting.prediction import render_predictions
 from mlptrain.reporting.terminal import make_console
 from mlptrain.runs import finished
 from mlptrain.runs.locate import find_model, locate
+from mlptrain.system.streams import check_written
 from mlptrain.system.text import csv_cell, csv_line, write_lines
 
 
@@ -66,6 +67,7 @@ def predict(
             write_lines(sys.stdout, csv_line([csv_cell(found.image), csv_cell(found.label), *found.probabilities]))
     elif quiet:
         write_lines(sys.stdout, *(found.label for found in predictions))
+    check_written()
 
 
 def _check_order(run: str, images: list[str], runs_dir: Path) -> None:

@@ -1,8 +1,9 @@
-"""Set-up that several commands share: reading the config, and setting the BLAS threads."""
+"""Set-up that several commands share: reading the config, printing results, and setting the BLAS threads."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -11,7 +12,20 @@ from mlptrain.cli.options import DEFAULT_CONFIG
 from mlptrain.config.config import Config, load_config, warnings
 from mlptrain.runs.locate import is_selection
 from mlptrain.system.machine import available_cores, configured_threads, threads_for, threads_in_use, use_threads
+from mlptrain.system.streams import check_written
 from mlptrain.system.text import write_lines, write_message
+
+
+def print_result(text: str) -> None:
+    """Print a requested result on stdout.
+
+    Raises
+    ------
+    DataError
+        It cannot be written.
+    """
+    write_lines(sys.stdout, text)
+    check_written()
 
 
 def warn(message: str) -> None:

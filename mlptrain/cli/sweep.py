@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import DataDir, Json, NoColor, Quiet, RunsDir, threads_option
-from mlptrain.cli.setup import is_override, set_threads, training_threads, warn
+from mlptrain.cli.setup import is_override, print_result, set_threads, training_threads, warn
 from mlptrain.config.messages import enumerate_words
 from mlptrain.errors import TrialsError, UsageError
 from mlptrain.reporting.run import make_run_reporter
@@ -26,6 +26,7 @@ from mlptrain.sweeps.sweep import sweep as run_sweep
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import trial_name
 from mlptrain.system.machine import use_threads
+from mlptrain.system.streams import check_written
 from mlptrain.system.text import write_lines
 
 
@@ -105,6 +106,7 @@ def sweep(
         check_listable(spec, "--list")
         for command in commands(spec, name, runs_dir=runs_dir, data_dir=data_dir, threads=threads or 1):
             write_lines(sys.stdout, command)
+        check_written()
         return
     if index is not None:
         _train_one(spec, index, name, runs_dir, data_dir, threads, quiet=quiet, no_color=no_color)
@@ -185,9 +187,9 @@ def _finish(result: SweepResult, json_output: bool, print_key: str | None) -> No
     """Print the requested values, and raise TrialsError if a trial failed."""
     summary = result.summary()
     if print_key is not None:
-        write_lines(sys.stdout, lookup(summary, print_key))
+        print_result(lookup(summary, print_key))
     if json_output:
-        write_lines(sys.stdout, json.dumps(summary))
+        print_result(json.dumps(summary))
     if result.failed:
         messages = [trial.message.splitlines()[0] for trial in result.failed if trial.message]
         failed = f"{len(result.failed)} of {result.trials} trials failed: {list_failed(result.failed)}"

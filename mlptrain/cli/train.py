@@ -22,7 +22,7 @@ from mlptrain.cli.options import (
     RunsDir,
     TrainThreads,
 )
-from mlptrain.cli.setup import read_config, set_threads, training_threads
+from mlptrain.cli.setup import print_result, read_config, set_threads, training_threads
 from mlptrain.errors import AccuracyError
 from mlptrain.reporting.diagnosis import diagnosis_line
 from mlptrain.reporting.run import make_run_reporter, render_profile
@@ -112,7 +112,7 @@ def train(
         found = diagnose(curves_of(result.history), config, len(result.model.class_names))
         write_lines(human, diagnosis_line(found, result.folder), str(result.folder))
     if json_output:
-        write_lines(sys.stdout, json.dumps(result.metrics | ({} if timed is None else {"profile": asdict(timed)})))
+        print_result(json.dumps(result.metrics | ({} if timed is None else {"profile": asdict(timed)})))
     accuracy = result.metrics["test_accuracy"]
     if min_accuracy is not None and accuracy < min_accuracy:
         raise AccuracyError(f"{result.folder}: test accuracy {accuracy:.4f} is below --min-accuracy {min_accuracy:g}")

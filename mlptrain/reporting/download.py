@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from time import perf_counter
 from typing import TextIO
 from urllib.parse import urlsplit
@@ -121,8 +120,7 @@ class LiveDownload:
         """Remove the progress bar and show the cursor again."""
         progress, self._progress = self._progress, None
         if progress is not None:
-            with suppress(OSError):  # a terminal that is gone needs no restoring
-                progress.stop()
+            progress.stop()
 
     def _update(self, event: FileProgress) -> None:
         if self._progress is None:

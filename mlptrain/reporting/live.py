@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -134,16 +133,15 @@ class LiveRun:
             return
         if self._current and not self._current.step:
             self._current = None
-        with suppress(OSError):  # a terminal that is gone needs no restoring
-            try:
-                if self._unwritten or self._current is None:
-                    self._draw(perf_counter())
-            finally:
-                self._live = None
-                live.transient = self._current is None
-                live.stop()
-            if live.transient:
-                self._print(self._best_rows())
+        try:
+            if self._unwritten or self._current is None:
+                self._draw(perf_counter())
+        finally:
+            self._live = None
+            live.transient = self._current is None
+            live.stop()
+        if live.transient:
+            self._print(self._best_rows())
 
     def _begin(self, start: RunStart) -> None:
         """Describe the run; the heading of the table is written with the first epoch."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from time import perf_counter
 from typing import Any, TextIO
 
@@ -283,8 +282,7 @@ class LiveSweep:
         """Remove the live part and show the cursor again."""
         live, self._live = self._live, None
         if live is not None:
-            with suppress(OSError):  # a terminal that is gone needs no restoring
-                live.stop()
+            live.stop()
 
     def _add_trial(self, report: TrialEnd) -> None:
         metric, best = report.board.metric.name, is_best(report)

@@ -1,1 +1,1 @@
-"""Files, locks, signals, optional libraries and the resources of the machine."""
+"""Files, locks, signals, streams, failures, optional libraries and the resources of the machine."""

@@ -250,6 +250,7 @@ def test_a_closed_pipe_is_exit_141_without_a_message(tiny, tmp_path):
     error = process.stderr.read()
     process.stderr.close()
     assert (process.wait(timeout=30), error) == (141, b"")
+    assert (tmp_path / "runs/tiny-001/checkpoint.npz").is_file()
 
 
 def started(folder: Path, *arguments: object) -> subprocess.Popen[str]:
