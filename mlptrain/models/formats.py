@@ -12,13 +12,11 @@ import numpy as np
 from mlptrain import __version__
 from mlptrain.config.messages import enumerate_words, hint
 from mlptrain.errors import UsageError
-from mlptrain.models.model import Model, save_model
+from mlptrain.models.model import PIXEL_SCALE, Model, save_model
 from mlptrain.models.onnx import write_onnx
 from mlptrain.system.files import write_atomic
 
 JSON_FORMAT = "mlptrain json 1"
-
-PIXEL_SCALE = 255
 
 
 def write_model(path: Path, format: str, model: Model, test_accuracy: float | None = None) -> None:

@@ -21,6 +21,8 @@ FORMAT = "mlptrain model 1"
 
 MAX_BYTES = 8 * 1024**3
 
+PIXEL_SCALE = 255  # divisor of the bytes of an image
+
 
 @dataclass(frozen=True)
 class Model:
@@ -53,7 +55,7 @@ class Model:
         pixels = np.asarray(images)
         rows = pixels.reshape(len(pixels), -1).astype(self.weights[0].dtype)
         if pixels.dtype == np.uint8:
-            rows /= 255
+            rows /= PIXEL_SCALE
         with np.errstate(over="ignore", invalid="ignore"):
             return require_finite(np.ascontiguousarray(predict(self.network(), rows)[0].T))
 
@@ -100,14 +102,14 @@ def save_model(path: Path, model: Model) -> None:
     arrays["activation"] = np.array(model.architecture.activation)
     arrays["output"] = np.array(model.architecture.output)
     arrays["loss"] = np.array(model.architecture.loss)
-    arrays["pixel_scale"] = np.array(255.0)
+    arrays["pixel_scale"] = np.array(float(PIXEL_SCALE))
     arrays["class_names"] = np.array(model.class_names)
     arrays["config"] = np.array(json.dumps(model.config))
     write_npz(path, arrays)
 
 
 def load_model_file(path: Path) -> Model:
-    """Read ``model.npz``.
+    """Read ``model.npz``. A ``pixel_scale`` other than 255 is folded into the weights of the first layer.
 
     Raises
     ------
@@ -137,6 +139,7 @@ def _read_model(arrays: Mapping[str, np.ndarray]) -> Model:
     weights = tuple(arrays[f"W{index + 1}"] for index in range(layer_count))
     biases = tuple(arrays.get(f"b{index + 1}", np.empty(0)) for index in range(layer_count))
     _check_layers(weights, biases)
+    _fold_pixel_scale(weights[0], arrays.get("pixel_scale", np.array(PIXEL_SCALE)))
     try:
         config = json.loads(text("config"))
     except (ValueError, RecursionError) as error:
@@ -167,3 +170,15 @@ def _check_layers(weights: tuple[np.ndarray, ...], biases: tuple[np.ndarray, ...
             raise ValueError(f"W{index + 1} and b{index + 1} must have the float type of W1")
         if not (np.isfinite(w).all() and np.isfinite(b).all()):
             raise ValueError(f"W{index + 1} or b{index + 1} contains a number that is not finite")
+
+
+def _fold_pixel_scale(weights: np.ndarray, scale: np.ndarray) -> None:
+    """Multiply the weights of the first layer by 255 / ``scale``, for inputs that are bytes / 255."""
+    is_number = scale.ndim == 0 and scale.dtype.kind in "iuf"
+    if not (is_number and 0 < scale < np.inf):
+        got = scale if is_number else f"{scale.dtype} {scale.shape}"
+        raise ValueError(f"pixel_scale must be a finite number greater than 0 (got {got})")
+    with np.errstate(over="ignore"):
+        weights *= PIXEL_SCALE / float(scale)
+    if not np.isfinite(weights).all():
+        raise ValueError(f"W1 / pixel_scale is not finite (got pixel_scale {float(scale):g})")

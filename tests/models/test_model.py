@@ -75,6 +75,27 @@ def test_the_file_can_be_used_with_numpy_alone(tmp_path, activation, output, los
     assert [made.class_names[label] for label in made.predict(BYTES)] == names.tolist()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scale", [np.array(1.0), np.array(512), np.array(0.5, np.float32), np.array(255.0)])
+def test_the_bytes_are_divided_by_the_pixel_scale_of_the_file(tmp_path, scale, dtype):
+    path = tmp_path / "model.npz"
+    made = random_model(6, 3, dtype=dtype)
+    save_model(path, made)
+    with np.load(path) as file:
+        np.savez(path, **{**file, "pixel_scale": scale})
+    z = BYTES / scale.astype("float64") @ made.weights[0].T.astype("float64") + made.biases[0]
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    found = load_model_file(path)
+    np.testing.assert_allclose(found.probabilities(BYTES), e / e.sum(axis=1, keepdims=True), rtol=0, atol=2e-4)
+    save_model(path, found)
+    np.testing.assert_array_equal(load_model_file(path).probabilities(BYTES), found.probabilities(BYTES))
+
+
+def test_a_model_without_a_pixel_scale_takes_bytes_divided_by_255(tmp_path):
+    found = load_model_file(saved(tmp_path / "model.npz", pixel_scale=None))
+    np.testing.assert_array_equal(found.probabilities(BYTES), random_model(*LAYERS).probabilities(BYTES))
+
+
 def test_names_shapes_and_types_of_the_arrays(tmp_path):
     save_model(tmp_path / "model.npz", random_model(*LAYERS, dtype="float32"))
     with np.load(tmp_path / "model.npz", allow_pickle=False) as file:
@@ -174,6 +195,13 @@ def test_a_model_does_not_share_memory_with_its_stack():
         pytest.param({"b3": np.ones(3, "float32")}, "float type", id="two types in a layer"),
         pytest.param({"W3": np.full((3, 4), np.nan)}, "W3 or b3 .* not finite", id="nan"),
         pytest.param({"b1": np.full(5, np.inf)}, "not finite", id="inf"),
+        pytest.param({"pixel_scale": np.array(0.0)}, r"pixel_scale .*got 0\.0", id="scale 0"),
+        pytest.param({"pixel_scale": np.array(-255)}, r"pixel_scale .*got -255", id="negative scale"),
+        pytest.param({"pixel_scale": np.array(np.nan)}, r"pixel_scale .*got nan", id="scale nan"),
+        pytest.param({"pixel_scale": np.array(np.inf)}, r"pixel_scale .*got inf", id="infinite scale"),
+        pytest.param({"pixel_scale": np.array("255")}, r"pixel_scale .*got <U3", id="scale that is a text"),
+        pytest.param({"pixel_scale": np.ones(6)}, r"pixel_scale .*got float64 \(6,\)", id="a scale per pixel"),
+        pytest.param({"pixel_scale": np.array(5e-324)}, "W1 / pixel_scale", id="scale too small"),
     ],
 )
 def test_damaged_models_are_refused(tmp_path, changes, words):
