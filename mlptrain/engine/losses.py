@@ -1,8 +1,9 @@
 """Output functions and losses: each allowed pair with its loss per example and its output delta.
 
 Weighted inputs z and targets y are ``(..., classes, batch)``, and y sums to 1 over the classes. A loss has one value
-per example, ``(..., batch)``; the cost of a batch is their mean. Losses and deltas are computed from z rather than from
-the outputs a, so that they stay finite and exact where float32 rounds a to 0 or 1.
+per example, ``(..., batch)``; the cost of a batch is their mean. The cross-entropies are computed from z rather than
+from the outputs a, so that they stay finite and exact where a rounds to 0 or 1. The deltas contain the rounding errors
+of a, because exact ones would take half as long again.
 """
 
 from __future__ import annotations
@@ -65,11 +66,17 @@ def outputs(output: str, z: np.ndarray) -> np.ndarray:
 
 
 def cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """C = −Σ y ln a with a = softmax(z): ln Σ exp(z − max z) − Σ y (z − max z)."""
+    """C = −Σ y ln a with a = softmax(z): ln Σ exp(z − max z) − Σ y (z − max z).
+
+    The sum over the classes is 1 for the largest z, plus a rest that may be too small to change 1. The rest is summed
+    separately.
+    """
     shifted = z - z.max(axis=-2, keepdims=True)
     weighted = (y * shifted).sum(axis=-2)
     np.exp(shifted, out=shifted)
-    value: np.ndarray = np.log(shifted.sum(axis=-2)) - weighted
+    largest = np.floor(shifted)  # 1 for the largest z, or for each of several
+    shifted -= largest
+    value: np.ndarray = np.log1p(shifted.sum(axis=-2) + (largest.sum(axis=-2) - 1)) - weighted
     return value
 
 

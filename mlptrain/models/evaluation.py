@@ -240,7 +240,7 @@ def _mean_outputs(models: Sequence[Model], dataset: Dataset, indices: np.ndarray
     """Return the output activations (classes, n), averaged over the models in float64."""
     total = np.zeros((models[0].architecture.layers[-1], len(indices)))
     for model in models:
-        logits = _finite_logits(model, dataset, indices)
+        logits = _finite_logits(model, dataset, indices).astype(np.float64)  # float32 would round outputs to 0 or 1
         with np.errstate(over="ignore"):
             total += outputs(model.architecture.output, logits)
     return total / len(models)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from decimal import Context, Decimal, localcontext
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,34 @@ def test_loss_of_a_confident_mistake_is_exact():
     z = column(100, -100, 0).astype("float32")
     y = one_hot(1, 3).astype("float32")
     assert PAIRINGS["binary_cross_entropy", "sigmoid"].value(z, y)[0] == pytest.approx(200 + np.log(2))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "z",
+    [
+        pytest.param((17, *[0] * 9), id="17"),
+        pytest.param((20, *[0] * 9), id="20"),
+        pytest.param((60, *[0] * 9), id="60"),
+        pytest.param((3, 3, *[-20] * 8), id="two largest"),
+        pytest.param((3, 3 - 2**-21, *[-20] * 8), id="two nearly largest"),
+        pytest.param((5, 4.5, 4.5, 4.25, *[-3] * 6), id="unsaturated"),
+        pytest.param((-40, *[-70] * 9), id="all negative"),
+    ],
+)
+def test_cross_entropies_of_saturated_outputs_are_exact(z, dtype):
+    for label in (0, 1, 9):
+        with localcontext(Context(prec=60)):
+            exact = {
+                ("cross_entropy", "softmax"): sum((Decimal(k) - Decimal(z[label])).exp() for k in z).ln(),
+                ("binary_cross_entropy", "sigmoid"): sum(
+                    (1 + Decimal(-k if index == label else k).exp()).ln() for index, k in enumerate(z)
+                ),
+            }
+        for pairing, loss in exact.items():
+            value = PAIRINGS[pairing].value(column(*z).astype(dtype), one_hot(label).astype(dtype))
+            assert value.dtype == dtype
+            assert value[0] == pytest.approx(float(loss), rel=8 * float(np.finfo(dtype).eps), abs=0)
 
 
 def test_delta_of_cross_entropy_is_output_minus_target():

@@ -138,6 +138,16 @@ def test_the_loss_of_averaged_outputs():
     assert result.loss == pytest.approx(-np.log(0.625) - np.log(0.375), rel=1e-12)
 
 
+@pytest.mark.parametrize(("output", "loss"), [("softmax", "cross_entropy"), ("sigmoid", "binary_cross_entropy")])
+def test_averaged_outputs_are_not_rounded_to_float32(output, loss):
+    saturated = model([20 * np.eye(3)], [[0, 0, 0]], output=output, loss=loss, dtype="float32")
+    precise = replace(saturated, weights=(20 * np.eye(3),), biases=(np.zeros(3),))
+    for images in (bright((0, 0), (1, 1)), bright((0, 1))):
+        expected = evaluate_models([precise], images, np.arange(len(images.labels)), "all").loss
+        found = evaluate_models([saturated] * 2, images, np.arange(len(images.labels)), "all").loss
+        assert found == pytest.approx(expected, rel=1e-6)
+
+
 def test_a_model_averaged_with_itself_has_the_same_metrics():
     data = dataset(50)
     for functions in (
