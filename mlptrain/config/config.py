@@ -508,10 +508,17 @@ def no_effect(setting: str, optimizers: Sequence[str], users: Sequence[str]) -> 
     return f"{setting} has no effect with the optimizer {chosen}; it is used by {others}"
 
 
+def batches_of_one(batch_norm: Collection[Any], batch_size: Collection[Any]) -> list[str]:
+    """Return the warning that batches of one image are not normalised, if the keys may have these values."""
+    warning = "batch_norm: true has no effect with batch_size: 1, because one image has no variance"
+    return [warning] if True in batch_norm and 1 in batch_size else []
+
+
 def warnings(config: Config) -> list[str]:
-    """Return a warning for each key with a non-default value that the optimizer does not use."""
-    return [
+    """Return a warning for each key with a non-default value that has no effect."""
+    unused = [
         no_effect(f"{key}: {flow(getattr(config, key))}", (config.optimizer,), users)
         for key, users in unused_keys([config.optimizer]).items()
         if getattr(config, key) != Config.model_fields[key].default
     ]
+    return unused + batches_of_one([config.batch_norm], [config.batch_size])

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mlptrain.config.config import Config, config_from, digested_values, no_effect, unused_keys
+from mlptrain.config.config import Config, batches_of_one, config_from, digested_values, no_effect, unused_keys
 from mlptrain.config.values import flow
 from mlptrain.config.yaml import Document
 from mlptrain.sweeps.space import Choice, Parameter, Space
@@ -105,15 +105,20 @@ class Spec:
 
 
 def warnings(spec: Spec) -> list[str]:
-    """Return a warning for each key that is varied, or differs from its default, and that no optimizer uses."""
+    """Return a warning for each key that is varied, or differs from its default, and that has no effect."""
     base, parameters = spec.base_config, spec.space.parameters
-    varied = parameters.get("optimizer")
-    optimizers = varied.values if isinstance(varied, Choice) else (base.optimizer,)
-    return [
+
+    def values(key: str) -> tuple[Any, ...]:
+        varied = parameters.get(key, Choice((getattr(base, key),)))
+        return varied.values if isinstance(varied, Choice) else (varied.low, varied.high)
+
+    optimizers = values("optimizer")
+    unused = [
         no_effect(key, optimizers, users)
         for key, users in unused_keys(optimizers).items()
         if key in parameters or getattr(base, key) != Config.model_fields[key].default
     ]
+    return unused + batches_of_one(values("batch_norm"), values("batch_size"))
 
 
 def plain_parameter(parameter: Parameter) -> dict[str, Any]:

@@ -176,6 +176,17 @@ def test_keys_without_effect_give_one_warning_each(mlptrain, tiny):
     assert mlptrain("sweep", tiny, "momentum=0.5,0.9", "optimizer=sgd,nesterov", "--list").err == ""
 
 
+def test_batches_of_one_image_with_batch_normalisation_give_one_warning(mlptrain, tiny, tmp_path):
+    result = mlptrain("sweep", tiny, "batch_norm=false,true", "batch_size=1,2,4", "--list")
+    assert result.err.count("warning: batch_norm") == 1
+    assert mlptrain("sweep", tiny, "batch_norm=true", "batch_size=2,4", "--list").err == ""
+    (tmp_path / "range.yaml").write_text(
+        "base: tiny.yaml\nmethod: random\nrun_cap: 2\nmetric: {name: val_loss, goal: minimize}\n"
+        "parameters: {batch_norm: {value: true}, batch_size: {min: 1, max: 9}}\n"
+    )
+    assert mlptrain("sweep", "range.yaml", "--list").err.count("warning: batch_norm") == 1
+
+
 def test_a_sweep_over_losses_is_plotted_and_collected(mlptrain, tiny, tmp_path):
     pytest.importorskip("matplotlib")
     assert mlptrain("sweep", tiny, "loss=mse,cross_entropy", "epochs=1,2", "--run", "s", "-q").code == 0

@@ -234,6 +234,12 @@ def test_threads_come_from_the_option_the_environment_or_the_network(
     assert json.loads(result.out)["threads"] == min(threads, available_cores())
 
 
+def test_batches_of_one_image_with_batch_normalisation_give_a_warning(mlptrain, tiny):
+    result = mlptrain("train", tiny, "batch_norm=true", "batch_size=1", "epochs=1", "-q")
+    assert result.code == 0 and result.err.count("warning") == 1 and "batch_norm" in result.err
+    assert mlptrain("train", tiny, "batch_norm=true", "subset=141", "-q").err == "", "a last batch of one image is fine"
+
+
 def test_more_threads_than_cores_give_a_warning(mlptrain, tiny):
     result = mlptrain("train", tiny, "--json", "-q", "--threads", 1000)
     assert json.loads(result.out)["threads"] == available_cores()

@@ -360,6 +360,12 @@ def test_keys_with_an_effect_bring_no_warning(config: Config) -> None:
     assert warnings(config) == []
 
 
+def test_batches_of_one_image_are_not_normalised() -> None:
+    (warning,) = warnings(Config(batch_norm=True, batch_size=1))
+    assert "batch_norm: true" in warning and "batch_size: 1" in warning
+    assert warnings(Config(batch_norm=True, batch_size=2)) == warnings(Config(batch_size=1)) == []
+
+
 def test_one_warning_for_each_unused_key() -> None:
     config = Config(momentum=0.1, beta1=0.1, beta2=0.1, epsilon=0.1, decay=0.1, rho=0.1)
     assert [text.split(":")[0] for text in warnings(config)] == [
