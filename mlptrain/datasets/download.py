@@ -89,11 +89,12 @@ def fetch(
     A file gets its name when it is verified, so that each file is always either a verified or the previous one. After
     a failure the verified files stay; incomplete files and new empty folders are removed.
 
-    Each file is tried ``limits.tries`` times. A mirror with a wrong answer (other bytes, an HTML page, 404, endless
-    redirects, an invalid certificate) is not tried again, and one that cannot be reached is tried last. One that
-    answers but fails (5xx, a broken or stalled connection) is tried again for the rest of the file, after a wait that
-    doubles each time, if enough tries are left for the mirrors not yet tried. From another mirror the whole file is
-    requested, because the bytes of the first may be wrong.
+    Each file is tried ``limits.tries`` times, not counting attempts that made progress at ``limits.min_speed`` or more,
+    the wait included. A mirror with a wrong answer (other bytes, an HTML page, 404, endless redirects, an invalid
+    certificate) is not tried again, and one that cannot be reached or is too slow is tried last. One that answers but
+    fails (5xx, a broken or stalled connection) is tried again for the rest of the file, after a wait that doubles each
+    time, if enough tries are left for the mirrors not yet tried. From another mirror the whole file is requested,
+    because the bytes of the first may be wrong.
 
     Raises
     ------
@@ -168,10 +169,11 @@ def _fetch_file(
 
     reasons: dict[Mirror, str] = {}
     queue = deque(mirrors)
-    wait = limits.backoff
+    tries, wait = limits.tries, limits.backoff
+    most = 0  # bytes that the best attempt had received from this mirror
     with IncomingFile(state.path) as incoming:
-        for tries_left in reversed(range(limits.tries)):
-            mirror = queue[0]
+        while True:
+            mirror, began = queue[0], time.monotonic()
             show_progress(incoming.received, file.size)
             try:
                 transfer(mirror, file, incoming, limits, show_progress)
@@ -179,15 +181,22 @@ def _fetch_file(
                 return FileState(dataset, file, state.path, "fetched", incoming.received, source=str(mirror))
             except Failure as failure:
                 reasons[mirror] = str(failure)
-                untried = sum(other not in reasons for other in queue)
-                if failure.action == "drop":
-                    queue.popleft()
-                elif failure.action == "defer" or tries_left <= untried:
-                    queue.rotate(-1)
-            if not queue or not tries_left:
+                seconds = time.monotonic() - began + limits.backoff
+                if failure.action == "retry" and incoming.received - most >= limits.min_speed * seconds:
+                    wait = limits.backoff
+                else:
+                    tries -= 1
+                    untried = sum(other not in reasons for other in queue)
+                    if failure.action == "drop":
+                        queue.popleft()
+                    elif failure.action == "defer" or tries <= untried:
+                        queue.rotate(-1)
+                most = 0 if failure.discard else max(most, incoming.received)
+            if not queue or not tries:
                 break
             if queue[0] != mirror:
                 incoming.restart()
+                most = 0
             pause = wait if queue[0] in reasons else 0.0
             on_event(AttemptFailed(dataset, file, str(mirror), reasons[mirror], str(queue[0]), pause))
             if pause:

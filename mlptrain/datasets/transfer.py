@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import queue
 import re
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,7 +28,7 @@ from mlptrain.errors import DataError
 from mlptrain.system.files import lock_temporary, reason, sync_folder, temporary_beside
 from mlptrain.system.text import without_credentials
 
-_PIECE_BYTES = 2**13  # small, because an incomplete piece is lost when the connection breaks
+_PIECE_BYTES = 2**16
 
 _MAX_REDIRECTS = 10
 
@@ -42,14 +45,18 @@ _MAX_OPEN_TRIES = 5  # other processes may remove the empty folder at the same t
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a transfer: ``tries`` per file over all mirrors, the first wait (doubled each time) and the timeouts
-    in seconds, and the largest number of bytes accepted for a file of unknown size.
+    """Limits of a transfer.
+
+    There are ``tries`` attempts without progress per file over all mirrors. The first wait ``backoff``, which doubles
+    each time, and the timeouts are in seconds. ``min_speed`` is in bytes per second, measured over ``read_seconds``. A
+    file of unknown size has at most ``max_bytes``.
     """
 
     tries: int = 5
     backoff: float = 0.5
     connect_seconds: float = 10.0
     read_seconds: float = 30.0
+    min_speed: float = 1000.0
     max_bytes: int = 2**26
 
 
@@ -71,8 +78,8 @@ class Failure(Exception):
     """A failed attempt to get a file.
 
     ``action`` is the treatment of the mirror: ``retry`` if it answers and may succeed next time, ``defer`` if it cannot
-    be reached and the others come first, ``drop`` if it would fail again. ``discard`` is true if the bytes received
-    so far are useless.
+    be reached or is too slow and the others come first, ``drop`` if it would fail again. ``discard`` is true if the
+    bytes received so far are useless.
     """
 
     def __init__(self, message: str, action: Action, *, discard: bool = False) -> None:
@@ -90,8 +97,8 @@ def transfer(
 ) -> None:
     """Complete ``incoming`` with the bytes of ``file``, requesting only those that earlier attempts did not receive.
 
-    ``on_bytes`` is called with the number of bytes received and the total, if it is known. If the server answers with
-    the complete file, the file starts again.
+    ``on_bytes`` is called with the number of bytes received and the total, if it is known. If the server ignores the
+    range, or its file has changed, the file starts again.
 
     Raises
     ------
@@ -101,19 +108,24 @@ def transfer(
         They cannot be written.
     """
     try:
-        with closing(_request(mirror, file.name, incoming.received, limits)) as response:
-            start, total = _accept(response, file, incoming.received, limits)
-            if start == 0:
-                incoming.restart()
-            limit = limits.max_bytes if total is None else total
-            incoming.responses += 1
-            for piece in response.raw.stream(_PIECE_BYTES, decode_content=False):
-                if incoming.received + len(piece) > limit:
-                    raise Failure(f"sends more than the {limit:,} bytes expected", "retry", discard=True)
-                incoming.write(piece)
-                on_bytes(incoming.received, total)
-                if incoming.received == total:
-                    break
+        for first in (incoming.received, 0):
+            with closing(_request(mirror, file.name, first, limits)) as response:
+                if first and not _continues(response, incoming):
+                    continue
+                start, total = _accept(response, file, first, limits)
+                if start == 0:
+                    incoming.restart()
+                    incoming.version = _version(response, total)
+                limit = limits.max_bytes if total is None else total
+                incoming.responses += 1
+                for piece in _pieces(response, limits):
+                    if incoming.received + len(piece) > limit:
+                        raise Failure(f"sends more than the {limit:,} bytes expected", "retry", discard=True)
+                    incoming.write(piece)
+                    on_bytes(incoming.received, total)
+                    if incoming.received == total:
+                        break
+                break
         if total is not None and incoming.received < total:
             raise Failure(f"incomplete: {incoming.received:,} of {total:,} bytes", "retry")
         if fault := incoming.fault(file):
@@ -152,10 +164,9 @@ def _request(mirror: Mirror, name: str, start: int, limits: Limits) -> requests.
 
 
 def _follow(url: str, headers: dict[str, str], limits: Limits) -> requests.Response:
-    timeout = (limits.connect_seconds, limits.read_seconds)
     for _ in range(_MAX_REDIRECTS + 1):
         with _Session() as session:
-            response = session.get(url, headers=headers, stream=True, timeout=timeout, allow_redirects=False)
+            response = _get(session, url, headers, limits)
             target = requests.Session.get_redirect_target(session, response)
         if target is None:
             return response
@@ -171,24 +182,74 @@ def _follow(url: str, headers: dict[str, str], limits: Limits) -> requests.Respo
     raise Failure(f"redirects more than {_MAX_REDIRECTS} times", "drop")
 
 
+def _get(session: _Session, url: str, headers: dict[str, str], limits: Limits) -> requests.Response:
+    """Return the response when its headers have arrived.
+
+    The timeouts of a socket begin again with every byte, so that slow headers could take hours. A thread requests them,
+    and is left behind if they take too long.
+    """
+    timeout = (limits.connect_seconds, limits.read_seconds)
+    results: queue.SimpleQueue[requests.Response | Exception] = queue.SimpleQueue()
+
+    def request() -> None:
+        try:
+            results.put(session.get(url, headers=headers, stream=True, timeout=timeout, allow_redirects=False))
+        except Exception as error:
+            results.put(error)
+
+    threading.Thread(target=request, daemon=True).start()
+    try:
+        result = results.get(timeout=sum(timeout))
+    except queue.Empty:
+        raise Failure(f"no response within {sum(timeout):g} s", "defer") from None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def _pieces(response: requests.Response, limits: Limits) -> Iterator[bytes]:
+    """Yield the bytes of a response as they arrive; raise a Failure if they arrive below the minimum speed."""
+    began, received = time.monotonic(), 0
+    while piece := response.raw.read1(_PIECE_BYTES, decode_content=False):
+        yield piece
+        received += len(piece)
+        seconds = time.monotonic() - began
+        if seconds >= limits.read_seconds:
+            if received < limits.min_speed * seconds:
+                raise Failure(f"too slow: {received:,} bytes in {seconds:.3g} s", "defer")
+            began, received = time.monotonic(), 0
+
+
+def _continues(response: requests.Response, incoming: IncomingFile) -> bool:
+    """Return False if the response to a Range does not fit the bytes received, as after a change of the file."""
+    if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        return False
+    if response.status_code != HTTPStatus.PARTIAL_CONTENT:
+        return True
+    total = _range_total(response, incoming.received)
+    versions = zip(_version(response, total), incoming.version, strict=True)
+    return total is not None and all(new == old for new, old in versions if new and old)
+
+
+def _version(response: requests.Response, total: int | None) -> tuple[str, int | None]:
+    """Return the ETag of the complete file, empty if unknown, and its size, None if unknown."""
+    return response.headers.get("ETag", ""), total
+
+
 def _accept(response: requests.Response, file: RemoteFile, received: int, limits: Limits) -> tuple[int, int | None]:
     """Decide by status and headers whether a response is acceptable.
 
     Return the position of its first byte, 0 or ``received``, and the size of the complete file, if it is known.
     """
     status = response.status_code
-    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        raise Failure(f"answers {_status_text(status)}", "retry", discard=True)
     if status != HTTPStatus.OK and not (status == HTTPStatus.PARTIAL_CONTENT and received):
         temporary = status >= 500 or status in _TEMPORARY_STATUSES
         raise Failure(f"answers {_status_text(status)}", "retry" if temporary else "drop")
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in ("text/html", "application/xhtml+xml"):
         raise Failure("sends an HTML page instead of the file", "drop")
-    header = response.headers.get("Content-Length", "")
-    length = int(header) if re.fullmatch("[0-9]{1,18}", header) else None
     start = 0 if status == HTTPStatus.OK else received
-    total = _range_total(response.headers.get("Content-Range", ""), received, length) if start else length
+    total = _range_total(response, received) if start else _length(response)
     if total is not None and file.size is not None and total != file.size:
         raise Failure(f"has {total:,} bytes, expected {file.size:,}", "retry", discard=True)
     if total is not None and file.size is None and total > limits.max_bytes:
@@ -196,14 +257,21 @@ def _accept(response: requests.Response, file: RemoteFile, received: int, limits
     return start, total if file.size is None else file.size
 
 
-def _range_total(header: str, received: int, length: int | None) -> int:
-    """Return the size of the complete file by a Content-Range, which must extend from ``received`` to its end."""
-    match = re.fullmatch(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", header.strip())
+def _length(response: requests.Response) -> int | None:
+    """Return the number of bytes in a response, None if unknown."""
+    header = response.headers.get("Content-Length", "")
+    return int(header) if re.fullmatch("[0-9]{1,18}", header) else None
+
+
+def _range_total(response: requests.Response, received: int) -> int | None:
+    """Return the size of the complete file, None if the response does not extend from ``received`` to its end."""
+    header = response.headers.get("Content-Range", "").strip()
+    match = re.fullmatch(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", header)
     if match:
         start, total = int(match[1]), int(match[2]) + 1
-        if start == received < total and match[3] in ("*", str(total)) and length in (None, total - start):
+        if start == received < total and match[3] in ("*", str(total)) and _length(response) in (None, total - start):
             return total
-    raise Failure(f"wrong Content-Range {header[:60]!r}, expected bytes {received}-", "retry", discard=True)
+    return None
 
 
 def _status_text(status: int) -> str:
@@ -251,7 +319,8 @@ class IncomingFile:
     """A file that is being received: a temporary file beside ``target`` until `finish` renames it.
 
     As a context manager it removes the temporary file and those folders that it created, if they are empty. File and
-    folders are created with the first bytes. ``responses`` counts the responses that the bytes come from.
+    folders are created with the first bytes. ``responses`` counts the responses that the bytes come from, and
+    ``version`` is the ETag and the size of the file in the first of them, if they are known.
 
     Raises
     ------
@@ -262,6 +331,7 @@ class IncomingFile:
     def __init__(self, target: Path) -> None:
         self.target = target
         self.responses = 0
+        self.version: tuple[str, int | None] = ("", None)
         self._digests = Digests()
         self._temporary: Path | None = None
         self._stream: BinaryIO | None = None

@@ -202,13 +202,37 @@ def silent(handler: Handler, body: bytes) -> None:
     handler.close_connection = True
 
 
-def _begin(handler: Handler, body: bytes, at: int) -> None:
+def tagged(etag: str, at: int) -> Answer:
+    """Send an ETag, and close the connection after ``at`` bytes."""
+
+    def answer(handler: Handler, body: bytes) -> None:
+        _begin(handler, body, at, ETag=etag)
+
+    return answer
+
+
+def dripping(seconds: float, *, headers: bool = False) -> Answer:
+    """Send a byte of the file, or of the headers, every ``seconds``."""
+
+    def answer(handler: Handler, body: bytes) -> None:
+        if not headers:
+            _begin(handler, body, 0)
+        for byte in b"HTTP/1.1 200 OK\r\nX-Drip: " + bytes(b"x" * 1000) if headers else body:
+            handler.wfile.write(bytes([byte]))
+            if handler.server.closing.wait(seconds):
+                break
+        handler.close_connection = True
+
+    return answer
+
+
+def _begin(handler: Handler, body: bytes, at: int, **headers: object) -> None:
     start = handler.start()
     if start:
         content_range = f"bytes {start}-{len(body) - 1}/{len(body)}"
-        handler.head(206, Content_Length=len(body) - start, Content_Range=content_range)
+        handler.head(206, Content_Length=len(body) - start, Content_Range=content_range, **headers)
     else:
-        handler.head(200, Content_Length=len(body))
+        handler.head(200, Content_Length=len(body), **headers)
     handler.wfile.write(body[start : start + at])
     handler.close_connection = True
 
@@ -217,6 +241,17 @@ def whole(handler: Handler, body: bytes) -> None:
     """Send the complete file with status 200, even for a Range."""
     handler.head(200, Content_Length=len(body))
     handler.wfile.write(body)
+
+
+def ignoring_range(at: int) -> Answer:
+    """Send the first ``at`` bytes of the file with status 200, even for a Range."""
+
+    def answer(handler: Handler, body: bytes) -> None:
+        handler.head(200, Content_Length=len(body))
+        handler.wfile.write(body[:at])
+        handler.close_connection = True
+
+    return answer
 
 
 def content_range(text: str) -> Answer:
