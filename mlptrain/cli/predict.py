@@ -7,13 +7,14 @@ import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mlptrain.cli.options import Json, NoColor, Quiet, Run, RunsDir, threads_option
 from mlptrain.cli.setup import set_threads, show_found
 from mlptrain.errors import DataError, UsageError
+from mlptrain.handwriting.predict import Prediction, Rejection, predict_images
 from mlptrain.reporting.prediction import render_predictions
 from mlptrain.reporting.terminal import make_console
 from mlptrain.runs import finished
@@ -39,7 +40,8 @@ def predict(
 ) -> None:
     """Classify images of your own handwritten digits.
 
-    Each image is shown as the network sees it, with the probability of each class; with --quiet only its label is.
+    Each image is shown as the network sees it, with the probability of each class; with --quiet only its label is. An
+    image that cannot be classified has a row with the reason, and the exit code is 3.
 
     Example: mlptrain predict latest photograph.jpg
     """
@@ -52,22 +54,37 @@ def predict(
     except DataError:
         _check_order(run, images, runs_dir)
         raise
-    predictions = finished.predict(model, images)
+    predictions = predict_images(model, images)
     if not quiet:
         human = sys.stderr if json_output or csv_output else sys.stdout
         show_found([run], [path], human)
         console = make_console(human, no_color=no_color)
         render_predictions(predictions, model.class_names, console)
     if json_output:
-        rows = [{key: getattr(found, key) for key in ("image", "label", "probabilities")} for found in predictions]
-        write_lines(sys.stdout, json.dumps({"predictions": rows}))
+        write_lines(sys.stdout, json.dumps({"predictions": [_row(result) for result in predictions]}))
     elif csv_output:
         write_lines(sys.stdout, csv_line(["image", "label", *map(csv_cell, model.class_names)]))
-        for found in predictions:
-            write_lines(sys.stdout, csv_line([csv_cell(found.image), csv_cell(found.label), *found.probabilities]))
+        for row in map(_row, predictions):
+            probabilities = row["probabilities"] or [None] * len(model.class_names)
+            write_lines(sys.stdout, csv_line([csv_cell(row["image"]), csv_cell(row["label"] or ""), *probabilities]))
     elif quiet:
-        write_lines(sys.stdout, *(found.label for found in predictions))
+        write_lines(sys.stdout, *(row["label"] or "" for row in map(_row, predictions)))
     check_written()
+    errors = [result.error for result in predictions if isinstance(result, Rejection)]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        reasons = "".join(f"\n  {str(error).splitlines()[0]}" for error in errors)
+        raise DataError(f"{len(errors)} of {len(predictions)} images cannot be classified{reasons}")
+
+
+def _row(result: Prediction | Rejection) -> dict[str, Any]:
+    """Return a row of the JSON output."""
+    if isinstance(result, Rejection):
+        error = str(result.error).splitlines()[0]
+        return {"image": result.image, "label": None, "probabilities": None, "warning": None, "error": error}
+    found = {key: getattr(result, key) for key in ("image", "label", "probabilities")}
+    return found | {"warning": result.warning or None, "error": None}
 
 
 def _check_order(run: str, images: list[str], runs_dir: Path) -> None:

@@ -5,10 +5,19 @@ A digit of MNIST fits into a box of 20 x 20 pixels, and its centre of mass is th
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from mlptrain.handwriting.ink import extract_ink, find_sheet
-from mlptrain.handwriting.marks import Marks, choose_digit_marks, find_marks
+from mlptrain.handwriting.marks import (
+    Marks,
+    are_cut_off,
+    choose_digit_marks,
+    estimate_peak,
+    find_marks,
+    has_second_digit,
+)
 from mlptrain.handwriting.resampling import block_means, resize
 
 MNIST_SIDE, MNIST_BOX = 28, 20  # pixels
@@ -25,18 +34,33 @@ STROKE_PIXELS = 2.2  # width of a stroke of MNIST
 
 FINE_PIXELS = 80  # longer side of the digit while its strokes are measured and thickened
 
+MAX_STROKE = 0.33  # width of a stroke, as a share of the size of the digit; a shadow is wider
 
-def find_digit(grey: np.ndarray, side: int = MNIST_SIDE) -> np.ndarray | None:
-    """Return the digit in a photograph or drawing as an image like those of MNIST, or None if there is none.
+MAX_BLUR, MIN_BLUR_PIXELS = (
+    1 / 9,
+    4,
+)  # width of the edge of a stroke, as a share of the size of the digit, and in pixels
+
+MAX_ASPECT = 2.0  # width divided by height of a digit
+
+
+class Digit(NamedTuple):
+    """A digit like those of MNIST: ``pixels`` float32 (side, side) in [0, 1], light on dark.
+
+    ``warning`` says why the image may not contain one digit; it is empty if nothing is unusual.
+    """
+
+    pixels: np.ndarray
+    warning: str
+
+
+def find_digit(grey: np.ndarray, side: int = MNIST_SIDE) -> Digit | None:
+    """Return the digit in a photograph or drawing, or None if there is none.
 
     Parameters
     ----------
     grey : (height, width), bytes or floats in [0, 1].
     side : side of the result in pixels; the longer side of the digit is 20/28 of it.
-
-    Returns
-    -------
-    ndarray, float32 (side, side) in [0, 1], light on dark.
     """
     small = block_means(grey, SEARCH_PIXELS)
     for _ in range(MAX_SHEETS):
@@ -48,7 +72,24 @@ def find_digit(grey: np.ndarray, side: int = MNIST_SIDE) -> np.ndarray | None:
     marks = find_marks(ink)
     if marks is None:
         return None
-    return frame_digit(thicken_strokes(_cut_out(ink, marks, choose_digit_marks(marks))), side)
+    chosen = choose_digit_marks(marks)
+    digit = _cut_out(ink, marks, chosen)
+    return Digit(frame_digit(thicken_strokes(digit), side), _find_doubt(ink, marks, chosen, digit))
+
+
+def _find_doubt(ink: np.ndarray, marks: Marks, chosen: np.ndarray, digit: np.ndarray) -> str:
+    """Describe why the chosen marks, cut out as ``digit``, may not be one digit; empty if nothing is unusual."""
+    height, width = digit.shape
+    if has_second_digit(marks) or width > MAX_ASPECT * height:
+        return "there may be more than one digit"
+    if are_cut_off(marks, chosen):
+        return "the digit may be cut off by the edge of the image"
+    slopes = np.hypot(*np.gradient(np.pad(ink, 1, mode="edge")))[1:-1, 1:-1][np.isin(marks.labels, chosen + 1)]
+    blur = estimate_peak(ink) / max(float(np.percentile(slopes, 90)), 1e-6)
+    stroke = _stroke_width(_enlarge(digit)) / FINE_PIXELS
+    if stroke > MAX_STROKE or blur > max(MAX_BLUR * max(height, width), MIN_BLUR_PIXELS):
+        return "there may be no digit, only a shadow or a stain"
+    return ""
 
 
 def _cut_out(ink: np.ndarray, marks: Marks, chosen: np.ndarray) -> np.ndarray:
@@ -69,20 +110,26 @@ def _crop(ink: np.ndarray) -> np.ndarray:
 
 
 def thicken_strokes(ink: np.ndarray) -> np.ndarray:
-    """Return ``ink`` with strokes as wide as those of MNIST if they are thinner, as those of a ballpoint pen are.
-
-    The mean width of a stroke is twice its area divided by the length of its outline.
-    """
-    fine = np.pad(resize(ink, *_fit_shape(ink, FINE_PIXELS)), FINE_PIXELS // 8)
-    mask = fine > 0.5
-    outline = sum(np.count_nonzero(np.diff(mask, axis=axis)) for axis in (0, 1)) * np.pi / 4
-    stroke = 2 * np.count_nonzero(mask) / max(1.0, outline)
-    steps = round((STROKE_PIXELS * FINE_PIXELS / MNIST_BOX - stroke) / 2)
+    """Return ``ink`` with strokes as wide as those of MNIST if they are thinner, as those of a ballpoint pen are."""
+    fine = _enlarge(ink)
+    steps = round((STROKE_PIXELS * FINE_PIXELS / MNIST_BOX - _stroke_width(fine)) / 2)
     if steps < 1:
         return ink
     for step in range(min(steps, FINE_PIXELS // 8)):
         fine = _spread(fine, diagonal=step % 2 == 1)  # four and eight neighbours in turn, which approximates a disc
     return _crop(fine)
+
+
+def _enlarge(ink: np.ndarray) -> np.ndarray:
+    """Return ``ink`` with a longer side of `FINE_PIXELS`, and a margin."""
+    return np.pad(resize(ink, *_fit_shape(ink, FINE_PIXELS)), FINE_PIXELS // 8)
+
+
+def _stroke_width(fine: np.ndarray) -> float:
+    """Return the mean width of the strokes: twice their area divided by the length of their outline."""
+    mask = fine > 0.5
+    outline = sum(np.count_nonzero(np.diff(mask, axis=axis)) for axis in (0, 1)) * np.pi / 4
+    return float(2 * np.count_nonzero(mask) / max(1.0, outline))
 
 
 def _spread(ink: np.ndarray, *, diagonal: bool) -> np.ndarray:

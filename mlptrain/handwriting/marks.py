@@ -16,6 +16,12 @@ MIN_MASS = 0.04  # mass of a further mark of the digit, as a share of the mass o
 
 MAX_GAP = 0.3  # gap between these two marks, as a share of the size of the largest mark
 
+MIN_SECOND_MASS = 0.2  # mass of a second digit, as a share of the mass of the largest mark
+
+MIN_SECOND_HEIGHT = 0.7  # smaller height of two digits divided by the larger one
+
+MAX_CUT = 0.25  # length along an edge of the image on which the digit touches it, as a share of its size
+
 MAX_EDGE_SHARE = 0.25  # share of an edge of the image that a digit covers if it touches the edge
 
 
@@ -99,19 +105,50 @@ def choose_digit_marks(marks: Marks) -> np.ndarray:
 
     Frames are excluded, unless there is nothing else: then the image was cropped to the digit.
     """
-    inner = np.flatnonzero(~_are_frames(marks))
-    if not len(inner):
-        inner = np.arange(len(marks.mass))
-    main = inner[marks.mass[inner].argmax()]
+    main, others = _main_mark(marks)
     top, left, bottom, right = marks.boxes[main]
     max_gap = MAX_GAP * max(bottom - top, right - left)
     chosen = [main]
-    for other in inner:
+    for other in others:
         box = marks.boxes[other]
         gap = max(top - box[2], box[0] - bottom, left - box[3], box[1] - right, 0)
-        if other != main and marks.mass[other] >= MIN_MASS * marks.mass[main] and gap <= max_gap:
+        if marks.mass[other] >= MIN_MASS * marks.mass[main] and gap <= max_gap:
             chosen.append(other)
     return np.array(chosen)
+
+
+def has_second_digit(marks: Marks) -> bool:
+    """Return whether a mark beside the largest one is as high as it is.
+
+    The strokes of a digit that is written in two are of different heights, such as those of a 5, or their boxes
+    overlap.
+    """
+    main, others = _main_mark(marks)
+    top, left, bottom, right = marks.boxes[main]
+    for other in others:
+        box = marks.boxes[other]
+        low, high = sorted((bottom - top, box[2] - box[0]))
+        apart = max(top - box[2], box[0] - bottom, left - box[3], box[1] - right) >= 0
+        if apart and low >= MIN_SECOND_HEIGHT * high and marks.mass[other] >= MIN_SECOND_MASS * marks.mass[main]:
+            return True
+    return False
+
+
+def are_cut_off(marks: Marks, chosen: np.ndarray) -> bool:
+    """Return whether an edge of the image cuts through more of the chosen marks than the end of a stroke."""
+    boxes = marks.boxes[chosen]
+    size = (boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)).max()
+    edges = (marks.labels[0], marks.labels[-1], marks.labels[:, 0], marks.labels[:, -1])
+    return bool(max(np.isin(edge, chosen + 1).sum() for edge in edges) > MAX_CUT * size)
+
+
+def _main_mark(marks: Marks) -> tuple[int, list[int]]:
+    """Return the largest mark and the others; without the frames, unless there is nothing else."""
+    inner = np.flatnonzero(~_are_frames(marks))
+    if not len(inner):
+        inner = np.arange(len(marks.mass))
+    main = int(inner[marks.mass[inner].argmax()])
+    return main, [other for other in inner.tolist() if other != main]
 
 
 def _are_frames(marks: Marks) -> np.ndarray:

@@ -9,7 +9,7 @@ from math import isqrt
 import numpy as np
 
 from mlptrain.errors import DataError, UsageError
-from mlptrain.handwriting.digit import find_digit
+from mlptrain.handwriting.digit import Digit, find_digit
 from mlptrain.handwriting.reading import STANDARD_INPUT, Images, read_images
 from mlptrain.models.model import Model
 
@@ -24,16 +24,28 @@ class Prediction:
 
     ``image`` is the name of the file, with an index if it contains a list. ``label`` is the predicted class,
     ``probabilities`` the outputs per class, and ``seen`` (height, width) the input of the network, in [0, 1].
+    ``warning`` says why the image may not contain one digit; it is empty if nothing is unusual.
     """
 
     image: str
     label: str
     probabilities: tuple[float, ...]
     seen: np.ndarray
+    warning: str = ""
 
 
-def predict_images(model: Model, sources: Sequence[str]) -> list[Prediction]:
+@dataclass(frozen=True)
+class Rejection:
+    """An image, or a whole file, that cannot be classified, and the error that says why."""
+
+    image: str
+    error: DataError
+
+
+def predict_images(model: Model, sources: Sequence[str]) -> list[Prediction | Rejection]:
     """Classify the images in files, or in standard input for ``-``.
+
+    A file that cannot be read, and an image that contains no digit or does not fit the model, gives a `Rejection`.
 
     Images of the size of the model's inputs are used unchanged if they have a black background or come from an IDX
     file. In all others a digit is located.
@@ -41,7 +53,7 @@ def predict_images(model: Model, sources: Sequence[str]) -> list[Prediction]:
     Raises
     ------
     DataError
-        A file cannot be read, or an image contains no digit or does not fit the model.
+        The outputs of the model are not finite.
     UsageError
         There is no source, or standard input occurs twice, or a library is missing.
     """
@@ -50,19 +62,39 @@ def predict_images(model: Model, sources: Sequence[str]) -> list[Prediction]:
     if sources.count(STANDARD_INPUT) > 1:
         raise UsageError("standard input (-) can be read only once\nhint: remove all but one -")
     inputs = model.architecture.layers[0]
-    predictions = []
+    results: list[Prediction | Rejection] = []
     for source in sources:
-        images = _rows_as_images(read_images(source), inputs)
-        count = len(images.pixels)
-        names = [f"{source}[{index}]" for index in range(count)] if images.is_list else [source]
-        for start in range(0, count, _BATCH_SIZE):
-            batch = slice(start, start + _BATCH_SIZE)
-            chunk = zip(names[batch], images.pixels[batch], strict=True)
-            seen = np.stack([_network_input(name, image, images.kind, inputs) for name, image in chunk])
-            for name, image, output in zip(names[batch], seen, model.probabilities(seen), strict=True):
-                label = model.class_names[int(output.argmax())]
-                predictions.append(Prediction(name, label, tuple(output.tolist()), image))
-    return predictions
+        try:
+            images = _rows_as_images(read_images(source), inputs)
+        except DataError as error:
+            results.append(Rejection(source, error))
+            continue
+        for start in range(0, len(images.pixels), _BATCH_SIZE):
+            chunk = enumerate(images.pixels[start : start + _BATCH_SIZE], start)
+            named = [(f"{source}[{index}]" if images.is_list else source, image) for index, image in chunk]
+            results += _predict_batch(model, named, images.kind)
+    return results
+
+
+def _predict_batch(model: Model, named: Sequence[tuple[str, np.ndarray]], kind: str) -> list[Prediction | Rejection]:
+    """Classify images (height, width), each given with its name."""
+    digits: list[Digit | Rejection] = []
+    for name, image in named:
+        try:
+            digits.append(_network_input(name, image, kind, model.architecture.layers[0]))
+        except DataError as error:
+            digits.append(Rejection(name, error))
+    seen = [digit.pixels for digit in digits if isinstance(digit, Digit)]
+    outputs = iter(model.probabilities(np.stack(seen)) if seen else ())
+    results: list[Prediction | Rejection] = []
+    for (name, _), digit in zip(named, digits, strict=True):
+        if isinstance(digit, Digit):
+            output = next(outputs)
+            label = model.class_names[int(output.argmax())]
+            results.append(Prediction(name, label, tuple(output.tolist()), *digit))
+        else:
+            results.append(digit)
+    return results
 
 
 def _rows_as_images(images: Images, inputs: int) -> Images:
@@ -74,8 +106,8 @@ def _rows_as_images(images: Images, inputs: int) -> Images:
     return replace(images, pixels=images.pixels.reshape(count * height, side, side), is_list=height > 1)
 
 
-def _network_input(name: str, image: np.ndarray, kind: str, inputs: int) -> np.ndarray:
-    """Return ``image``, or the digit in it, as an image of the size of the model's inputs, float32 in [0, 1]."""
+def _network_input(name: str, image: np.ndarray, kind: str, inputs: int) -> Digit:
+    """Return ``image``, or the digit in it, as an image of the size of the model's inputs."""
     side = isqrt(inputs)
     if image.min() == image.max():
         raise DataError(f"{name}: all pixels have the same colour\nexpected an image of a digit")
@@ -84,7 +116,7 @@ def _network_input(name: str, image: np.ndarray, kind: str, inputs: int) -> np.n
         pixels = image.astype(np.float32)
         if image.dtype == np.uint8:
             pixels /= 255
-        return pixels
+        return Digit(pixels, "")
     if side * side != inputs:
         height, width = image.shape
         raise DataError(

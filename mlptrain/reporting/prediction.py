@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from mlptrain.handwriting.predict import Prediction
+from mlptrain.handwriting.predict import Prediction, Rejection
 from mlptrain.reporting.digit import draw
 from mlptrain.reporting.text import counted
 from mlptrain.system.text import can_print, printable
@@ -23,8 +23,13 @@ _BAR = 24  # characters of a bar for probability 1
 _MAX_NAME = 14  # characters of a class name
 
 
-def render_predictions(predictions: Sequence[Prediction], class_names: Sequence[str], console: Console) -> None:
-    """Print each prediction as a drawing with bars, or, if there are more than `MAX_DRAWN`, as a line."""
+def render_predictions(
+    predictions: Sequence[Prediction | Rejection], class_names: Sequence[str], console: Console
+) -> None:
+    """Print each prediction as a drawing with bars, or, if there are more than `MAX_DRAWN`, as a line.
+
+    An image that was rejected has a line with the reason.
+    """
     names = [printable(name, console.encoding) for name in class_names]
     if len(predictions) > MAX_DRAWN:
         for prediction in predictions:
@@ -36,14 +41,19 @@ def render_predictions(predictions: Sequence[Prediction], class_names: Sequence[
         if number:
             console.print()
         console.print(_title(prediction, console.encoding), soft_wrap=True)
+        if isinstance(prediction, Rejection):
+            continue
         for line in _lines(prediction, names, console):
             console.print(line, no_wrap=True, overflow="crop", crop=True)
 
 
-def _title(prediction: Prediction, encoding: str) -> Text:
+def _title(prediction: Prediction | Rejection, encoding: str) -> Text:
+    if isinstance(prediction, Rejection):
+        return Text(printable(str(prediction.error).splitlines()[0], encoding), "red")
     text = Text(f"{printable(prediction.image, encoding)}: ")
     text.append(printable(prediction.label, encoding), "bold green")
-    return text.append(f" ({max(prediction.probabilities):.1%})")
+    text.append(f" ({max(prediction.probabilities):.1%})")
+    return text.append(f"; warning: {prediction.warning}", "yellow") if prediction.warning else text
 
 
 def _lines(prediction: Prediction, names: list[str], console: Console) -> list[Text]:

@@ -16,7 +16,7 @@ from mlptrain.config.yaml import Document
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.errors import DataError, UsageError
-from mlptrain.handwriting.predict import Prediction, predict_images
+from mlptrain.handwriting.predict import Prediction, Rejection, predict_images
 from mlptrain.models.evaluation import Evaluation, evaluate_models
 from mlptrain.models.formats import write_model
 from mlptrain.models.model import Model, load_model_file
@@ -111,7 +111,12 @@ def predict(
     DataError, UsageError
         A file cannot be read or has no digit, or reading its format needs a library that is not installed.
     """
-    return predict_images(_model(model, runs_dir), [str(image) for image in images])
+    predictions = []
+    for result in predict_images(_model(model, runs_dir), [str(image) for image in images]):
+        if isinstance(result, Rejection):
+            raise result.error
+        predictions.append(result)
+    return predictions
 
 
 def _model(model: Model | str | Path, runs_dir: str | Path) -> Model:

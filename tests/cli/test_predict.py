@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.handwriting.made import scene
 from tests.made import sample
 
 DIGITS = sample().images[::600].reshape(-1, 28, 28)
@@ -47,11 +48,35 @@ def test_a_run_after_the_images_gets_a_hint(mlptrain, trained, order):
     assert refused.code == 2 and refused.err.endswith(f"mlptrain predict {' '.join([run, *images])}\n")
 
 
+def test_images_that_cannot_be_classified_have_a_row_each(mlptrain, trained):
+    images = ("one.npy", "nowhere.png", "one.npy")
+    result = mlptrain("predict", "a", *images)
+    assert result.code == 3 and "nowhere.png" in result.err
+    assert [line.partition(":")[0] for line in result.out.splitlines() if ".npy: " in line or ".png: " in line] == [
+        *images
+    ]
+    result = mlptrain("predict", "a", *images, "tiny.yaml", "--json", "-q")
+    first, missing, third, other = json.loads(result.out)["predictions"]
+    assert result.code == 3 and first == third and first["error"] is None and first["warning"] is None
+    assert missing["image"] == "nowhere.png" and missing["label"] is missing["probabilities"] is None
+    assert "no such file" in missing["error"] and "tiny.yaml" in other["error"]
+    assert "2 of 4 images" in result.err and all(name in result.err for name in ("nowhere.png", "tiny.yaml"))
+    result = mlptrain("predict", "a", *images, "--csv")
+    rows = list(csv.reader(io.StringIO(result.out)))
+    assert result.code == 3 and [len(row) for row in rows] == [12] * 4
+    assert rows[2] == ["nowhere.png", *[""] * 11] and rows[1] == rows[3]
+
+
+def test_a_warning_is_shown_for_two_digits(mlptrain, trained, tmp_path):
+    np.save(tmp_path / "two.npy", np.minimum(scene(200, 300, 50, 30), scene(200, 300, 50, 160)))
+    assert "warning: " in mlptrain("predict", "a", "two.npy").out
+    (row,) = json.loads(mlptrain("predict", "a", "two.npy", "--json", "-q").out)["predictions"]
+    assert "more than one digit" in row["warning"] and row["label"] is not None
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "part"),
     [
-        (["a", "nowhere.png"], 3, "nowhere.png"),
-        (["a", "one.npy", "tiny.yaml"], 3, "tiny.yaml"),
         (["nowhere", "one.npy"], 3, "nowhere"),
         (["a", "one.npy", "--json", "--csv"], 2, "--csv"),
     ],
