@@ -36,10 +36,9 @@ FINE_PIXELS = 80  # longer side of the digit while its strokes are measured and 
 
 MAX_STROKE = 0.33  # width of a stroke, as a share of the size of the digit; a shadow is wider
 
-MAX_BLUR, MIN_BLUR_PIXELS = (
-    1 / 9,
-    4,
-)  # width of the edge of a stroke, as a share of the size of the digit, and in pixels
+MAX_BLUR = 1 / 9  # width of the edge of a stroke, as a share of the size of the digit
+
+MIN_BLUR_PIXELS = 4  # width of an edge that counts as blurred, since small images have no sharper ones
 
 MAX_ASPECT = 2.0  # width divided by height of a digit
 
