@@ -82,7 +82,7 @@ class Tree:
 
     def start(self, program: str) -> subprocess.Popen[str]:
         """Start a Python program in the folder."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "MLPTRAIN"))}
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("MLPTRAIN")}
         return subprocess.Popen(
             [sys.executable, "-c", program],
             cwd=self.folder,

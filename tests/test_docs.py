@@ -33,8 +33,7 @@ RUNNABLE = [
 def run(*command: str, folder: Path = ROOT) -> str:
     """Run a command in which ``mlptrain`` and ``python`` are those of this environment; return its stdout."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("COV")}  # without coverage
-    environment = {**kept, "PATH": path, "NO_COLOR": "1"}
+    environment = {**os.environ, "PATH": path, "NO_COLOR": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, f"{command[-1]}\n{done.stdout}\n{done.stderr}"
     return done.stdout
