@@ -16,7 +16,6 @@ from mlptrain.reporting.live import MAX_WIDTH
 from mlptrain.reporting.reporter import QuietReporter, Reporter
 from mlptrain.reporting.terminal import is_terminal, make_console, print_line, print_phrases, progress_bar, start_live
 from mlptrain.reporting.text import clock, counted, duration, keras_number, listed, shortened
-from mlptrain.sweeps.importance import trials_needed
 from mlptrain.sweeps.leaderboard import Leaderboard, Row, summarise_values
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
 from mlptrain.sweeps.trials import HALVED, Result, short, trial_name
@@ -147,13 +146,12 @@ def _parameters(values: Mapping[str, Any]) -> str:
 
 
 def importance_lines(end: SweepEnd, bar: str) -> list[str]:
-    """Return lines with the share of the metric's variance that each parameter alone explains, and with the rest."""
-    keys = end.board.keys
-    if not keys:
-        return []
+    """Return lines with the share of the metric's variance that each parameter alone explains, and with the rest.
+
+    There are none if the trials are too few to tell.
+    """
     if end.importances is None:
-        needed = f"{trials_needed(len(keys))} trials with distinct results are enough, or a complete grid"
-        return [f"parameter importance: cannot be told ({needed})"]
+        return []
     shares = {**end.importances, REST: max(0.0, 1 - sum(end.importances.values()))}
     width = max(map(len, shares))
     lines = [f"parameter importance: share of the variance of {end.board.metric.name} explained"]
