@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from mlptrain.sweeps.executors import Advanced, Event, Lost, Task
 from mlptrain.sweeps.worker import run_task
 from mlptrain.system.machine import thread_variables
-from mlptrain.system.signals import ctrl_c_blocked
+from mlptrain.system.signals import terminal_signals_blocked
 
 EXIT_SECONDS = 2.0
 """Time for a worker process to exit before it is killed."""
@@ -91,7 +91,7 @@ class WorkerProcess:
         self.process: BaseProcess = context.Process(
             target=_begin, args=(target, theirs, *arguments), name="mlptrain-worker", daemon=True
         )
-        with thread_variables(threads), ctrl_c_blocked():
+        with thread_variables(threads), terminal_signals_blocked():
             self.process.start()
         theirs.close()  # so that the pipe ends with the process
 

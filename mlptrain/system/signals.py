@@ -87,17 +87,19 @@ def as_exceptions() -> Iterator[None]:
 
 
 @contextmanager
-def ctrl_c_blocked() -> Iterator[None]:
-    """Keep Ctrl-C, which the terminal sends to every process, from the processes that are started in the block.
+def terminal_signals_blocked() -> Iterator[None]:
+    """Keep Ctrl-C and SIGHUP, which a terminal sends to every process, from the processes that the block starts.
 
-    Otherwise it would end them with a traceback while they import their modules. This process receives it afterwards.
-    Without effect on Windows.
+    Otherwise they would end with a traceback while they import their modules, and the process in which multiprocessing
+    tracks its resources would end at SIGHUP. This process receives the signals after the block. Without effect on
+    Windows.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
     resource_tracker.ensure_running()  # multiprocessing starts it with the first process, and then unblocks SIGINT
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:

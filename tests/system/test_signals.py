@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from mlptrain.system.signals import SIGNALS, Interrupted, Signals, as_exceptions, ctrl_c_blocked
+from mlptrain.system.signals import SIGNALS, Interrupted, Signals, as_exceptions, terminal_signals_blocked
 
 
 @pytest.fixture(autouse=True)
@@ -47,8 +47,8 @@ def test_the_first_signal_raises_within_raising(early):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals cannot be blocked")
 def test_ctrl_c_waits_for_the_end_of_the_block_and_never_reaches_processes_started_in_it():
-    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('alive')"
-    with pytest.raises(KeyboardInterrupt), ctrl_c_blocked():
+    code = "from signal import *; raise_signal(SIGINT); raise_signal(SIGHUP); print('alive')"
+    with pytest.raises(KeyboardInterrupt), terminal_signals_blocked():
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
         signal.raise_signal(signal.SIGINT)
     assert done.stdout == b"alive\n"
