@@ -24,7 +24,7 @@ from mlptrain.cli.options import (
 )
 from mlptrain.cli.setup import print_result, read_config, set_threads, training_threads
 from mlptrain.errors import AccuracyError
-from mlptrain.reporting.diagnosis import diagnosis_line
+from mlptrain.reporting.diagnosis import diagnosis_lines
 from mlptrain.reporting.run import make_run_reporter, render_profile
 from mlptrain.runs import train as training
 from mlptrain.runs.diagnosis import curves_of, diagnose
@@ -110,7 +110,7 @@ def train(
         render_profile(timed, human)
     if not quiet:
         found = diagnose(curves_of(result.history), config, len(result.model.class_names))
-        write_lines(human, diagnosis_line(found, result.folder), str(result.folder))
+        write_lines(human, *diagnosis_lines(found, result.folder), str(result.folder))
     if json_output:
         print_result(json.dumps(result.metrics | ({} if timed is None else {"profile": asdict(timed)})))
     accuracy = result.metrics["test_accuracy"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from mlptrain.runs.diagnosis import Diagnosis
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def render_diagnosis(view: RunView, console: Console) -> None:
     """Print the diagnosis of a run; the command has a line of its own, never cut, to be copied."""
-    from rich.text import Text  # `mlptrain train` uses only diagnosis_line, and starts 50 ms sooner without Rich
+    from rich.text import Text  # `mlptrain train` uses only diagnosis_lines, and starts 50 ms sooner without Rich
 
     found = view.diagnosis
     bullet = "•" if can_print("•", console.encoding) else "-"
@@ -28,7 +29,7 @@ def render_diagnosis(view: RunView, console: Console) -> None:
     console.print(Text("\n").join(lines), soft_wrap=True)
 
 
-def diagnosis_line(found: Diagnosis, folder: object) -> str:
-    """Return the line at the end of training."""
-    more = "" if found.case in ("healthy", "not_enough_epochs") else f"; see mlptrain diagnose {folder}"
-    return f"diagnosis: {found.title}{more}"
+def diagnosis_lines(found: Diagnosis, folder: object) -> list[str]:
+    """Return the end of the output of a training run, with the command that tells more if there is a problem."""
+    more = [] if found.case in ("healthy", "not_enough_epochs") else [f"  mlptrain diagnose {shlex.quote(str(folder))}"]
+    return [f"diagnosis: {found.title}", *more]

@@ -78,7 +78,7 @@ POOR = 0.8  # an accuracy below it is poor
 
 _TITLES = {
     "healthy": "healthy",
-    "gap": "healthy, with a gap: much better on the training images than on new ones",
+    "gap": "healthy, with a gap: much better in training than in validation",
     "divergence": "divergence: every step overshoots further than the last",
     "zero_initialisation": "zero initialisation: weights that start at zero keep all hidden units equal",
     "initialisation": "flat start: the initial weights leave the units almost without gradient",

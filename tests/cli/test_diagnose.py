@@ -5,8 +5,8 @@ import json
 
 def test_the_verdict_after_training_is_the_diagnosis_of_the_run(mlptrain, tiny, tmp_path):
     trained = mlptrain("train", tiny, "--run", "a", "epochs=6", "learning_rate=0.001")
-    verdict, folder = trained.out.splitlines()[-2:]
-    assert "learning rate too low" in verdict and "mlptrain diagnose runs/a" in verdict and folder == "runs/a"
+    verdict, command, folder = trained.out.splitlines()[-3:]
+    assert "learning rate too low" in verdict and command == "  mlptrain diagnose runs/a" and folder == "runs/a"
     shown = mlptrain("diagnose", "a")
     assert shown.code == 0 and shown.out.startswith("runs/a: learning rate too low")
     assert shown.out.splitlines()[-1] == "  mlptrain train runs/a/config.yaml learning_rate=0.01"

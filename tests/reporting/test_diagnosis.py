@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from mlptrain.reporting.diagnosis import diagnosis_line, render_diagnosis
+from mlptrain.reporting.diagnosis import diagnosis_lines, render_diagnosis
 from mlptrain.reporting.terminal import make_console
 from mlptrain.runs.diagnosis import Diagnosis
 from mlptrain.runs.finished import RunView
@@ -51,8 +51,8 @@ def test_nothing_to_change(tmp_path):
 
 @pytest.mark.parametrize(
     ("case", "ending"),
-    [("healthy", ""), ("not_enough_epochs", ""), ("overfitting", "; see mlptrain diagnose runs/a")],
+    [("healthy", []), ("not_enough_epochs", []), ("overfitting", ["  mlptrain diagnose 'a b'"])],
 )
-def test_the_line_at_the_end_of_training(case, ending):
+def test_the_lines_at_the_end_of_training(case, ending):
     found = Diagnosis(case, 3, (), ())
-    assert diagnosis_line(found, "runs/a") == f"diagnosis: {found.title}{ending}"
+    assert diagnosis_lines(found, "a b") == [f"diagnosis: {found.title}", *ending]
