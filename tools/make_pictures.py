@@ -26,7 +26,7 @@ from rich.text import Text
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "epoch-table.svg"
 PICTURES = ROOT / "docs" / "pictures"
-COMMAND = ["train", "configs/quickstart.yaml", "epochs=10"]
+COMMAND = ["train", "quickstart", "epochs=10"]
 TOKEN = re.compile(r"\x1b\[[?\d;]*[A-Za-z]|\n|[^\x1b\r\n]+")
 ERASE_LINE, CURSOR_UP = "\x1b[2K", "\x1b[1A"
 FONT_FROM_ELSEWHERE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
@@ -96,11 +96,11 @@ def mlptrain(folder: Path, *arguments: str) -> None:
 def plots(folder: Path) -> None:
     """Draw the plots of a run, of three runs together, and of a sweep."""
     smooth = ["hidden=[30]", "learning_rate=0.1", "l2=0.002", "epochs=30"]  # l2 reduces the noise in the weights
-    mlptrain(folder, "train", "configs/quickstart.yaml", *smooth, "--run", "digits")
+    mlptrain(folder, "train", "quickstart", *smooth, "--run", "digits")
     mlptrain(folder, "plot", "digits", "--output", str(PICTURES))
     rates = ["rate_too_low", "healthy", "rate_too_high"]
     for name in rates:
-        mlptrain(folder, "train", f"configs/lab1/{name}.yaml", "--run", name)
+        mlptrain(folder, "train", name, "--run", name)
     mlptrain(folder, "plot", *rates, "--output", str(PICTURES / "comparison.png"))
     (folder / "sweep.yaml").write_text(SWEEP, encoding="utf-8")
     mlptrain(folder, "sweep", "sweep.yaml", "--run", "sweep")
@@ -111,7 +111,7 @@ def plots(folder: Path) -> None:
 
 def report(folder: Path) -> None:
     """Draw a report in the light theme on a desktop next to the dark theme on a phone."""
-    mlptrain(folder, "train", "configs/lab1/overfitting.yaml", "--run", "overfitting")
+    mlptrain(folder, "train", "overfitting", "--run", "overfitting")
     mlptrain(folder, "report", "overfitting")
     page = folder / "runs/overfitting/report.html"
     light = screenshot(page, folder, "light", 1100, 1500, LIGHT)

@@ -40,7 +40,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "download": Command("download", "Download the files of a dataset and verify them."),
-    "init": Command("init", "Copy a shipped config, with a comment for every key."),
+    "init": Command("init", "Copy a shipped config or sweep to change it."),
     "train": Command("train", "Train one network and save it in a run folder."),
     "eval": Command("evaluate", "Measure the loss and accuracy of trained networks."),
     "sweep": Command("sweep", "Train many networks with different settings and rank them."),

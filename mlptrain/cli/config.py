@@ -42,11 +42,12 @@ def config(
     """
     if sum((list_configs, explain, schema)) > 1:
         raise UsageError("--list, --explain and --schema cannot be combined")
+    if arguments and (list_configs or schema):
+        option = "--list" if list_configs else "--schema"
+        raise UsageError(f"{option}: takes no other argument\nhint: run `mlptrain config NAME` to show one config")
     if schema:
         write_lines(sys.stdout, *json.dumps(configs.config_schema(), indent=2).splitlines())
     elif list_configs:
-        if arguments:
-            raise UsageError("--list: takes no other argument\nhint: run `mlptrain config NAME` to show one config")
         _list(json_output)
     elif explain:
         _explain(arguments or [], json_output)

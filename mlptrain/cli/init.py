@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +17,8 @@ from mlptrain.config.keys import commented_yaml
 from mlptrain.config.messages import hint
 from mlptrain.config.shipped import LIST_HINT, find_shipped, leading_comment, shipped_configs
 from mlptrain.config.yaml import read_yaml
-from mlptrain.errors import ConfigError, DataError, UsageError
-from mlptrain.system.files import make_folder, reason
+from mlptrain.errors import ConfigError, UsageError
+from mlptrain.system.files import make_folder, write_text_atomic
 from mlptrain.system.text import write_lines
 
 
@@ -29,7 +29,9 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the copy.", show_default="here")] = Path(),
     json_output: Json = False,
 ) -> None:
-    """Copy a shipped config, with a comment for every key.
+    """Copy a shipped config or sweep to change it.
+
+    The copy of a config has all keys, each with its description as a comment.
 
     Example: mlptrain init nielsen
     """
@@ -38,27 +40,17 @@ def init(
         near = hint(name, list(shipped_configs()))
         raise ConfigError(f"{name}: no shipped config has this name{near}\nhint: choose one from {LIST_HINT}")
     text, values = source.read_text(encoding="utf-8"), read_yaml(source).values
+    text = re.sub(r"^# mlptrain .*\n", "", text, flags=re.MULTILINE)  # commands for the original
     is_sweep = "parameters" in values
     if not is_sweep:
         comment = "".join(f"# {line}\n" for line in leading_comment(text))
         text = f"{comment}\n{commented_yaml(values)}"
     path = folder / source.name
-    _write_new(path, text)
+    make_folder(folder, "choose another folder")
+    if path.exists():
+        raise UsageError(f"{path}: this file exists\nhint: choose another folder, or remove the file")
+    write_text_atomic(path, text)
     command = f"mlptrain {'sweep' if is_sweep else 'train'} {shlex.quote(str(path))}"
     write_lines(sys.stderr if json_output else sys.stdout, str(path.absolute()), f"next: {command}")
     if json_output:
         print_result(json.dumps({"config": str(path.absolute())}))
-
-
-def _write_new(path: Path, text: str) -> None:
-    """Write a file that does not exist yet."""
-    make_folder(path.parent, "choose another folder")
-    try:
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except FileExistsError:
-        raise UsageError(f"{path}: this file exists\nhint: choose another folder, or remove the file") from None
-    except OSError as error:
-        with suppress(OSError):
-            path.unlink()
-        raise DataError(f"{path}: cannot be written: {reason(error)}\nhint: choose another folder") from error

@@ -12,13 +12,13 @@ from mlptrain.config.messages import ALIASES, hint
 
 def describe_refusal(error: Any, arguments: Sequence[str], commands: Collection[str]) -> str:
     """Return the message about ``arguments``, which Typer refuses with ``error``."""
-    command = next((word for word in arguments if not word.startswith("-")), "")
+    command = next((word for word in arguments if word == "-" or not word.startswith("-")), "")
     remedy = f"run `mlptrain {command} --help`" if command in commands else "run `mlptrain --help`"
     parameter, option = getattr(error, "param", None), getattr(error, "option_name", "")
     if parameter is not None:
         where = parameter.opts[0] if parameter.param_type_name == "option" else parameter.metavar
         words, given = error.message.replace("Input should", "must").partition(",")[0], _value(where, arguments)
-        problem = f"{words.rstrip('.') or 'missing'}{f' (got {given})' if words.startswith('must') else ''}"
+        problem = f"{words.rstrip('.') or 'missing'}{f' (got {given})' if given and words.startswith('must') else ''}"
     elif type(error).__name__ == "NoSuchOption":
         parameters = error.ctx.command.get_params(error.ctx)
         names = [name for parameter in parameters for name in parameter.opts if name.startswith("--")]
@@ -38,7 +38,7 @@ def describe_refusal(error: Any, arguments: Sequence[str], commands: Collection[
 def _value(option: str, arguments: Sequence[str]) -> str:
     """Return the value of an option among the arguments, or an empty string."""
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if word == option and not following.startswith("-"):
+        if word == option and (not following.startswith("-") or following[1:2].isdigit()):
             return following
         if word.startswith(f"{option}="):
             return word.partition("=")[2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TextIO
 
 from mlptrain.cli.options import DEFAULT_CONFIG
 from mlptrain.config.config import Config, load_config, warnings
+from mlptrain.config.overrides import is_override
 from mlptrain.runs.locate import is_selection
 from mlptrain.system.machine import available_cores, configured_threads, threads_for, threads_in_use, use_threads
 from mlptrain.system.streams import check_written
@@ -43,12 +43,6 @@ def split_arguments(arguments: Sequence[str] | None) -> tuple[str | None, list[s
     given = list(arguments or ())
     config = given.pop(0) if given and not is_override(given[0]) else None
     return config, given
-
-
-def is_override(argument: str) -> bool:
-    """Return True if an argument is ``KEY=VALUE`` and not the path of a config."""
-    key, equals, _ = argument.partition("=")
-    return bool(equals) and "/" not in key and not os.path.exists(argument)  # noqa: PTH110 (never raises)
 
 
 def read_config(arguments: Sequence[str] | None) -> tuple[str, Config]:

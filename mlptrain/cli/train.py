@@ -78,7 +78,7 @@ def train(
         if dry_run:
             if run is not None:
                 check_claimable(runs_dir, run, overwrite=overwrite, resume=resume)
-            model, start_name = (None, None) if start is None else load_start(start, runs_dir)
+            model, start_name = load_start(start, runs_dir)
             job = prepare(config, data_dir=data_dir, start=model, start_name=start_name)
             reporter.show(job.describe(run or f"{name}-NNN"))
             return

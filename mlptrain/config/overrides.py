@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,12 @@ class Overrides:
 
     values: dict[str, Any]
     source: str = SOURCE
+
+
+def is_override(argument: str) -> bool:
+    """Return True if an argument is ``KEY=VALUE`` and not the path of a config."""
+    key, equals, _ = argument.partition("=")
+    return bool(equals) and "/" not in key and not os.path.exists(argument)  # noqa: PTH110 (never raises)
 
 
 def parse_overrides(arguments: Sequence[str], list_keys: Collection[str] = ()) -> Overrides:
@@ -119,7 +126,8 @@ def _parse(argument: str, list_keys: Collection[str]) -> tuple[str, Any]:
     if not equals or not all(key.split(".")) or UNPRINTABLE.search(key) or len(key) > MAX_KEY_LENGTH:
         raise ConfigError(f"{SOURCE}: {shown(argument)} is not KEY=VALUE\nhint: write for example learning_rate=0.1")
     if not text.strip():
-        raise ConfigError(f"{SOURCE}: {shown(argument)} has no value\nhint: write null for none")
+        nothing = f"{key}=," if key in list_keys else "null"
+        raise ConfigError(f"{SOURCE}: {shown(argument)} has no value\nhint: write {nothing} for none")
     if key in list_keys and "," in text and text.lstrip()[0] not in "[{\"'":
         text = f"[{text.rstrip().removesuffix(',')}]"
     try:

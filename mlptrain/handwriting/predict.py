@@ -11,7 +11,7 @@ import numpy as np
 from mlptrain.errors import DataError, UsageError
 from mlptrain.handwriting.digit import Digit, find_digit
 from mlptrain.handwriting.reading import STANDARD_INPUT, Images, read_images
-from mlptrain.models.model import Model
+from mlptrain.models.model import PIXEL_SCALE, Model
 
 MAX_BACKGROUND = 0.13  # brightness of the background of an image like those of MNIST
 
@@ -91,7 +91,7 @@ def _predict_batch(model: Model, named: Sequence[tuple[str, np.ndarray]], kind: 
         if isinstance(digit, Digit):
             output = next(outputs)
             label = model.class_names[int(output.argmax())]
-            results.append(Prediction(name, label, tuple(output.tolist()), *digit))
+            results.append(Prediction(name, label, tuple(output.tolist()), digit.pixels, digit.warning))
         else:
             results.append(digit)
     return results
@@ -115,7 +115,7 @@ def _network_input(name: str, image: np.ndarray, kind: str, inputs: int) -> Digi
     if fits and (kind == "dataset" or _background(image) <= MAX_BACKGROUND):
         pixels = image.astype(np.float32)
         if image.dtype == np.uint8:
-            pixels /= 255
+            pixels /= PIXEL_SCALE
         return Digit(pixels, "")
     if side * side != inputs:
         height, width = image.shape

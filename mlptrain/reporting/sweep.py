@@ -50,7 +50,7 @@ def start_phrases(start: SweepStart) -> tuple[list[str], list[str]]:
     count = "trials" if start.trials is None else counted(start.trials, "trial")
     repeats = [f"each point with {start.repeat} seeds"] if start.repeat > 1 else []
     done = [f"{start.done} already finished"] if start.done else []
-    done += ["nothing to resume: a new sweep"] if start.fresh else []
+    done += ["nothing to resume: starting a new sweep"] if start.fresh else []
     highest = "highest" if start.metric.sign > 0 else "lowest"
     method = f"{start.method} over {', '.join(start.keys) or 'no parameter'}"
     return [f"{start.name}: {count} of {start.base}", *repeats, *done], [
@@ -152,7 +152,8 @@ def importance_lines(end: SweepEnd, bar: str) -> list[str]:
     """
     if end.importances is None:
         return []
-    shares = {**end.importances, REST: max(0.0, 1 - sum(end.importances.values()))}
+    rest = 1 - sum(end.importances.values())
+    shares = {**end.importances, REST: rest} if rest > 1e-9 else end.importances
     width = max(map(len, shares))
     lines = [f"parameter importance: share of the variance of {end.board.metric.name} explained"]
     for name, share in shares.items():

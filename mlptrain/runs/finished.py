@@ -88,9 +88,13 @@ def _load_model(path: Path) -> Model:
     return load_model_file(path) if path.is_file() else load_run_model(path)
 
 
-def load_start(run: str | Path, runs_dir: str | Path) -> tuple[Model, str]:
-    """Return the model with the initial weights of another run, and its name: ``runs/a (val_accuracy 0.9210)``."""
-    path = find_model(run, runs_dir)
+def load_start(start: Model | str | Path | None, runs_dir: str | Path) -> tuple[Model | None, str | None]:
+    """Return the model with the initial weights and its name, such as ``runs/a (val_accuracy 0.9210)``, if any."""
+    if start is None:
+        return None, None
+    if isinstance(start, Model):
+        return start, "a given model"
+    path = find_model(start, runs_dir)
     metrics: dict[str, Any] = {}
     with suppress(DataError):  # a file has none, and the weights can do without
         metrics = load_metrics(path)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any
+from zipfile import is_zipfile
 
 from mlptrain.config.messages import enumerate_words, hint
 from mlptrain.errors import DataError, UsageError
@@ -40,12 +41,15 @@ def locate(run: str | Path, runs_dir: str | Path = "runs") -> Path:
                 return path
             if path.name == MODEL and (path.parent / CONFIG).is_file():
                 return path.parent
-            if path.is_file():
+            if is_zipfile(path):  # a model file
                 return path
     if name == LATEST:
         return _complete_runs(runs_dir)[0]
     if name.startswith(BEST_BY):
         return _best_run(runs_dir, name.removeprefix(BEST_BY))
+    with suppress(OSError):
+        if Path(run).is_file():  # whoever reads it tells what is wrong with it
+            return Path(run)
     raise DataError(
         f"{name}: no run there (no {CONFIG} in {name} or {runs_dir / run}){hint(name, [*_names(name, runs_dir)])}\n"
         "hint: train one with `mlptrain train`, or name another folder of runs with --runs-dir"

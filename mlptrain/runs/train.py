@@ -36,6 +36,7 @@ from mlptrain.runs.folder import (
 )
 from mlptrain.runs.history import read_history, report_of
 from mlptrain.runs.job import Job, add_test_metrics, metrics_of, outcome_of, prepare
+from mlptrain.runs.locate import is_selection
 from mlptrain.system.files import remove_leftovers
 from mlptrain.system.signals import Interrupted, Signals
 from mlptrain.training.profiling import Clock
@@ -111,12 +112,15 @@ def run(
         raise UsageError(f"--resume: {problem}\nhint: resume a run with --run NAME --resume")
     if run is not None:
         check_claimable(runs_dir, run, overwrite=overwrite, resume=resume)
-        if resume and (existing := RunFolder(run_path(runs_dir, run))).complete:
+        existing = RunFolder(run_path(runs_dir, run))
+        if resume and existing.complete:
             result = yield from _load_result(existing, config.resolve())
             yield result
             return
-    model, start_name = load_start(start, runs_dir) if isinstance(start, str | Path) else (start, "a given model")
-    job = prepare(config, data_dir=data_dir, start=model, start_name=None if model is None else start_name)
+    if resume and is_selection(str(start)) and (existing.path / CHECKPOINT).exists():
+        start = None  # another run may be the latest by now; the checkpoint has the weights
+    model, start_name = load_start(start, runs_dir)
+    job = prepare(config, data_dir=data_dir, start=model, start_name=start_name)
     folder = None
     if run is not None:
         folder = claim(runs_dir, run, overwrite=overwrite, resume=resume)

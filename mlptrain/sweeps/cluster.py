@@ -70,7 +70,10 @@ class Cluster:
             try:
                 self._client: Any = Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
             except (OSError, asyncio.TimeoutError) as error:  # it has just ended
-                raise _no_scheduler(self._address, str(error)) from None
+                if scheduler is not None:
+                    raise _no_scheduler(scheduler, str(error)) from None
+                problem = "--executor dask: the local cluster does not answer"
+                raise DataError(f"{problem}\nhint: use --executor processes") from None
             stack.callback(self._client.close)
             self._pool: Executor = self._client.get_executor(pure=False, retries=0)
             stack.callback(self._cancel)
@@ -113,8 +116,9 @@ class Cluster:
                 return len(found)
             for worker, known in sorted(versions.items()):
                 if known != mlptrain.__version__ and not isinstance(known, OSError):  # one that has just ended
+                    shown = "no mlptrain" if isinstance(known, Exception) else f"mlptrain {known}"
                     raise UsageError(
-                        f"--scheduler {self._address}: the worker {worker} has mlptrain {known}, this is mlptrain "
+                        f"--scheduler {self._address}: the worker {worker} has {shown}, this is mlptrain "
                         f"{mlptrain.__version__}\nhint: install the same version on all machines of the cluster"
                     )
             self._checked = found
@@ -206,7 +210,7 @@ def check_scheduler(address: str | None) -> None:
     try:
         found = sync(runner.loop, kind, callback_timeout=CONNECT_SECONDS)
     except (MemoryError, ValueError):  # its first bytes are not the length of a message
-        found = "a server of another kind does"
+        found = "another kind of server answers"
     except Exception as error:
         found = str(error)
     finally:
@@ -216,7 +220,7 @@ def check_scheduler(address: str | None) -> None:
 
 
 def _no_scheduler(address: str, problem: str) -> UsageError:
-    reason = problem.partition("\n")[0] or "nothing does"
+    reason = problem.partition("\n")[0] or "no answer"
     return UsageError(
         f"--scheduler {address}: no Dask scheduler answers there ({reason})\n"
         "hint: start one with `dask scheduler`, and give its address, such as tcp://127.0.0.1:8786"
@@ -224,7 +228,7 @@ def _no_scheduler(address: str, problem: str) -> UsageError:
 
 
 def serve_scheduler(connection: Connection, address: str) -> None:
-    """Be a worker of a local cluster, in a process of its own."""
+    """Run a worker of a local cluster, in a process of its own."""
     from distributed import Worker
     from distributed.utils import silence_logging_cmgr
 

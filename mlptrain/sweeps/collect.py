@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from mlptrain.config.config import Config, plain_values
+from mlptrain.config.overrides import is_override
 from mlptrain.config.values import differing, flat
 from mlptrain.errors import DataError, UsageError
 from mlptrain.runs.folder import BEST, CONFIG, METRICS, SWEEP, claim_next, load_metrics, load_run_config, run_path
@@ -83,14 +84,16 @@ def collect(arguments: Sequence[str], *, run: str | None = None, runs_dir: Path 
 
 def _parse(arguments: Sequence[str], runs_dir: Path) -> tuple[list[Path], Spec | None]:
     """Return the folders, and the sweep if its file is named."""
-    paths = [_path(argument, runs_dir) for argument in arguments if "=" not in argument]
+    overrides = [each for each in arguments if is_override(each) and not (runs_dir / each).exists()]
+    paths = [_path(argument, runs_dir) for argument in arguments if argument not in overrides]
     folders = [path for path in paths if path.is_dir()]
     files = [path for path in paths if not path.is_dir()]
     if len(files) > 1 or (files and paths[0] != files[0]):
         raise UsageError(f"--collect: {files[-1]} is not a folder\nhint: name folders, and before them one sweep file")
     if not folders:
         raise UsageError("--collect: no folder\nhint: name run folders, trials/ folders or shards")
-    overrides = [argument for argument in arguments if "=" in argument]
+    if overrides and not files:
+        raise UsageError(f"--collect: {overrides[0]} needs the file of the sweep\nhint: name it before the folders")
     return folders, read_sweep(files[0], overrides) if files else None
 
 
@@ -126,7 +129,8 @@ def _trials_of_runs(runs: Mapping[Path, Config], spec: Spec) -> dict[Path, Trial
 
     A grid may be too large to be listed, so the trial whose number is the name of the run comes first.
     """
-    found, listed = {}, dict[str, Trial]()
+    found: dict[Path, Trial] = {}
+    listed: dict[str, Trial] = {}
     for path, config in runs.items():
         key = config_key(config)
         trial = _trial_by_name(path.name, spec)

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mlptrain.datasets.dataset import data_folder
 from mlptrain.errors import DataError
 from mlptrain.sweeps.executors import Advanced, Broken, Done, Executor, Lost, Task
 from mlptrain.sweeps.folder import SweepFolder
@@ -115,7 +116,8 @@ class Driver:
         seconds = time.perf_counter() - began
         command = None
         if board.best is not None:
-            command = train_command(self.spec, trial_of(self.spec, self.record.results[board.best.best_trial]).config)
+            config = trial_of(self.spec, self.record.results[board.best.best_trial]).config
+            command = train_command(self.spec, config, None if self.data_dir == data_folder() else self.data_dir)
         yield SweepEnd(str(self.folder.path), board, best, failed, importances, seconds, command=command)
 
     def _start(self) -> SweepStart:

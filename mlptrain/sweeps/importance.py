@@ -20,10 +20,10 @@ from mlptrain.sweeps.trials import Result
 MIN_TRIALS = 4
 """Smallest number of trials for which importances are computed."""
 
-WAVES = 16
+MAX_COSINES = 16
 """Number of cosines, at most, that describe the effect of a number."""
 
-WAVES_IN_PAIRS = 2
+MAX_FUNCTIONS_IN_PAIRS = 2
 """Number of functions of each parameter, at most, that describe the interaction of two."""
 
 MAX_STEPS = 200
@@ -89,8 +89,8 @@ def _effect(values: Sequence[Any]) -> _Effect:
     level = np.array([levels[name] for name in names])
     share = np.bincount(level) / len(values)
     if numbers:
-        wave = np.arange(1, min(len(levels) - 1, WAVES) + 1)
-        functions, prior = np.cos(np.pi * np.outer(np.cumsum(share) - share / 2, wave)), wave**-2.0
+        frequency = np.arange(1, min(len(levels) - 1, MAX_COSINES) + 1)
+        functions, prior = np.cos(np.pi * np.outer(np.cumsum(share) - share / 2, frequency)), frequency**-2.0
     else:
         functions = np.eye(len(levels))[:, 1:]
         prior = np.ones(len(levels) - 1)
@@ -157,7 +157,7 @@ def _shares_of_sample(effects: Sequence[_Effect], y: np.ndarray) -> np.ndarray:
 
 def _products(a: _Effect, b: _Effect) -> tuple[np.ndarray, np.ndarray]:
     """Return the products of the first functions of two parameters, with the mean 0, and their prior."""
-    one, two = a.functions[:, :WAVES_IN_PAIRS], b.functions[:, :WAVES_IN_PAIRS]
+    one, two = a.functions[:, :MAX_FUNCTIONS_IN_PAIRS], b.functions[:, :MAX_FUNCTIONS_IN_PAIRS]
     products = (one[:, :, None] * two[:, None, :]).reshape(len(one), -1)
-    prior = np.outer(a.prior[:WAVES_IN_PAIRS], b.prior[:WAVES_IN_PAIRS]).ravel()
+    prior = np.outer(a.prior[:MAX_FUNCTIONS_IN_PAIRS], b.prior[:MAX_FUNCTIONS_IN_PAIRS]).ravel()
     return products - products.mean(axis=0), prior

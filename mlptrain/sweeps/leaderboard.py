@@ -139,9 +139,12 @@ class ValueSummary:
 def summarise_values(keys: Sequence[str], metric: Metric, rows: Iterable[Row]) -> list[ValueSummary]:
     """Return a summary per key and value; empty unless the rows are a complete grid of at least two keys.
 
-    Only there the means can be compared, because each is over the same values of the other keys.
+    Only there the means can be compared, because each is over the same values of the other keys and, without halving,
+    over the same number of epochs.
     """
     ordered = sorted(rows, key=lambda row: row.trial)
+    if any(row.status == HALVED for row in ordered):
+        return []
     groups: dict[str, dict[str, list[Row]]] = {key: {} for key in keys}
     for row, (key, values) in product(ordered, groups.items()):
         values.setdefault(fingerprint({key: row.values.get(key)}), []).append(row)
@@ -153,10 +156,10 @@ def summarise_values(keys: Sequence[str], metric: Metric, rows: Iterable[Row]) -
 
 
 def _summary(key: str, metric: Metric, rows: Sequence[Row]) -> ValueSummary:
-    figures = [row.figure for row in rows if row.figure is not None]
-    best = max(figures, key=lambda figure: metric.sign * figure, default=None)
-    mean = fmean(figures) if figures else None
-    return ValueSummary(key, rows[0].values.get(key), mean, best, len(rows) - len(figures))
+    metrics = [row.figure for row in rows if row.figure is not None]
+    best = max(metrics, key=lambda value: metric.sign * value, default=None)
+    mean = fmean(metrics) if metrics else None
+    return ValueSummary(key, rows[0].values.get(key), mean, best, len(rows) - len(metrics))
 
 
 def _finite(value: Any) -> float | None:

@@ -90,9 +90,10 @@ def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = N
         yield " ".join(words)
 
 
-def train_command(spec: Spec, config: Config) -> str:
+def train_command(spec: Spec, config: Config, data_dir: Path | None = None) -> str:
     """Return the ``mlptrain train`` command of a trial's config, with all keys that the sweep varies."""
-    return shlex.join(_train(spec, config, spec.space.varied))
+    folders = [] if data_dir is None else ["--data-dir", str(data_dir)]
+    return shlex.join([*_train(spec, config, spec.space.varied), *folders])
 
 
 def _train(spec: Spec, config: Config, named: Collection[str] = ()) -> list[str]:

@@ -78,7 +78,10 @@ def test_mistakes_are_sorted_by_confidence(mlptrain, trained):
 
 def test_a_run_is_named_in_every_way(mlptrain, trained, tmp_path):
     shutil.copy(tmp_path / "runs/a/model.npz", tmp_path / "copy.npz")
+    for name in ("a", "latest"):  # files that are no models hide nothing
+        (tmp_path / name).write_text("notes")
     for run, path in [
+        ("a", "runs/a"),
         ("runs/a/model.npz", "runs/a"),
         ("latest", "runs/a"),
         ("best:test_loss", "runs/a"),

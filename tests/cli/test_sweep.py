@@ -131,7 +131,9 @@ def test_a_trial_or_a_shard_of_a_vast_grid_trains_at_once(mlptrain, tiny, tmp_pa
 
 def test_the_best_trial_is_shown_with_the_command_that_trains_it(mlptrain, tiny, tmp_path):
     space = "hidden=[3,2],[2,3]", "learning_rate=0.1,0.5", "batch_size=10,20", "epochs=2"
-    swept = mlptrain("sweep", tiny, *space, "method=halving", "run_cap=3", "--run", "s", "--workers", 1)
+    own = "--data-dir", "elsewhere"
+    swept = mlptrain("sweep", tiny, *space, "method=halving", "run_cap=3", "--run", "s", "--workers", 1, *own)
+    assert f" --data-dir {tmp_path / 'elsewhere'}\n" in swept.out
     collected = mlptrain("sweep", "--collect", "runs/s")
     for number, result in enumerate((swept, collected)):
         lines = result.out.splitlines()
@@ -141,6 +143,16 @@ def test_the_best_trial_is_shown_with_the_command_that_trains_it(mlptrain, tiny,
         assert mlptrain(*words[1:], "--run", f"again{number}", "-q").code == 0
         again = tmp_path / f"runs/again{number}/config.yaml"
         assert again.read_text() == (tmp_path / "runs/s/best/config.yaml").read_text()
+
+
+def test_runs_are_collected_by_any_name(mlptrain, tiny, tmp_path):
+    for name in ("rate=0.1", "b"):
+        mlptrain("train", tiny, "epochs=1", "--run", name, "-q")
+    for first in ("runs/rate=0.1", "rate=0.1"):
+        collected = json.loads(mlptrain("sweep", "--collect", first, "b", "--json", "-q").out)
+        assert collected["trials"] == 2
+    refused = mlptrain("sweep", "--collect", "b", "epochs=1")
+    assert refused.code == 2 and "epochs=1" in refused.err
 
 
 def test_an_index_trains_one_trial(mlptrain, grid, tmp_path):

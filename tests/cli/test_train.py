@@ -299,6 +299,14 @@ def test_a_second_process_cannot_use_the_folder(tiny, tmp_path, mlptrain, monkey
     assert result.code == 0, result.err
 
 
+def test_latest_may_be_another_run_when_a_run_is_resumed(mlptrain, tiny):
+    mlptrain("train", tiny, "--run", "first", "-q")
+    command = "train", tiny, "--from", "latest", "--run", "a", "--resume"
+    assert "starting from runs/first" in mlptrain(*command, "--time-limit", "0").out
+    mlptrain("train", tiny, "hidden=3", "--run", "other", "-q")
+    assert mlptrain(*command).code == 0
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one(mlptrain, tiny, tmp_path):
     first = mlptrain("train", tiny, "--run", "a", "--resume", "--time-limit", "0")
     assert first.code == 0 and (tmp_path / "runs/a/checkpoint.npz").is_file()

@@ -70,7 +70,7 @@ def serve_as_0_1(connection, address):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 2)
 
 
 @pytest.fixture(params=["silent", "closing", "web", "banner", "nothing"])

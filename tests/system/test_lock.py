@@ -15,7 +15,6 @@ from mlptrain.system.lock import LOCK, locked
 
 HOLDER = """
 import sys, time
-from contextlib import ExitStack
 from pathlib import Path
 from mlptrain.system.lock import locked
 
