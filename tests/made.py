@@ -81,12 +81,15 @@ def random_model(*layers: int, seed: int = 0, **functions: str) -> Model:
 
 @contextmanager
 def processor_seconds_below(limit: float) -> Iterator[None]:
-    """Bound the processor time of a block, and run it without the tracer of coverage, which would multiply it."""
+    """Bound the processor time of a block; ``limit`` is for an idle machine, and three times as much is allowed.
+
+    The block runs without the tracer of coverage, which would multiply its time.
+    """
     tracer = sys.gettrace()
     sys.settrace(None)
     start = time.process_time()
     try:
         yield
-        assert time.process_time() - start < limit
+        assert time.process_time() - start < 3 * limit
     finally:
         sys.settrace(tracer)
