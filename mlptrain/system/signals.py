@@ -9,7 +9,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -97,6 +96,8 @@ def terminal_signals_blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    from multiprocessing import resource_tracker  # takes 9 ms, and most commands start no process
+
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
     resource_tracker.ensure_running()  # multiprocessing starts it with the first process, and then unblocks SIGINT
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
