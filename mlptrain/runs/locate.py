@@ -41,14 +41,14 @@ def locate(run: str | Path, runs_dir: str | Path = "runs") -> Path:
                 return path
             if path.name == MODEL and (path.parent / CONFIG).is_file():
                 return path.parent
-            if is_zipfile(path):  # a model file
+            if path.is_file() and is_zipfile(path):  # a model file
                 return path
     if name == LATEST:
         return _complete_runs(runs_dir)[0]
     if name.startswith(BEST_BY):
         return _best_run(runs_dir, name.removeprefix(BEST_BY))
     with suppress(OSError):
-        if Path(run).is_file():  # whoever reads it tells what is wrong with it
+        if Path(run).is_file():  # no model; its reader reports the reason
             return Path(run)
     raise DataError(
         f"{name}: no run there (no {CONFIG} in {name} or {runs_dir / run}){hint(name, [*_names(name, runs_dir)])}\n"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -92,6 +93,12 @@ def test_a_run_is_named_in_every_way(mlptrain, trained, tmp_path):
         assert (metrics["run"], metrics["accuracy"]) == (path, trained["test_accuracy"])
         assert (f"{run}: runs/a" in result.err.splitlines()) == (run in ("latest", "best:test_loss"))
     assert mlptrain("eval", "aa").err.startswith("mlptrain: aa: ") and "did you mean 'a'?" in mlptrain("eval", "aa").err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_no_model(mlptrain, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert mlptrain("eval", "pipe").code == 3  # without waiting for a writer
 
 
 def test_a_sweep_is_refused_by_commands_about_one_run(mlptrain, tiny):
