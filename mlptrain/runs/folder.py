@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -179,6 +180,15 @@ def run_path(runs_dir: Path, name: str) -> Path:
     if any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in given.parts):
         raise _unwritable(runs_dir / given, OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
     return runs_dir / given
+
+
+def resume_command(command: str, path: Path, options: Mapping[str, object]) -> str:
+    """Return the command that resumes a run or a sweep by its file; options that are None or False are left out."""
+    words = ["mlptrain", command, str(path)]
+    for option, value in options.items():
+        if value is not None and value is not False:
+            words += [option] if value is True else [option, str(value)]
+    return shlex.join(words)
 
 
 def check_claimable(runs_dir: Path, name: str, *, overwrite: bool, resume: bool = False) -> None:

@@ -6,7 +6,6 @@ After Ctrl-C the step in progress finishes, the last checkpoint is written, and 
 
 from __future__ import annotations
 
-import shlex
 import signal
 from collections import deque
 from collections.abc import Generator, Mapping
@@ -32,6 +31,7 @@ from mlptrain.runs.folder import (
     load_metrics,
     load_run_config,
     load_run_model,
+    resume_command,
     run_path,
 )
 from mlptrain.runs.history import read_history, report_of
@@ -117,7 +117,7 @@ def run(
             result = yield from _load_result(existing, config.resolve())
             yield result
             return
-    if resume and is_selection(str(start)) and (existing.path / CHECKPOINT).exists():
+    if resume and isinstance(start, str) and is_selection(start) and (existing.path / CHECKPOINT).exists():
         start = None  # another run may be the latest by now; the checkpoint has the weights
     model, start_name = load_start(start, runs_dir)
     job = prepare(config, data_dir=data_dir, start=model, start_name=start_name)
@@ -130,7 +130,7 @@ def run(
         if folder is not None and resume and folder.complete:  # finished by another process while the data was loaded
             result = yield from _load_result(folder, job.config)
         else:
-            hint = "" if folder is None else f"\nhint: resume with: {_resume_command(folder, runs_dir, data_dir)}"
+            hint = "" if folder is None else f"\nhint: resume with: {_resumption(folder, runs_dir, data_dir)}"
             result = yield from _train(job, folder, resume, force, time_limit, clock, hint)
     yield result
 
@@ -185,13 +185,14 @@ def _load_result(folder: RunFolder, config: Config) -> Generator[Report, None, T
     return result
 
 
-def _resume_command(folder: RunFolder, runs_dir: Path, data_dir: str | Path | None) -> str:
-    """Return the command that resumes a run."""
-    words = ["mlptrain", "train", str(folder.path / CONFIG)]
-    words += ["--run", str(folder.path.relative_to(runs_dir)), "--resume"]
-    words += ["--runs-dir", str(runs_dir)] if runs_dir != Path("runs") else []
-    words += ["--data-dir", str(data_dir)] if data_dir is not None else []
-    return shlex.join(words)
+def _resumption(folder: RunFolder, runs_dir: Path, data_dir: str | Path | None) -> str:
+    options = {
+        "--run": folder.path.relative_to(runs_dir),
+        "--resume": True,
+        "--runs-dir": None if runs_dir == Path("runs") else runs_dir,
+        "--data-dir": data_dir,
+    }
+    return resume_command("train", folder.path / CONFIG, options)
 
 
 def _train(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 from mlptrain.config.config import Config, plain_values
 from mlptrain.datasets.dataset import data_folder
 from mlptrain.errors import UsageError
-from mlptrain.runs.folder import SWEEP, claim_next, run_path
+from mlptrain.runs.folder import SWEEP, claim_next, resume_command, run_path
 from mlptrain.sweeps.driver import Driver
 from mlptrain.sweeps.executors import Executor
 from mlptrain.sweeps.folder import SweepFolder
@@ -150,9 +149,11 @@ def sweep(
     check_trials(() if first is None else first.trials, data)
     path = _claim(Path(runs_dir), run, stem, shard, resume)
     folder = SweepFolder(path, keep)
-    resume_command = _command(
-        path,
+    resumption = resume_command(
+        "sweep",
+        path / SWEEP,
         {
+            "--resume": True,
             "--run": (path if shard is None else path.parent).relative_to(runs_dir),
             "--shard": None if shard is None else f"{shard[0]}/{shard[1]}",
             "--runs-dir": None if Path(runs_dir) == Path("runs") else runs_dir,
@@ -203,7 +204,7 @@ def sweep(
             raise Interrupted(
                 error.signal if isinstance(error, Interrupted) else signal.SIGINT,
                 f"{path}: interrupted with {len(driver.record.results)} of {driver.total} trials done\n"
-                f"hint: resume with: {resume_command}",
+                f"hint: resume with: {resumption}",
             ) from None
     raise AssertionError("a sweep without an end")
 
@@ -262,15 +263,6 @@ def _latest(runs_dir: Path, stem: str) -> str | None:
     names = [path.parent.name for path in runs_dir.glob(f"{stem}-*/{SWEEP}")]
     numbers = [name for name in names if name.removeprefix(f"{stem}-").isdecimal()]
     return max(numbers, key=lambda name: int(name.removeprefix(f"{stem}-")), default=None)
-
-
-def _command(path: Path, options: Mapping[str, object]) -> str:
-    """Return the command that resumes a sweep; options whose value is None or False are left out."""
-    words = ["mlptrain", "sweep", str(path / SWEEP), "--resume"]
-    for option, value in options.items():
-        if value is not None and value is not False:
-            words += [option] if value is True else [option, str(value)]
-    return shlex.join(words)
 
 
 def result_of(end: SweepEnd, results: Mapping[int, Result], config_of: Callable[[Result], Config]) -> SweepResult:
