@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except _Ended as end:
         return _fail(str(end), end.code)
-    except (BrokenPipeError, SystemExit):  # Typer makes one of the other while it prints help
+    except (BrokenPipeError, SystemExit):  # Typer turns the first into the second while it prints help
         return CLOSED_PIPE
     except Exception as error:
         message = failure_message(error)

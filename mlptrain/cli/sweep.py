@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from mlptrain.cli.options import DataDir, Json, NoColor, Quiet, RunsDir, threads_option
-from mlptrain.cli.setup import is_override, print_result, set_threads, training_threads, warn
+from mlptrain.cli.setup import print_result, set_threads, training_threads, warn
 from mlptrain.config.messages import enumerate_words
+from mlptrain.config.overrides import is_override
 from mlptrain.errors import TrialsError, UsageError
 from mlptrain.reporting.run import make_run_reporter
 from mlptrain.reporting.sweep import final_lines, list_failed, make_sweep_reporter

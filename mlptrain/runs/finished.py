@@ -96,7 +96,7 @@ def load_start(start: Model | str | Path | None, runs_dir: str | Path) -> tuple[
         return start, "a given model"
     path = find_model(start, runs_dir)
     metrics: dict[str, Any] = {}
-    with suppress(DataError):  # a file has none, and the weights can do without
+    with suppress(DataError):  # a model file has no metrics, and those of a run may be damaged
         metrics = load_metrics(path)
     accuracy = metrics.get("val_accuracy")
     known = isinstance(accuracy, int | float)
@@ -228,7 +228,7 @@ def export_run(
     """
     found = find_model(run, runs_dir)
     model, accuracy = _load_model(found), None
-    with suppress(DataError):  # the accuracy is a note, which the model can do without
+    with suppress(DataError):  # the accuracy is optional
         accuracy = load_metrics(found)["test_accuracy"]
     folder = found.parent if found.is_file() else found
     path = folder if output is None else Path(output)

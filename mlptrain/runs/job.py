@@ -49,7 +49,7 @@ def load_dataset(name: str = "sample", *, data_dir: str | Path | None = None) ->
 class Job:
     """A run that can be trained: resolved config, data, split, and the model with the initial weights, if any.
 
-    ``start_name`` is what people read for that model.
+    ``start_name`` is the name of that model in messages.
     """
 
     config: Config
@@ -120,7 +120,7 @@ def prepare(
 ) -> Job:
     """Load the data, split it, and check that the network can be trained; nothing is written.
 
-    ``start`` has the initial weights, in place of random ones; ``start_name`` is its name for people.
+    ``start`` has the initial weights, in place of random ones; ``start_name`` is its name in messages.
 
     Raises
     ------
