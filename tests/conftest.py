@@ -29,7 +29,18 @@ def pytest_configure(config: pytest.Config) -> None:
         plugin.options.cov_fail_under = 0
 
 
+COVERED_ELSEWHERE = (
+    *("reporting/test_gallery.py", "reporting/test_page.py", "runs/test_resume.py"),
+    *("training/test_stack.py", "training/test_trainer_stacks.py"),
+)
+"""Modules of tests in which coverage is not measured: others cover the same code, and measuring doubles the time."""
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Move the longest test to the front after the shuffle, so that no worker waits for it at the end."""
+    measured = config.pluginmanager.hasplugin("_cov") and not config.option.no_cov  # pytest-cov fails otherwise
+    for item in items:
+        if measured and item.path.as_posix().endswith(COVERED_ELSEWHERE):
+            item.add_marker(pytest.mark.no_cover)
     items.sort(key=lambda item: item.name != "test_code_blocks_run")

@@ -25,8 +25,6 @@ from mlptrain.sweeps.spec import Metric
 from tests.made import random_model
 from tests.reporting.made_runs import run, sweep
 
-pytestmark = pytest.mark.no_cover  # other modules cover this code, and the tracer doubles the time
-
 NO_DATA = Path("no-data")
 
 

@@ -15,8 +15,6 @@ from mlptrain.runs.finished import view_run
 from mlptrain.sweeps.finished import view_sweep
 from tests.reporting.made_runs import run, sweep
 
-pytestmark = pytest.mark.no_cover  # other modules cover this code, and the tracer doubles the time
-
 NO_DATA = Path("no-data")
 VOID = {"meta"}
 

@@ -27,8 +27,6 @@ from tests.runs.made import COMPLETE, names, partly_trained, reports_of_resumed,
 from tests.stress.full_disk import fill, small_disk
 from tests.stress.stateful import OTHERS, SIX, left, stateful
 
-pytestmark = pytest.mark.no_cover  # other modules cover this code, and the tracer doubles the time
-
 
 def in_epoch_2(report: object) -> bool:
     return isinstance(report, Progress) and report.epoch == 2

@@ -12,8 +12,6 @@ from mlptrain.config.config import Augment, Config, EarlyStopping, Schedule, loa
 from mlptrain.training.stack import Stack, stack_key
 from tests.made import config
 
-pytestmark = pytest.mark.no_cover  # other modules cover this code, and the tracer doubles the time
-
 NUMBERS: dict[str, Any] = {
     "learning_rate": 0.1,
     "seed": 3,

@@ -16,8 +16,6 @@ from mlptrain.training.trainer import Trainer
 from tests.made import config
 from tests.training.made import SQUARES, SQUARES_SPLIT
 
-pytestmark = pytest.mark.no_cover  # other modules cover this code, and the tracer doubles the time
-
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw", "nadam")
 
 PLATEAU = Schedule(name="plateau", factor=0.5, patience=1)
