@@ -69,3 +69,69 @@ def assert_same(network: Network, model: Any, tolerance: float = 1e-8) -> None:
     for ours, theirs in pairs:
         expected = theirs.detach().numpy().reshape(ours[0].shape)
         np.testing.assert_allclose(ours[0], expected, rtol=0, atol=tolerance)
+
+
+def layer_statistics(network: Network, x: np.ndarray, y: np.ndarray, rate: float) -> list[list[float | None]]:
+    """Return the statistics of the layers of member 0 as PyTorch's hooks see them, and those of a step of its SGD.
+
+    The loss is softmax with cross-entropy for one-hot targets ``y`` (classes, batch).
+    """
+    torch = torch_or_skip()
+    architecture, parameters = network.architecture, network.parameters
+    modules: list[Any] = []
+    for index, weights in enumerate(parameters.weights):
+        inputs, out, last = weights.shape[2], weights.shape[1], index == len(parameters.weights) - 1
+        linear = torch.nn.Linear(inputs, out, dtype=torch.float64)
+        layer = [linear]
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(weights[0]))
+            shifted = linear
+            if architecture.batch_norm and not last:
+                linear.bias.zero_()
+                shifted = torch.nn.BatchNorm1d(out, dtype=torch.float64)
+                shifted.weight.copy_(torch.from_numpy(parameters.gains[index][0, :, 0]))
+                layer.append(shifted)
+            shifted.bias.copy_(torch.from_numpy(parameters.biases[index][0, :, 0]))
+        modules.append([*layer, torch.nn.Softmax(dim=1) if last else _activations(torch)[architecture.activation]])
+    model = torch.nn.Sequential(*(module for layer in modules for module in layer))
+    seen: dict[Any, Any] = {}
+    for module in model:
+        module.register_forward_hook(lambda module, given, output: seen.__setitem__(module, output))
+    a = model(torch.from_numpy(x.astype(np.float64)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    (-(torch.from_numpy(y.T.astype(np.float64)) * torch.log(a)).sum(dim=1).mean()).backward()
+    before = [layer[0].weight.detach().clone() for layer in modules]
+    optimizer.step()
+    rows = []
+    for (linear, *_, above), old in zip(modules, before, strict=True):
+        z, a = seen[modules[len(rows)][-2]].detach(), seen[above].detach()
+        saturated = dead = None
+        if len(rows) < len(modules) - 1:
+            given = z.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(_activations(torch)[architecture.activation](given).sum(), given)
+            steepest = {"sigmoid": 0.25, "tanh": 1.0}.get(architecture.activation)
+            if steepest is None:
+                dead = (slope.abs() < 0.005).all(dim=0).double().mean().item()
+            else:
+                saturated = (slope < 0.1 * steepest).double().mean().item()
+        moments = [z.mean().item(), z.std(correction=0).item(), a.mean().item(), a.std(correction=0).item()]
+        norm = old.norm().item()
+        update = (linear.weight.detach() - old).norm().item() / norm
+        rows.append([*moments, saturated, dead, linear.weight.grad.norm().item(), norm, update])
+    return rows
+
+
+def _activations(torch: Any) -> dict[str, Any]:
+    """Return the activation functions as modules."""
+    return {
+        "sigmoid": torch.nn.Sigmoid(),
+        "tanh": torch.nn.Tanh(),
+        "relu": torch.nn.ReLU(),
+        "leaky_relu": torch.nn.LeakyReLU(),
+        "elu": torch.nn.ELU(),
+        "selu": torch.nn.SELU(),
+        "gelu": torch.nn.GELU(approximate="tanh"),
+        "silu": torch.nn.SiLU(),
+        "softplus": torch.nn.Softplus(threshold=1000),
+        "linear": torch.nn.Identity(),
+    }

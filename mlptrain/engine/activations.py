@@ -23,13 +23,15 @@ class Activation:
     """An activation function and its step of the chain rule, as the module describes them.
 
     ``init`` names the initialiser that ``init: auto`` chooses for hidden layers. The second argument of ``backward``
-    is a if ``from_output``, otherwise a copy of z.
+    is a if ``from_output``, otherwise a copy of z. An activation that levels out on both sides has the largest value of
+    f′ as ``steepest``; the others have None.
     """
 
     apply: Callable[[np.ndarray, np.ndarray], object]
     backward: Callable[[np.ndarray, np.ndarray, np.ndarray], object]
     init: str
     from_output: bool = True
+    steepest: float | None = None
 
 
 def logistic(z: np.ndarray, out: np.ndarray) -> None:
@@ -213,8 +215,8 @@ def gelu_backward(delta: np.ndarray, z: np.ndarray, scratch: np.ndarray) -> None
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "sigmoid": Activation(sigmoid, sigmoid_backward, "glorot_uniform"),
-    "tanh": Activation(tanh, tanh_backward, "glorot_uniform"),
+    "sigmoid": Activation(sigmoid, sigmoid_backward, "glorot_uniform", steepest=0.25),
+    "tanh": Activation(tanh, tanh_backward, "glorot_uniform", steepest=1.0),
     "relu": Activation(relu, relu_backward, "he_normal"),
     "leaky_relu": Activation(leaky_relu, leaky_relu_backward, "he_normal"),
     "elu": Activation(elu, elu_backward, "he_normal"),

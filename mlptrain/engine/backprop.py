@@ -32,7 +32,7 @@ def lean(array: np.ndarray) -> np.ndarray:
     return array[0] if len(array) == 1 else array
 
 
-class _Hidden:
+class HiddenLayer:
     """The arrays of a hidden layer between forward and backward pass, for batches of one size."""
 
     def __init__(
@@ -43,6 +43,7 @@ class _Hidden:
         delta: np.ndarray,
         dropout: Dropout | None,
         timed: Timed,
+        keep_z: bool,
     ) -> None:
         architecture, parameters, statistics = network.architecture, network.parameters, network.statistics
         self.delta = delta
@@ -59,7 +60,8 @@ class _Hidden:
             self.normalize_backward = timed("normalisation", norm.backward)
             self.norm_gradients = lean(gradients.gains[index]), lean(gradients.biases[index])
         from_output = ACTIVATIONS[architecture.activation].from_output
-        self.z = None if from_output else np.empty_like(self.a)
+        self.z = None if from_output and not keep_z else np.empty_like(self.a)
+        self.backward_input = self.a if from_output or self.z is None else self.z
         self.draw_mask = None if dropout is None else timed("dropout", dropout.draw)
         self.mask: np.ndarray | None = None
         # The input of the next layer: the activations, or a copy with the dropped units set to 0.
@@ -70,8 +72,9 @@ class _Hidden:
 class TrainingPass:
     """The forward and backward pass for batches of one size; a step allocates nothing but views.
 
-    ``dropout`` has one entry per hidden layer, ``input_dropout`` is for the pixels; None means no dropout. For a single
-    network all arrays have two dimensions (see `lean`), and the code below works for both shapes.
+    ``dropout`` has one entry per hidden layer, ``input_dropout`` is for the pixels; None means no dropout. With
+    ``keep_z`` the weighted inputs of hidden layers are kept for every activation. For a single network all arrays have
+    two dimensions (see `lean`), and the code below works for both shapes.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class TrainingPass:
         dropout: Sequence[Dropout | None] = (),
         input_dropout: Dropout | None = None,
         timed: Timed = untimed,
+        keep_z: bool = False,
     ) -> None:
         architecture, members, dtype = network.architecture, network.members, network.dtype
         layers, parameters = architecture.layers, network.parameters
@@ -99,7 +103,8 @@ class TrainingPass:
             lean(piece.reshape(members, -1, batch_size)) for piece in np.split(all_deltas, rows[:-1])
         ]
         self.hidden = [
-            _Hidden(network, index, gradients, deltas[index], drops[index], timed) for index in range(depth - 1)
+            HiddenLayer(network, index, gradients, deltas[index], drops[index], timed, keep_z)
+            for index in range(depth - 1)
         ]
         self.scratch = np.empty_like(self.delta)
         self.column = lean(np.empty((members, 1, batch_size), dtype))
@@ -181,7 +186,7 @@ class TrainingPass:
             delta = layer.delta
             if layer.mask is not None:
                 delta *= layer.mask
-            self.apply_backward(delta, layer.a if layer.z is None else layer.z, layer.scratch)
+            self.apply_backward(delta, layer.backward_input, layer.scratch)
             if layer.normalize_backward is not None:
                 layer.normalize_backward(delta, layer.scratch, *layer.norm_gradients)
         if self.dropped_input is None:

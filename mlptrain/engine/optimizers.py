@@ -273,6 +273,36 @@ class Optimizer:
 
     def update(self, rates: np.ndarray) -> None:
         """Make a step with the gradients of the backward pass, at learning rates ``rates`` ``(K,)``."""
+        keep = self._begin_step(rates)
+        rule, h = self.rule, self._numbers
+        for (w, g, *states), scratch, is_weight in self._blocks:
+            if keep is not None and is_weight:
+                w *= keep
+            rule.update(w, g, states, scratch, h)
+        if self._bounded:
+            for weights in self.network.parameters.weights:
+                self._bound(weights)
+
+    def preview(self, rates: np.ndarray) -> Parameters:
+        """Replace the gradients by the changes that ``update`` would make, and return them; nothing else changes."""
+        numbers, steps = dict(self._numbers), self.steps
+        keep = self._begin_step(rates)
+        for (w, g, *states), scratch, is_weight in self._blocks:
+            after, *copies = (array.copy() for array in (w, *states))
+            if keep is not None and is_weight:
+                after *= keep
+            self.rule.update(after, g, copies, scratch, self._numbers)
+            np.subtract(after, w, out=g)
+        if self._bounded:
+            for weights, change in zip(self.network.parameters.weights, self.gradients.weights, strict=True):
+                after = weights + change
+                self._bound(after)
+                np.subtract(after, weights, out=change)
+        self._numbers, self.steps = numbers, steps
+        return self.gradients
+
+    def _begin_step(self, rates: np.ndarray) -> Any:
+        """Count the step, change the gradients by penalties and clipping, and return the factor of decoupled decay."""
         self.steps += 1
         rule, h = self.rule, self._numbers
         if self._reads_rate:
@@ -283,13 +313,7 @@ class Optimizer:
             self._clip(rates)
         if rule.numbers is not None:
             h.update(rule.numbers(h, self.steps))
-        keep = 1 - h["rate"] * h["decay"] if rule.decoupled else None
-        for (w, g, *states), scratch, is_weight in self._blocks:
-            if keep is not None and is_weight:
-                w *= keep
-            rule.update(w, g, states, scratch, h)
-        if self._bounded:
-            self._bound()
+        return 1 - h["rate"] * h["decay"] if rule.decoupled else None
 
     def state(self, member: int) -> State:
         """Return the state arrays of one network, the number of steps, and the carried numbers."""
@@ -336,12 +360,11 @@ class Optimizer:
             for g in self.gradients.arrays:
                 g *= factors.astype(self.network.dtype).reshape(-1, 1, 1)
 
-    def _bound(self) -> None:
-        """w ← w · min(1, max_norm / ‖w‖) for the incoming weights w of each unit."""
+    def _bound(self, weights: np.ndarray) -> None:
+        """w ← w · min(1, max_norm / ‖w‖) for the incoming weights w of each unit in ``weights`` (K, out, in)."""
         bounds = self.penalties.max_norm.reshape(-1, 1)
-        for weights in self.network.parameters.weights:
-            norms = np.sqrt(np.einsum("koi,koi->ko", weights, weights))
-            over = norms > bounds
-            if over.any():
-                factors = np.divide(bounds, norms, out=np.ones(norms.shape), where=over)
-                weights *= factors.astype(weights.dtype)[:, :, np.newaxis]
+        norms = np.sqrt(np.einsum("koi,koi->ko", weights, weights))
+        over = norms > bounds
+        if over.any():
+            factors = np.divide(bounds, norms, out=np.ones(norms.shape), where=over)
+            weights *= factors.astype(weights.dtype)[:, :, np.newaxis]

@@ -465,3 +465,30 @@ def loss_of(network: Network, optimizer: Optimizer, x: np.ndarray, y: np.ndarray
     TrainingPass(network, 50, optimizer.gradients).forward(x, logits)
     shifted = logits[0] - logits[0].max(axis=0)
     return float((np.log(np.exp(shifted).sum(axis=0)) - (shifted * y).sum(axis=0)).mean())
+
+
+# ---- preview -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("penalized", [False, True], ids=["plain", "penalties"])
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_preview_is_the_change_that_the_next_step_makes(name, members, penalized):
+    network = Network(Architecture((5, 4, 3), "tanh", "softmax", "cross_entropy"), members, "float64")
+    network.initialize("normal", [np.random.default_rng(seed) for seed in range(members)])
+    each = np.arange(1, members + 1, dtype=np.float64)
+    penalties = Penalties(each * 0.01, each * 0.02, each * 0.5, each) if penalized else None
+    values = {"momentum": 0.9, "epsilon": 1e-7, "rho": 0.9, "beta1": 0.9, "beta2": 0.999, "decay": 0.01}
+    optimizer = Optimizer(name, network, {key: np.full(members, v) for key, v in values.items()}, penalties)
+    rng, rates = np.random.default_rng(3), np.full(members, 0.05)
+    for _ in range(3):
+        gradients = rng.normal(size=optimizer.gradients.flat.size)
+        optimizer.gradients.flat[:] = gradients
+        before = network.parameters.flat.copy()
+        states = [optimizer.state(member) for member in range(members)]
+        changes = optimizer.preview(rates).flat.copy()
+        assert (network.parameters.flat == before).all()
+        assert repr([optimizer.state(member) for member in range(members)]) == repr(states)
+        optimizer.gradients.flat[:] = gradients
+        optimizer.update(rates)
+        np.testing.assert_allclose(changes, network.parameters.flat - before, rtol=1e-9, atol=1e-12)
