@@ -16,12 +16,12 @@ from typing import Any
 from mlptrain.config.config import Config, dump_yaml, load_config
 from mlptrain.errors import DataError, UsageError
 from mlptrain.models.model import Model, load_model_file, save_model
-from mlptrain.runs.history import HEADING, row_of
+from mlptrain.runs.history import HEADING, LAYER_HEADING, layer_rows_of, row_of
 from mlptrain.system.files import make_folder, reason, write_text_atomic
 from mlptrain.system.lock import locked
-from mlptrain.training.reports import EpochReport
+from mlptrain.training.reports import EpochReport, LayersReport
 
-CONFIG, HISTORY, METRICS = "config.yaml", "history.csv", "metrics.json"
+CONFIG, HISTORY, LAYERS, METRICS = "config.yaml", "history.csv", "layers.csv", "metrics.json"
 MODEL, CHECKPOINT = "model.npz", "checkpoint.npz"
 SWEEP, LEADERBOARD, BEST = "sweep.yaml", "leaderboard.csv", "best"
 """Files by which the folder of a sweep is recognised, and its folder of the best run."""
@@ -47,25 +47,27 @@ class RunFolder:
         with locked(self.path) as check:
             yield replace(self, check=check)
 
-    def begin(self, config: Config, history: Iterable[EpochReport] = ()) -> None:
-        """Write the resolved config, and the history of the finished epochs."""
+    def begin(self, config: Config, history: Iterable[EpochReport] = (), layers: Iterable[LayersReport] = ()) -> None:
+        """Write the resolved config, and the history and layer statistics of the finished epochs."""
         write_text_atomic(self.path / CONFIG, dump_yaml(config))
         write_text_atomic(self.path / HISTORY, HEADING + "".join(map(row_of, history)))
+        write_text_atomic(self.path / LAYERS, LAYER_HEADING + "".join(map(layer_rows_of, layers)))
 
-    def append(self, report: EpochReport) -> None:
-        """Add the row of an epoch to the history, in one write.
+    def append(self, report: EpochReport | LayersReport) -> None:
+        """Add the row of an epoch to the history, or its rows to the layer statistics, in one write.
 
         Raises
         ------
         DataError
-            The row cannot be written.
+            They cannot be written.
         """
         self.check()
-        path, row = self.path / HISTORY, row_of(report)
+        name, rows = (HISTORY, row_of(report)) if isinstance(report, EpochReport) else (LAYERS, layer_rows_of(report))
+        path = self.path / name
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
             try:
-                if os.write(descriptor, row.encode()) < len(row):  # a full disk takes some bytes and reports no error
+                if os.write(descriptor, rows.encode()) < len(rows):  # a full disk takes some bytes and reports no error
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(descriptor)
@@ -216,7 +218,7 @@ def _check_replaceable(path: Path, allowed: bool) -> None:
 
 def _clear(path: Path) -> None:
     """Delete the files of the run that is replaced; other files stay."""
-    for name in (METRICS, MODEL, CHECKPOINT, HISTORY, CONFIG):
+    for name in (METRICS, MODEL, CHECKPOINT, HISTORY, LAYERS, CONFIG):
         _unlink(path / name)
 
 

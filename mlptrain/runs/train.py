@@ -24,6 +24,7 @@ from mlptrain.runs.folder import (
     CHECKPOINT,
     CONFIG,
     HISTORY,
+    LAYERS,
     RunFolder,
     check_claimable,
     claim,
@@ -34,24 +35,28 @@ from mlptrain.runs.folder import (
     resume_command,
     run_path,
 )
-from mlptrain.runs.history import read_history, report_of
+from mlptrain.runs.history import layers_until, read_history, read_layers, report_of
 from mlptrain.runs.job import Job, add_test_metrics, metrics_of, outcome_of, prepare
 from mlptrain.runs.locate import is_selection
 from mlptrain.system.files import remove_leftovers
 from mlptrain.system.signals import Interrupted, Signals
 from mlptrain.training.profiling import Clock
-from mlptrain.training.reports import TIME_LIMIT, EpochReport, Outcome, Report
+from mlptrain.training.reports import TIME_LIMIT, EpochReport, LayersReport, Outcome, Report
 from mlptrain.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished run: the model, its metrics as in ``metrics.json``, one report per epoch, and its folder."""
+    """A finished run: the model, its metrics as in ``metrics.json``, one report per epoch, and its folder.
+
+    ``layers`` has the statistics of the layers, before the first epoch and after each one.
+    """
 
     model: Model
     metrics: dict[str, Any]
     history: tuple[EpochReport, ...]
     folder: Path | None
+    layers: tuple[LayersReport, ...] = ()
 
 
 def run(
@@ -68,7 +73,7 @@ def run(
     start: Model | str | Path | None = None,
     clock: Clock | None = None,
 ) -> Generator[Report | TrainResult, None, None]:
-    """Train a network and yield reports: RunStart, Progress and EpochReport, Outcome, and last the TrainResult.
+    """Train a network and yield reports: RunStart, then Progress, EpochReport and LayersReport, Outcome, TrainResult.
 
     The network is validated after each epoch and tested once at the end. Nothing happens before the first report is
     requested. Closing the generator early (as leaving a ``for`` loop over it does) interrupts the run: a checkpoint is
@@ -178,9 +183,8 @@ def _load_result(folder: RunFolder, config: Config) -> Generator[Report, None, T
             "hint: choose another --run, or replace the run with --overwrite"
         )
     metrics = load_metrics(folder.path)
-    result = TrainResult(
-        load_run_model(folder.path), metrics, read_history(folder.path / HISTORY, config.epochs), folder.path
-    )
+    history, layers = read_history(folder.path / HISTORY, config.epochs), read_layers(folder.path / LAYERS)
+    result = TrainResult(load_run_model(folder.path), metrics, history, folder.path, layers)
     yield outcome_of(metrics)
     return result
 
@@ -210,16 +214,18 @@ def _train(
     """
     weights = None if job.start is None else (job.start.weights, job.start.biases)
     trainer = Trainer([job.config], job.dataset, job.split, weights, clock)
-    checkpoint = Checkpoint(job.origin, {})
+    checkpoint, layers = Checkpoint(job.origin, {}), list[LayersReport]()
     if folder is not None:
         remove_leftovers(folder.path)
         if resume and (folder.path / CHECKPOINT).exists():
             checkpoint = _restore(folder.path / CHECKPOINT, trainer, checkpoint.origin, force)
-        folder.begin(job.config, checkpoint.history)
+            if trainer.epoch or trainer.step:
+                layers += layers_until(folder.path / LAYERS, trainer.epoch)
+        folder.begin(job.config, checkpoint.history, layers)
     name = "not kept" if folder is None else str(folder.path)
     fresh = resume and not (checkpoint.history or trainer.step)
     yield job.describe(name, checkpoint.history, trainer.step, fresh=fresh)
-    outcome, history = yield from _train_epochs(trainer, folder, checkpoint, time_limit, clock, hint)
+    outcome, history = yield from _train_epochs(trainer, folder, checkpoint, layers, time_limit, clock, hint)
     del trainer  # its memory is needed for the test
     if outcome.diverged is not None and folder is not None:
         folder.append(report_of(len(history) + 1, {}))  # a row without metrics
@@ -234,7 +240,7 @@ def _train(
     if folder is not None:
         folder.finish(model, metrics, complete=outcome.stopped != TIME_LIMIT)
     yield outcome
-    return TrainResult(model, metrics, history, None if folder is None else folder.path)
+    return TrainResult(model, metrics, history, None if folder is None else folder.path, tuple(layers))
 
 
 def _restore(path: Path, trainer: Trainer, origin: Mapping[str, Any], force: bool) -> Checkpoint:
@@ -279,14 +285,15 @@ def _train_epochs(
     trainer: Trainer,
     folder: RunFolder | None,
     start: Checkpoint,
+    layers: list[LayersReport],
     time_limit: float | None,
     clock: Clock | None,
     hint: str,
 ) -> Generator[Report, None, tuple[Outcome, tuple[EpochReport, ...]]]:
-    """Train to the end and return the outcome and the whole history, that of ``start`` included.
+    """Train to the end and return the outcome and the whole history, that of ``start`` included; extend ``layers``.
 
-    With a folder, each epoch becomes a row of the history and a checkpoint; within an epoch a checkpoint is written
-    every ``checkpoint_seconds``.
+    With a folder, each epoch becomes rows of its files and a checkpoint; within an epoch a checkpoint is written every
+    ``checkpoint_seconds``.
 
     Raises
     ------
@@ -319,13 +326,19 @@ def _train_epochs(
                     if isinstance(report, Outcome):
                         outcome = report
                         break
+                    if isinstance(report, EpochReport | LayersReport) and folder is not None:
+                        folder.append(report)
+                    if isinstance(report, LayersReport):
+                        layers.append(report)
+                        if report.epoch:  # its EpochReport comes next; only then is the epoch complete
+                            continue
                     if isinstance(report, EpochReport):
                         history.append(report)
-                        if folder is not None:
-                            folder.append(report)
                     if saver is not None and (isinstance(report, EpochReport) or saver.due):
                         saver.save(snapshot)
                     yield report
+                    if isinstance(report, EpochReport):
+                        yield layers[-1]
             except GeneratorExit:
                 if not signals.repeated:  # the second signal stops the run at once, without another checkpoint
                     save_now()

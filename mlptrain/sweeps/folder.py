@@ -17,6 +17,7 @@ from mlptrain.runs.checkpoint import load_state, save_state
 from mlptrain.runs.folder import (
     BEST,
     HISTORY,
+    LAYERS,
     LEADERBOARD,
     METRICS,
     SWEEP,
@@ -24,7 +25,7 @@ from mlptrain.runs.folder import (
     load_metrics,
     load_run_config,
 )
-from mlptrain.runs.history import read_history
+from mlptrain.runs.history import layers_until, read_history
 from mlptrain.sweeps.journal import FREE_SPACE, JOURNAL, read_record
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.sweepfile import read_sweep
@@ -97,14 +98,15 @@ class SweepFolder:
             self._store_run(trial, result)
 
     def _store_run(self, trial: Trial, result: Result) -> None:
-        """Write a run folder, whose history begins with the epochs of earlier waves."""
+        """Write a run folder, whose history and layer statistics begin with those of earlier waves."""
         folder = RunFolder(self.run(trial.number))
         for path in (folder.path.parent, folder.path):
             make_folder(path, FREE_SPACE, parents=False)
         first = result.history[0].epoch if result.history else 1
         earlier = read_history(folder.path / HISTORY)[: first - 1] if first > 1 else ()
+        measured = layers_until(folder.path / LAYERS, first - 1) if first > 1 else ()
         (folder.path / METRICS).unlink(missing_ok=True)
-        folder.begin(trial.config, (*earlier, *result.history))
+        folder.begin(trial.config, (*earlier, *result.history), (*measured, *result.layers))
         if result.model is not None:
             folder.finish(result.model, {"run": str(folder.path), **result.metrics})
 

@@ -17,7 +17,7 @@ from mlptrain.errors import ConfigError
 from mlptrain.models.model import Model
 from mlptrain.sweeps.space import Point
 from mlptrain.sweeps.spec import Spec
-from mlptrain.training.reports import EpochReport
+from mlptrain.training.reports import EpochReport, LayersReport
 
 FINISHED, HALVED, DIVERGED, FAILED = "finished", "halved", "diverged", "failed"
 
@@ -70,9 +70,10 @@ class Result:
         Content of ``metrics.json``; a trial that diverged has ``seconds`` alone, one that failed nothing.
     message
         Reason why the trial diverged or failed.
-    history, model, state
-        Sent by the worker process: the epochs of this wave, the trained model, and the state from which a paused trial
-        continues. They are written to the sweep's folder and are not part of the journal.
+    history, layers, model, state
+        Sent by the worker process: the epochs of this wave, the statistics of their layers, the trained model, and the
+        state from which a paused trial continues. They are written to the sweep's folder and are not part of the
+        journal.
     """
 
     trial: int
@@ -83,6 +84,7 @@ class Result:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     message: str | None = None
     history: tuple[EpochReport, ...] = ()
+    layers: tuple[LayersReport, ...] = ()
     model: Model | None = None
     state: State | None = None
 
@@ -94,7 +96,7 @@ class Result:
     @property
     def recorded(self) -> Result:
         """The result as the journal contains it."""
-        return replace(self, history=(), model=None, state=None)
+        return replace(self, history=(), layers=(), model=None, state=None)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from mlptrain.sweeps.executors import Advanced, Broken, Done, Task
 from mlptrain.sweeps.trials import DIVERGED, FINISHED, PAUSED, Result, Trial
 from mlptrain.system.failures import failure_message
 from mlptrain.training.memory import check_memory
-from mlptrain.training.reports import EpochReport, Outcome
+from mlptrain.training.reports import EpochReport, LayersReport, Outcome
 from mlptrain.training.stack import architecture_of
 from mlptrain.training.trainer import Trainer
 
@@ -49,11 +50,14 @@ def _train_stack(task: Task, on_event: Callable[[Advanced], object]) -> tuple[Re
     if task.states is not None:
         trainer.restore(task.states)
     histories: list[list[EpochReport]] = [[] for _ in configs]
+    layers: list[list[LayersReport]] = [[] for _ in configs]
     outcomes: dict[int, Outcome] = {}
     finished, epoch = 0, 0
     for report in trainer.run(until=task.until):
         if isinstance(report, Outcome):
             outcomes[report.member] = report
+        elif isinstance(report, LayersReport):
+            layers[report.member].append(report)
         elif isinstance(report, EpochReport):
             if report.epoch != epoch and finished:
                 on_event(Advanced(task.stack, finished))
@@ -66,7 +70,11 @@ def _train_stack(task: Task, on_event: Callable[[Advanced], object]) -> tuple[Re
     jobs = [Job(config, dataset, split, None) for config in configs]
     tested = add_test_metrics(jobs[0], [outcomes[member] for member in range(len(jobs))])
     return tuple(
-        _result(trial, jobs[member], tested[member], histories[member], states.get(member))
+        replace(
+            _result(trial, jobs[member], tested[member], states.get(member)),
+            history=tuple(histories[member]),
+            layers=tuple(layers[member]),
+        )
         for member, trial in enumerate(task.trials)
     )
 
@@ -80,14 +88,13 @@ def _data(
     return dataset, make_split(dataset, rule, seed=seed, subset=subset)
 
 
-def _result(trial: Trial, job: Job, outcome: Outcome, history: Sequence[EpochReport], state: State | None) -> Result:
+def _result(trial: Trial, job: Job, outcome: Outcome, state: State | None) -> Result:
     if outcome.weights is None:
         seconds = {"seconds": round(outcome.seconds, 4)}
-        return trial.result(DIVERGED, metrics=seconds, message=outcome.diverged, history=tuple(history))
+        return trial.result(DIVERGED, metrics=seconds, message=outcome.diverged)
     return trial.result(
         FINISHED if state is None else PAUSED,
         metrics=metrics_of(job, outcome),
-        history=tuple(history),
         model=make_model(job.architecture, outcome.weights, job.dataset.class_names, job.saved_config),
         state=state,
     )

@@ -12,14 +12,18 @@ from mlptrain.engine.parameters import Architecture
 from mlptrain.errors import ConfigError
 from mlptrain.models.evaluation import BATCH as EVALUATION_BATCH
 from mlptrain.system.machine import available_memory, format_bytes
+from mlptrain.training.reports import PROBE_IMAGES
+
+PROBE_ARRAYS = 9
+"""Number of arrays (units, images) with which the statistics of layers are measured."""
 
 
 def memory_needed(config: Config, architecture: Architecture, images: int, members: int = 1) -> int:
     """Return the bytes that training ``members`` networks of a config side by side takes.
 
     The sum of parameters, gradients, optimizer state and averages, with copies of them (two checkpoints of a single
-    network; the smaller stack that replaces a stack), of activations (for a training batch, validation and test), and
-    of the images that are gathered at once.
+    network; the smaller stack that replaces a stack), of activations (for a training batch, the statistics of layers,
+    validation and test), and of the images that are gathered at once.
     """
     size, batch = np.dtype(config.dtype).itemsize, batch_size_of(config, images)
     averaged, patient = config.ema is not None, config.early_stopping is not None
@@ -30,6 +34,7 @@ def memory_needed(config: Config, architecture: Architecture, images: int, membe
     units, image = sum(architecture.layers[1:]), pixels + size * (pixels + 2 * classes * members)
     arrays = 3 + (not ACTIVATIONS[config.activation].from_output) + config.batch_norm + 3 * (config.dropout != 0.0)
     needed = members * size * (copies * architecture.parameter_count + (arrays * batch + 4 * EVALUATION_BATCH) * units)
+    needed += members * size * PROBE_ARRAYS * min(images, PROBE_IMAGES) * units
     needed += image * (max(CHUNK_IMAGES, batch) * (1 + (config.augment is not None)) + 2 * CHUNK_IMAGES)
     needed += 3 * members * size * batch * pixels * (config.input_dropout > 0)
     return needed

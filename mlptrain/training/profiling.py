@@ -13,7 +13,7 @@ from mlptrain.training.reports import Profile
 
 PHASES = (
     *("products", "activations", "normalisation", "dropout", "update"),
-    *("gather", "metrics", "validation", "reporting"),
+    *("gather", "metrics", "validation", "layers", "reporting"),
 )
 
 PEAK_SIZE = 1024  # rows and columns of the matrices whose product measures the peak

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mlptrain.engine.layers import LayerStatistics
 from mlptrain.engine.parameters import Weights
 
 TIME_LIMIT = "time_limit"
@@ -90,6 +91,21 @@ class EpochReport:
 
 
 @dataclass(frozen=True)
+class LayersReport:
+    """The statistics of each layer, input side first, after an epoch, or before the first one as epoch 0.
+
+    They are measured on the first `PROBE_IMAGES` images of the training split, and are the rows of ``layers.csv``.
+    """
+
+    epoch: int
+    layers: tuple[LayerStatistics, ...]
+    member: int = 0
+
+
+PROBE_IMAGES = 256
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The end of the training of one network; the metrics are those of the weights that are kept.
 
@@ -128,7 +144,7 @@ class Outcome:
         return replace(self, **absent, weights=None, diverged=message)
 
 
-Report = RunStart | Progress | EpochReport | Outcome
+Report = RunStart | Progress | LayersReport | EpochReport | Outcome
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from mlptrain.config.config import Config, batch_seed_of
 from mlptrain.engine.averaging import Average
 from mlptrain.engine.backprop import Timed, TrainingPass, untimed
 from mlptrain.engine.dropout import Dropout
+from mlptrain.engine.layers import LayerStatistics, measure_layers
 from mlptrain.engine.network import Network, refresh_plain
 from mlptrain.engine.optimizers import OPTIMIZERS, Optimizer, Penalties
 from mlptrain.engine.parameters import Architecture, Weights
@@ -174,6 +175,14 @@ class Stack:
         if self.average is not None:
             self.average.update()
         self.last_rates = rates
+
+    def layers(self, x: np.ndarray, y: np.ndarray) -> list[tuple[LayerStatistics, ...]]:
+        """Return the statistics of each network's layers on a batch, as `measure_layers` does.
+
+        The learning rates are those of the last step; before the first step, those of the first.
+        """
+        rates = self.last_rates if self.optimizer.steps else self.rates()
+        return measure_layers(self.network, self.optimizer, x, self.targets(y), rates)
 
     def refresh(self) -> None:
         """Update ``plain`` after training steps."""

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from mlptrain.config.config import Config, batch_seed_of
-from mlptrain.datasets.batches import Chunk, training_batches
+from mlptrain.datasets.batches import Batches, Chunk, training_batches
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
 from mlptrain.engine.backprop import untimed
@@ -21,7 +21,7 @@ from mlptrain.engine.streams import restore_generator, save_generator, stream
 from mlptrain.models.evaluation import Evaluator, score_examples
 from mlptrain.training.members import Member
 from mlptrain.training.profiling import Clock
-from mlptrain.training.reports import TIME_LIMIT, EpochReport, Outcome, Progress
+from mlptrain.training.reports import PROBE_IMAGES, TIME_LIMIT, EpochReport, LayersReport, Outcome, Progress
 from mlptrain.training.stack import Stack, stack_key
 
 ValMetrics = list[tuple[float | None, float | None]]
@@ -56,6 +56,8 @@ class Trainer:
         self.dataset, self.split = dataset, split
         self.batches = training_batches(configs[0], dataset, split)
         self.steps = len(self.batches)
+        probe = split.train[:PROBE_IMAGES]
+        self._probe = next(Batches(dataset, probe, len(probe), dataset.classes, configs[0].dtype).epoch())
         self.epoch = self.step = 0
         self._clock = clock
         self._timed = untimed if clock is None else clock.timed
@@ -93,8 +95,10 @@ class Trainer:
 
     def run(
         self, time_limit: float | None = None, until: int | None = None
-    ) -> Generator[Progress | EpochReport | Outcome, None, None]:
+    ) -> Generator[Progress | LayersReport | EpochReport | Outcome, None, None]:
         """Train, and yield reports of each member: after every chunk of batches, after every epoch, at its end.
+
+        The layers of an epoch are reported just before its `EpochReport`, those of the initial weights first of all.
 
         After ``time_limit`` seconds training ends with the current step: every member has an outcome, and a state from
         which it can be continued. After the epoch ``until`` it pauses: members that have not ended have no outcome, and
@@ -102,6 +106,8 @@ class Trainer:
         """
         self._halted = False
         self._deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
+        if self.epoch == self.step == 0:
+            yield from self._measure_layers(0)
         yield from self._retire()
         while self._members and (until is None or self.epoch < until):
             yield from self._train_epoch()
@@ -228,12 +234,18 @@ class Trainer:
         if self._clock is not None:
             self._clock.examples += steps * batch * len(self._members)
 
-    def _end_epoch(self) -> list[EpochReport]:
+    def _measure_layers(self, epoch: int) -> list[LayersReport]:
+        """Return the statistics of each member's layers after an epoch; nothing changes."""
+        found = self._timed("layers", self.stack.layers)(self._probe.x[0], self._probe.y[0])
+        return [LayersReport(epoch, layers, member.index) for member, layers in zip(self._members, found, strict=True)]
+
+    def _end_epoch(self) -> list[LayersReport | EpochReport]:
         """Validate, report the epoch of each member, and tell schedules and early stopping about it."""
         began = time.perf_counter()
         metrics = self._timed("validation", self.validate)()
         seconds = (time.perf_counter() - began) / len(self._members)
-        reports = []
+        layers = self._measure_layers(self.epoch + 1)
+        reports: list[LayersReport | EpochReport] = []
         for row, (member, (val_loss, val_accuracy)) in enumerate(zip(self._members, metrics, strict=True)):
             if val_loss is not None and not math.isfinite(val_loss):
                 member.diverge(f"validation loss after epoch {self.epoch + 1}")
@@ -246,7 +258,7 @@ class Trainer:
                 learning_rate=float(self.stack.last_rates[row]),
             )
             member.patience.update(report, partial(self.network.flatten, row))
-            reports.append(report)
+            reports += [layers[row], report]
         self.stack.end_epoch([val_loss for val_loss, _ in metrics])
         self.epoch, self.step, self._order_of_epoch = self.epoch + 1, 0, save_generator(self._order)
         return reports

@@ -42,7 +42,7 @@ class Case(NamedTuple):
         return 3 if self.prints and state in ("no stdout", "full stdout") else 0
 
 
-TRAINED = ["runs/b/config.yaml", "runs/b/history.csv", "runs/b/metrics.json", "runs/b/model.npz"]
+TRAINED = [f"runs/b/{name}" for name in ("config.yaml", "history.csv", "layers.csv", "metrics.json", "model.npz")]
 TRAIN = ["train", "../tiny.yaml", "--run", "b"]
 PLOT = ["plot", "../runs/a", "--only", "curves", "--output", "curves.svg"]
 REPORT = ["report", "../unfinished", "--output", "page.html"]

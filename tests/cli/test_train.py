@@ -23,7 +23,13 @@ def test_the_folder_of_a_run_and_its_name_in_the_last_line(mlptrain, tiny, tmp_p
     assert result.code == 0 and result.err == ""
     assert result.out.splitlines()[-1] == "runs/tiny-001"
     folder = tmp_path / "runs/tiny-001"
-    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "history.csv", "metrics.json", "model.npz"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.yaml",
+        "history.csv",
+        "layers.csv",
+        "metrics.json",
+        "model.npz",
+    ]
     with (folder / "history.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["epoch"] for row in rows] == ["1", "2"]
@@ -198,7 +204,11 @@ def test_divergence_is_exit_4_and_leaves_the_history(mlptrain, tiny, tmp_path):
     result = mlptrain("train", tiny, "loss=mse", "output=linear", "activation=relu", "learning_rate=1e9", "--json")
     assert result.code == 4 and result.out == ""
     assert "epoch 1" in result.err and "learning_rate=1e+08" in result.err
-    assert sorted(path.name for path in (tmp_path / "runs/tiny-001").iterdir()) == ["config.yaml", "history.csv"]
+    assert sorted(path.name for path in (tmp_path / "runs/tiny-001").iterdir()) == [
+        "config.yaml",
+        "history.csv",
+        "layers.csv",
+    ]
 
 
 def test_a_key_without_effect_gives_a_warning(mlptrain, tiny):
@@ -281,7 +291,7 @@ def test_a_signal_prints_the_command_that_resumes_the_run(tiny, tmp_path, number
     with (tmp_path / "runs/a/history.csv").open() as stream:
         assert len(list(csv.DictReader(stream))) >= 3
     assert sorted(path.name for path in (tmp_path / "runs/a").iterdir()) == [
-        "checkpoint.npz", "config.yaml", "history.csv",
+        "checkpoint.npz", "config.yaml", "history.csv", "layers.csv",
     ]  # fmt: skip
 
 

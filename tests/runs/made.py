@@ -16,7 +16,7 @@ from mlptrain.runs.train import TrainResult
 from tests import made
 from tests.stress.stateful import stateful
 
-COMPLETE = ["config.yaml", "history.csv", "metrics.json", "model.npz"]
+COMPLETE = ["config.yaml", "history.csv", "layers.csv", "metrics.json", "model.npz"]
 """The files of a complete run."""
 
 

@@ -149,7 +149,7 @@ def test_overwrite_deletes_the_files_of_the_run_and_no_others(tmp_path):
     folder.finish(random_model(4, 2), {"run": "a"})
     (tmp_path / "a" / "notes.txt").write_text("mine")
     check_claimable(tmp_path, "a", overwrite=True)
-    assert len(names(tmp_path / "a")) == 5
+    assert len(names(tmp_path / "a")) == 6
     assert claim(tmp_path, "a", overwrite=True) == folder
     assert names(tmp_path / "a") == ["notes.txt"]
 
@@ -246,7 +246,7 @@ def test_begin(tmp_path):
     settings = config(hidden=[7], learning_rate=0.1 + 0.2, seed=5)
     folder = claim_next(tmp_path, "a")
     folder.begin(settings)
-    assert names(folder.path) == ["config.yaml", "history.csv"]
+    assert names(folder.path) == ["config.yaml", "history.csv", "layers.csv"]
     assert load_run_config(folder.path) == settings
     assert COLUMNS[:7] == ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
     assert (folder.path / "history.csv").read_text() == ",".join(COLUMNS) + "\n"
@@ -270,7 +270,7 @@ def test_a_row_that_cannot_be_written(tmp_path):
     (tmp_path / "a" / "history.csv").unlink()
     with pytest.raises(DataError, match=r"history\.csv: cannot be written: no such file or directory"):
         folder.append(report())
-    assert names(tmp_path / "a") == ["config.yaml"]
+    assert names(tmp_path / "a") == ["config.yaml", "layers.csv"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
@@ -293,7 +293,7 @@ def test_a_row_on_a_disk_that_is_full(tmp_path, room):
 def test_finish(tmp_path):
     folder, made = begun(tmp_path / "a"), random_model(4, 3, 2)
     folder.finish(made, {"run": "a", "val_loss": None, "test_loss": 0.1, "versions": {"numpy": "2"}})
-    assert names(tmp_path / "a") == ["config.yaml", "history.csv", "metrics.json", "model.npz"]
+    assert names(tmp_path / "a") == ["config.yaml", "history.csv", "layers.csv", "metrics.json", "model.npz"]
     text = (tmp_path / "a" / "metrics.json").read_text()
     assert json.loads(text) == {"run": "a", "val_loss": None, "test_loss": 0.1, "versions": {"numpy": "2"}}
     assert text.endswith("}\n")

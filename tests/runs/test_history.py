@@ -4,9 +4,19 @@ import math
 
 import pytest
 
+from mlptrain.engine.layers import LayerStatistics
 from mlptrain.errors import DataError
-from mlptrain.runs.history import COLUMNS, HEADING, read_history, row_of
-from mlptrain.training.reports import EpochReport
+from mlptrain.runs.history import (
+    COLUMNS,
+    HEADING,
+    LAYER_HEADING,
+    layer_rows_of,
+    layers_until,
+    read_history,
+    read_layers,
+    row_of,
+)
+from mlptrain.training.reports import EpochReport, LayersReport
 
 
 def report(epoch, val=0.25, rate=0.1):
@@ -64,3 +74,48 @@ def test_a_missing_file_and_one_that_is_too_large(tmp_path, monkeypatch):
     (tmp_path / "h.csv").write_text(HEADING)
     with pytest.raises(DataError, match="larger than"):
         read_history(tmp_path / "h.csv")
+
+
+# ---- layers.csv ----------------------------------------------------------------------------------------
+
+
+def layers_report(epoch):
+    hidden = LayerStatistics(1 / 3, 0.1 + 0.2, 1e-300, 0.5, 0.25, None, 0.1, 2.0, 1e-3)
+    return LayersReport(epoch, (hidden, hidden._replace(saturated=None, dead=0.5), hidden._replace(saturated=None)))
+
+
+def test_layers_are_read_as_they_were_written(tmp_path):
+    reports = tuple(layers_report(epoch) for epoch in range(3))
+    (tmp_path / "l.csv").write_text(LAYER_HEADING + "".join(map(layer_rows_of, reports)))
+    assert LAYER_HEADING.startswith("epoch,layer,z_mean,z_sd,a_mean,a_sd,saturated,dead,gradient_norm,weight_norm,up")
+    assert read_layers(tmp_path / "l.csv") == reports
+    assert layers_until(tmp_path / "l.csv", 1) == reports[:2]
+    assert read_layers(tmp_path / "none.csv") == layers_until(tmp_path / "none.csv", 1) == ()
+
+
+def test_a_statistic_that_is_not_finite_is_an_empty_cell(tmp_path):
+    overflown = LayersReport(0, (layers_report(0).layers[0]._replace(z_sd=math.inf, update_ratio=math.nan),))
+    (tmp_path / "l.csv").write_text(LAYER_HEADING + layer_rows_of(overflown))
+    ((read,),) = (report.layers for report in read_layers(tmp_path / "l.csv"))
+    assert math.isnan(read.z_sd) and math.isnan(read.update_ratio) and read.dead is None and read.saturated == 0.25
+
+
+@pytest.mark.parametrize(
+    ("damage", "line", "kept"),
+    [
+        (lambda rows: ["epoch,loss", *rows[1:]], 1, 0),
+        (lambda rows: [*rows[:5], "1,2,3", *rows[6:]], 6, 1),
+        (lambda rows: [*rows[:5], rows[5].replace("0.5", "half"), *rows[6:]], 6, 1),
+        (lambda rows: [*rows[:5], *rows[6:]], 5, 1),  # a layer is missing
+        (lambda rows: [*rows[:7], *rows[4:]], 5, 1),  # an epoch twice
+        (lambda rows: [*rows[:9], rows[9][:20]], 10, 2),  # cut short
+    ],
+)
+def test_damaged_layers_are_refused_with_their_line_and_kept_up_to_it(tmp_path, damage, line, kept):
+    reports = tuple(layers_report(epoch) for epoch in range(3))
+    rows = (LAYER_HEADING + "".join(map(layer_rows_of, reports))).splitlines()
+    text = "\n".join(damage(rows))
+    (tmp_path / "l.csv").write_text(text if text.endswith(rows[9][:20]) else text + "\n")
+    with pytest.raises(DataError, match=rf"l\.csv:{line}: .*\nhint: delete"):
+        read_layers(tmp_path / "l.csv")
+    assert layers_until(tmp_path / "l.csv", 9) == reports[:kept]

@@ -20,7 +20,7 @@ from mlptrain.runs.finished import evaluate_runs
 from mlptrain.runs.train import TrainResult
 from mlptrain.system.lock import locked
 from mlptrain.system.signals import Interrupted
-from mlptrain.training.reports import EpochReport, Outcome, Progress, RunStart
+from mlptrain.training.reports import EpochReport, LayersReport, Outcome, Progress, RunStart
 from mlptrain.training.stack import Stack
 from tests.made import random_model, sample
 from tests.runs.made import COMPLETE, idx_folder, names, quick, resume, small
@@ -54,7 +54,8 @@ def test_importing_the_package_does_not_load_numpy():
 
 def test_reports_come_in_order():
     *reports, result = mlptrain.run(quick())
-    assert [type(report) for report in reports] == [RunStart, Progress, EpochReport, Progress, EpochReport, Outcome]
+    each = [Progress, EpochReport, LayersReport]
+    assert [type(report) for report in reports] == [RunStart, LayersReport, *each, *each, Outcome]
     start, outcome = reports[0], reports[-1]
     assert isinstance(start, RunStart) and isinstance(outcome, Outcome) and isinstance(result, TrainResult)
     assert (start.name, start.dataset, start.splits) == ("not kept", "sample", (200, 1000, 500))
@@ -64,6 +65,8 @@ def test_reports_come_in_order():
     assert functions == ("sigmoid", "softmax", "cross_entropy", "sgd")
     assert outcome.test_accuracy == result.metrics["test_accuracy"]
     assert tuple(report for report in reports if isinstance(report, EpochReport)) == result.history
+    assert tuple(report for report in reports if isinstance(report, LayersReport)) == result.layers
+    assert [report.epoch for report in result.layers] == [0, 1, 2]
 
 
 def test_train_returns_the_result_that_run_yields_last():
@@ -104,7 +107,7 @@ def test_a_loop_that_ends_early_leaves_a_run_that_can_be_resumed(tmp_path, end):
     before = handlers()
     end(mlptrain.run(small(checkpoint_seconds=60), run="a", runs_dir=tmp_path))
     assert handlers() == before
-    assert names(tmp_path / "a") == ["checkpoint.npz", "config.yaml", "history.csv"]
+    assert names(tmp_path / "a") == ["checkpoint.npz", "config.yaml", "history.csv", "layers.csv"]
     assert load_checkpoint(tmp_path / "a" / "checkpoint.npz").state["epoch"] == 1
     with locked(tmp_path / "a"):
         pass
@@ -115,9 +118,7 @@ def test_a_loop_that_ends_early_leaves_a_run_that_can_be_resumed(tmp_path, end):
 
 def test_a_run_that_is_closed_within_an_epoch_has_a_checkpoint_of_that_step(tmp_path):
     reports = mlptrain.run(small(checkpoint_seconds=60), run="a", runs_dir=tmp_path)
-    assert isinstance(next(reports), RunStart)
-    progress = next(reports)
-    assert isinstance(progress, Progress)
+    progress = next(report for report in reports if isinstance(report, Progress))
     with pytest.raises(UsageError, match="in use"), locked(tmp_path / "a"):
         pass
     reports.close()
@@ -128,7 +129,7 @@ def test_a_run_that_is_closed_at_once_keeps_what_was_there(tmp_path):
     reports = mlptrain.run(small(), run="a", runs_dir=tmp_path)
     next(reports)
     reports.close()
-    assert names(tmp_path / "a") == ["config.yaml", "history.csv"]
+    assert names(tmp_path / "a") == ["config.yaml", "history.csv", "layers.csv"]
 
 
 def test_a_loop_that_fails_after_a_signal_leaves_a_checkpoint(tmp_path):
@@ -146,7 +147,7 @@ def test_a_second_signal_in_the_loop_ends_the_run_without_a_checkpoint(tmp_path)
             if isinstance(report, Progress):
                 signal.raise_signal(signal.SIGINT)
                 signal.raise_signal(signal.SIGINT)
-    assert names(tmp_path / "a") == ["config.yaml", "history.csv"]
+    assert names(tmp_path / "a") == ["config.yaml", "history.csv", "layers.csv"]
 
 
 # ---- in memory -----------------------------------------------------------------------------------------
@@ -255,7 +256,7 @@ def test_the_history_grows_by_one_row_per_epoch(tmp_path):
         if isinstance(report, EpochReport):
             lengths.append(len(history(tmp_path / "a")))
             visible = {name for name in names(tmp_path / "a") if not name.startswith(".")}
-            assert visible - {"checkpoint.npz"} == {"config.yaml", "history.csv"}
+            assert visible - {"checkpoint.npz"} == {"config.yaml", "history.csv", "layers.csv"}
     assert lengths == [2, 3]
 
 
@@ -336,7 +337,7 @@ def test_divergence_leaves_config_and_history_but_no_model(tmp_path):
     with pytest.raises(DivergedError, match="step 2 of 10 in epoch 1") as caught:
         mlptrain.train(settings, run="a", runs_dir=tmp_path)
     assert f"mlptrain diagnose {tmp_path / 'a'}" in str(caught.value) and str(caught.value).count("\n") == 1
-    assert names(tmp_path / "a") == ["config.yaml", "history.csv"]
+    assert names(tmp_path / "a") == ["config.yaml", "history.csv", "layers.csv"]
     _, row = history(tmp_path / "a")
     assert row[0] == "1" and not any(row[1:]), "the epoch that diverged has no metrics"
 
@@ -350,7 +351,7 @@ def test_divergence_that_only_the_test_shows(tmp_path):
     with pytest.raises(DivergedError, match="diverged: the test loss") as caught:
         mlptrain.train(settings, run="a", runs_dir=tmp_path)
     assert "learning_rate" in str(caught.value)
-    assert set(names(tmp_path / "a")) - {"checkpoint.npz"} == {"config.yaml", "history.csv"}
+    assert set(names(tmp_path / "a")) - {"checkpoint.npz"} == {"config.yaml", "history.csv", "layers.csv"}
 
 
 # ---- from another model --------------------------------------------------------------------------------

@@ -120,12 +120,8 @@ class Subject:
         if in_a_child(lambda: self.train("killed", "--resume")) != 0:
             return False, False
         files = {path.name for path in self.run.iterdir()}
-        clean = files - {LOCK} == {
-            "config.yaml",
-            "history.csv",
-            "metrics.json",
-            "model.npz",
-        }  # killed as it was given back
+        complete = {"config.yaml", "history.csv", "layers.csv", "metrics.json", "model.npz"}
+        clean = files - {LOCK} == complete  # killed as it was given back
         return True, clean and left(self.run) == left(self.folder / "runs" / "whole")
 
 

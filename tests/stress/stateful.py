@@ -76,6 +76,6 @@ def history(folder: Path) -> list[list[str]]:
     return [[row[column] for column in kept] for row in rows]
 
 
-def left(folder: Path) -> tuple[bytes, list[list[str]]]:
-    """Return what must be the same after resuming: the bytes of the model, and the history without its seconds."""
-    return (folder / "model.npz").read_bytes(), history(folder)
+def left(folder: Path) -> tuple[bytes, bytes, list[list[str]]]:
+    """Return what must be the same after resuming: model, layer statistics, and the history without its seconds."""
+    return (folder / "model.npz").read_bytes(), (folder / "layers.csv").read_bytes(), history(folder)

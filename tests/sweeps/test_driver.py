@@ -43,12 +43,8 @@ def test_a_grid_leaves_a_leaderboard_the_best_run_and_a_journal(tmp_path):
     assert files == ["base.yaml", "best", "journal.jsonl", "leaderboard.csv", "sweep.yaml"]
     best = json.loads((tmp_path / "s/best/metrics.json").read_text())
     assert best["run"] == end.best and best["val_accuracy"] == accuracies[0]
-    assert sorted(path.name for path in (tmp_path / "s/best").iterdir()) == [
-        "config.yaml",
-        "history.csv",
-        "metrics.json",
-        "model.npz",
-    ]
+    files = sorted(path.name for path in (tmp_path / "s/best").iterdir())
+    assert files == ["config.yaml", "history.csv", "layers.csv", "metrics.json", "model.npz"]
     first = read_events(tmp_path / "s/journal.jsonl")[0]
     assert first["event"] == "plan" and first["sweep"] == sweep.digest
     assert sorted(trial for stack in first["stacks"] for trial in stack["trials"]) == list(range(6))

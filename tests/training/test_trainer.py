@@ -19,10 +19,11 @@ from mlptrain.engine.streams import stream
 from mlptrain.errors import DivergedError
 from mlptrain.models.evaluation import Evaluator
 from mlptrain.training import trainer
-from mlptrain.training.reports import Progress
+from mlptrain.training.reports import EpochReport, LayersReport, Outcome, Progress
 from mlptrain.training.stack import Stack
 from mlptrain.training.trainer import Trainer, ValMetrics
 from tests.made import config, dataset, sample, split
+from tests.peers import layer_statistics
 from tests.training.made import Run
 
 DATA = dataset(60, pixels=6, classes=3)
@@ -424,8 +425,66 @@ def test_halt_ends_training_after_the_current_step(monkeypatch):
 
     monkeypatch.setattr(trainer.stack, "step", halting)
     reports = list(trainer.run())
-    assert (trainer.epoch, trainer.step) == (0, 3) and [type(report) for report in reports] == [Progress]
+    assert (trainer.epoch, trainer.step) == (0, 3) and [type(report) for report in reports] == [LayersReport, Progress]
     *_, resumed = trainer.run()
     *_, whole = Trainer([settings], dataset(60), split(40, 10, 10)).run()
     assert resumed.epochs == 3 and resumed.loss == whole.loss
     np.testing.assert_array_equal(resumed.weights[0][0], whole.weights[0][0])
+
+
+# ---- statistics of layers ------------------------------------------------------------------------------
+
+DEEP: dict[str, Any] = {"hidden": [8, 6], "epochs": 3, "learning_rate": 0.05}
+EVERYTHING = {**DEEP, "batch_norm": True, "dropout": 0.3, "ema": 0.9, "l2": 0.01, "label_smoothing": 0.1}
+
+
+@pytest.mark.parametrize("more", [{}, {"optimizer": "adam"}, EVERYTHING], ids=["sgd", "adam", "everything"])
+@pytest.mark.parametrize("members", [1, 2])
+def test_training_is_the_same_to_the_byte_without_statistics(monkeypatch, more, members):
+    settings = [small(**{**DEEP, "seed": seed, "batch_seed": 0, **more}) for seed in range(members)]
+
+    def trained() -> list[bytes]:
+        trainer = Trainer(settings, DATA, SPLIT)
+        for _ in trainer.run(until=2):
+            pass
+        states = [trainer.state(member) for member in range(members)]
+        ends = [report for report in trainer.run() if isinstance(report, Outcome)]
+        assert len(ends) == members
+        arrays = [*(array for end in ends for part in end.weights for array in part)]
+        arrays += [value for state in states for value in state.values() if isinstance(value, np.ndarray)]
+        return [array.tobytes() for array in arrays]
+
+    measured = trained()
+    monkeypatch.setattr("mlptrain.training.stack.measure_layers", lambda network, *given: [()] * network.members)
+    assert trained() == measured
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"batch_norm": True, "dropout": 0.5, "input_dropout": 0.2}], ids=["plain", "both"]
+)
+def test_statistics_are_those_of_the_first_training_images_without_dropout(more):
+    settings = small(**DEEP, activation="tanh", **more)
+    trainer = Trainer([settings], DATA, SPLIT)
+    x = DATA.images[SPLIT.train] / 255
+    y = np.eye(DATA.classes)[:, DATA.labels[SPLIT.train]]
+    for report in trainer.run():
+        if isinstance(report, LayersReport):
+            expected = layer_statistics(trainer.stack.network, x, y, 0.05)
+            for ours, theirs in zip(report.layers, expected, strict=True):
+                np.testing.assert_allclose(np.array(ours, float), np.array(theirs, float), rtol=1e-9, atol=1e-12)
+    assert trainer.epoch == 3
+
+
+def test_layers_are_reported_before_their_epoch_and_after_a_pause_only_once():
+    trainer = Trainer([small(**DEEP)], DATA, SPLIT)
+    reports = [*trainer.run(until=1), *trainer.run()]
+    kept = [report for report in reports if isinstance(report, LayersReport | EpochReport)]
+    order = [(LayersReport, 0), *((kind, epoch) for epoch in (1, 2, 3) for kind in (LayersReport, EpochReport))]
+    assert [(type(report), report.epoch) for report in kept] == order
+
+
+def test_the_probe_is_at_most_256_images():
+    one = Trainer([config()], dataset(400), split(300, 50, 50))
+    x, y = one._probe.x[0], one._probe.y[0]
+    assert x.shape == (256, 6) and y.shape[1] == 256
+    np.testing.assert_array_equal(x, (dataset(400).images[:256] * np.float32(1 / 255)).astype(np.float32))
