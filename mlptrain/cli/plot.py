@@ -30,8 +30,8 @@ def plot(
         list[str] | None,
         typer.Option(
             "--only",
-            help="Draw only this plot; repeatable. Of a run: curves, confusion, weights, activations, mistakes or "
-            "calibration. Of a sweep: parameters, parallel or rate_by_batch.",
+            help="Draw only this plot; repeatable. Of a run: curves, layers, confusion, weights, activations, mistakes "
+            "or calibration. Of a sweep: parameters, parallel or rate_by_batch.",
             metavar="NAME",
         ),
     ] = None,
@@ -43,7 +43,7 @@ def plot(
 ) -> None:
     """Draw the plots of a run, of several runs, or of a sweep.
 
-    A run has learning curves, a confusion matrix, weights, activations, mistakes and calibration.
+    A run has learning curves, statistics of layers, a confusion matrix, weights, activations, mistakes, calibration.
     The learning curves of several runs share one plot.
 
     Example: mlptrain plot latest --only curves --format svg

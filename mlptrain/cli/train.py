@@ -34,6 +34,7 @@ from mlptrain.runs.job import prepare
 from mlptrain.system.signals import Interrupted
 from mlptrain.system.text import write_lines
 from mlptrain.training.profiling import Clock
+from mlptrain.training.reports import LayersReport
 
 
 def train(
@@ -56,6 +57,9 @@ def train(
     log_every: Annotated[
         int, typer.Option("--log-every", min=1, help="Print every Nth epoch and the last (plain output).", metavar="N")
     ] = 1,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Show the statistics of each layer after every epoch.")
+    ] = False,
     profile: Annotated[bool, typer.Option("--profile", help="Show how the training time was spent.")] = False,
     threads: TrainThreads = None,
     data_dir: DataDir = None,
@@ -98,14 +102,14 @@ def train(
             ):
                 if isinstance(report, training.TrainResult):
                     result = report
-                else:
+                elif layers or not isinstance(report, LayersReport):
                     reporter.show(report)
         except Interrupted as error:
             if threads is None or "--resume" not in str(error):
                 raise
             raise Interrupted(error.signal, f"{error} --threads {threads}") from None
-    layers, dtype = result.model.architecture.layers, result.model.weights[0].dtype
-    timed = None if clock is None else clock.profile(layers, dtype)
+    sizes, dtype = result.model.architecture.layers, result.model.weights[0].dtype
+    timed = None if clock is None else clock.profile(sizes, dtype)
     if timed is not None and not quiet:
         render_profile(timed, human)
     if not quiet:

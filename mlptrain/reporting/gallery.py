@@ -16,13 +16,14 @@ from mlptrain.errors import DataError, UsageError
 from mlptrain.models.evaluation import confusion_matrix, worst_mistakes
 from mlptrain.models.inspection import Inspection, inspect, measure_calibration, most_influential_units
 from mlptrain.models.model import Model
-from mlptrain.reporting.plots import certainty, confusion, curves, sweep, units
+from mlptrain.reporting.plots import certainty, confusion, curves, layers, sweep, units
 from mlptrain.reporting.plots.style import FORMATS, Draw, save
 from mlptrain.runs.finished import RunView, view_run
 from mlptrain.runs.locate import find_run, is_sweep, locate
 from mlptrain.sweeps.finished import SweepView, view_sweep
 from mlptrain.sweeps.trials import HALVED
 from mlptrain.system.files import make_folder
+from mlptrain.training.reports import PROBE_IMAGES
 
 PLOTS = "plots"  # the folder of plots below that of a run or sweep
 
@@ -38,6 +39,7 @@ MAX_LABEL = 80  # characters
 
 _TITLES = {
     "curves": "Learning curves",
+    "layers": "Statistics of the layers",
     "confusion": "Confusion matrix of the test split",
     "weights": "Weights of the first layer",
     "activations": "Mean activation per class",
@@ -66,10 +68,10 @@ def run_plots(view: RunView, data_dir: Path) -> list[Plot]:
     DataError
         The data is missing or does not fit the model.
     """
-    plots = [_curves(view)]
+    plots = [_curves(view), _layers(view)]
     if view.model is None:
         reason = "There is no model: the run diverged or has not finished."
-        return plots + [_plot(name, reason, None) for name in RUN_PLOTS[1:]]
+        return plots + [_plot(name, reason, None) for name in RUN_PLOTS[len(plots) :]]
     config, model = view.config, view.model
     dataset = load_dataset(config.dataset, data_dir)
     pixels, inputs = dataset.images.shape[1], model.weights[0].shape[1]
@@ -103,6 +105,21 @@ def _curves(view: RunView) -> Plot:
     return _plot("curves", caption, partial(curves.draw_curves, view.history))
 
 
+def _layers(view: RunView) -> Plot:
+    if not view.layers:
+        return _plot("layers", "The run has no layers.csv: it was trained by an older version.", None)
+    first, count = view.layers[0].layers[0], len(view.layers[0].layers)
+    caption = (
+        f"On {PROBE_IMAGES} training images after each epoch; epoch 0 is before training. Layer {count} is the output. "
+        "z are the weighted inputs of the units, a their activations. The line at 0.001 is a usual size of a step."
+    )
+    if first.saturated is not None:
+        caption += " Saturated activations have less than a tenth of the steepest slope."
+    if first.dead is not None:
+        caption += " Dead units pass no gradient for any of the images."
+    return _plot("layers", caption, partial(layers.draw_layers, view.layers))
+
+
 def _confusion(found: Inspection, model: Model) -> Plot:
     matrix = confusion_matrix(found.labels, found.predicted_labels, len(model.class_names))
     wrong = int((found.labels != found.predicted_labels).sum())
@@ -133,12 +150,12 @@ def _weights(found: Inspection, model: Model, dataset: Dataset) -> Plot:
 
 
 def _activations(found: Inspection, model: Model) -> Plot:
-    layers = found.mean_activations[:MAX_LAYERS]
-    if not layers:
+    means = found.mean_activations[:MAX_LAYERS]
+    if not means:
         return _plot("activations", "There is no hidden layer.", None)
-    shown = [most_influential_units(model, layer, MAX_ROWS) for layer in range(len(layers))]
-    rows = [layer[numbers] for layer, numbers in zip(layers, shown, strict=True)]
-    counts = [len(layer) for layer in layers]
+    shown = [most_influential_units(model, layer, MAX_ROWS) for layer in range(len(means))]
+    rows = [layer[numbers] for layer, numbers in zip(means, shown, strict=True)]
+    counts = [len(layer) for layer in means]
     caption = "Means over the test images of each class, a row per unit; sorted by the class with the highest mean."
     if max(counts) > MAX_ROWS:
         caption += f" Of large layers the {MAX_ROWS} units with the largest outgoing weights are shown."

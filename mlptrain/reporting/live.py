@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from mlptrain.reporting.plain import start_notes, start_phrases, stopped_note
+from mlptrain.reporting.plain import layer_lines, start_notes, start_phrases, stopped_note
 from mlptrain.reporting.terminal import BARS, print_phrases, progress_bar, sparkline, start_live
 from mlptrain.reporting.text import clock, counted, duration, keras_number, keras_pace
 from mlptrain.system.text import can_print
-from mlptrain.training.reports import EpochReport, Outcome, Progress, Report, RunStart
+from mlptrain.training.reports import EpochReport, LayersReport, Outcome, Progress, Report, RunStart
 
 REDRAW_SECONDS = 0.05
 
@@ -94,7 +94,7 @@ class LiveRun:
 
     The current epoch and the best values so far are below the rows of the finished epochs, whose heading is repeated
     so that it is always visible. Rows of short epochs are written together with the next redraw, so that the table does
-    not slow down a run of a thousand such epochs.
+    not slow down a run of a thousand such epochs. The statistics of layers, if any are shown, follow their epoch.
     """
 
     def __init__(self, console: Console) -> None:
@@ -105,7 +105,7 @@ class LiveRun:
         self._epochs = 1
         self._rows = 0  # since the last heading
         self._current: Progress | None = None
-        self._unwritten: list[EpochReport] = []
+        self._unwritten: list[EpochReport | LayersReport] = []
         self._best: dict[str, tuple[float, int]] = {}
         self._history: list[EpochReport] = []
         self._epoch_seconds = 0.0
@@ -121,6 +121,8 @@ class LiveRun:
                     self._draw(now)
             case EpochReport():
                 self._add_epoch(report)
+            case LayersReport():
+                self._unwritten.append(report)
             case RunStart():
                 self._begin(report)
             case Outcome():
@@ -208,10 +210,13 @@ class LiveRun:
         if columns != self._columns:  # first, or the window has changed
             self._columns = columns
             lines.append(self._heading())
-        for epoch in self._unwritten:
+        for report in self._unwritten:
+            if isinstance(report, LayersReport):
+                lines += self._layer_rows(report, width)
+                continue
             if self._rows >= max(1, self._console.height - LIVE_LINES - 1):
                 lines.append(self._heading())
-            lines.append(self._row([self._cell(column, epoch) for column in columns]))
+            lines.append(self._row([self._cell(column, report) for column in columns]))
             self._rows += 1
         self._unwritten.clear()
         live = self._live = self._live or start_live(self._console)
@@ -233,6 +238,14 @@ class LiveRun:
 
     def _row(self, cells: Sequence[str], style: str = "") -> Text:
         return Text(GAP.join(cell.rjust(c.width) for cell, c in zip(cells, self._columns, strict=True)), style)
+
+    def _layer_rows(self, report: LayersReport, width: int) -> list[Text]:
+        """Return a row for each layer, below that of their epoch; the epoch 0 gets a row too."""
+        lines = [f"  {line}" for line in layer_lines(report, width - 2, self._console.encoding)]
+        if not report.epoch:
+            lines.insert(0, f"0/{self._epochs}".rjust(self._columns[0].width) + GAP + "initial weights")
+        self._rows += len(lines)
+        return [Text(line, "dim") for line in lines]
 
     def _cell(self, column: Column, epoch: EpochReport) -> str:
         value = getattr(epoch, column.attribute)

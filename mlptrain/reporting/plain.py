@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TextIO
 
 from mlptrain.reporting.text import counted, keras_number, keras_pace
-from mlptrain.system.text import write_lines
-from mlptrain.training.reports import EpochReport, Outcome, Report, RunStart
+from mlptrain.system.text import can_print, write_lines
+from mlptrain.training.reports import EpochReport, LayersReport, Outcome, Report, RunStart
+
+MAX_LINE = 100  # characters of a line with the statistics of a layer
 
 
 def start_phrases(start: RunStart) -> tuple[list[str], list[str]]:
@@ -48,10 +50,37 @@ def stopped_note(end: Outcome) -> list[str]:
     return [f"stopped after {counted(end.epochs, 'epoch')}: {end.stopped.replace('_', ' ')}"]
 
 
+def layer_lines(report: LayersReport, width: int, encoding: str | None) -> list[str]:
+    """Return a line for each layer; the moments are left out if a line would be longer than ``width`` characters."""
+    plus = "±" if can_print("±", encoding) else "+-"
+    rows = [
+        [
+            f"layer {number}",
+            f"z {layer.z_mean:5.2f} {plus} {layer.z_sd:4.2f}",
+            f"a {layer.a_mean:5.2f} {plus} {layer.a_sd:4.2f}",
+            *(
+                f"{name} {share:4.0%}"
+                for name, share in (("saturated", layer.saturated), ("dead", layer.dead))
+                if share is not None
+            ),
+            f"gradient {layer.gradient_norm:.1e}",
+            f"update {layer.update_ratio:.1e}",
+        ]
+        for number, layer in enumerate(report.layers, start=1)
+    ]
+    most = max(map(len, rows))
+    for row in rows:
+        row[3:3] = [""] * (most - len(row))  # the output layer has no share
+    columns = [[cell.ljust(max(map(len, cells))) for cell in cells] for cells in map(list, zip(*rows, strict=True))]
+    while len(columns) > 4 and len("  ".join(column[0] for column in columns)) > width:
+        del columns[1]
+    return ["  ".join(cells) for cells in zip(*columns, strict=True)]
+
+
 class PlainRun:
     """A reporter that writes two lines per epoch as Keras does with ``verbose=2``.
 
-    It shows every ``log_every``-th epoch and the last.
+    It shows every ``log_every``-th epoch and the last. The statistics of layers, if any are shown, follow their epoch.
     """
 
     def __init__(self, stream: TextIO, *, log_every: int = 1) -> None:
@@ -67,6 +96,11 @@ class PlainRun:
                     self._write_epoch(report)
                 else:
                     self._unwritten = report
+            case LayersReport():
+                if self._unwritten is None:
+                    heading = [] if report.epoch else ["Initial weights"]
+                    lines = layer_lines(report, MAX_LINE, self._stream.encoding)
+                    write_lines(self._stream, *heading, *(f"  {line}" for line in lines))
             case RunStart():
                 write_lines(self._stream, *map(", ".join, start_phrases(report)), *start_notes(report))
             case Outcome():

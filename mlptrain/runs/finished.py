@@ -24,26 +24,32 @@ from mlptrain.runs.diagnosis import Diagnosis, LearningCurves, curves_of, diagno
 from mlptrain.runs.folder import (
     CONFIG,
     HISTORY,
+    LAYERS,
     METRICS,
     MODEL,
     load_metrics,
     load_run_config,
     load_run_model,
 )
-from mlptrain.runs.history import read_history
+from mlptrain.runs.history import read_history, read_layers
 from mlptrain.runs.job import load_dataset
 from mlptrain.runs.locate import find_model
+from mlptrain.training.reports import LayersReport
 
 SPLITS = ("train", "validation", "test", "all")
 
 
 @dataclass(frozen=True)
 class RunView:
-    """Everything in a run folder; of a run that has not ended ``metrics`` is empty and ``model`` is None."""
+    """Everything in a run folder; of a run that has not ended ``metrics`` is empty and ``model`` is None.
+
+    ``layers`` is empty for runs of 0.1.
+    """
 
     path: Path
     config: Config
     history: LearningCurves
+    layers: tuple[LayersReport, ...]
     metrics: dict[str, Any]
     model: Model | None
 
@@ -68,7 +74,8 @@ def view_run(path: Path) -> RunView:
     """
     config, history = load_run_config(path), curves_of(read_history(path / HISTORY))
     model = load_run_model(path) if (path / MODEL).is_file() else None
-    return RunView(path, config, history, load_metrics(path) if (path / METRICS).exists() else {}, model)
+    metrics = load_metrics(path) if (path / METRICS).exists() else {}
+    return RunView(path, config, history, read_layers(path / LAYERS), metrics, model)
 
 
 def load_model(run: str | Path, *, runs_dir: str | Path = "runs") -> Model:

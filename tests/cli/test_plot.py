@@ -8,7 +8,7 @@ import pytest
 
 from tests.reporting.made_runs import sweep
 
-PLOTS = ["activations", "calibration", "confusion", "curves", "mistakes", "weights"]
+PLOTS = ["activations", "calibration", "confusion", "curves", "layers", "mistakes", "weights"]
 
 
 @pytest.fixture
@@ -60,18 +60,18 @@ def test_an_unwritable_folder_is_exit_3(mlptrain, trained, tmp_path):
     assert mlptrain("plot", "nobody").code == 3
 
 
-def test_a_diverged_run_has_a_report_but_no_plots(mlptrain, tiny):
+def test_a_diverged_run_has_a_report_but_no_curves(mlptrain, tiny):
     assert mlptrain("train", tiny, "--run", "d", "loss=mse", "output=linear", "learning_rate=1e30", "-q").code == 4
-    refused = mlptrain("plot", "d", "--threads", "1")
+    refused = mlptrain("plot", "d", "--only", "curves", "--threads", "1")
     assert refused.code == 3 and refused.err.count("\n") <= 3
     assert mlptrain("report", "d").code == 0
 
 
-def test_without_a_model_only_the_curves_are_drawn(mlptrain, trained, tmp_path):
+def test_without_a_model_curves_and_layers_are_drawn(mlptrain, trained, tmp_path):
     (tmp_path / "runs/a/model.npz").unlink()
     reason, *written = mlptrain("plot", "a").out.splitlines()
-    assert written == ["runs/a/plots/curves.png"]
-    assert all(name in reason for name in set(PLOTS) - {"curves"})
+    assert written == ["runs/a/plots/curves.png", "runs/a/plots/layers.png"]
+    assert all(name in reason for name in set(PLOTS) - {"curves", "layers"})
 
 
 @pytest.mark.parametrize("command", ["plot", "report"])

@@ -365,3 +365,10 @@ def test_full_mnist_in_its_official_split(tmp_path):
     )
     assert done.returncode == 0
     assert "50,000 training, 10,000 validation, 10,000 test" in done.stderr
+
+
+def test_layers_shows_statistics_of_each_layer(mlptrain, tiny):
+    shown, quiet = mlptrain("train", tiny, "--layers"), mlptrain("train", tiny)
+    assert shown.code == quiet.code == 0 and "gradient" not in quiet.out
+    rows = [line.split() for line in shown.out.splitlines() if line.startswith("  layer")]
+    assert [row[1] for row in rows] == ["1", "2"] * 3 and all("gradient" in row and "update" in row for row in rows)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from mlptrain.training.reports import EpochReport, Outcome, Progress, RunStart
+from mlptrain.engine.layers import LayerStatistics
+from mlptrain.training.reports import EpochReport, LayersReport, Outcome, Progress, RunStart
 
 
 def start(epochs: int = 20, validation: int = 14_000, name: str = "mnist-001") -> RunStart:
@@ -33,6 +34,11 @@ def epoch(
     seconds: float = 1.0,
 ) -> EpochReport:
     return EpochReport(number, epochs, 766, loss, accuracy, val_loss, val_accuracy, 0.5, seconds)
+
+
+def layers(epoch: int = 1) -> LayersReport:
+    hidden = LayerStatistics(-0.25, 1.5, 0.4, 0.3, 0.17, None, 0.123, 7.5, 0.00456)
+    return LayersReport(epoch, (hidden, hidden._replace(saturated=None)))
 
 
 def end(epochs: int = 20, best_epoch: int | None = 17, stopped: str | None = None) -> Outcome:

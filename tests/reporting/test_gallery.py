@@ -91,8 +91,9 @@ def test_linear_outputs_have_no_confidence(view):
     assert "calibration" not in drawn(linear) and "probabilities" in captions(linear)["calibration"]
 
 
-def test_without_a_model_there_are_only_curves(view):
-    assert drawn(replace(view, model=None)) == {"curves"}
+def test_without_a_model_there_are_curves_and_layers(view):
+    assert drawn(replace(view, model=None)) == {"curves", "layers"}
+    assert drawn(replace(view, model=None, layers=())) == {"curves"}  # a run of 0.1
 
 
 def test_without_a_finished_epoch_there_is_no_curve(view):

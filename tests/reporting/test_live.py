@@ -283,3 +283,15 @@ def test_curves_below_the_table(epochs: int, encoding: str, metrics: int) -> Non
     lines = stream.read().splitlines()
     assert [line.split()[0] for line in lines] == ["loss", "val_loss", "accuracy", "val_accuracy"][:metrics]
     assert not lines or (lines[0].endswith("1.0000 → 0.1250") and "█" in lines[0])
+
+
+def test_layers_are_rows_below_their_epoch() -> None:
+    with made.terminal(80, 24) as terminal:
+        reporter = make_run_reporter(terminal.stream, quiet=False, no_color=False)
+        for report in (made.start(1), made.layers(0), made.epoch(1, 1), made.layers(1), made.end(1)):
+            reporter.show(report)
+        reporter.close()
+    rows = terminal.screen()[3:10]
+    assert [row.split()[0] for row in rows] == ["epoch", "0/1", "layer", "layer", "1/1", "layer", "layer"]
+    assert rows[5] == "  layer 1  a  0.40 ± 0.30  saturated  17%  gradient 1.2e-01  update 4.6e-03"
+    assert terminal.longest <= 80

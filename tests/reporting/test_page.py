@@ -90,7 +90,7 @@ def check_self_contained(page: str) -> Reader:
 
 def test_the_page_of_a_run(run_html):
     reader = check_self_contained(run_html)
-    assert run_html.count("<figure>") == run_html.count("<svg") == 6
+    assert run_html.count("<figure>") == run_html.count("<svg") == 7
     for text in ("Diagnosis", "not enough epochs", "mlptrain train ", "hidden: [6]", "data_fingerprint", "numpy"):
         assert text in reader.text, text
     assert "prefers-color-scheme:dark" in run_html and 'name="viewport"' in run_html
@@ -103,7 +103,7 @@ def test_plots_take_the_colours_of_the_page(run_html):
 
 def test_the_page_of_a_sweep_contains_its_best_run(sweep_html):
     reader = check_self_contained(sweep_html)
-    assert sweep_html.count("<svg") == 9
+    assert sweep_html.count("<svg") == 10
     for text in (
         "Leaderboard",
         "2 more in leaderboard.csv",

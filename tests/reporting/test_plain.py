@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mlptrain.reporting.plain import PlainRun
+from mlptrain.reporting.plain import PlainRun, layer_lines
 from mlptrain.training.reports import Report
 from tests.reporting import made
 
@@ -70,3 +70,22 @@ def test_log_every_seventh_and_the_last(epochs: int, done: int, shown: list[int]
 def test_an_early_stop_is_noted_before_the_result() -> None:
     note, result = written(*reports(20, 1))[-2:]
     assert "1 epoch" in note and "time limit" in note and result.startswith("test - loss:")
+
+
+def test_layers_follow_their_epoch_if_that_is_shown() -> None:
+    given = [made.start(4), made.layers(0)]
+    for number in range(1, 5):
+        given += [made.epoch(number, 4), made.layers(number)]
+    lines = written(*given, log_every=2)
+    assert lines[2:5] == [
+        "Initial weights",
+        "  layer 1  z -0.25 ± 1.50  a  0.40 ± 0.30  saturated  17%  gradient 1.2e-01  update 4.6e-03",
+        "  layer 2  z -0.25 ± 1.50  a  0.40 ± 0.30                  gradient 1.2e-01  update 4.6e-03",
+    ]
+    assert [line.split()[0] for line in lines[5:]] == ["Epoch", "766/766", "layer", "layer"] * 2
+
+
+def test_layers_leave_out_the_moments_where_there_is_no_room() -> None:
+    for width, start in ((90, "layer 1  z"), (75, "layer 1  a"), (40, "layer 1  saturated")):
+        assert layer_lines(made.layers(), width, "utf-8")[0].startswith(start)
+    assert "+-" in layer_lines(made.layers(), 90, "ascii")[0]
