@@ -20,6 +20,7 @@ PACKAGES = (
     "errors",
     "system graph",
     "engine",
+    "exercises",
     "config",
     "datasets",
     "models",
@@ -33,13 +34,13 @@ PACKAGES = (
 and from the same package."""
 
 LIBRARIES = {
-    "numpy": {"engine", "datasets", "models", "handwriting", "training", "runs", "sweeps", "reporting"},
+    "numpy": {"engine", "exercises", "datasets", "models", "handwriting", "training", "runs", "sweeps", "reporting"},
     "distributed": {"sweeps"},
     "dask": {"sweeps"},
     "onnx": {"models"},
     "optuna": {"sweeps"},
     "PIL": {"handwriting"},
-    "platformdirs": {"datasets"},
+    "platformdirs": {"datasets", "exercises"},
     "pydantic": {"config", "sweeps"},
     "pydantic_core": {"config"},
     "requests": {"datasets"},

@@ -1,0 +1,1 @@
+"""Exercises on backpropagation, generated from a seed, with their hints, solutions and checks."""
