@@ -5,7 +5,7 @@
     │   └── ConfigError 2   a config file or an override
     ├── DataError       3   data, model or run files: missing, damaged, unwritable, not downloadable; unwritable output
     ├── DivergedError   4   training produced a non-finite loss
-    ├── AccuracyError   5   --min-accuracy was not met
+    ├── AccuracyError   5   --min-accuracy was not met; also the code of exercises with wrong answers
     └── TrialsError     6   some trials of a sweep failed
 
 Limits of the system, such as too little memory, and its other failures have exit code 3, too (`failure_message`). Any

@@ -56,6 +56,7 @@ COMMANDS = {
         "Show the forward and backward pass through an expression.",
         {"ignore_unknown_options": True},  # -x*y and --x are expressions
     ),
+    "exercise": Command("exercise", "Practise backpropagation by hand and in code."),
 }
 
 

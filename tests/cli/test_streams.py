@@ -65,6 +65,7 @@ CASES = {
     "lr-find": Case(["lr-find", "../tiny.yaml", "--steps", "5"]),
     "config": Case(["config", "../tiny.yaml"]),
     "backprop": Case(["backprop", "x * y", "x=2", "y=3"]),
+    "exercise": Case(["exercise", "counting"]),
 }
 
 RESULTS = {
@@ -77,6 +78,7 @@ RESULTS = {
     "export --json": Case([*EXPORT, "--json"], ["model.npz"]),
     "diagnose --json": Case(["diagnose", "../runs/a", "--json"]),
     "predict --csv": Case(["predict", "../runs/a", "../digits.npy", "--csv"]),
+    "exercise --json": Case(["exercise", "--json"]),
     "lr-find --json": Case(["lr-find", "../tiny.yaml", "--steps", "5", "--json"]),
     "config --list": Case(["config", "--list"]),
     "init --json": Case(["init", "--json"], ["quickstart.yaml"]),
