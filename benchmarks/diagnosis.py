@@ -1,7 +1,7 @@
-"""Check of the verdicts of ``diagnose`` for the laboratories: ``python -m benchmarks.diagnosis [--seeds 5]``.
+"""Check of the verdicts of ``diagnose``: ``python -m benchmarks.diagnosis [--seeds 5] [lab1|lab2|deep ...]``.
 
-Trains each config with several seeds on the embedded digits, in memory, and compares the verdict with the one that the
-config demonstrates. The exit code is 1 if one differs.
+Trains each config of a laboratory, or each network of `DEEP`, with several seeds on the embedded digits, in memory, and
+compares the verdict with the one that it demonstrates. The exit code is 1 if one differs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SHOWS = {
     "lab1/rate_too_low": ("rate_too_low",),
     "lab1/rate_too_high": ("rate_too_high",),
     "lab1/divergence": ("divergence",),
-    "lab1/bad_initialisation": ("initialisation",),
+    "lab1/bad_initialisation": ("saturated",),
     "lab1/zero_initialisation": ("zero_initialisation",),
     "lab1/overfitting": ("overfitting",),
     "lab1/underfitting": ("underfitting",),
@@ -32,39 +32,63 @@ OVERFITS = ("healthy", "gap", "overfitting")
 """Laboratory 2 trains a network that overfits; each technique changes by how much."""
 
 
+DEEP: dict[str, tuple[str, tuple[str, ...]]] = {
+    "sigmoid, N(0, 1)": ("activation=sigmoid init=normal learning_rate=0.5", ("saturated",)),
+    "tanh, N(0, 1)": ("activation=tanh init=normal learning_rate=0.1", ("saturated",)),
+    "sigmoid, glorot": ("activation=sigmoid init=glorot_uniform learning_rate=0.5", ("vanishing_gradients",)),
+    "tanh, glorot": ("activation=tanh init=glorot_uniform learning_rate=0.01", ("healthy",)),
+    "relu, he": ("activation=relu init=he_normal learning_rate=0.01", ("healthy",)),
+    "relu, he, momentum": ("activation=relu optimizer=momentum learning_rate=0.2", ("dead_units",)),
+    "sigmoid, batch norm": ("activation=sigmoid batch_norm=true learning_rate=0.01", ("healthy",)),
+    "relu, batch norm": ("activation=relu batch_norm=true learning_rate=0.01", ("healthy",)),
+}
+"""Networks 784-100x5-10, each with its keys and the correct cases."""
+
+
 def expected(name: str) -> tuple[str, ...]:
     """Return the correct cases for a config."""
+    if name in DEEP:
+        return DEEP[name][1]
     return OVERFITS if name.startswith("lab2/") else SHOWS.get(name, ("healthy",))
 
 
 def names(folders: list[str]) -> list[str]:
-    """Return the configs to check: whole laboratories, quickstart and smoke."""
+    """Return the networks to check: deep ones, or whole laboratories, quickstart and smoke."""
+    if folders == ["deep"]:
+        return list(DEEP)
     laboratories = [path for folder in folders for path in sorted((CONFIGS / folder).glob("*.yaml"))]
     return [*(str(path.relative_to(CONFIGS).with_suffix("")) for path in laboratories), "quickstart", "smoke"]
 
 
 def case_of(job: tuple[str, int]) -> tuple[str, int, str, str]:
-    """Train a config with a seed and return the case of its learning curves with the evidence."""
+    """Train a network with a seed and return the case with the evidence."""
     from mlptrain.config.config import load_config
     from mlptrain.errors import DivergedError
     from mlptrain.runs.diagnosis import curves_of, diagnose
     from mlptrain.runs.train import run
     from mlptrain.system.machine import use_threads
-    from mlptrain.training.reports import EpochReport
+    from mlptrain.training.reports import EpochReport, LayersReport
 
     use_threads(1)
     name, seed = job
-    config = load_config(CONFIGS / f"{name}.yaml", [f"seed={seed}"])
+    if name in DEEP:
+        deep = ["hidden=[100, 100, 100, 100, 100]", "batch_size=32", "epochs=20", *DEEP[name][0].split()]
+        config = load_config("quickstart", [*deep, f"seed={seed}"])
+    else:
+        config = load_config(CONFIGS / f"{name}.yaml", [f"seed={seed}"])
     reports: list[EpochReport] = []
+    layers: list[LayersReport] = []
 
     try:
         for report in run(config):
             if isinstance(report, EpochReport):
                 reports.append(report)
+            elif isinstance(report, LayersReport):
+                layers.append(report)
         curves = curves_of(reports)
     except DivergedError:
         curves = replace(curves_of(reports), diverged=len(reports) + 1)
-    found = diagnose(curves, config)
+    found = diagnose(curves, config, layers=layers)
     return name, seed, found.case, "; ".join(found.evidence)
 
 
@@ -74,7 +98,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("folders", nargs="*", default=["lab1"], help="folders of configs/; default: lab1")
+    parser.add_argument("folders", nargs="*", default=["lab1"], help="lab1, lab2 or deep; default: lab1")
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     jobs = [(name, seed) for name in names(options.folders) for seed in seeds]

@@ -157,10 +157,11 @@ def test_every_config_key_is_documented():
     assert [key for key in keys if not re.search(rf"^\| `([a-z_]+\.)*{key}` \|", page, re.MULTILINE)] == []
 
 
-def test_the_key_tables_are_those_of_the_schema():
-    updated = runpy.run_path(str(ROOT / "tools" / "make_configuration.py"))["updated"]
-    page = TEXTS["docs/configuration.md"]
-    assert updated(page) == page, "run `python tools/make_configuration.py`"
+@pytest.mark.parametrize("page", ["configuration", "diagnosis"])
+def test_generated_tables_are_those_of_the_code(page):
+    updated = runpy.run_path(str(ROOT / "tools" / f"make_{page}.py"))["updated"]
+    text = TEXTS[f"docs/{page}.md"]
+    assert updated(text) == text, f"run `python tools/make_{page}.py`"
 
 
 @pytest.mark.parametrize("name", LINKING)

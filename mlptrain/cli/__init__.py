@@ -46,7 +46,7 @@ COMMANDS = {
     "sweep": Command("sweep", "Train many networks with different settings and rank them."),
     "plot": Command("plot", "Draw the plots of a run, of several runs, or of a sweep."),
     "report": Command("report", "Write a self-contained HTML page about a run or a sweep."),
-    "diagnose": Command("diagnose", "Diagnose a run by its learning curves and suggest a change."),
+    "diagnose": Command("diagnose", "Diagnose a run by its curves and layers and suggest a change."),
     "predict": Command("predict", "Classify images of your own handwritten digits."),
     "export": Command("export", "Write a model as an ONNX, NumPy or JSON file."),
     "lr-find": Command("lr_find", "Suggest a learning rate after a short range test."),

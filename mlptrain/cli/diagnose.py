@@ -22,7 +22,7 @@ def diagnose(
     quiet: Quiet = False,
     no_color: NoColor = False,
 ) -> None:
-    """Diagnose a run by its learning curves and suggest a change.
+    """Diagnose a run by its curves and layers and suggest a change.
 
     Example: mlptrain diagnose latest
     """

@@ -113,7 +113,7 @@ def train(
     if timed is not None and not quiet:
         render_profile(timed, human)
     if not quiet:
-        found = diagnose(curves_of(result.history), config, len(result.model.class_names))
+        found = diagnose(curves_of(result.history), config, len(result.model.class_names), result.layers)
         write_lines(human, *diagnosis_lines(found, result.folder), str(result.folder))
     if json_output:
         print_result(json.dumps(result.metrics | ({} if timed is None else {"profile": asdict(timed)})))

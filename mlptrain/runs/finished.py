@@ -60,8 +60,9 @@ class RunView:
 
     @property
     def diagnosis(self) -> Diagnosis:
-        """Diagnosis of the learning curves."""
-        return diagnose(self.history, self.config, 10 if self.model is None else len(self.model.class_names))
+        """Diagnosis of the learning curves and the statistics of the layers."""
+        classes = 10 if self.model is None else len(self.model.class_names)
+        return diagnose(self.history, self.config, classes, self.layers)
 
 
 def view_run(path: Path) -> RunView:

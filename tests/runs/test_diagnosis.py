@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from mlptrain.config.config import load_config
+from mlptrain.engine.layers import LayerStatistics
 from mlptrain.runs import diagnosis
 from mlptrain.runs.diagnosis import CASES, LearningCurves, chance_loss, curves_of, diagnose
 from mlptrain.runs.folder import RunFolder
 from mlptrain.runs.history import read_history, report_of
+from mlptrain.training.reports import LayersReport
 from tests.made import config
 from tests.reporting.made import epoch
 
@@ -77,6 +81,18 @@ JUMPS = [2.9 + 0.5 * (-1) ** i for i in range(20)]
 
 TURNS = [*decay(1.0, 0.3, 8), *line(0.31, 0.5, 12)]
 
+STEADY = LayerStatistics(0.0, 1.0, 0.5, 0.3, 0.1, None, 0.1, 8.0, 2e-3)
+
+RELU = STEADY._replace(saturated=None, dead=0.1)
+
+
+def layers(first: Sequence[LayerStatistics], last: Sequence[LayerStatistics] = (), epochs=20) -> list[LayersReport]:
+    """Statistics before training, and those of every epoch after it."""
+    return [LayersReport(0, tuple(first)), *(LayersReport(e, tuple(last or first)) for e in range(1, epochs + 1))]
+
+
+STUCK = curves([2.31, *[2.303] * 19], [2.303] * 20, 0.1)
+
 SHOWN = {
     "healthy": (HEALTHY, {}),
     "gap": (curves(FALLS, decay(1.0, 0.25, 20), 1.0, 0.928), {}),
@@ -88,13 +104,27 @@ SHOWN = {
     "overfitting": (curves(decay(1.2, 0.01, 20), TURNS, 1.0, 0.93), {}),
     "underfitting": (curves(decay(2.2, 1.2, 20), decay(2.2, 1.25, 20), 0.5), {"hidden": (2,)}),
     "not_enough_epochs": (curves(FALLS[:4], FALLS[:4]), {}),
+    "dead_units": (STUCK, {"hidden": (9, 9), "activation": "relu"}),
+    "saturated": (STUCK, {"hidden": (9, 9), "init": "normal"}),
+    "vanishing_gradients": (STUCK, {"hidden": (9, 9)}),
+    "exploding_updates": (STUCK, {"hidden": (9, 9)}),
 }
+
+LAYERS = {
+    "dead_units": layers([RELU] * 3, [RELU, RELU._replace(dead=0.75), RELU]),
+    "saturated": layers(
+        [STEADY._replace(saturated=0.7), STEADY._replace(saturated=0.5), STEADY._replace(saturated=None)]
+    ),
+    "vanishing_gradients": layers([STEADY._replace(gradient_norm=0.001), STEADY, STEADY], [STEADY] * 3),
+    "exploding_updates": layers([STEADY] * 3, [STEADY, STEADY._replace(update_ratio=0.3), STEADY]),
+}
+"""Statistics that show the cause of a fault of the curves."""
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_each_case_on_an_example(case):
     history, keys = SHOWN[case]
-    found = diagnose(history, config(**keys))
+    found = diagnose(history, config(**keys), layers=LAYERS.get(case, ()))
     assert found.case == case
     assert found.evidence and any(character.isdigit() for text in found.evidence for character in text)
     assert (found.changes == ()) == (case == "healthy")
@@ -106,7 +136,7 @@ def test_the_command_is_valid(case, tmp_path):
     file = tmp_path / "my runs/config.yaml"
     file.write_text("subset: 300\nepochs: 4\ninit: zeros\n")
     history, keys = SHOWN[case]
-    command = diagnose(history, config(**keys)).command(str(file))
+    command = diagnose(history, config(**keys), layers=LAYERS.get(case, ())).command(str(file))
     assert command is not None
     words = shlex.split(command)
     assert words[:2] == ["mlptrain", "train"]
@@ -184,20 +214,86 @@ def test_a_plateau_above_chance_is_a_high_rate_unless_it_is_due_to_the_initial_w
 
 
 def test_saturated_units_are_a_matter_of_initialisation():
-    stuck = curves([2.31, *[2.303] * 19], [2.303] * 20, 0.1)
-    assert diagnose(stuck, config(hidden=(30, 30, 30))).case == "initialisation"
-    assert diagnose(stuck, config(hidden=(30,), activation="relu")).case == "underfitting"
+    assert diagnose(STUCK, config(hidden=(30, 30, 30))).case == "initialisation"
+    assert diagnose(STUCK, config(hidden=(30,), activation="relu")).case == "underfitting"
 
 
-def test_the_rules_are_in_the_order_of_the_guide():
-    rules = [rule.__name__ for rule in diagnosis._RULES]
+def test_the_rules_for_curves_are_in_the_order_of_the_cases():
+    order = [name for name in CASES if f"_{name}" in {rule.__name__ for rule in diagnosis._CURVE_RULES}]
+    assert [rule.__name__.strip("_") for rule in diagnosis._CURVE_RULES] == order
+
+
+def test_the_guide_names_the_limits_outside_its_table():
     guide = (Path(__file__).parents[2] / "docs/diagnosis.md").read_text()
-    places = [guide.index(f"`{name.strip('_')}`") for name in rules]
-    assert places == sorted(places)
-    for name in ("MIN_EPOCHS", "HIGH", "FLAT", "EVEN", "JUMP", "RISES", "TURN", "GAP", "NARROW", "POOR"):
-        value = getattr(diagnosis, name)
-        shown = {"EVEN": "a third", "MIN_EPOCHS": "5"}.get(name, f"{value:.0%}")
-        assert shown in guide, name
+    for name in ("HIGH", "FLAT", "TURN", "NARROW"):
+        assert re.search(rf"{getattr(diagnosis, name):.0%}|{100 * getattr(diagnosis, name):.0f} points", guide), name
+    assert diagnosis.EVEN == 1 / 3 and "a third of that" in guide
+
+
+# ---- statistics of layers ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", LAYERS)
+def test_layers_do_not_make_a_healthy_run_faulty(case):
+    for healthy in ("healthy", "gap"):
+        history, _ = SHOWN[healthy]
+        assert diagnose(history, config(**SHOWN[case][1]), layers=LAYERS[case]).case == healthy
+
+
+@pytest.mark.parametrize(("share", "case"), [(0.4, "underfitting"), (0.6, "dead_units")])
+def test_dead_units_are_named_in_place_of_underfitting(share, case):
+    keys = {"hidden": (9,), "activation": "relu", "learning_rate": 2.0}
+    found = diagnose(STUCK, config(**keys), layers=layers([RELU, RELU], [RELU._replace(dead=share), RELU]))
+    assert found.case == case
+    if case == "dead_units":
+        assert found.changes == ("learning_rate=0.2",) and "60%" in found.evidence[0] and "layer 1" in found.evidence[0]
+
+
+def test_units_that_are_dead_from_the_start_need_other_initial_weights():
+    dead = layers([RELU._replace(dead=0.8), RELU])
+    assert diagnose(STUCK, config(hidden=(9,), activation="relu"), layers=dead).changes == ("init=auto",)
+
+
+def test_saturation_by_the_initial_weights_also_explains_overfitting():
+    history, _ = SHOWN["overfitting"]
+    assert diagnose(history, config(hidden=(9, 9), init="normal"), layers=LAYERS["saturated"]).case == "saturated"
+    found = diagnose(STUCK, config(hidden=(9, 9), init="glorot_uniform"), layers=LAYERS["saturated"])
+    assert found.changes == ("batch_norm=true",)
+
+
+def test_vanishing_gradients_are_given_as_a_ratio_with_both_norms():
+    found = diagnose(STUCK, config(hidden=(9, 9), learning_rate=0.5), layers=LAYERS["vanishing_gradients"])
+    assert "100 times" in found.evidence[0] and "0.001" in found.evidence[0] and "layer 3" in found.evidence[0]
+    assert found.changes == ("activation=relu", "learning_rate=0.1")
+    deep = config(hidden=(9, 9), activation="relu")
+    lasting = curves([*[2.3] * 6, *decay(2.0, 0.4, 14)], None, 0.9)
+    found = diagnose(lasting, deep, layers=layers([RELU._replace(gradient_norm=0.001), RELU, RELU]))
+    assert (found.case, found.changes) == ("vanishing_gradients", ("batch_norm=true",))
+
+
+def test_the_rate_follows_from_the_update_ratio():
+    found = diagnose(STUCK, config(hidden=(9, 9), learning_rate=6.0), layers=LAYERS["exploding_updates"])
+    assert found.changes == ("learning_rate=0.02",) and "layer 2 by 0.3" in found.evidence[0]
+    slow = layers([STEADY._replace(update_ratio=3e-5)] * 3)
+    found = diagnose(STUCK, config(hidden=(9, 9), learning_rate=0.01), layers=slow)
+    assert (found.case, found.changes) == ("rate_too_low", ("learning_rate=0.1",))
+
+
+def test_faults_of_the_rate_come_with_numbers_of_the_layers():
+    saturated = layers([STEADY] * 2, [STEADY._replace(saturated=0.9), STEADY._replace(saturated=None)])
+    history, keys = SHOWN["rate_too_high"]
+    assert "90%" in diagnose(history, config(**keys), layers=saturated).evidence[-1]
+    history, keys = SHOWN["rate_too_low"]
+    assert "0.002" in diagnose(history, config(**keys), layers=layers([STEADY] * 2)).evidence[-1]
+    exploded = [LayersReport(0, (STEADY, STEADY._replace(update_ratio=3.5)))]
+    assert "layer 2 by 3.5" in diagnose(curves([], diverged=1), config(), layers=exploded).evidence[-1]
+
+
+def test_statistics_that_are_not_finite_are_left_out():
+    nothing = STEADY._replace(update_ratio=math.nan)
+    assert diagnose(STUCK, config(hidden=(9,)), layers=layers([nothing] * 2)).case in CASES
+    overflown = [LayersReport(0, (nothing, nothing))]
+    assert diagnose(curves([], diverged=1), config(), layers=overflown).case == "divergence"
 
 
 def test_divergence_after_some_epochs():
