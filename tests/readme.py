@@ -12,6 +12,7 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "configs").rglob("*.md"))]
 _BLOCK = re.compile(
     r"(?:<!-- needs: (?P<needs>\w+) -->\n)?(?:<!-- runs: \w+ -->\n)?(?:<!-- file: (?P<file>\S+) -->\n)?"
+    r"(?:<!-- exit: (?P<exit>\d+) -->\n)?"
     r"```(?P<language>\w+)\n(?P<code>.*?)```",
     re.DOTALL,
 )
@@ -20,19 +21,24 @@ _BLOCK = re.compile(
 class Block(NamedTuple):
     """A fenced block: its language and code, what it needs beyond the test dependencies (``mnist``) or ``''``.
 
-    ``file`` is the name of the file that the block is the content of, or ``''``.
+    ``file`` is the name of the file that the block is the content of, or ``''``; ``exit`` is the exit code of its last
+    command.
     """
 
     language: str
     code: str
     needs: str
     file: str
+    exit: int
 
 
 def blocks(page: Path = README) -> list[Block]:
     """Return the fenced blocks of a page, in order."""
     found = _BLOCK.finditer(page.read_text(encoding="utf-8"))
-    return [Block(match["language"], match["code"], match["needs"] or "", match["file"] or "") for match in found]
+    return [
+        Block(match["language"], match["code"], match["needs"] or "", match["file"] or "", int(match["exit"] or 0))
+        for match in found
+    ]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Generate the images of the documentation from real runs: ``python tools/make_pictures.py [table] [plots] [report]``.
+"""Generate the images of the documentation from real runs: ``python tools/make_pictures.py [KIND ...]``.
 
 The epoch table comes from a pseudo-terminal of 80 columns, so it shows what a user sees; the plots and the report
 come from runs on the embedded digits and a sweep of twenty trials. The image of the report needs Chromium on the PATH.
+The plots of the laboratories are those that the commands of their worksheets write.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import io
 import os
 import pty
 import re
+import shlex
 import shutil
 import struct
 import subprocess
@@ -20,6 +22,7 @@ import termios
 from pathlib import Path
 
 from check_page import DARK, LIGHT, PHONE, chromium, screenshot
+from PIL import Image
 from rich.console import Console
 from rich.text import Text
 
@@ -88,9 +91,9 @@ parameters:
 """
 
 
-def mlptrain(folder: Path, *arguments: str) -> None:
+def mlptrain(folder: Path, *arguments: str, check: bool = True) -> None:
     """Run a command of the tool in ``folder``."""
-    subprocess.run([sys.executable, "-m", "mlptrain", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "mlptrain", *arguments], cwd=folder, check=check, stdout=subprocess.DEVNULL)
 
 
 def plots(folder: Path) -> None:
@@ -127,7 +130,20 @@ def report(folder: Path) -> None:
     print(target)
 
 
-KINDS = {"table": table, "plots": plots, "report": report}
+def labs(folder: Path) -> None:
+    """Run the worksheets of the laboratories and keep the plots that they show, with a palette of 128 colours."""
+    for lab in ("lab1", "lab2"):
+        page = (ROOT / "configs" / lab / "README.md").read_text(encoding="utf-8")
+        (folder / lab).mkdir()
+        for command in re.findall(r"^mlptrain (.+)$", page, re.MULTILINE):
+            mlptrain(folder / lab, *shlex.split(command), check=False)  # one of the runs diverges
+        for name in re.findall(rf"/pictures/{lab}-(.+\.png)\)", page):
+            target = PICTURES / f"{lab}-{name}"
+            Image.open(folder / lab / name).convert("RGB").quantize(128).save(target, optimize=True)
+            print(target)
+
+
+KINDS = {"table": table, "plots": plots, "report": report, "labs": labs}
 
 
 def main() -> None:
