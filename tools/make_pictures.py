@@ -97,14 +97,10 @@ def mlptrain(folder: Path, *arguments: str, check: bool = True) -> None:
 
 
 def plots(folder: Path) -> None:
-    """Draw the plots of a run, of three runs together, and of a sweep."""
+    """Draw the plots of a run and of a sweep."""
     smooth = ["hidden=[30]", "learning_rate=0.1", "l2=0.002", "epochs=30"]  # l2 reduces the noise in the weights
     mlptrain(folder, "train", "quickstart", *smooth, "--run", "digits")
     mlptrain(folder, "plot", "digits", "--output", str(PICTURES))
-    rates = ["rate_too_low", "healthy", "rate_too_high"]
-    for name in rates:
-        mlptrain(folder, "train", name, "--run", name)
-    mlptrain(folder, "plot", *rates, "--output", str(PICTURES / "comparison.png"))
     (folder / "sweep.yaml").write_text(SWEEP, encoding="utf-8")
     mlptrain(folder, "sweep", "sweep.yaml", "--run", "sweep")
     mlptrain(folder, "plot", "sweep", "--output", str(PICTURES))
