@@ -15,7 +15,8 @@ __version__ = "0.2.0.dev0"
 
 if TYPE_CHECKING:
     from mlptrain.config.config import load_config
-    from mlptrain.runs.finished import evaluate, export_run, load_model, predict
+    from mlptrain.reporting.export import export_run
+    from mlptrain.runs.finished import evaluate, load_model, predict
     from mlptrain.runs.job import load_dataset
     from mlptrain.runs.train import run, train
     from mlptrain.sweeps.sweep import sweep
@@ -35,7 +36,7 @@ __all__ = [
 
 _HOMES = {
     "evaluate": "mlptrain.runs.finished",
-    "export_run": "mlptrain.runs.finished",
+    "export_run": "mlptrain.reporting.export",
     "load_config": "mlptrain.config.config",
     "load_dataset": "mlptrain.runs.job",
     "load_model": "mlptrain.runs.finished",

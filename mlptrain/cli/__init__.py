@@ -48,7 +48,7 @@ COMMANDS = {
     "report": Command("report", "Write a self-contained HTML page about a run or a sweep."),
     "diagnose": Command("diagnose", "Diagnose a run by its curves and layers and suggest a change."),
     "predict": Command("predict", "Classify images of your own handwritten digits."),
-    "export": Command("export", "Write a model as an ONNX, NumPy or JSON file."),
+    "export": Command("export", "Write a model as ONNX, NumPy, JSON, or a web page to draw on."),
     "lr-find": Command("lr_find", "Suggest a learning rate after a short range test."),
     "config": Command("config", "Show a config, list the shipped ones, or describe the keys."),
     "backprop": Command(

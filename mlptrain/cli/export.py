@@ -12,8 +12,7 @@ import typer
 from mlptrain.cli.options import Json, Quiet, Run, RunsDir
 from mlptrain.cli.setup import print_result
 from mlptrain.config.messages import enumerate_words
-from mlptrain.models.formats import FORMATS
-from mlptrain.runs.finished import export_run
+from mlptrain.reporting.export import EXPORTS, export_run
 from mlptrain.system.machine import format_bytes
 from mlptrain.system.text import write_lines
 
@@ -22,7 +21,7 @@ def export(
     run: Run,
     format: Annotated[
         str,
-        typer.Option("--format", help=f"Format of the file: {enumerate_words(list(FORMATS), 'or')}.", metavar="FORMAT"),
+        typer.Option("--format", help=f"Format of the file: {enumerate_words(list(EXPORTS), 'or')}.", metavar="FORMAT"),
     ] = "onnx",
     output: Annotated[
         Path | None,
@@ -32,9 +31,9 @@ def export(
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a model as an ONNX, NumPy or JSON file.
+    """Write a model as ONNX, NumPy, JSON, or a web page to draw on.
 
-    Example: mlptrain export latest --format json
+    Example: mlptrain export latest --format html
     """
     path = export_run(run, format, output=output, runs_dir=runs_dir)
     size = path.stat().st_size

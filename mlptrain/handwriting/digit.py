@@ -42,6 +42,8 @@ MIN_BLUR_PIXELS = 4  # width of an edge that counts as blurred, since small imag
 
 MAX_ASPECT = 2.0  # width divided by height of a digit
 
+TIE_PIXELS = 1e-3  # by which an offset is reduced, so that rounding errors do not decide for symmetric digits
+
 
 class Digit(NamedTuple):
     """A digit like those of MNIST: ``pixels`` float32 (side, side) in [0, 1], light on dark.
@@ -172,4 +174,4 @@ def _offset(mass: np.ndarray, side: int) -> int:
     """
     middle = (MNIST_SIDE / 2 + 0.5) * side / MNIST_SIDE - 0.5
     centre = float(mass @ np.arange(len(mass)) / mass.sum())
-    return max(0, min(side - len(mass), round(middle - centre)))
+    return max(0, min(side - len(mass), round(middle - centre - TIE_PIXELS)))

@@ -19,8 +19,20 @@ from mlptrain.system.files import write_atomic
 JSON_FORMAT = "mlptrain json 1"
 
 
-def write_model(path: Path, format: str, model: Model, test_accuracy: float | None = None) -> None:
-    """Write ``model`` in one of `FORMATS`; ``test_accuracy`` goes into the metadata, None if unknown.
+Writer = Callable[[Path, Model, Mapping[str, Any]], None]
+"""A function that writes a model and its metadata to a path."""
+
+
+def write_model(
+    path: Path,
+    format: str,
+    model: Model,
+    test_accuracy: float | None = None,
+    formats: Mapping[str, Writer] | None = None,
+) -> None:
+    """Write ``model`` in one of ``formats``, by default `FORMATS`.
+
+    ``test_accuracy`` goes into the metadata, None if unknown.
 
     Raises
     ------
@@ -29,10 +41,11 @@ def write_model(path: Path, format: str, model: Model, test_accuracy: float | No
     DataError
         The file cannot be written.
     """
-    if format not in FORMATS:
-        names = list(FORMATS)
+    writers = FORMATS if formats is None else formats
+    if format not in writers:
+        names = list(writers)
         raise UsageError(f"format must be {enumerate_words(names, 'or')} (got {format!r}){hint(format, names)}")
-    FORMATS[format](path, model, describe_model(model, test_accuracy))
+    writers[format](path, model, describe_model(model, test_accuracy))
 
 
 def describe_model(model: Model, test_accuracy: float | None) -> dict[str, Any]:
@@ -76,9 +89,9 @@ def _json_list(values: np.ndarray) -> bytes:
     return f"[{', '.join(map(str, values))}]".encode()
 
 
-FORMATS: dict[str, Callable[[Path, Model, Mapping[str, Any]], None]] = {
+FORMATS: dict[str, Writer] = {
     "onnx": write_onnx,
     "npz": lambda path, model, metadata: save_model(path, model),
     "json": write_json,
 }
-"""A writer for each name of ``--format``; ``save_model`` writes metadata of its own."""
+"""A writer for each format that programs read; ``save_model`` writes metadata of its own."""

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from mlptrain.config.config import dump_yaml
 from mlptrain.config.values import flow
+from mlptrain.reporting import try_it
+from mlptrain.reporting.document import html_document
 from mlptrain.reporting.gallery import Plot, run_plots, sweep_plots
 from mlptrain.reporting.plots.style import GRID, INK, MUTED, PAPER, SERIES, Draw, rendered
 from mlptrain.runs.finished import RunView, view_run
@@ -18,7 +20,6 @@ from mlptrain.runs.locate import find_run, is_sweep, locate
 from mlptrain.sweeps.finished import SweepView, view_sweep
 from mlptrain.sweeps.leaderboard import summarise_values
 from mlptrain.system.files import make_folder, write_text_atomic
-from mlptrain.system.text import printable_lines
 
 REPORT = "report.html"
 
@@ -59,34 +60,18 @@ def inline_svg(draw: Draw, name: str, label: str) -> str:
 
 
 _CSS = """
-:root{--paper:#fefefe;--ink:#1b1f24;--muted:#5c6670;--grid:#d8dde3;--card:#f4f6f8;--accent:#00598c;
---s1:#0072b2;--s2:#d55e00;--s3:#009e73;--s4:#cc79a7;--s5:#e69f00;--s6:#56b4e9;--s7:#6b6f76;--s8:#a6761d;
---font:system-ui,"Segoe UI",Roboto,"Helvetica Neue","DejaVu Sans",sans-serif;color-scheme:light dark}
-@media (prefers-color-scheme:dark){:root{--paper:#14171b;--ink:#e7eaee;--muted:#a2acb6;--grid:#39414a;--card:#1d2228;
---accent:#7cc4f0;--s1:#56b4e9;--s2:#f0803c;--s3:#3fc79d;--s6:#2f8fd0;--s7:#a5abb3;--s8:#cf9c45}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 var(--font)}
-main{max-width:1060px;margin:0 auto;padding:1rem}
-h1{font-size:1.5rem;margin:.5rem 0;overflow-wrap:anywhere}
-h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid var(--grid);padding-bottom:.2rem}
-h3{font-size:1rem;margin:0 0 .2rem}
-p{margin:.3rem 0}
-.muted,figcaption{color:var(--muted);font-size:.9rem}
 .tiles{display:flex;flex-wrap:wrap;gap:.6rem;margin:1rem 0}
 .tiles div{background:var(--card);border-radius:.5rem;padding:.5rem .9rem;flex:1 1 8rem}
 .tiles b{display:block;font-size:1.35rem}
 .diagnosis{background:var(--card);border-left:.3rem solid var(--accent);border-radius:.3rem;padding:.6rem 1rem}
 .diagnosis ul{margin:.3rem 0;padding-left:1.2rem}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:1.5rem;align-items:start}
-figure{margin:0;min-width:0}
 .plot{overflow-x:auto}
 svg{display:block;width:100%;height:auto;margin-top:.4rem}
 svg *{stroke-linejoin:round;stroke-linecap:butt}
 pre{background:var(--card);padding:.7rem 1rem;border-radius:.4rem;overflow-x:auto;font-size:.85rem;line-height:1.45}
 pre.command{white-space:pre-wrap;overflow-wrap:anywhere}
 .scroll{overflow-x:auto}
-table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:.25rem .8rem .25rem 0;border-bottom:1px solid var(--grid);vertical-align:top}
 td:last-child{overflow-wrap:anywhere}
 .scroll td{white-space:nowrap}
 @media print{.plots{display:block}figure{break-inside:avoid;margin-bottom:1rem}}
@@ -158,6 +143,8 @@ def _run_sections(view: RunView, data_dir: Path) -> Iterable[str]:
     yield '<p class="muted">On another machine: save the config below as config.yaml and train it.</p>'
     yield _heading("Config") + _code(dump_yaml(config))
     yield _heading("Environment") + _environment(view)
+    if view.model:
+        yield try_it.try_it_section(view.model, str(view.path))
 
 
 def _environment(view: RunView) -> str:
@@ -235,13 +222,7 @@ def _number(value: object, form: str = ".4f") -> str:
 
 
 def _page(title: str, sections: Sequence[str]) -> str:
-    name = escape(title)
-    return printable_lines(
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{name} · mlptrain</title><style>{_CSS}</style></head>\n"
-        f"<body><main><h1>{name}</h1>\n{chr(10).join(sections)}\n</main></body></html>\n"
-    )
+    return html_document(title, [f"<h1>{escape(title)}</h1>", *sections], _CSS + try_it.CSS)
 
 
 def write_report(name: str, runs_dir: Path, data_dir: Path, output: Path | None) -> tuple[Path, Path]:

@@ -1,4 +1,4 @@
-"""Runs read from their folders: viewed as a whole, loaded, evaluated, exported."""
+"""Runs read from their folders: viewed as a whole, loaded, evaluated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from mlptrain.datasets.split import Split, make_split
 from mlptrain.errors import DataError, UsageError
 from mlptrain.handwriting.predict import Prediction, Rejection, predict_images
 from mlptrain.models.evaluation import Evaluation, evaluate_models
-from mlptrain.models.formats import write_model
 from mlptrain.models.model import Model, load_model_file
 from mlptrain.runs.diagnosis import Diagnosis, LearningCurves, curves_of, diagnose
 from mlptrain.runs.folder import (
@@ -218,29 +217,3 @@ def _config_of(path: Path, model: Model, dataset: str | None) -> Config:
     if name in (None, "folder"):
         raise UsageError(f"{path}: does not contain the path of its data\nhint: name the data with --dataset")
     return config_from(Document(f"{path}: config", {**model.config, "dataset": name}, {}))
-
-
-def export_run(
-    run: str | Path, format: str = "onnx", *, output: str | Path | None = None, runs_dir: str | Path = "runs"
-) -> Path:
-    """Write the model of a run (or of a file ``model.npz``) as onnx, npz or json, and return the path.
-
-    ``output`` is a file, or a folder for ``model.FORMAT``; without it the file is written beside the model.
-
-    Raises
-    ------
-    UsageError
-        The format is unknown, or its extra is not installed.
-    DataError
-        The run is missing or damaged, or the file cannot be written.
-    """
-    found = find_model(run, runs_dir)
-    model, accuracy = _load_model(found), None
-    with suppress(DataError):  # the accuracy is optional
-        accuracy = load_metrics(found)["test_accuracy"]
-    folder = found.parent if found.is_file() else found
-    path = folder if output is None else Path(output)
-    if path.is_dir():
-        path = path / f"{Path(MODEL).stem}.{format}"
-    write_model(path, format, model, accuracy)
-    return path

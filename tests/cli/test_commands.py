@@ -13,7 +13,7 @@ import mlptrain as package
 from mlptrain import cli
 from mlptrain.cli import COMMANDS
 from mlptrain.config.messages import enumerate_words
-from mlptrain.models.formats import FORMATS
+from mlptrain.reporting.export import EXPORTS
 from mlptrain.reporting.gallery import RUN_PLOTS
 from mlptrain.runs.finished import SPLITS
 from mlptrain.sweeps.sweep import KEEP
@@ -48,7 +48,7 @@ def test_the_help_of_a_command_has_an_example_and_no_types(name, mlptrain, monke
 
 def test_help_lists_all_values(mlptrain, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    for command, names in [("eval", SPLITS), ("plot", RUN_PLOTS), ("export", FORMATS), ("sweep", KEEP)]:
+    for command, names in [("eval", SPLITS), ("plot", RUN_PLOTS), ("export", EXPORTS), ("sweep", KEEP)]:
         shown = " ".join(mlptrain(command, "--help").out.split())
         assert enumerate_words([*names], "or") in shown
 

@@ -12,4 +12,4 @@ def test_export_writes_the_chosen_format(mlptrain, tiny, tmp_path):
     found = json.loads(mlptrain("export", "a", "--format", "npz", "--output", "b.npz", "--json", "-q").out)
     assert found == {"output": "b.npz", "format": "npz", "bytes": (tmp_path / "b.npz").stat().st_size}
     refused = mlptrain("export", "a", "--format", "pickle")
-    assert refused.code == 2 and "onnx, npz or json" in refused.err
+    assert refused.code == 2 and "onnx, npz, json or html" in refused.err

@@ -186,3 +186,13 @@ def test_digits_in_photographs_are_classified_as_well_as_the_originals():
     correct_in_photographs = model.predict(np.stack(found)) == data.labels[chosen]
     assert correct.mean() > 0.85
     assert correct_in_photographs.sum() >= correct.sum() - 1
+
+
+def test_rounding_errors_do_not_move_a_symmetric_digit():
+    ink = np.ones((20, 4), np.float32)
+    frames = []
+    for side in (0, -1):
+        almost = ink.copy()
+        almost[0, side] -= 1e-4
+        frames.append(frame_digit(almost, 28) > 0)
+    np.testing.assert_array_equal(*frames)

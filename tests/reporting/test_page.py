@@ -28,6 +28,7 @@ class Reader(HTMLParser):
         self.references: list[str] = []
         self.ids: list[str] = []
         self.tags: set[str] = set()
+        self.scripts: set[str | None] = set()
         self.text = ""
         self.feed(page)
         self.close()
@@ -37,13 +38,15 @@ class Reader(HTMLParser):
         self.tags.add(tag)
         if tag not in VOID:
             self.open.append(tag)
-        self._take(attributes)
+        self._take(tag, attributes)
 
     def handle_startendtag(self, tag, attributes):
         self.tags.add(tag)
-        self._take(attributes)
+        self._take(tag, attributes)
 
-    def _take(self, attributes):
+    def _take(self, tag, attributes):
+        if tag == "script":
+            self.scripts.add(dict(attributes).get("type"))
         for name, value in attributes:
             if name == "id":
                 self.ids.append(value)
@@ -78,7 +81,8 @@ def sweep_html(folder):
 
 def check_self_contained(page: str) -> Reader:
     reader = Reader(page)
-    assert not reader.tags & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    assert reader.scripts <= {None, "application/json"}
+    assert not reader.tags & {"link", "iframe", "object", "embed", "base", "form"}
     outside = [reference for reference in reader.references if not reference.startswith(("#", "data:image/png;base64"))]
     assert outside == []
     assert "@import" not in page and "http" not in page and not re.search(r"\son\w+=", page)
@@ -91,7 +95,15 @@ def check_self_contained(page: str) -> Reader:
 def test_the_page_of_a_run(run_html):
     reader = check_self_contained(run_html)
     assert run_html.count("<figure>") == run_html.count("<svg") == 7
-    for text in ("Diagnosis", "not enough epochs", "mlptrain train ", "hidden: [6]", "data_fingerprint", "numpy"):
+    for text in (
+        "Diagnosis",
+        "not enough epochs",
+        "mlptrain train ",
+        "hidden: [6]",
+        "data_fingerprint",
+        "numpy",
+        "Try it",
+    ):
         assert text in reader.text, text
     assert "prefers-color-scheme:dark" in run_html and 'name="viewport"' in run_html
 
