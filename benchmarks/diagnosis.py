@@ -37,8 +37,8 @@ DEEP: dict[str, tuple[str, tuple[str, ...]]] = {
     "tanh, N(0, 1)": ("activation=tanh init=normal learning_rate=0.1", ("saturated",)),
     "sigmoid, glorot": ("activation=sigmoid init=glorot_uniform learning_rate=0.5", ("vanishing_gradients",)),
     "tanh, glorot": ("activation=tanh init=glorot_uniform learning_rate=0.01", ("healthy",)),
-    "relu, he": ("activation=relu init=he_normal learning_rate=0.01", ("healthy",)),
-    "relu, he, momentum": ("activation=relu optimizer=momentum learning_rate=0.2", ("dead_units",)),
+    "relu, he": ("activation=relu init=he_normal learning_rate=0.01", ("healthy", "gap")),
+    "relu, he, adam": ("activation=relu optimizer=adam learning_rate=0.1", ("dead_units",)),
     "sigmoid, batch norm": ("activation=sigmoid batch_norm=true learning_rate=0.01", ("healthy",)),
     "relu, batch norm": ("activation=relu batch_norm=true learning_rate=0.01", ("healthy",)),
 }

@@ -89,6 +89,8 @@ USUAL_RATIO = 1e-3  # size of a step in relation to the weights, a rule of thumb
 
 EXPLODING = 0.1  # a ratio from here on: the steps explode
 
+FEW = 0.01  # a ratio from here on: the steps are not too small
+
 SLOW = 1e-4  # a ratio below it: the steps are far too small
 
 
@@ -161,12 +163,12 @@ CASES = {
         "`init=auto`; otherwise relu or batch normalisation",
     ),
     "rate_too_low": Case(
-        "learning rate too low: the loss still falls at the end",
+        "learning rate too low, or too few steps: the loss still falls at the end",
         "the monitored loss is high at the end, and both it and the training loss still fall: the late fall is at "
         f"least a third of an even one; or the curves alone say `initialisation`, and the update ratio of every layer "
         f"is below {SLOW:g} in the second half",
         f"ten times the rate if the loss falls almost evenly or the update ratio is below {SLOW:g}, otherwise three "
-        "times",
+        f"times; as many times the epochs if the update ratio is {FEW:g} or more",
     ),
     "overfitting": Case(
         "overfitting",
@@ -510,10 +512,15 @@ def _rate_too_low(curves: _Curves) -> Diagnosis | None:
         f"a curve that levels out: below {EVEN * even:.0%})",
         f"learning_rate {curves.config.learning_rate:g}",
     ]
-    if curves.layers:
-        evidence.append(_step(*curves.update_ratio))
     factor = 10 if share >= 0.6 * even else 3
-    return Diagnosis("rate_too_low", None, tuple(evidence), (_slower(curves.config, 1 / factor),))
+    change = _slower(curves.config, 1 / factor)
+    if curves.layers:
+        ratio, number = curves.update_ratio
+        evidence.append(_step(ratio, number))
+        if ratio >= FEW:
+            evidence.append("so the steps are not too small but too few")
+            change = f"epochs={factor * curves.config.epochs}"
+    return Diagnosis("rate_too_low", None, tuple(evidence), (change,))
 
 
 def _overfitting(curves: _Curves) -> Diagnosis | None:

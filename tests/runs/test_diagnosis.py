@@ -284,7 +284,10 @@ def test_faults_of_the_rate_come_with_numbers_of_the_layers():
     history, keys = SHOWN["rate_too_high"]
     assert "90%" in diagnose(history, config(**keys), layers=saturated).evidence[-1]
     history, keys = SHOWN["rate_too_low"]
-    assert "0.002" in diagnose(history, config(**keys), layers=layers([STEADY] * 2)).evidence[-1]
+    found = diagnose(history, config(**keys), layers=layers([STEADY] * 2))
+    assert "0.002" in found.evidence[-1] and found.changes == ("learning_rate=0.03",)
+    large = layers([STEADY._replace(update_ratio=0.03)] * 2)
+    assert diagnose(history, config(**keys, epochs=20), layers=large).changes == ("epochs=200",)
     exploded = [LayersReport(0, (STEADY, STEADY._replace(update_ratio=3.5)))]
     assert "layer 2 by 3.5" in diagnose(curves([], diverged=1), config(), layers=exploded).evidence[-1]
 
