@@ -8,8 +8,8 @@ from pathlib import Path
 from mlptrain.errors import DataError
 from mlptrain.models.formats import FORMATS, Writer, write_model
 from mlptrain.reporting.try_it import write_html
+from mlptrain.runs.files import MODEL, load_metrics
 from mlptrain.runs.finished import load_model
-from mlptrain.runs.folder import MODEL, load_metrics
 from mlptrain.runs.locate import find_model
 
 EXPORTS: dict[str, Writer] = {**FORMATS, "html": write_html}

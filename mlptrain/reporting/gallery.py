@@ -18,8 +18,9 @@ from mlptrain.models.inspection import Inspection, inspect, measure_calibration,
 from mlptrain.models.model import Model
 from mlptrain.reporting.plots import certainty, confusion, curves, layers, sweep, units
 from mlptrain.reporting.plots.style import FORMATS, Draw, save
+from mlptrain.runs.files import is_sweep
 from mlptrain.runs.finished import RunView, view_run
-from mlptrain.runs.locate import find_run, is_sweep, locate
+from mlptrain.runs.locate import find_run, locate
 from mlptrain.sweeps.finished import SweepView, view_sweep
 from mlptrain.sweeps.trials import HALVED
 from mlptrain.system.files import make_folder

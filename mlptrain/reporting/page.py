@@ -14,9 +14,9 @@ from mlptrain.reporting import try_it
 from mlptrain.reporting.document import html_document
 from mlptrain.reporting.gallery import Plot, run_plots, sweep_plots
 from mlptrain.reporting.plots.style import GRID, INK, MUTED, PAPER, SERIES, Draw, rendered
+from mlptrain.runs.files import SWEEP, is_sweep
 from mlptrain.runs.finished import RunView, view_run
-from mlptrain.runs.folder import SWEEP
-from mlptrain.runs.locate import find_run, is_sweep, locate
+from mlptrain.runs.locate import find_run, locate
 from mlptrain.sweeps.finished import SweepView, view_sweep
 from mlptrain.sweeps.leaderboard import summarise_values
 from mlptrain.system.files import make_folder, write_text_atomic

@@ -20,16 +20,8 @@ from mlptrain.handwriting.predict import Prediction, Rejection, predict_images
 from mlptrain.models.evaluation import Evaluation, evaluate_models
 from mlptrain.models.model import Model, load_model_file
 from mlptrain.runs.diagnosis import Diagnosis, LearningCurves, curves_of, diagnose
-from mlptrain.runs.folder import (
-    CONFIG,
-    HISTORY,
-    LAYERS,
-    METRICS,
-    MODEL,
-    load_metrics,
-    load_run_config,
-    load_run_model,
-)
+from mlptrain.runs.files import CONFIG, HISTORY, LAYERS, METRICS, MODEL, load_metrics
+from mlptrain.runs.folder import load_run_config, load_run_model
 from mlptrain.runs.history import read_history, read_layers
 from mlptrain.runs.job import load_dataset
 from mlptrain.runs.locate import find_model

@@ -1,4 +1,4 @@
-"""The run folder: the names of its files, how they are written and read, and how a new folder is claimed."""
+"""The run folder: how its files are written and read, and how a new folder is claimed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,11 @@ from typing import Any
 from mlptrain.config.config import Config, dump_yaml, load_config
 from mlptrain.errors import DataError, UsageError
 from mlptrain.models.model import Model, load_model_file, save_model
+from mlptrain.runs.files import CHECKPOINT, CONFIG, HISTORY, LAYERS, METRICS, MODEL, is_complete
 from mlptrain.runs.history import HEADING, LAYER_HEADING, layer_rows_of, row_of
 from mlptrain.system.files import make_folder, reason, write_text_atomic
 from mlptrain.system.lock import locked
 from mlptrain.training.reports import EpochReport, LayersReport
-
-CONFIG, HISTORY, LAYERS, METRICS = "config.yaml", "history.csv", "layers.csv", "metrics.json"
-MODEL, CHECKPOINT = "model.npz", "checkpoint.npz"
-SWEEP, LEADERBOARD, BEST = "sweep.yaml", "leaderboard.csv", "best"
-"""Files by which the folder of a sweep is recognised, and its folder of the best run."""
-
-MAX_METRICS_BYTES = 2**20
 
 MAX_NAME_BYTES = 255
 """Length of a name on the usual file systems; with a shorter limit the system reports an error later."""
@@ -87,7 +81,7 @@ class RunFolder:
     @property
     def complete(self) -> bool:
         """True if the run has its metrics and no checkpoint to resume from."""
-        return (self.path / METRICS).is_file() and not (self.path / CHECKPOINT).exists()
+        return is_complete(self.path)
 
 
 def load_run_config(path: Path) -> Config:
@@ -102,29 +96,6 @@ def load_run_model(path: Path) -> Model:
     if not (path / MODEL).is_file():
         raise DataError(f"{path / MODEL}: no such file; the run has not ended, or it diverged\nhint: train it again")
     return load_model_file(path / MODEL)
-
-
-def load_metrics(path: Path) -> dict[str, Any]:
-    """Return the content of ``metrics.json`` of a run folder.
-
-    Raises
-    ------
-    DataError
-        The file is missing, unreadable or damaged.
-    """
-    file = path / METRICS
-    try:
-        with file.open("rb") as stream:
-            metrics = json.loads(stream.read(MAX_METRICS_BYTES))
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read: {reason(error)}\nhint: train the run again") from error
-    except (ValueError, RecursionError):
-        metrics = None
-    if not isinstance(metrics, dict) or not all(
-        isinstance(metrics.get(name), int | float) for name in ("test_loss", "test_accuracy")
-    ):
-        raise DataError(f"{file}: damaged, or not the metrics of a run\nhint: train the run again with --overwrite")
-    return metrics
 
 
 def claim_next(runs_dir: Path, stem: str) -> RunFolder:

@@ -11,12 +11,19 @@ from zipfile import is_zipfile
 
 from mlptrain.config.messages import enumerate_words, hint
 from mlptrain.errors import DataError, UsageError
-from mlptrain.runs.folder import BEST, CONFIG, LEADERBOARD, METRICS, MODEL, SWEEP, RunFolder, load_metrics
+from mlptrain.runs.files import (
+    BEST,
+    BEST_BY,
+    CONFIG,
+    LATEST,
+    METRICS,
+    MODEL,
+    is_complete,
+    is_run,
+    is_sweep,
+    load_metrics,
+)
 from mlptrain.training.reports import METRIC_NAMES
-
-LATEST = "latest"
-
-BEST_BY = "best:"
 
 
 def locate(run: str | Path, runs_dir: str | Path = "runs") -> Path:
@@ -37,7 +44,7 @@ def locate(run: str | Path, runs_dir: str | Path = "runs") -> Path:
     name, runs_dir = str(run), Path(runs_dir)
     for path in (Path(run), runs_dir / run):
         with suppress(OSError):
-            if _is_run(path) or is_sweep(path):
+            if is_run(path) or is_sweep(path):
                 return path
             if path.name == MODEL and (path.parent / CONFIG).is_file():
                 return path.parent
@@ -69,7 +76,7 @@ def find_model(run: str | Path, runs_dir: str | Path = "runs") -> Path:
     path = locate(run, runs_dir)
     if is_sweep(path):
         best = path / BEST
-        remedy = f"name its best run, {best}" if _is_run(best) else "repeat the sweep with --keep best or --keep all"
+        remedy = f"name its best run, {best}" if is_run(best) else "repeat the sweep with --keep best or --keep all"
         raise UsageError(f"{path}: a sweep, where one run is expected\nhint: {remedy}")
     return path
 
@@ -95,15 +102,6 @@ def is_selection(run: str) -> bool:
     return run == LATEST or run.startswith(BEST_BY)
 
 
-def is_sweep(path: Path) -> bool:
-    """Return whether a folder is that of a sweep or of collected runs, which has a sweep file or a leaderboard."""
-    return (path / SWEEP).is_file() or (path / LEADERBOARD).is_file()
-
-
-def _is_run(path: Path) -> bool:
-    return (path / CONFIG).is_file() or (path / MODEL).is_file()
-
-
 def _complete_runs(runs_dir: Path) -> list[Path]:
     """Return the folders of the complete runs, from the newest to the oldest.
 
@@ -115,7 +113,7 @@ def _complete_runs(runs_dir: Path) -> list[Path]:
     found: list[tuple[int, Path]] = []
     with suppress(OSError):
         for path in sorted(runs_dir.iterdir()):
-            if RunFolder(path).complete:
+            if is_complete(path):
                 found.append(((path / METRICS).stat().st_mtime_ns, path))
     if not found:
         raise DataError(
@@ -157,4 +155,4 @@ def _names(run: str, runs_dir: Path) -> Iterator[str]:
     outer = PurePath(run).parent
     for folder in (Path(outer), runs_dir / outer):
         with suppress(OSError):
-            yield from (str(outer / path.name) for path in folder.iterdir() if _is_run(path) or is_sweep(path))
+            yield from (str(outer / path.name) for path in folder.iterdir() if is_run(path) or is_sweep(path))

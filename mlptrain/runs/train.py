@@ -19,17 +19,13 @@ from mlptrain.config.values import described, difference
 from mlptrain.errors import DivergedError, UsageError
 from mlptrain.models.model import Model, make_model
 from mlptrain.runs.checkpoint import Checkpoint, Saver, load_checkpoint, unusable
+from mlptrain.runs.files import CHECKPOINT, CONFIG, HISTORY, LAYERS, load_metrics
 from mlptrain.runs.finished import load_start
 from mlptrain.runs.folder import (
-    CHECKPOINT,
-    CONFIG,
-    HISTORY,
-    LAYERS,
     RunFolder,
     check_claimable,
     claim,
     claim_next,
-    load_metrics,
     load_run_config,
     load_run_model,
     resume_command,

@@ -13,11 +13,12 @@ from mlptrain.config.config import Config, plain_values
 from mlptrain.config.overrides import is_override
 from mlptrain.config.values import differing, flat
 from mlptrain.errors import DataError, UsageError
-from mlptrain.runs.folder import BEST, CONFIG, METRICS, SWEEP, claim_next, load_metrics, load_run_config, run_path
+from mlptrain.runs.files import BEST, CONFIG, JOURNAL, METRICS, SWEEP, TRIALS, load_metrics
+from mlptrain.runs.folder import claim_next, load_run_config, run_path
 from mlptrain.runs.locate import locate
-from mlptrain.sweeps.folder import TRIALS, SweepFolder, is_run_of
+from mlptrain.sweeps.folder import SweepFolder, is_run_of
 from mlptrain.sweeps.importance import importances_of
-from mlptrain.sweeps.journal import JOURNAL, read_record
+from mlptrain.sweeps.journal import read_record
 from mlptrain.sweeps.leaderboard import rank, write_leaderboard
 from mlptrain.sweeps.reports import SweepEnd
 from mlptrain.sweeps.shell import all_trials, find_trial, number_of_points, train_command

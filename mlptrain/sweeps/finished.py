@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlptrain.config.yaml import read_yaml
 from mlptrain.errors import DataError
-from mlptrain.runs.folder import BEST, LEADERBOARD, SWEEP
+from mlptrain.runs.files import BEST, LEADERBOARD, SWEEP
 from mlptrain.sweeps.leaderboard import Row, read_leaderboard
 from mlptrain.sweeps.spec import DEFAULT_METRIC, Metric
 

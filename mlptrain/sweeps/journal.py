@@ -23,8 +23,6 @@ from mlptrain.sweeps.trials import DIVERGED, FAILED, FINISHED, HALVED, PAUSED, R
 from mlptrain.system.files import check_in_place, reason, sync_folder
 from mlptrain.training.reports import METRIC_NAMES
 
-JOURNAL = "journal.jsonl"
-
 FREE_SPACE = "free space, then continue with --resume"
 
 VERSION = 1

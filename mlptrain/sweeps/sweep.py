@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from mlptrain.config.config import Config, plain_values
 from mlptrain.datasets.dataset import data_folder
 from mlptrain.errors import UsageError
-from mlptrain.runs.folder import SWEEP, claim_next, resume_command, run_path
+from mlptrain.runs.files import SWEEP
+from mlptrain.runs.folder import claim_next, resume_command, run_path
 from mlptrain.sweeps.driver import Driver
 from mlptrain.sweeps.executors import Executor
 from mlptrain.sweeps.folder import SweepFolder

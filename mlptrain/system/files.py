@@ -108,14 +108,29 @@ def try_lock(descriptor: int) -> bool:
 
     Without effect on file systems without locks, and on Windows.
     """
+    return _flock(descriptor, shared=False) is not False
+
+
+def is_locked(descriptor: int) -> bool | None:
+    """Return whether another process has locked an open file; None if the file system has no locks.
+
+    Until the file is closed, the caller has a shared lock, which does not disturb others that call this.
+    """
+    granted = _flock(descriptor, shared=True)
+    return None if granted is None else not granted
+
+
+def _flock(descriptor: int, *, shared: bool) -> bool | None:
+    """Lock an open file without waiting; return whether that succeeded, None if there are no locks."""
     if sys.platform != "win32":
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            return True
         except BlockingIOError:
             return False
         except OSError:  # the file system has no locks
             pass
-    return True
+    return None
 
 
 def is_removed(descriptor: int) -> bool:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from mlptrain.errors import DataError, UsageError
-from mlptrain.system.files import check_in_place, is_in_place, is_removed, reason, try_lock
+from mlptrain.system.files import check_in_place, is_in_place, is_locked, is_removed, reason, try_lock
 
 LOCK = ".lock"
+
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+"""A symbolic link in a folder written by others could overwrite another file."""
+
+QUIET_SECONDS = 300
+"""Time without a change of the folder after which a process that no lock can prove to be running counts as ended.
+
+A run writes at least every ``checkpoint_seconds``, which is 60 by default.
+"""
 
 
 @contextmanager
@@ -51,18 +61,18 @@ def _acquire(path: Path) -> int:
     """Open and lock the file, again if another process removes it in between; return its descriptor."""
     while True:
         try:
-            # O_NOFOLLOW: a symbolic link in a folder written by others could overwrite another file.
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NOFOLLOW, 0o666)
         except OSError as error:
             hint = "hint: check the permissions of the folder"
             raise DataError(f"{path}: cannot be written: {reason(error)}\n{hint}") from error
         try:
             if not try_lock(descriptor):
-                raise UsageError(_busy(descriptor, path))
-            if not is_removed(descriptor):
+                if is_locked(descriptor):  # else only by `is_in_use` in another process, for microseconds
+                    raise UsageError(_busy(descriptor, path))
+            elif not is_removed(descriptor):
                 with suppress(OSError):  # the disk is full: locked, but without the name of the process
                     os.ftruncate(descriptor, 0)
-                    os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+                    os.write(descriptor, f"process {os.getpid()} on {_host()}\n".encode())
                 return descriptor
         except BaseException:
             os.close(descriptor)
@@ -70,8 +80,40 @@ def _acquire(path: Path) -> int:
         os.close(descriptor)
 
 
+def is_in_use(folder: Path) -> bool:
+    """Return whether another process keeps a folder with `locked`, without waiting and without disturbing it.
+
+    A lock of another machine may not be visible here, and some file systems have none. If a folder names such a
+    process, it is in use while it changes at least every `QUIET_SECONDS`.
+    """
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | _NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        found = is_locked(descriptor)
+        if found or (found is False and _holder(descriptor).rpartition(" on ")[2] in ("", _host())):
+            return found
+        newest = max(entry.stat().st_mtime for entry in os.scandir(folder))
+        return time.time() - newest < QUIET_SECONDS
+    except (OSError, ValueError):  # deleted meanwhile
+        return False
+    finally:
+        os.close(descriptor)
+
+
 def _busy(descriptor: int, path: Path) -> str:
-    holder = os.read(descriptor, 200).decode(errors="replace").strip()
+    holder = _holder(descriptor)
     if not holder or not holder.isprintable():
         holder = "another process"
     return f"{path.parent}: in use by {holder}\nhint: wait until it ends, or choose another --run"
+
+
+def _holder(descriptor: int) -> str:
+    """Return the process that a lock file names."""
+    return os.read(descriptor, 200).decode(errors="replace").strip()
+
+
+@cache
+def _host() -> str:
+    return socket.gethostname()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlptrain.engine.layers import LayerStatistics
-from mlptrain.engine.parameters import Weights
+if TYPE_CHECKING:  # `mlptrain.runs.status` needs no NumPy
+    from mlptrain.engine.layers import LayerStatistics
+    from mlptrain.engine.parameters import Weights
 
 TIME_LIMIT = "time_limit"
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mlptrain.runs.folder import HISTORY, METRICS
+from mlptrain.runs.files import HISTORY, METRICS
 from mlptrain.runs.history import read_history
 from tests.test_docs import RUNNABLE, SHELLS, TEXTS, run_page
 

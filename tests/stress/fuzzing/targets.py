@@ -27,9 +27,10 @@ from mlptrain.handwriting.reading import read_images
 from mlptrain.models.model import load_model_file
 from mlptrain.models.npz import read_npz
 from mlptrain.runs.checkpoint import load_checkpoint
+from mlptrain.runs.files import JOURNAL
 from mlptrain.runs.history import read_history
 from mlptrain.sweeps.importance import importances
-from mlptrain.sweeps.journal import JOURNAL, Journal, read_events, read_record, result_event
+from mlptrain.sweeps.journal import Journal, read_events, read_record, result_event
 from mlptrain.sweeps.leaderboard import rank, write_leaderboard
 from mlptrain.sweeps.parameters import DISTRIBUTIONS, SPACE_KEYS
 from mlptrain.sweeps.shell import all_trials, commands

@@ -31,7 +31,7 @@ from mlptrain.reporting.plain import PlainRun
 from mlptrain.reporting.prediction import render_predictions
 from mlptrain.reporting.sweep import LiveSweep, PlainSweep
 from mlptrain.reporting.terminal import make_console
-from mlptrain.runs.folder import LEADERBOARD
+from mlptrain.runs.files import LEADERBOARD
 from mlptrain.sweeps.leaderboard import rank, read_leaderboard, write_leaderboard
 from mlptrain.sweeps.reports import Retry, SweepEnd, SweepStart, TrialEnd
 from mlptrain.sweeps.spec import Metric
