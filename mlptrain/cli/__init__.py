@@ -46,6 +46,7 @@ COMMANDS = {
     "sweep": Command("sweep", "Train many networks with different settings and rank them."),
     "plot": Command("plot", "Draw the plots of a run, of several runs, or of a sweep."),
     "report": Command("report", "Write a self-contained HTML page about a run or a sweep."),
+    "runs": Command("runs", "List runs and sweeps with their state, metrics and differences."),
     "diagnose": Command("diagnose", "Diagnose a run by its curves and layers and suggest a change."),
     "predict": Command("predict", "Classify images of your own handwritten digits."),
     "export": Command("export", "Write a model as ONNX, NumPy, JSON, or a web page to draw on."),

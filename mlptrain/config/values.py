@@ -105,6 +105,11 @@ def flow(value: Any) -> str:
     return repr(value)
 
 
+def short(value: Any) -> str:
+    """Return a value as one types it in a shell, without spaces: ``[15,30]``."""
+    return flow(value).replace(", ", ",").replace(": ", ":")
+
+
 def shown(value: Any, depth: int = 2) -> str:
     """Return a value as messages show it: one line of bounded length, nested ``depth`` levels at most."""
     if isinstance(value, str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any, TextIO
 
@@ -12,16 +12,15 @@ from rich.live import Live
 from rich.text import Text
 
 from mlptrain.config.config import argument
+from mlptrain.config.values import short
 from mlptrain.reporting.live import MAX_WIDTH
 from mlptrain.reporting.reporter import QuietReporter, Reporter
 from mlptrain.reporting.terminal import is_terminal, make_console, print_line, print_phrases, progress_bar, start_live
-from mlptrain.reporting.text import clock, counted, duration, keras_number, listed, shortened
+from mlptrain.reporting.text import GAP, clock, column, counted, duration, joined, keras_number, listed, shortened
 from mlptrain.sweeps.leaderboard import Leaderboard, Row, summarise_values
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
-from mlptrain.sweeps.trials import HALVED, Result, short, trial_name
+from mlptrain.sweeps.trials import HALVED, Result, trial_name
 from mlptrain.system.text import can_print, printable, write_lines
-
-GAP = "  "
 
 MAX_VALUE = 24  # characters of a parameter's value in the leaderboard
 
@@ -101,32 +100,21 @@ def leaderboard_lines(board: Leaderboard, width: int, limit: int) -> list[str]:
     """
     rows = board.rows[:limit]
     first = [
-        _column("rank", ("-" if row.rank is None else str(row.rank) for row in rows)),
-        _column("trial", (trial_name(row.trial) for row in rows)),
-        _column(board.metric.name, map(_metric, rows)),
+        column("rank", ("-" if row.rank is None else str(row.rank) for row in rows)),
+        column("trial", (trial_name(row.trial) for row in rows)),
+        column(board.metric.name, map(_metric, rows)),
     ]
-    tested = [_column("test_acc", (_number(row.figures.get("test_accuracy")) for row in rows))]
-    times = [_column("time", (duration(row.seconds) for row in rows))]
+    tested = [column("test_acc", (_number(row.figures.get("test_accuracy")) for row in rows))]
+    times = [column("time", (duration(row.seconds) for row in rows))]
     if any(row.status == HALVED for row in board.rows):
-        times.insert(0, _column("epochs", ("" if row.epochs is None else str(row.epochs) for row in rows)))
-    varied = [_column(key, (shortened(short(row.values.get(key)), MAX_VALUE) for row in rows)) for key in board.keys]
+        times.insert(0, column("epochs", ("" if row.epochs is None else str(row.epochs) for row in rows)))
+    varied = [column(key, (shortened(short(row.values.get(key)), MAX_VALUE) for row in rows)) for key in board.keys]
     for columns in ([*first, *tested, *times, *varied], [*first, *times, *varied]):
-        lines = _joined(columns)
+        lines = joined(columns)
         if len(lines[0]) <= width:
             return lines
     parameters = (_parameters({key: row.values.get(key) for key in board.keys}) for row in rows)
-    return [shortened(line, width) for line in _joined([*first, *times, ["parameters", *parameters]])]
-
-
-def _column(heading: str, cells: Iterable[str]) -> list[str]:
-    """Return the heading and the cells, aligned on the right."""
-    column = [heading, *cells]
-    width = max(map(len, column))
-    return [cell.rjust(width) for cell in column]
-
-
-def _joined(columns: Sequence[Sequence[str]]) -> list[str]:
-    return [GAP.join(cells) for cells in zip(*columns, strict=True)]
+    return [shortened(line, width) for line in joined([*first, *times, ["parameters", *parameters]])]
 
 
 def _metric(row: Row) -> str:
@@ -171,13 +159,13 @@ def value_lines(board: Leaderboard, width: int) -> list[str]:
     width_of_keys = max(len("parameter"), *(len(summary.key) for summary in shown))
     columns = [
         [name.ljust(width_of_keys) for name in ("parameter", *(summary.key for summary in shown))],
-        _column("value", (shortened(short(summary.value), MAX_VALUE) for summary in shown)),
-        _column(f"mean {board.metric.name}", (_number(summary.mean) for summary in shown)),
-        _column("best", (_number(summary.best) for summary in shown)),
+        column("value", (shortened(short(summary.value), MAX_VALUE) for summary in shown)),
+        column(f"mean {board.metric.name}", (_number(summary.mean) for summary in shown)),
+        column("best", (_number(summary.best) for summary in shown)),
     ]
     if any(summary.failed for summary in shown):
-        columns.append(_column("failed", (str(summary.failed or "") for summary in shown)))
-    return [shortened(line, width) for line in _joined(columns)]
+        columns.append(column("failed", (str(summary.failed or "") for summary in shown)))
+    return [shortened(line, width) for line in joined(columns)]
 
 
 def list_failed(results: Sequence[Result]) -> str:

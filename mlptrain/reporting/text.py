@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mlptrain.system.text import printable
+
+GAP = "  "
+"""Space between the columns of a table."""
 
 
 def keras_number(value: float) -> str:
@@ -64,3 +67,15 @@ def wrapped(phrases: Sequence[str], width: int) -> list[str]:
             lines[-1] += ","
             lines.append(f"  {phrase}")
     return lines
+
+
+def column(heading: str, cells: Iterable[str], *, left: bool = False) -> list[str]:
+    """Return the heading and the cells of a table's column, aligned on the right or the left."""
+    lines = [heading, *cells]
+    width = max(map(len, lines))
+    return [line.ljust(width) if left else line.rjust(width) for line in lines]
+
+
+def joined(columns: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table of columns."""
+    return [GAP.join(cells) for cells in zip(*columns, strict=True)]

@@ -14,8 +14,8 @@ MODEL, CHECKPOINT = "model.npz", "checkpoint.npz"
 SWEEP, LEADERBOARD, BEST = "sweep.yaml", "leaderboard.csv", "best"
 """Files by which the folder of a sweep is recognised, and its folder of the best run."""
 
-JOURNAL, TRIALS = "journal.jsonl", "trials"
-"""Journal of a sweep, and its folder of run folders."""
+BASE, JOURNAL, TRIALS = "base.yaml", "journal.jsonl", "trials"
+"""Base config and journal of a sweep, and its folder of run folders."""
 
 LATEST, BEST_BY = "latest", "best:"
 """Words that mean a run in place of its name, see `mlptrain.runs.locate`."""

@@ -81,6 +81,9 @@ def sweep_status(path: Path) -> Trials:
     parts = journals(path)
     if parts:
         statuses = [_journal_status(part) for part in parts]
+        count = parts[0].name.rpartition("-of-")[2]
+        if path not in parts and count.isdecimal() and len(parts) < int(count):
+            statuses.append(Trials(INTERRUPTED, 0, 0))  # a shard that has not started
     else:
         each = [run_state(run) for run in (path / TRIALS).glob("*") if is_run(run)]
         statuses = [Trials(state, 1, int(state in (COMPLETE, DIVERGED))) for state in each]
@@ -99,7 +102,7 @@ def journals(path: Path) -> list[Path]:
 def _journal_status(path: Path) -> Trials:
     content = _read(path / JOURNAL)
     planned: set[int] = set()
-    with suppress(ValueError, KeyError, TypeError):  # a damaged plan
+    with suppress(ValueError, KeyError, TypeError, RecursionError):  # a damaged plan
         for line in _PLAN.findall(content):
             planned.update(trial for stack in json.loads(line)["stacks"] for trial in stack["trials"])
     ended = {int(number) for number in _ENDED.findall(content)}

@@ -14,7 +14,7 @@ from mlptrain.config.values import described, difference
 from mlptrain.engine.state import State
 from mlptrain.errors import DataError, UsageError
 from mlptrain.runs.checkpoint import load_state, save_state
-from mlptrain.runs.files import BEST, HISTORY, JOURNAL, LAYERS, LEADERBOARD, METRICS, SWEEP, TRIALS, load_metrics
+from mlptrain.runs.files import BASE, BEST, HISTORY, JOURNAL, LAYERS, LEADERBOARD, METRICS, SWEEP, TRIALS, load_metrics
 from mlptrain.runs.folder import RunFolder, load_run_config
 from mlptrain.runs.history import layers_until, read_history
 from mlptrain.sweeps.journal import FREE_SPACE, read_record
@@ -23,7 +23,7 @@ from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import PAUSED, Result, Trial, config_key, trial_name
 from mlptrain.system.files import make_folder, reason, temporary_beside, write_text_atomic
 
-BASE, STATES = "base.yaml", "states"
+STATES = "states"
 
 
 @dataclass(frozen=True)

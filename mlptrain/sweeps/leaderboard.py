@@ -11,11 +11,12 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from mlptrain.config.values import short
 from mlptrain.config.yaml import parse_value
 from mlptrain.errors import ConfigError, DataError
 from mlptrain.sweeps.space import fingerprint
 from mlptrain.sweeps.spec import DEFAULT_METRIC, Metric
-from mlptrain.sweeps.trials import HALVED, Result, short
+from mlptrain.sweeps.trials import HALVED, Result
 from mlptrain.system.files import reason, write_text_atomic
 from mlptrain.system.text import csv_cell, csv_line, csv_text
 from mlptrain.training.reports import METRIC_NAMES

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mlptrain.config.config import Config, argument
-from mlptrain.config.values import flat
+from mlptrain.config.values import flat, short
 from mlptrain.errors import UsageError
 from mlptrain.runs.folder import run_path
 from mlptrain.sweeps.methods import points_of
 from mlptrain.sweeps.spec import Spec
-from mlptrain.sweeps.trials import Trial, short, trials_of
+from mlptrain.sweeps.trials import Trial, trials_of
 
 _SAFE = re.compile(r"(?![=%])(?!.*==)[A-Za-z0-9_@%+=:,./-]+")
 """A word that no shell changes; zsh expands ``=ls`` and with an option ``a==ls``, old versions of fish ``%self``."""

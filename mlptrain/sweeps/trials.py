@@ -11,7 +11,7 @@ from typing import Any
 from mlptrain.config.config import Config, config_from, digested_values
 from mlptrain.config.overrides import SOURCE as COMMAND_LINE
 from mlptrain.config.overrides import Overrides, merge
-from mlptrain.config.values import flow
+from mlptrain.config.values import short
 from mlptrain.engine.state import State
 from mlptrain.errors import ConfigError
 from mlptrain.models.model import Model
@@ -157,8 +157,3 @@ def trial_of(spec: Spec, result: Result) -> Trial:
     parameters = spec.space.parameters.items()
     values = {key: result.values[key] if key in result.values else parameter.at(0) for key, parameter in parameters}
     return list(trials_of(spec, result.point, values))[result.trial - result.point * spec.repeat]
-
-
-def short(value: Any) -> str:
-    """Return a value as one types it in a shell, without spaces: ``[15,30]``."""
-    return flow(value).replace(", ", ",").replace(": ", ":")

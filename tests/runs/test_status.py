@@ -78,6 +78,8 @@ def test_shards_and_job_arrays_are_one_sweep(tmp_path):
     assert sweep_status(tmp_path / "s").state == "complete", "it was collected"
     begun(tmp_path / "array/trials/0000")
     assert sweep_status(tmp_path / "array") == Trials("interrupted", 1, 0)
+    journal(tmp_path / "half/shard-2-of-2", 1, 1)
+    assert sweep_status(tmp_path / "half") == Trials("interrupted", 1, 1), "one shard has not started"
 
 
 def test_a_reader_never_makes_a_writer_fail(tmp_path):
