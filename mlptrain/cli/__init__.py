@@ -47,6 +47,7 @@ COMMANDS = {
     "plot": Command("plot", "Draw the plots of a run, of several runs, or of a sweep."),
     "report": Command("report", "Write a self-contained HTML page about a run or a sweep."),
     "runs": Command("runs", "List runs and sweeps with their state, metrics and differences."),
+    "compare": Command("compare", "Compare the settings, metrics and mistakes of runs."),
     "diagnose": Command("diagnose", "Diagnose a run by its curves and layers and suggest a change."),
     "predict": Command("predict", "Classify images of your own handwritten digits."),
     "export": Command("export", "Write a model as ONNX, NumPy, JSON, or a web page to draw on."),

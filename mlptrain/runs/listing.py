@@ -148,7 +148,7 @@ def _folders(folder: Path) -> list[Path]:
 
 def _rows(path: Path, name: str, *, nested: bool = True) -> Iterator[Row]:
     if is_run(path):
-        yield _run_row(path, name)
+        yield read_run(path, name)
     elif is_sweep(path) or (path / TRIALS).is_dir() or journals(path):
         yield _sweep_row(path, name)
     elif is_in_use(path):  # a run that has not written its config yet
@@ -162,7 +162,8 @@ def _rows(path: Path, name: str, *, nested: bool = True) -> Iterator[Row]:
         yield from found or [Row(name, path, OTHER, problem=f"not a run: no {CONFIG}")]
 
 
-def _run_row(path: Path, name: str) -> Row:
+def read_run(path: Path, name: str) -> Row:
+    """Return the row of a run folder."""
     state, problem = run_state(path), None
     config: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
@@ -204,7 +205,7 @@ def _sweep_row(path: Path, name: str) -> Row:
     try:
         if parts:
             sweep, config = read_yaml(parts[0] / SWEEP).values, _flat(read_saved(parts[0] / BASE))
-        trials = [] if parts else [_run_row(run, name) for run in sorted((path / TRIALS).glob("*")) if is_run(run)]
+        trials = [] if parts else [read_run(run, name) for run in sorted((path / TRIALS).glob("*")) if is_run(run)]
         if trials:  # of a job array
             config = dict(trials[0].config)
             sweep = {"parameters": {key: {} for key in differing([trial.config for trial in trials])}}

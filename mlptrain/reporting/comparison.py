@@ -1,0 +1,82 @@
+"""The tables of `mlptrain compare`: runs side by side, means over seeds, and tests of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mlptrain.config.values import short
+from mlptrain.reporting.text import column, counted, duration, joined, keras_number, shortened
+from mlptrain.runs.comparison import EXACT, METRIC, Comparison
+
+MAX_VALUE = 24  # characters of a config value
+
+MAX_NAME = 32  # characters of a run
+
+
+def comparison_lines(found: Comparison, width: int) -> list[str]:
+    """Return the tables in lines of at most ``width`` characters; runs that do not fit side by side follow below.
+
+    Each metric has the difference to the first run in brackets.
+    """
+    names = [shortened(str(path), MAX_NAME) for path in found.runs]
+    config = [[_value(value) for value in values] for values in found.config.values()]
+    metrics = [
+        [_metric(name, value, values[0] if number else None) for number, value in enumerate(values)]
+        for name, values in found.metrics.items()
+    ]
+    keys = column("", (*found.config, *found.metrics), left=True)
+    columns = [column(*cells) for cells in zip(names, zip(*config, *metrics, strict=True), strict=True)]
+    lines = []
+    while columns:
+        count = max(1, sum(len(joined([keys, *columns[: end + 1]])[0]) <= width for end in range(len(columns))))
+        lines += [*joined([keys, *columns[:count]]), ""]
+        columns = columns[count:]
+    lines += ["the runs have the same config", ""] if not found.config else []
+    return [shortened(line.rstrip(), width) for line in (*lines, *_group_lines(found), *_test_lines(found))]
+
+
+def _value(value: object) -> str:
+    return shortened(short(value), MAX_VALUE)
+
+
+def _metric(name: str, value: float | None, first: float | None) -> str:
+    """Return a metric, with the difference to that of the first run in brackets."""
+    if value is None:
+        return "-"
+    if name in ("epochs", "best_epoch", "parameters"):
+        return f"{value:,}" if first in (None, value) else f"{value:,} ({value - first:+,})"
+    text = duration(value) if name == "seconds" else keras_number(value)
+    if first is None:
+        return text
+    return f"{text} ({value / first:.2f}x)" if name == "seconds" and first else f"{text} ({value - first:+.4f})"
+
+
+def _group_lines(found: Comparison) -> Iterator[str]:
+    for number, group in enumerate(found.groups, start=1):
+        runs = _names(found, group.runs)
+        mean = f"{group.mean:.4f} ± {group.sd:.4f}"
+        yield f"group {number}: {METRIC} {mean} over {counted(len(group.runs), 'seed')} ({runs})"
+    for each in found.differences:
+        first, second = (number + 1 for number in each.groups)
+        yield f"group {second} - group {first}: {each.difference:+.4f}, standard error {each.error:.4f}"
+    if found.groups:
+        yield ""
+
+
+def _names(found: Comparison, runs: Sequence[int]) -> str:
+    return ", ".join(found.runs[number].name for number in runs)
+
+
+def _test_lines(found: Comparison) -> Iterator[str]:
+    if found.mcnemar:
+        yield "McNemar's test, by the test images of which only one of two runs predicts the label"
+        first = column("only the first", (f"{test.n10:,}" for test in found.mcnemar))
+        second = column("only the second", (f"{test.n01:,}" for test in found.mcnemar))
+        pairs = column("runs", (_names(found, test.runs) for test in found.mcnemar), left=True)
+        p = column("p", (f"{test.p:.2g}" for test in found.mcnemar))
+        exact = ("binomial" if test.n01 + test.n10 < EXACT else "chi-square" for test in found.mcnemar)
+        yield from joined([pairs, first, second, p, column("by", exact, left=True)])
+        many = f", as about {len(found.mcnemar) / 20:.2g} of {len(found.mcnemar)} pairs of equal models"
+        yield f"p below 0.05: the two differ by more than chance{many if len(found.mcnemar) > 4 else ''}"
+    for reason in found.untested:
+        yield f"not tested: {reason}"
