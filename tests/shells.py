@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from mlptrain.cli import _load
+from mlptrain.cli.program import load_command
 from mlptrain.cli.setup import split_arguments
 from mlptrain.config.config import LIST_KEYS, config_from
 from mlptrain.config.overrides import merge, parse_overrides
@@ -91,7 +91,7 @@ def check_line(line: str, sweep: Spec, trial: Trial, *, run: str, runs_dir: str)
     """Check that ``mlptrain train`` reads a line of ``mlptrain sweep --list`` as the config of a trial."""
     assert not set(line) & set("[]{}()'\"\\*?~$&;|<>!#`^")
     name, command, *words = line.split(" ")
-    given = _load(command).make_context("mlptrain train", words).params
+    given = load_command(command).make_context("mlptrain train", words).params
     config, overrides = split_arguments(given["arguments"])
     assert name == "mlptrain" and Path(config or "") == Path(sweep.base_path)
     assert (given["run"], given["resume"], given["runs_dir"]) == (f"{run}/trials/{trial.name}", True, Path(runs_dir))

@@ -11,14 +11,15 @@ import pytest
 
 import mlptrain as package
 from mlptrain import cli
-from mlptrain.cli import COMMANDS
+from mlptrain.cli import program
+from mlptrain.cli.commands import COMMANDS
 from mlptrain.config.messages import enumerate_words
 from mlptrain.reporting.export import EXPORTS
 from mlptrain.reporting.gallery import RUN_PLOTS
 from mlptrain.runs.finished import SPLITS
 from mlptrain.sweeps.sweep import KEEP
 
-SUPPORT = {"__init__", "options", "refusal", "setup"}
+SUPPORT = {"__init__", "commands", "completion", "options", "program", "refusal", "setup"}
 
 
 def test_every_module_but_the_supporting_ones_is_a_command():
@@ -71,7 +72,7 @@ def test_an_interrupt_during_the_import_of_a_command_is_exit_130(mlptrain, monke
     def interrupted(name: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "import_module", interrupted)
+    monkeypatch.setattr(program, "import_module", interrupted)
     assert (mlptrain("train").code, mlptrain("train").err) == (130, "mlptrain: interrupted\n")
 
 

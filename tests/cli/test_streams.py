@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from mlptrain.cli import COMMANDS
+from mlptrain.cli.commands import COMMANDS
 from mlptrain.runs.finished import load_metrics, load_run_model
 from mlptrain.runs.job import load_dataset
 from tests.datasets.fault_server import CONTENTS
@@ -114,7 +114,7 @@ FORKS = (
     + """
 import json, os
 from importlib import import_module
-from mlptrain.cli import COMMANDS
+from mlptrain.cli.commands import COMMANDS
 from mlptrain.runs.job import load_dataset
 import mlptrain.reporting.page
 from matplotlib.figure import Figure
