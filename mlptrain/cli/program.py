@@ -129,7 +129,7 @@ def _options(
     install_completion: bool = typer.Option(
         False, "--install-completion", help="Let this shell complete words after mlptrain."
     ),
-    show_completion: str = typer.Option(
+    show_completion: str | None = typer.Option(
         None, "--show-completion", help=f"Print the completion script of {', '.join(SHELLS)}.", metavar="SHELL"
     ),
 ) -> None:

@@ -24,7 +24,8 @@ def describe_refusal(error: Any, arguments: Sequence[str], commands: Collection[
         names = [name for parameter in parameters for name in parameter.opts if name.startswith("--")]
         where, problem = option, f"unknown option{hint(option, names)}"
         override = _as_override(option, _value(option, arguments))
-        if override and any("KEY=VALUE" in (parameter.metavar or "") for parameter in parameters):
+        metavars = [p.metavar for p in parameters if p.param_type_name == "argument"]
+        if override and any("KEY=VALUE" in metavar for metavar in metavars):
             problem, remedy = "unknown option", f"write {override}"
     elif option:
         where, problem = option, "needs a value" if "requires" in error.message else "takes no value"
