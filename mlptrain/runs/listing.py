@@ -14,7 +14,7 @@ from typing import Any
 
 from mlptrain.config.registry import DATASET_NAMES
 from mlptrain.config.values import differing, flat
-from mlptrain.config.yaml import parse_value, read_saved, read_yaml
+from mlptrain.config.yaml import read_saved, read_yaml
 from mlptrain.errors import DataError, MlptrainError
 from mlptrain.runs.files import (
     BASE,
@@ -41,6 +41,11 @@ DAMAGED = "damaged"
 """State of a folder with files that cannot be read."""
 
 NAME_OF_SCHEDULE = "schedule.name"
+
+MAX_NUMBER = 1e300
+
+MAX_SECONDS = 253_402_300_000
+"""The year 9999, in seconds since 1970."""
 
 NUMBERS = ("epochs", "seconds", "parameters", *METRIC_NAMES)
 """Keys of ``metrics.json`` with a number or null."""
@@ -95,13 +100,14 @@ class Row:
 
     def plain(self) -> dict[str, Any]:
         """Return the row as the JSON output contains it."""
+        dataset = self.config.get("dataset")
         return {
             "name": self.name,
             "path": str(self.path),
             "kind": self.kind,
             "state": self.state,
             "started": None if self.started is None else _iso(self.started),
-            "dataset": self.config.get("dataset"),
+            "dataset": dataset if isinstance(dataset, str) else None,
             "layers": self.layers,
             "epochs": self.metrics.get("epochs"),
             "val_accuracy": self.metrics.get("val_accuracy"),
@@ -171,10 +177,10 @@ def read_run(path: Path, name: str) -> Row:
         config = _flat(read_saved(path / CONFIG))
         if state != RUNNING and (path / METRICS).exists():
             metrics = load_metrics(path)
-            (path / MODEL).stat()
-            if wrong := [name for name in NUMBERS if not isinstance(metrics.get(name, 0), int | float | None)]:
-                problem = f"{METRICS}: {wrong[0]} is no number"
-                metrics = {}
+            if wrong := [name for name in NUMBERS if metrics.get(name) is not None and not _is_number(metrics[name])]:
+                problem, metrics = f"{METRICS}: {wrong[0]} is no number", {}
+            else:
+                (path / MODEL).stat()
     except OSError as error:
         problem = f"{MODEL}: {reason(error)}"
     except MlptrainError as error:
@@ -246,7 +252,7 @@ def _best_of(path: Path, metric: Any, single: Sequence[Mapping[str, Any]], runni
         best = results[0] if results else {}
     else:
         results = [*single, *(metrics for part in journals(path) for metrics in _ended(part / JOURNAL))]
-        known = [metrics for metrics in results if isinstance(metrics.get(name), int | float)]
+        known = [metrics for metrics in results if _is_number(metrics.get(name))]
         best = max(known, key=lambda metrics: sign * metrics[name], default={})
     return {**best, "seconds": round(sum(metrics.get("seconds") or 0 for metrics in results), 4)}
 
@@ -258,7 +264,7 @@ def _ranked(path: Path) -> list[dict[str, Any]]:
             head, *lines = csv.reader(stream)
         status = head.index("status")
         rows = [dict(zip(head[status:], cells[status:], strict=True)) for cells in lines]
-        return [{key: parse_value(cell) for key, cell in row.items() if cell and key != "status"} for row in rows]
+        return [{key: _parsed(cell) for key, cell in row.items() if cell and key != "status"} for row in rows]
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path}: damaged, or not a leaderboard") from error
 
@@ -271,7 +277,7 @@ def _ended(journal: Path) -> Iterator[dict[str, Any]]:
                 with suppress(ValueError, RecursionError):
                     metrics = json.loads(line).get("metrics")
                     if isinstance(metrics, dict):
-                        yield metrics
+                        yield {key: value for key, value in metrics.items() if _is_number(value)}
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -284,7 +290,27 @@ def _problem(path: Path, error: MlptrainError) -> str:
 
 
 def _changed(path: Path) -> float | None:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return None
+    with suppress(OSError):
+        seconds = path.stat().st_mtime
+        if 0 <= seconds < MAX_SECONDS:
+            return seconds
+    return None
+
+
+def _parsed(cell: str) -> float:
+    """Return the number in a cell, an int if it is written as one.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    number = int(cell) if cell.isdecimal() else float(cell)
+    if not _is_number(number):
+        raise ValueError(f"{cell} is out of range")
+    return number
+
+
+def _is_number(value: object) -> bool:
+    """Return whether a value is a finite number that can be printed."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_NUMBER  # not NaN

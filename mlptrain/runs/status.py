@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -61,16 +62,18 @@ def read_course(path: Path) -> Course:
     """
     heading, *lines = _read(path).decode(errors="replace").split("\n")[:-1] or [""]
     names = heading.split(",")
-    epochs, seconds, last, diverged = 0, 0.0, dict[str, str](), False
+    epochs, seconds, last, diverged = 0, 0.0, dict[str, float](), False
     with suppress(ValueError, KeyError):
         for line in lines:
             cells = dict(zip(names, line.split(","), strict=True))
             diverged = not cells["loss"]
             if diverged:
                 break
-            seconds += float(cells["seconds"])
-            epochs, last = epochs + 1, cells
-    return Course(epochs, {name: float(cell) for name, cell in last.items() if cell}, seconds, diverged)
+            values = {name: float(cell) for name, cell in cells.items() if cell}
+            if not all(map(math.isfinite, values.values())):
+                break
+            epochs, last, seconds = epochs + 1, values, seconds + values["seconds"]
+    return Course(epochs, last, seconds, diverged)
 
 
 def sweep_status(path: Path) -> Trials:

@@ -83,8 +83,8 @@ def _acquire(path: Path) -> int:
 def is_in_use(folder: Path) -> bool:
     """Return whether another process keeps a folder with `locked`, without waiting and without disturbing it.
 
-    A lock of another machine may not be visible here, and some file systems have none. If a folder names such a
-    process, it is in use while it changes at least every `QUIET_SECONDS`.
+    A lock of another machine may not be visible here, and some file systems have none. If the lock file names such
+    a process, it is in use while it changes at least every `QUIET_SECONDS`.
     """
     try:
         descriptor = os.open(folder / LOCK, os.O_RDONLY | _NOFOLLOW)

@@ -16,6 +16,7 @@ import pytest
 import mlptrain
 from mlptrain.config.config import dump_yaml
 from mlptrain.errors import DataError, UsageError
+from mlptrain.reporting.listing import listing_lines
 from mlptrain.runs.history import HEADING
 from mlptrain.runs.listing import list_runs
 from mlptrain.runs.selection import differing_keys, order, select
@@ -165,7 +166,11 @@ CONTENTS = (
     b"[]",
     b"hidden: {a: 1}\nparameters: 3\nepochs: x",
     b"[" * 5000,
-    b'{"event": "trial", "trial": 1}\n',
+    b'{"event": "trial"}\n{"event": "trial", "trial": 1, "metrics": {"val_accuracy": NaN, "seconds": ""}}\n',
+    b"rank,trial,run,status,val_accuracy,seconds\n1,0,,finished,nan,1\n",
+    b'{"test_loss": 1, "test_accuracy": 1e999, "val_accuracy": true}',
+    b"epoch,loss,accuracy,learning_rate,seconds\n1,1,1,1,nan\n",
+    b"dataset: .nan\nhidden: [.inf]\n",
 )
 
 
@@ -177,7 +182,11 @@ def test_no_content_of_a_file_raises(tmp_path, name):
             begun(path)
         path.mkdir(exist_ok=True)
         (path / name).write_bytes(content)
-    assert len([row.plain() for row in list_runs(tmp_path)]) == len(CONTENTS)
+    rows = list_runs(tmp_path)
+    os.utime(rows[0].path, (1e15, 1e15))
+    assert len(json.dumps([row.plain() for row in list_runs(tmp_path)], allow_nan=False)) > 0
+    assert len(listing_lines(rows, 80)) >= len(rows) == len(CONTENTS)
+    assert {row.name for row in order(rows, "started")} == {row.name for row in rows}
 
 
 def test_conditions_and_orders_that_are_refused(tmp_path):
