@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 
 from mlptrain.config.values import short
 from mlptrain.reporting.text import column, counted, duration, joined, keras_number, shortened
 from mlptrain.runs.comparison import EXACT, METRIC, Comparison
+from mlptrain.system.text import printable
 
 MAX_VALUE = 24  # characters of a config value
 
@@ -32,7 +34,9 @@ def comparison_lines(found: Comparison, width: int) -> list[str]:
         lines += [*joined([keys, *columns[:count]]), ""]
         columns = columns[count:]
     lines += ["the runs have the same config", ""] if not found.config else []
-    return [shortened(line.rstrip(), width) for line in (*lines, *_group_lines(found), *_test_lines(found))]
+    groups = [part for line in _group_lines(found) for part in wrap(line, width, subsequent_indent="  ") or [""]]
+    reasons = [part for reason in found.untested for part in wrap(f"not tested: {printable(reason)}", width)]
+    return [*(shortened(line.rstrip(), width) for line in (*lines, *groups, *_test_lines(found))), *reasons]
 
 
 def _value(value: object) -> str:
@@ -69,14 +73,11 @@ def _names(found: Comparison, runs: Sequence[int]) -> str:
 
 def _test_lines(found: Comparison) -> Iterator[str]:
     if found.mcnemar:
-        yield "McNemar's test, by the test images of which only one of two runs predicts the label"
+        yield "McNemar's test: test images that only one of two runs has right"
         first = column("only the first", (f"{test.n10:,}" for test in found.mcnemar))
         second = column("only the second", (f"{test.n01:,}" for test in found.mcnemar))
         pairs = column("runs", (_names(found, test.runs) for test in found.mcnemar), left=True)
         p = column("p", (f"{test.p:.2g}" for test in found.mcnemar))
         exact = ("binomial" if test.n01 + test.n10 < EXACT else "chi-square" for test in found.mcnemar)
         yield from joined([pairs, first, second, p, column("by", exact, left=True)])
-        many = f", as about {len(found.mcnemar) / 20:.2g} of {len(found.mcnemar)} pairs of equal models"
-        yield f"p below 0.05: the two differ by more than chance{many if len(found.mcnemar) > 4 else ''}"
-    for reason in found.untested:
-        yield f"not tested: {reason}"
+        yield "p < 0.05: they differ by more than chance, as 5 % of equal models do"
