@@ -18,6 +18,7 @@ from mlptrain.reporting.reporter import QuietReporter, Reporter
 from mlptrain.reporting.terminal import is_terminal, make_console, print_line, print_phrases, progress_bar, start_live
 from mlptrain.reporting.text import GAP, clock, column, counted, duration, joined, keras_number, listed, shortened
 from mlptrain.sweeps.leaderboard import Leaderboard, Row, summarise_values
+from mlptrain.sweeps.repeats import CONFIDENCE, COVERAGE, Repeats, tolerance_factor
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
 from mlptrain.sweeps.trials import HALVED, Result, trial_name
 from mlptrain.system.text import can_print, printable, write_lines
@@ -47,13 +48,13 @@ def make_sweep_reporter(stream: TextIO, *, quiet: bool, no_color: bool) -> Repor
 def start_phrases(start: SweepStart) -> tuple[list[str], list[str]]:
     """Return the phrases of two lines that describe a sweep: its trials, and its method and metric."""
     count = "trials" if start.trials is None else counted(start.trials, "trial")
-    repeats = [f"each point with {start.repeat} seeds"] if start.repeat > 1 else []
+    repeats = [f"{'each point with ' if start.keys else ''}{start.repeat} seeds"] if start.repeat > 1 else []
     done = [f"{start.done} already finished"] if start.done else []
     done += ["nothing to resume: starting a new sweep"] if start.fresh else []
     highest = "highest" if start.metric.sign > 0 else "lowest"
-    method = f"{start.method} over {', '.join(start.keys) or 'no parameter'}"
+    method = [f"{start.method} over {', '.join(start.keys)}"] if start.keys else []
     return [f"{start.name}: {count} of {start.base}", *repeats, *done], [
-        method,
+        *method,
         f"ranked by {highest} {start.metric.name}",
     ]
 
@@ -79,7 +80,7 @@ def trial_line(result: Result, metric: str, *, best: bool) -> str:
     text = result.status if result.failed or value is None else keras_number(float(value)) + ("*" if best else " ")
     note = f" (halved after {counted(result.metrics['epochs'], 'epoch')})" if result.status == HALVED else ""
     seconds = duration(result.metrics.get("seconds") or 0.0)
-    return f"{trial_name(result.trial)}{GAP}{text:>9}{GAP}{seconds:>6}{GAP}{_parameters(result.values)}{note}"
+    return f"{trial_name(result.trial)}{GAP}{text:>9}{GAP}{seconds:>6}{GAP}{_parameters(result.values)}{note}".rstrip()
 
 
 def retry_line(retry: Retry) -> str:
@@ -173,6 +174,24 @@ def list_failed(results: Sequence[Result]) -> str:
     return listed([f"{trial_name(result.trial)} ({result.status})" for result in results], 8)
 
 
+def repeat_lines(repeats: Repeats | None) -> list[str]:
+    """Return lines with the test accuracy over the seeds, and the limit that it suggests; none without ``repeats``."""
+    if repeats is None:
+        return []
+    deviation = "" if repeats.sd is None else f", sd {repeats.sd:.4f}"
+    lines = [
+        f"test accuracy of {counted(repeats.count, 'run')}: mean {repeats.mean:.4f}{deviation}, "
+        f"minimum {repeats.minimum:.4f}"
+    ]
+    if repeats.min_accuracy is not None:
+        factor = tolerance_factor(repeats.count)
+        lines += [
+            f"suggested limit: --min-accuracy {repeats.min_accuracy:g}, mean - {factor:.2f} sd",
+            f"  with {CONFIDENCE:.0%} confidence, {COVERAGE:.2%} of all runs are above it (normal tolerance limit)",
+        ]
+    return lines
+
+
 def end_lines(end: SweepEnd) -> list[str]:
     """Return lines with the failed trials, the paths of the results, the command of the best trial and the time."""
     lines = []
@@ -193,7 +212,8 @@ def final_lines(end: SweepEnd, width: int = 10_000, bar: str = "#") -> list[str]
     """Return the lines at the end of a sweep, the leaderboard in lines of at most ``width`` characters."""
     lines = leaderboard_lines(end.board, width, SHOWN) if end.board.rows else []
     values = value_lines(end.board, width)
-    return [*lines, "", *importance_lines(end, bar), *(["", *values, ""] if values else []), *end_lines(end)]
+    lines += ["", *importance_lines(end, bar), *(["", *values, ""] if values else [])]
+    return [*lines, *end_lines(end), *repeat_lines(end.repeats)]
 
 
 def remaining(done: float, total: int, before: float, elapsed: float) -> str:

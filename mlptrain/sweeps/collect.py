@@ -20,6 +20,7 @@ from mlptrain.sweeps.folder import SweepFolder, is_run_of
 from mlptrain.sweeps.importance import importances_of
 from mlptrain.sweeps.journal import read_record
 from mlptrain.sweeps.leaderboard import rank, write_leaderboard
+from mlptrain.sweeps.repeats import summarise_repeats
 from mlptrain.sweeps.reports import SweepEnd
 from mlptrain.sweeps.shell import all_trials, find_trial, number_of_points, train_command
 from mlptrain.sweeps.space import MAX_LISTED
@@ -214,7 +215,9 @@ def _ranked(
         command = shlex.join(["mlptrain", "train", str(found[row.best_trial].folder / CONFIG)])
     elif row is not None and spec is not None:
         command = train_command(spec, config_of(results[row.best_trial]))
-    end = SweepEnd(str(target.path), board, best, failed, importances, seconds, collected=True, command=command)
+    repeats = summarise_repeats(results.values()) if spec is not None and spec.seeds_only else None
+    path = str(target.path)
+    end = SweepEnd(path, board, best, failed, importances, seconds, collected=True, command=command, repeats=repeats)
     numbers = range(0 if spec is None else number_of_points(spec) * spec.repeat)
     missing = (number for number in numbers if number not in found)
     count = numbers.stop - sum(number in numbers for number in found)

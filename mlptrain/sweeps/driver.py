@@ -18,6 +18,7 @@ from mlptrain.sweeps.journal import Journal, lost_event, plan_event, read_record
 from mlptrain.sweeps.leaderboard import Leaderboard, rank, write_leaderboard
 from mlptrain.sweeps.methods import waves
 from mlptrain.sweeps.planning import StackPlan, WavePlan, plan_wave
+from mlptrain.sweeps.repeats import summarise_repeats
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
 from mlptrain.sweeps.shell import train_command
 from mlptrain.sweeps.spec import Spec
@@ -118,7 +119,9 @@ class Driver:
         if board.best is not None:
             config = trial_of(self.spec, self.record.results[board.best.best_trial]).config
             command = train_command(self.spec, config, None if self.data_dir == data_folder() else self.data_dir)
-        yield SweepEnd(str(self.folder.path), board, best, failed, importances, seconds, command=command)
+        repeats = summarise_repeats(results) if self.spec.seeds_only else None
+        path = str(self.folder.path)
+        yield SweepEnd(path, board, best, failed, importances, seconds, command=command, repeats=repeats)
 
     def _start(self) -> SweepStart:
         spec, points = self.spec, self.spec.points

@@ -26,7 +26,7 @@ _UNSUPPORTED = {
 }
 """Distributions of W&B with another meaning of the bounds, and what to use instead."""
 
-_EXAMPLES = "{values: [0.1, 0.3]}, {value: 0.1} or {min: 0.1, max: 1.0}"
+EXAMPLES = "{values: [0.1, 0.3]}, {value: 0.1} or {min: 0.1, max: 1.0}"
 
 
 def is_space(value: Any) -> bool:
@@ -80,11 +80,7 @@ def parameters(document: Document) -> dict[str, Parameter]:
     ConfigError
         A parameter is invalid; the message has its line.
     """
-    found = dict(_walk(document, document.values["parameters"], (), "parameters"))
-    if not found:
-        where = document.where("parameters")
-        raise ConfigError(f"{where}: parameters: is empty\nhint: name a config key with a space such as {_EXAMPLES}")
-    return found
+    return dict(_walk(document, document.values["parameters"], (), "parameters"))
 
 
 def _walk(
@@ -101,7 +97,7 @@ def _walk(
             known = f"{hint(unknown, SPACE_KEYS)}\nexpected {enumerate_words(SPACE_KEYS, 'or')}"
             raise _error(document, f"{at}.{unknown}", key, f"unknown key {shown(unknown)}{known}")
         if not space and not nested:
-            raise _error(document, at, key, f"is empty\nhint: write a space such as {_EXAMPLES}")
+            raise _error(document, at, key, f"is empty\nhint: write a space such as {EXAMPLES}")
         if space:
             yield key, _parameter(document, at, key, space)
         for inner, item in nested.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlptrain.sweeps.leaderboard import Leaderboard
+from mlptrain.sweeps.repeats import Repeats
 from mlptrain.sweeps.spec import Metric
 from mlptrain.sweeps.trials import Result
 
@@ -86,6 +87,8 @@ class SweepEnd:
         Duration of the sweep; of a ``collected`` one, the training time of all trials.
     collected
         True for results collected from run folders.
+    repeats
+        The test accuracy over the seeds, if only seeds vary.
     """
 
     folder: str
@@ -96,6 +99,7 @@ class SweepEnd:
     seconds: float
     collected: bool = False
     command: str | None = None
+    repeats: Repeats | None = None
 
 
 SweepReport = SweepStart | WaveStart | Advance | TrialEnd | Retry | SweepEnd

@@ -97,11 +97,21 @@ def train_command(spec: Spec, config: Config, data_dir: Path | None = None) -> s
 
 
 def _train(spec: Spec, config: Config, named: Collection[str] = ()) -> list[str]:
-    """Return the words of the command that trains a config: the keys that differ from the base, and those ``named``."""
+    """Return the words of the command that trains a config: the keys that differ from its file, and those ``named``."""
     before, after = (flat(each.model_dump(mode="json")) for each in (spec.base_config, config))
-    keys = [key for key in after if key not in before or before[key] != after[key] or key in named]
+    named = {*named, *spec.base.overridden}
+
+    def is_named(key: str) -> bool:
+        return key in named or (after[key] is not None and not named.isdisjoint(_around(key)))
+
+    keys = [key for key in after if key not in before or before[key] != after[key] or is_named(key)]
     base = spec.base_path if _PLAIN_PATH.fullmatch(spec.base_path) else f"./{spec.base_path}"
     return ["mlptrain", "train", base, *(argument(key, after[key]) for key in keys)]
+
+
+def _around(key: str) -> Iterator[str]:
+    """Yield the keys around a dotted key."""
+    return (key.rsplit(".", count)[0] for count in range(1, key.count(".") + 1))
 
 
 def lookup(summary: dict[str, Any], key: str) -> str:
@@ -134,5 +144,7 @@ def check_key(key: str) -> None:
         The key begins with none of the object's keys.
     """
     first, _, rest = key.partition(".")
-    if first not in ("sweep", "trials", "failed", "best") or (first != "best" and rest):
-        raise UsageError(f"--print {key}: must be sweep, trials, failed or best.KEY, such as best.learning_rate")
+    if first not in ("sweep", "trials", "failed", "best", "repeats") or (first not in ("best", "repeats") and rest):
+        raise UsageError(
+            f"--print {key}: must be sweep, trials, failed, best.KEY or repeats.KEY, such as best.learning_rate"
+        )

@@ -64,6 +64,11 @@ class Spec:
         return config_from(self.base).resolve()
 
     @property
+    def seeds_only(self) -> bool:
+        """True if the sweep trains one config with several seeds."""
+        return not self.space.parameters
+
+    @property
     def points(self) -> int | None:
         """Largest number of points; None if it depends on the samples."""
         return min((bound for bound in (self.space.size, self.run_cap) if bound is not None), default=None)
@@ -83,7 +88,7 @@ class Spec:
         """Return the text of ``sweep.yaml``."""
         lines = []
         for key, value in self.plain().items():
-            if key == "parameters":
+            if key == "parameters" and value:
                 lines += [f"{key}:", *(f"  {name}: {flow(spec)}" for name, spec in value.items())]
             else:
                 lines.append(f"{key}: {flow(value)}")

@@ -80,7 +80,8 @@ class SweepResult:
 
     def summary(self) -> dict[str, Any]:
         """Return the JSON object of the command."""
-        return {"sweep": str(self.folder), "trials": self.trials, "failed": len(self.failed), "best": self.best}
+        summary = {"sweep": str(self.folder), "trials": self.trials, "failed": len(self.failed), "best": self.best}
+        return summary if self.end.repeats is None else {**summary, "repeats": self.end.repeats.plain()}
 
 
 def sweep(

@@ -16,7 +16,7 @@ from mlptrain.config.shipped import find_config, read_config_file
 from mlptrain.config.values import put, shown, whole
 from mlptrain.config.yaml import Document
 from mlptrain.errors import ConfigError
-from mlptrain.sweeps.parameters import check_values, is_space, parameters, spaces
+from mlptrain.sweeps.parameters import EXAMPLES, check_values, is_space, parameters, spaces
 from mlptrain.sweeps.space import MAX_LISTED, Choice, Space
 from mlptrain.sweeps.spec import DEFAULT_METRIC, METRICS, Halving, Metric, Spec
 
@@ -88,6 +88,7 @@ def read_sweep(source: str | Path, arguments: Sequence[str] = ()) -> Spec:
     An argument replaces the space of its key by values separated by commas, by one value, or by a mapping such as
     ``{min: 0.1, max: 1.0}``. ``method``, ``metric.goal``, ``run_cap``, ``repeat`` and ``early_terminate`` may be given
     as well. Without a sweep file the method is grid and the metric val_accuracy.
+    If nothing varies, ``repeat`` trains one config with several seeds; values of arguments then belong to its base.
 
     Raises
     ------
@@ -103,17 +104,24 @@ def read_sweep(source: str | Path, arguments: Sequence[str] = ()) -> Spec:
         if len(values) != 1:
             raise ConfigError(f"command line: {key}: a key of the sweep must have one value (got {len(values)})")
     replaced = Overrides({key: values[0] for key, values in own.items()})
-    if any(key in document.values for key in ("parameters", "method", "base", "metric")):
-        return _spec(_with_spaces(merge(document, replaced), varied), path.parent)
-    config_from(document)  # reports its mistakes with their lines
-    if not any(len(values) > 1 or is_space(values[0]) for values in varied.values()):
+    varies = document.values.get("parameters") or any(len(each) > 1 or is_space(each[0]) for each in varied.values())
+    sweep, base, folder = document, None, path.parent
+    if not any(key in document.values for key in ("parameters", "method", "base", "metric")):
+        validated = config_from(document).split != "official-60k"  # reports mistakes with their lines
+        metric = DEFAULT_METRIC if varies or validated else Metric("loss", "minimize")
+        grid = {"base": document.source, "method": "grid", "metric": asdict(metric), "parameters": {}}
+        sweep, base, folder = Document(document.source, grid, {}), document, Path()
+    sweep = merge(sweep, replaced)
+    if varies or sweep.values.get("repeat", 1) != 1:
+        constants = {} if varies else {key: values[0] for key, values in varied.items()}
+        return _spec(_with_spaces(sweep, varied if varies else {}), folder, base, Overrides(constants))
+    if base is not None:
         raise ConfigError(
             f"{document.source}: nothing varies, this is a config\n"
-            "hint: add a space such as learning_rate=0.1,0.3,1, or name a sweep file"
+            "hint: add a space such as learning_rate=0.1,0.3,1, train it with several seeds by repeat=20, or name a "
+            "sweep file"
         )
-    grid = {"base": document.source, "method": "grid", "metric": asdict(DEFAULT_METRIC), "parameters": {}}
-    sweep = merge(Document(document.source, grid, {}), replaced)
-    return _spec(_with_spaces(sweep, varied), Path(), base=document)
+    return _spec(_with_spaces(sweep, varied), folder)
 
 
 def _with_spaces(sweep: Document, varied: dict[str, list[Any]]) -> Document:
@@ -129,7 +137,8 @@ def _with_spaces(sweep: Document, varied: dict[str, list[Any]]) -> Document:
     return Document(sweep.source, {**sweep.values, "parameters": parameters}, lines, sweep.overridden | keys)
 
 
-def _spec(document: Document, folder: Path, base: Document | None = None) -> Spec:
+def _spec(document: Document, folder: Path, base: Document | None = None, constants: Overrides | None = None) -> Spec:
+    """Return the checked sweep of a document; ``constants`` replace values of the base."""
     try:
         model = _SweepFile.model_validate(document.values)
     except ValidationError as error:
@@ -145,6 +154,7 @@ def _spec(document: Document, folder: Path, base: Document | None = None) -> Spe
         except ConfigError as error:
             raise ConfigError(f"{document.where('base')}: base: {error}") from None
         base = read_config_file(path)
+    base = base if constants is None else merge(base, constants)
     halving = Halving() if model.early_terminate is None else Halving(**model.early_terminate.model_dump())
     if found := list(_fit(model, space, config_from(base))):
         raise ConfigError(report(found, document, _MODELS))
@@ -189,6 +199,8 @@ def _fit(model: _SweepFile, space: Space, base: Config) -> Iterator[Problem]:
             yield f"parameters.{key}.probabilities", f"has no effect, because the method {why}; remove it"
     if model.method == "halving" and listed and (space.size or 0) > MAX_LISTED:
         yield "parameters", f"has {space.size:,} points, too many for the first rung; add a run_cap for random points"
+    if not space.parameters and model.repeat == 1:
+        yield "parameters", f"is empty; name a config key with a space such as {EXAMPLES}, or set repeat"
     split = space.parameters.get("split")
     splits = split.values if isinstance(split, Choice) else (base.split,)
     if model.metric.name.startswith("val_") and "official-60k" in splits:

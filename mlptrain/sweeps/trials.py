@@ -130,7 +130,8 @@ def trials_of(spec: Spec, point: int, values: Point) -> Iterator[Trial]:
     """Yield the trials of a point: one, or with ``repeat`` one per seed, counted from the seed of the config.
 
     All trials of a sweep have the same ``batch_seed`` (the base's, unless the point sets it), so that a trial meets the
-    same batches in a stack and alone.
+    same batches in a stack and alone. If only seeds vary, each trial has its own, so that the trials differ as much as
+    runs with other seeds.
 
     Raises
     ------
@@ -148,6 +149,8 @@ def trials_of(spec: Spec, point: int, values: Point) -> Iterator[Trial]:
     batch_seed = spec.base_config.seed if config.batch_seed is None else config.batch_seed
     varied = {key: values[key] for key in spec.space.varied}
     for repeat in range(spec.repeat):
+        if spec.seeds_only:
+            batch_seed = None if config.batch_seed is None else config.batch_seed + repeat
         update: dict[str, Any] = {"batch_seed": batch_seed, "seed": config.seed + repeat}
         yield Trial(point * spec.repeat + repeat, point, varied, config.model_copy(update=update))
 

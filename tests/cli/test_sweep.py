@@ -55,6 +55,21 @@ def test_json_and_print_give_the_same_values(mlptrain, grid):
     assert mlptrain("sweep", *grid, "-q", "--print", "best.nothing", "--run", "again", "--resume").code == 2
 
 
+def test_repeats_of_a_config_suggest_a_limit(mlptrain, tiny, tmp_path):
+    arguments = ("sweep", tiny, "repeat=3", "--run", "a", "--keep", "all", "--workers", 1)
+    assert "suggested limit: --min-accuracy 0" in mlptrain(*arguments).out
+    again = json.loads(mlptrain(*arguments, "--resume", "-q", "--json").out)
+    assert list(again) == ["sweep", "trials", "failed", "best", "repeats"]
+    runs = [json.loads((tmp_path / f"runs/a/trials/000{trial}/metrics.json").read_text()) for trial in range(3)]
+    accuracies = [run["test_accuracy"] for run in runs]
+    assert again["repeats"]["metric"] == "test_accuracy" and again["repeats"]["count"] == 3
+    assert again["repeats"]["mean"] == pytest.approx(sum(accuracies) / 3) and again["repeats"]["min"] == min(accuracies)
+    alone = json.loads(mlptrain("train", tiny, "seed=2", "-q", "--json", "--threads", 1).out)
+    assert alone["test_loss"] == pytest.approx(runs[2]["test_loss"], rel=1e-6)
+    printed = mlptrain("sweep", "--collect", "a", "--print", "repeats.min_accuracy")
+    assert float(printed.out) == again["repeats"]["min_accuracy"]
+
+
 def test_an_existing_sweep_is_resumed_or_refused(mlptrain, grid):
     assert mlptrain("sweep", *grid, "-q", "--run", "a").code == 0
     refused = mlptrain("sweep", *grid, "-q", "--run", "a")

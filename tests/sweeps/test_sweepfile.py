@@ -5,6 +5,7 @@ import pytest
 from mlptrain.config.config import dump_yaml
 from mlptrain.config.values import difference
 from mlptrain.errors import ConfigError
+from mlptrain.sweeps.shell import all_trials, train_command
 from mlptrain.sweeps.space import Choice, Interval
 from mlptrain.sweeps.spec import Halving
 from mlptrain.sweeps.sweepfile import read_sweep
@@ -101,6 +102,31 @@ def test_the_command_line_replaces_spaces_and_keys_of_the_sweep(tmp_path):
     assert found.space.parameters["seed"] == Choice((1, 2)) and found.points == 8
 
 
+def test_repeats_of_a_config_read_back_equal(tmp_path):
+    (tmp_path / "plain.yaml").write_text("epochs: 3\nhidden: [4]\n")
+    found = read_sweep(tmp_path / "plain.yaml", ["repeat=3", "epochs=5", "schedule=cosine", "seed=10"])
+    assert found.seeds_only and found.points == 1 and found.base_config.epochs == 5
+    trials = list(all_trials(found))
+    assert [(trial.config.seed, trial.config.batch_seed) for trial in trials] == [(10, None), (11, None), (12, None)]
+    command = train_command(found, trials[1].config).split()
+    assert command[3:] == ["epochs=5", "schedule.name=cosine", "schedule.warmup=0.0", "seed=11"]
+    (tmp_path / "base.yaml").write_text(dump_yaml(found.base_config))
+    (tmp_path / "sweep.yaml").write_text(found.yaml())
+    again = read_sweep(tmp_path / "sweep.yaml")
+    assert again.seeds_only and again.digest == found.digest
+    shorter = read_sweep(tmp_path / "sweep.yaml", ["epochs=1"])
+    assert shorter.seeds_only and shorter.base_config.epochs == 1
+
+
+def test_seeds_share_their_batches_if_the_sweep_has_a_space(tmp_path):
+    found = spec(tmp_path, "repeat: 2\n" + EPOCHS)
+    assert not found.seeds_only
+    assert [(trial.config.seed, trial.config.batch_seed) for trial in all_trials(found)] == [(0, 0), (1, 0)]
+    (tmp_path / "plain.yaml").write_text("batch_seed: 5\nsplit: official-60k\n")
+    found = read_sweep(tmp_path / "plain.yaml", ["repeat=2"])
+    assert [trial.config.batch_seed for trial in all_trials(found)] == [5, 6] and found.metric.name == "loss"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "key"),
     [
@@ -145,6 +171,9 @@ def test_missing_keys_are_named(tmp_path, text, key):
     [
         ([], "nothing varies"),
         (["epochs=3"], "nothing varies"),
+        (["epochs=3", "repeat=1"], "nothing varies"),
+        (["epochs=x", "repeat=2"], "command line: epochs: must be"),
+        (["repeat=0"], "command line: repeat: must be"),
         (["learning_rate=0.1,x"], "command line: learning_rate: must be a number (got 'x')"),
         (["learning_rate=0.1,", "epochs=2"], "has no value"),
         (["epochs=1,2", "epochs=3"], "duplicate key"),
