@@ -18,8 +18,9 @@ def obey_signals() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Require coverage of the whole suite only, because a few tests cannot reach it; protect the user's data folder."""
+    """Require coverage of the whole suite only, because a few tests cannot reach it; protect the user's files."""
     obey_signals()
+    os.environ.pop("GITHUB_STEP_SUMMARY", None)  # `mlptrain train` would add to it
     os.environ["XDG_DATA_HOME"] = os.devnull  # nothing can be written there
     plugin = config.pluginmanager.getplugin("_cov")
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not (

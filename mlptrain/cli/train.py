@@ -22,19 +22,23 @@ from mlptrain.cli.options import (
     RunsDir,
     TrainThreads,
 )
-from mlptrain.cli.setup import print_result, read_config, set_threads, training_threads
-from mlptrain.errors import AccuracyError
+from mlptrain.cli.setup import print_result, read_config, set_threads, training_threads, warn
+from mlptrain.errors import AccuracyError, DataError, DivergedError
 from mlptrain.reporting.diagnosis import diagnosis_lines
 from mlptrain.reporting.run import make_run_reporter, render_profile
+from mlptrain.reporting.summary import difference_lines, diverged_summary, run_summary
 from mlptrain.runs import train as training
 from mlptrain.runs.diagnosis import curves_of, diagnose
-from mlptrain.runs.finished import load_start
+from mlptrain.runs.finished import load_baseline, load_start
 from mlptrain.runs.folder import check_claimable
 from mlptrain.runs.job import prepare
+from mlptrain.system.files import append_text
 from mlptrain.system.signals import Interrupted
 from mlptrain.system.text import write_lines
 from mlptrain.training.profiling import Clock
 from mlptrain.training.reports import LayersReport
+
+SUMMARY_HINT = "name another file with --summary"
 
 
 def train(
@@ -53,6 +57,19 @@ def train(
     ] = None,
     start: Annotated[
         str | None, typer.Option("--from", help=f"Run with the initial weights: {RUN_FORMS}.", metavar="RUN")
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            "--summary",
+            envvar="GITHUB_STEP_SUMMARY",
+            help="File to append a Markdown summary to.",
+            metavar="FILE",
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help=f"Run or metrics.json to compare with: {RUN_FORMS}.", metavar="RUN"),
     ] = None,
     log_every: Annotated[
         int, typer.Option("--log-every", min=1, help="Print every Nth epoch and the last (plain output).", metavar="N")
@@ -75,6 +92,7 @@ def train(
     Example: mlptrain train quickstart hidden=15 epochs=5
     """
     name, config = read_config(arguments)
+    compared = None if baseline is None else load_baseline(baseline, runs_dir)
     set_threads(threads, training_threads(config))
     human = sys.stderr if json_output else sys.stdout
     clock = Clock() if profile else None
@@ -104,6 +122,13 @@ def train(
                     result = report
                 elif layers or not isinstance(report, LayersReport):
                     reporter.show(report)
+        except DivergedError as error:
+            if summary is not None:
+                try:
+                    append_text(summary, diverged_summary(run or name, str(error)), SUMMARY_HINT)
+                except DataError as failure:  # the exit code is that of the divergence
+                    warn(str(failure))
+            raise
         except Interrupted as error:
             if threads is None or "--resume" not in str(error):
                 raise
@@ -112,9 +137,12 @@ def train(
     timed = None if clock is None else clock.profile(sizes, dtype)
     if timed is not None and not quiet:
         render_profile(timed, human)
+    found = diagnose(curves_of(result.history), config, len(result.model.class_names), result.layers)
     if not quiet:
-        found = diagnose(curves_of(result.history), config, len(result.model.class_names), result.layers)
+        write_lines(human, *difference_lines(result.metrics, compared))
         write_lines(human, *diagnosis_lines(found, result.folder), str(result.folder))
+    if summary is not None:
+        append_text(summary, run_summary(result, found, min_accuracy, compared), SUMMARY_HINT)
     if json_output:
         print_result(json.dumps(result.metrics | ({} if timed is None else {"profile": asdict(timed)})))
     accuracy = result.metrics["test_accuracy"]

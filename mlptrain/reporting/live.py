@@ -309,14 +309,17 @@ def render_curves(history: Sequence[EpochReport], console: Console) -> None:
 
     Nothing is drawn for fewer than `MIN_EPOCHS` epochs, or if the console cannot print the bars.
     """
-    if len(history) < MIN_EPOCHS or not can_print(f"{BARS}→", console.encoding):
-        return
+    if can_print(f"{BARS}→", console.encoding) and (lines := curve_lines(history, console.width)):
+        console.print(Text("\n").join(lines), no_wrap=True, overflow="crop")
+
+
+def curve_lines(history: Sequence[EpochReport], width: int) -> list[Text]:
+    """Return a line per metric for `render_curves`."""
     lines = []
-    for metric in _METRICS:
+    for metric in _METRICS if len(history) >= MIN_EPOCHS else ():
         values = [value for report in history if (value := getattr(report, metric)) is not None]
         if len(values) == len(history):
             ends = f"{keras_number(values[0])} → {keras_number(values[-1])}"
-            columns = max(1, min(MAX_CURVE, console.width - _LABEL - len(ends) - 5))
-            line = Text(f"{metric:{_LABEL}}  ").append(sparkline(values, columns), "cyan").append(f"  {ends}")
-            lines.append(line)
-    console.print(Text("\n").join(lines), no_wrap=True, overflow="crop")
+            columns = max(1, min(MAX_CURVE, width - _LABEL - len(ends) - 5))
+            lines.append(Text(f"{metric:{_LABEL}}  ").append(sparkline(values, columns), "cyan").append(f"  {ends}"))
+    return lines

@@ -39,14 +39,14 @@ def is_sweep(path: Path) -> bool:
 
 
 def load_metrics(path: Path) -> dict[str, Any]:
-    """Return the content of ``metrics.json`` of a run folder.
+    """Return the content of ``metrics.json`` of a run folder, or of a copy of that file.
 
     Raises
     ------
     DataError
         The file is missing, unreadable or damaged.
     """
-    file = path / METRICS
+    file = path if path.is_file() else path / METRICS
     try:
         with file.open("rb") as stream:
             metrics = json.loads(stream.read(MAX_METRICS_BYTES))

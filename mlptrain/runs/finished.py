@@ -102,6 +102,18 @@ def load_start(start: Model | str | Path | None, runs_dir: str | Path) -> tuple[
     return _load_model(path), f"{path} (val_accuracy {accuracy:.4f})" if known else str(path)
 
 
+def load_baseline(baseline: str, runs_dir: Path) -> tuple[str, dict[str, Any]]:
+    """Return the name and the metrics of a run, or of a copy of ``metrics.json``, that others are compared with.
+
+    Raises
+    ------
+    UsageError, DataError
+        It is a sweep, or missing or damaged.
+    """
+    path = find_model(baseline, runs_dir)
+    return str(path), load_metrics(path)
+
+
 def predict(
     model: Model | str | Path, images: Sequence[str | Path], *, runs_dir: str | Path = "runs"
 ) -> list[Prediction]:

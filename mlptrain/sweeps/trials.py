@@ -146,11 +146,11 @@ def trials_of(spec: Spec, point: int, values: Point) -> Iterator[Trial]:
         raise ConfigError(
             f"point {point} ({given}): {problem}\nhint: remove one of these values from the sweep"
         ) from None
-    batch_seed = spec.base_config.seed if config.batch_seed is None else config.batch_seed
+    shared = spec.base_config.seed if config.batch_seed is None else config.batch_seed
     varied = {key: values[key] for key in spec.space.varied}
     for repeat in range(spec.repeat):
-        if spec.seeds_only:
-            batch_seed = None if config.batch_seed is None else config.batch_seed + repeat
+        own = None if config.batch_seed is None else config.batch_seed + repeat  # None means the seed
+        batch_seed = own if spec.seeds_only else shared
         update: dict[str, Any] = {"batch_seed": batch_seed, "seed": config.seed + repeat}
         yield Trial(point * spec.repeat + repeat, point, varied, config.model_copy(update=update))
 

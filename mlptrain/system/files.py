@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -81,6 +82,23 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def write_text_atomic(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8, with the bytes of file names that are not, as `write_atomic` does."""
     write_atomic(path, lambda stream: stream.write(text.encode(errors="surrogateescape")))
+
+
+def append_text(path: Path, text: str, hint: str) -> None:
+    """Append ``text`` to a file in one write; a missing file is created.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written; ``hint`` ends the message.
+    """
+    data = text.encode(errors="surrogateescape")
+    try:
+        with path.open("ab", buffering=0) as stream:
+            if stream.write(data) < len(data):  # a full disk takes some bytes and reports no error
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {reason(error)}\nhint: {hint}") from error
 
 
 LEFTOVER_SECONDS = 24 * 3600

@@ -38,6 +38,35 @@ def test_the_folder_of_a_run_and_its_name_in_the_last_line(mlptrain, tiny, tmp_p
     assert np.load(folder / "model.npz")["W1"].shape == (8, 784)
 
 
+def test_a_summary_is_appended_and_compares_with_a_baseline(mlptrain, tiny, tmp_path, monkeypatch):
+    summary = tmp_path / "summary.md"
+    summary.write_text("before\n")
+    assert mlptrain("train", tiny, "--run", "a", "--summary", summary, "--min-accuracy", 0).code == 0
+    metrics = json.loads((tmp_path / "runs/a/metrics.json").read_text())
+    (tmp_path / "baseline.json").write_text(json.dumps({**metrics, "test_accuracy": 0.5}))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    result = mlptrain("train", tiny, "--baseline", "baseline.json", "--min-accuracy", 1)
+    assert result.code == 5
+    difference = f"{metrics['test_accuracy'] - 0.5:+.4f}"
+    assert any(line.startswith("baseline baseline.json") and difference in line for line in result.out.splitlines())
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "")
+    assert mlptrain("train", tiny, "--run", "b", "--baseline", "a", "-q").out == ""
+    text = summary.read_text()
+    assert text.startswith("before\n### runs/a: passed") and text.count("### ") == 2
+    assert "### runs/tiny-001: failed" in text and f"| 0.5000 | {difference} |" in text
+
+
+def test_a_summary_that_cannot_be_written_is_exit_3_after_the_run_is_saved(mlptrain, tiny, tmp_path):
+    result = mlptrain("train", tiny, "--run", "a", "--summary", tmp_path)
+    assert result.code == 3 and "--summary" in result.err and (tmp_path / "runs/a/metrics.json").is_file()
+    assert mlptrain("train", tiny, "--baseline", "missing").code == 3
+    assert list((tmp_path / "runs").iterdir()) == [tmp_path / "runs/a"], "refused before training"
+    diverging = ("learning_rate=1e30", "activation=relu", "hidden=5,5")
+    assert mlptrain("train", tiny, *diverging, "--run", "b", "--summary", tmp_path).code == 4
+    assert mlptrain("train", tiny, *diverging, "--run", "c", "--summary", tmp_path / "s.md").code == 4
+    assert (tmp_path / "s.md").read_text().startswith("### c: failed")
+
+
 @pytest.mark.parametrize("arguments", [[], ["quickstart"]])
 def test_without_a_config_the_quickstart_is_trained(mlptrain, tmp_path, arguments):
     result = mlptrain("train", *arguments, "epochs=1", "subset=100", "hidden=5")
