@@ -28,6 +28,7 @@ COMMANDS = {
     "report": Command("report", "Write a self-contained HTML page about a run or a sweep."),
     "runs": Command("runs", "List runs and sweeps with their state, metrics and differences."),
     "compare": Command("compare", "Compare the settings, metrics and mistakes of runs."),
+    "watch": Command("watch", "Show a run or a sweep while another process trains it."),
     "diagnose": Command("diagnose", "Diagnose a run by its curves and layers and suggest a change."),
     "predict": Command("predict", "Classify images of your own handwritten digits."),
     "export": Command("export", "Write a model as ONNX, NumPy, JSON, or a web page to draw on."),

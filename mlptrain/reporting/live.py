@@ -27,6 +27,8 @@ MIN_BAR = 6  # characters
 
 GAP = "  "
 
+CURVE_ROWS = 8  # rows of a window that remain for the table if curves are drawn below it
+
 LIVE_LINES = 3  # the current epoch, and the best values with their epochs
 
 MIN_HEIGHT = 8  # rows of a window that shows the best values while the run proceeds
@@ -95,14 +97,18 @@ class LiveRun:
     The current epoch and the best values so far are below the rows of the finished epochs, whose heading is repeated
     so that it is always visible. Rows of short epochs are written together with the next redraw, so that the table does
     not slow down a run of a thousand such epochs. The statistics of layers, if any are shown, follow their epoch.
+
+    With ``epochs``, the number of all epochs, the run is one that another process trains: it has no `RunStart`, its
+    ``history`` is that of the epochs finished before, and the curves are drawn below the table.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, epochs: int | None = None, history: Sequence[EpochReport] = ()) -> None:
         self._console = console
         self._live: Live | None = None
         self._columns: tuple[Column, ...] = ()
         self._validation = True
-        self._epochs = 1
+        self._epochs = epochs or 1
+        self._curves = epochs is not None
         self._rows = 0  # since the last heading
         self._current: Progress | None = None
         self._unwritten: list[EpochReport | LayersReport] = []
@@ -110,6 +116,9 @@ class LiveRun:
         self._history: list[EpochReport] = []
         self._epoch_seconds = 0.0
         self._next_redraw = 0.0
+        for epoch in history:
+            self._note(epoch)
+        self._unwritten += history[-max(1, console.height - self._live_lines - 1) :]
 
     def show(self, report: Report, /) -> None:
         """Show a report; the progress of an epoch only if a redraw is due."""
@@ -159,9 +168,7 @@ class LiveRun:
 
     def _add_epoch(self, epoch: EpochReport) -> None:
         self._unwritten.append(epoch)
-        self._history.append(epoch)
-        self._epoch_seconds += epoch.seconds
-        self._note_best(epoch)
+        self._note(epoch)
         following = Progress(epoch.epoch + 1, epoch.epochs, 0, epoch.steps, math.nan, math.nan, 0.0)
         self._current = following if epoch.epoch < epoch.epochs else None
         now = perf_counter()
@@ -169,8 +176,11 @@ class LiveRun:
         if epoch.seconds >= SHORT_EPOCH_SECONDS or self._current is None or now >= self._next_redraw + REDRAW_SECONDS:
             self._draw(now)
 
-    def _note_best(self, epoch: EpochReport) -> None:
-        """Remember the finite metrics of an epoch that are strictly better than in every earlier one."""
+    def _note(self, epoch: EpochReport) -> None:
+        """Add an epoch to the history, and remember its finite metrics that are better than in every earlier one."""
+        self._history.append(epoch)
+        self._epoch_seconds += epoch.seconds
+        self._validation = epoch.val_loss is not None
         for name, sign in BETTER.items():
             value = getattr(epoch, name)
             if value is None or not math.isfinite(value):
@@ -214,7 +224,7 @@ class LiveRun:
             if isinstance(report, LayersReport):
                 lines += self._layer_rows(report, width)
                 continue
-            if self._rows >= max(1, self._console.height - LIVE_LINES - 1):
+            if self._rows >= max(1, self._console.height - self._live_lines - 1):
                 lines.append(self._heading())
             lines.append(self._row([self._cell(column, report) for column in columns]))
             self._rows += 1
@@ -223,10 +233,23 @@ class LiveRun:
         below = [self._line(self._current, width)] if self._current else []
         if self._console.height >= MIN_HEIGHT:
             below += self._best_rows()
+        below += self._curve_rows()
         live.update(Text("\n", no_wrap=True, overflow="crop", end="").join(below))
         with self._console:  # one write
             self._print(lines)
             live.refresh()
+
+    @property
+    def _live_lines(self) -> int:
+        """Number of lines below the table."""
+        return LIVE_LINES + len(self._curve_rows())
+
+    def _curve_rows(self) -> list[Text]:
+        """Return the curves that fit below the table, if the run is one of another process."""
+        if not self._curves or not can_draw_curves(self._console):
+            return []
+        lines = curve_lines(self._history, min(MAX_WIDTH, self._console.width - 1))
+        return lines[: max(0, self._console.height - CURVE_ROWS)]
 
     def _print(self, lines: Sequence[Text]) -> None:
         if lines:
@@ -269,6 +292,8 @@ class LiveRun:
     def _line(self, progress: Progress, width: int) -> Text:
         """Return the line of the current epoch: its metrics so far, then steps, bar and times as far as they fit."""
         line = Text(f"{progress.epoch}/{progress.epochs}".rjust(self._columns[0].width))
+        if not progress.steps:
+            return line.append(GAP + self._waiting(progress))
         for column in self._columns:
             if column in (LOSS, ACCURACY):
                 text = table_number(getattr(progress, column.attribute)) if progress.step else ""
@@ -285,6 +310,15 @@ class LiveRun:
             line.append(" ").append_text(progress_bar(progress.step, progress.steps, bar, self._console.encoding))
         line.append("".join(f" {time}" for time in times), "cyan")
         return line
+
+    def _waiting(self, progress: Progress) -> str:
+        """Return the time since the last epoch of another process, whose steps are unknown, and the remaining time."""
+        done = len(self._history)
+        since = f"{clock(progress.seconds)} since the {'last epoch' if done else 'start'}"
+        if not done:
+            return since
+        left = self._epoch_seconds / done * (progress.epochs - done) - progress.seconds
+        return f"{since}, {clock(max(0.0, left))} left"
 
     def _times(self, progress: Progress) -> list[str]:
         """Return the remaining time of the run and the time per step, padded to keep the bar's length."""
@@ -309,8 +343,13 @@ def render_curves(history: Sequence[EpochReport], console: Console) -> None:
 
     Nothing is drawn for fewer than `MIN_EPOCHS` epochs, or if the console cannot print the bars.
     """
-    if can_print(f"{BARS}→", console.encoding) and (lines := curve_lines(history, console.width)):
+    if can_draw_curves(console) and (lines := curve_lines(history, console.width)):
         console.print(Text("\n").join(lines), no_wrap=True, overflow="crop")
+
+
+def can_draw_curves(console: Console) -> bool:
+    """Return whether the console can print the characters of the curves."""
+    return can_print(f"{BARS}→", console.encoding)
 
 
 def curve_lines(history: Sequence[EpochReport], width: int) -> list[Text]:

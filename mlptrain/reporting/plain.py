@@ -116,10 +116,11 @@ class PlainRun:
     def _write_epoch(self, epoch: EpochReport) -> None:
         self._unwritten = None
         metrics = {name: getattr(epoch, name) for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+        steps = [f"{epoch.steps}/{epoch.steps}"] if epoch.steps else []  # unknown in a run of another process
         fields = [
-            f"{epoch.steps}/{epoch.steps}",
+            *steps,
             f"{epoch.seconds:.0f}s",
-            keras_pace(epoch.seconds / max(1, epoch.steps)),
+            *([keras_pace(epoch.seconds / epoch.steps)] if steps else []),
             *(f"{name}: {keras_number(value)}" for name, value in metrics.items() if value is not None),
         ]
         write_lines(self._stream, f"Epoch {epoch.epoch}/{epoch.epochs}", " - ".join(fields))

@@ -16,10 +16,22 @@ from mlptrain.config.values import short
 from mlptrain.reporting.live import MAX_WIDTH
 from mlptrain.reporting.reporter import QuietReporter, Reporter
 from mlptrain.reporting.terminal import is_terminal, make_console, print_line, print_phrases, progress_bar, start_live
-from mlptrain.reporting.text import GAP, clock, column, counted, duration, joined, keras_number, listed, shortened
+from mlptrain.reporting.text import (
+    GAP,
+    clock,
+    column,
+    counted,
+    duration,
+    joined,
+    keras_number,
+    listed,
+    shortened,
+    wrapped,
+)
+from mlptrain.runs.status import RUNNING
 from mlptrain.sweeps.leaderboard import Leaderboard, Row, summarise_values
 from mlptrain.sweeps.repeats import CONFIDENCE, COVERAGE, Repeats, tolerance_factor
-from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
+from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, Watched, WaveStart
 from mlptrain.sweeps.trials import HALVED, Result, trial_name
 from mlptrain.system.text import can_print, printable, write_lines
 
@@ -216,6 +228,21 @@ def final_lines(end: SweepEnd, width: int = 10_000, bar: str = "#") -> list[str]
     return [*lines, *end_lines(end), *repeat_lines(end.repeats)]
 
 
+def watched_lines(progress: Watched, width: int) -> list[str]:
+    """Return lines with the shards of a sweep, what trains now, and the time since the last result."""
+    lines = []
+    if progress.parts:
+        shards = [
+            f"{part.name} {part.ended}/{part.planned}{'' if part.state == RUNNING else f' {part.state}'}"
+            for part in progress.parts
+        ]
+        lines += wrapped(shards, width)
+    if progress.since is not None:
+        training = [f"{counted(progress.training, 'stack')} in training"] if progress.training else []
+        lines += wrapped([*training, f"{clock(progress.since)} since the last event"], width)
+    return lines
+
+
 def remaining(done: float, total: int, before: float, elapsed: float) -> str:
     """Return the time left at the pace of the trials done since the start; empty if there are none yet."""
     if done <= before or elapsed < 1:
@@ -263,6 +290,7 @@ class LiveSweep:
         self._done_before: float | None = None
         self._began = perf_counter()
         self._next_redraw = 0.0
+        self._headed = False
 
     def show(self, report: SweepReport, /) -> None:
         """Show a report."""
@@ -276,6 +304,8 @@ class LiveSweep:
             case Advance():
                 self._advance = report
                 self._done_before = report.done if self._done_before is None else self._done_before
+                if isinstance(report, Watched):
+                    self._board = report.board
                 self._draw()
             case TrialEnd():
                 self._add_trial(report)
@@ -293,8 +323,9 @@ class LiveSweep:
 
     def _add_trial(self, report: TrialEnd) -> None:
         metric, best = report.board.metric.name, is_best(report)
-        if self._board is None:
+        if not self._headed:
             print_line(self._console, trial_heading(metric), "bold")
+        self._headed = True
         self._board = report.board
         style = "red" if report.result.failed else "bold green" if best else ""
         print_line(self._console, trial_line(report.result, metric, best=best), style)
@@ -306,12 +337,14 @@ class LiveSweep:
             return
         self._next_redraw = now + REDRAW_SECONDS
         width, encoding = min(MAX_WIDTH, self._console.width - 1), self._console.encoding
-        lines = []
-        room = min(LEADERS, self._console.height - 6)
-        if self._board is not None and room > 0:
+        lines: list[Text] = []
+        notes = watched_lines(self._advance, width) if isinstance(self._advance, Watched) else []
+        room = min(LEADERS, self._console.height - 6 - len(notes))
+        if self._board is not None and self._board.rows and room > 0:
             heading, *best = (printable(line, encoding) for line in leaderboard_lines(self._board, width, room))
             title = f"best of {counted(len(self._board.rows), 'row')} so far"
             lines = [Text(""), Text(title, "dim"), Text(heading, "bold"), *map(Text, best)]
+        lines += [Text(printable(line, encoding), "dim") for line in notes[: max(0, self._console.height - 2)]]
         lines.append(self._progress(width))
         self._live = self._live or start_live(self._console, transient=True)
         for line in lines:
@@ -323,7 +356,11 @@ class LiveSweep:
         done, total = self._advance.done, max(1, self._advance.total)
         whole = len(self._board.rows) * self._board.repeat if self._board is not None else 0
         count = f"{min(int(done + 1e-9), total) or whole}/{total} trials"
-        eta = remaining(done, total, self._done_before or 0.0, perf_counter() - self._began)
+        if isinstance(self._advance, Watched):
+            left = self._advance.left
+            eta = "" if left is None else f"about {clock(left)} left"
+        else:
+            eta = remaining(done, total, self._done_before or 0.0, perf_counter() - self._began)
         bar = progress_bar(done, total, max(0, width - len(count) - len(eta) - 2), self._console.encoding)
         return Text(f"{count} ").append_text(bar).append(f" {eta}", "cyan")
 

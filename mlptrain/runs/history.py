@@ -70,12 +70,27 @@ def read_history(path: Path, epochs: int = 0, steps: int = 0) -> tuple[EpochRepo
     DataError
         The file is missing, unreadable, or damaged; the message has the line.
     """
+    return tuple(_reports(path, epochs, steps))
+
+
+def _reports(path: Path, epochs: int, steps: int) -> Iterator[EpochReport]:
+    """Yield the reports one by one."""
     rows = _rows(path, _HINT)
     _, heading = next(rows)
     names = heading.split(",")
     if names != [name for name in COLUMNS if name in names] or not set(REQUIRED) <= set(names):
         raise DataError(f"{path}:1: expected the columns {HEADING.strip()} (got {shown(heading)})\n{_HINT}")
-    return tuple(_report(path, number, line, names, epochs, steps) for number, line in rows)
+    for number, line in rows:
+        yield _report(path, number, line, names, epochs, steps)
+
+
+def finished_epochs(path: Path, epochs: int = 0) -> tuple[EpochReport, ...]:
+    """Return the epochs of a history, before the first row that diverged or is damaged; none if it is missing."""
+    found = []
+    with suppress(DataError):
+        for report in takewhile(lambda report: math.isfinite(report.loss), _reports(path, epochs, 0)):
+            found.append(report)
+    return tuple(found)
 
 
 def _rows(path: Path, hint: str) -> Iterator[tuple[int, str]]:

@@ -148,6 +148,11 @@ def list_runs(folder: Path) -> list[Row]:
     return sorted(rows, key=lambda row: (-(row.started or 0), row.name))
 
 
+def read_row(path: Path) -> Row:
+    """Return the row of one folder."""
+    return next(_rows(path, path.name, nested=False))
+
+
 def _folders(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir()]
 

@@ -131,7 +131,7 @@ def run(
         if folder is not None and resume and folder.complete:  # finished by another process while the data was loaded
             result = yield from _load_result(folder, job.config)
         else:
-            hint = "" if folder is None else f"\nhint: resume with: {_resumption(folder, runs_dir, data_dir)}"
+            hint = "" if folder is None else f"\nhint: resume with: {run_command(folder.path, runs_dir, data_dir)}"
             result = yield from _train(job, folder, resume, force, time_limit, clock, hint)
     yield result
 
@@ -185,14 +185,15 @@ def _load_result(folder: RunFolder, config: Config) -> Generator[Report, None, T
     return result
 
 
-def _resumption(folder: RunFolder, runs_dir: Path, data_dir: str | Path | None) -> str:
+def run_command(path: Path, runs_dir: Path, data_dir: str | Path | None = None) -> str:
+    """Return the command that resumes the run in a folder below ``runs_dir``."""
     options = {
-        "--run": folder.path.relative_to(runs_dir),
+        "--run": path.relative_to(runs_dir),
         "--resume": True,
         "--runs-dir": None if runs_dir == Path("runs") else runs_dir,
         "--data-dir": data_dir,
     }
-    return resume_command("train", folder.path / CONFIG, options)
+    return resume_command("train", path / CONFIG, options)
 
 
 def _train(

@@ -75,8 +75,8 @@ def collect(arguments: Sequence[str], *, run: str | None = None, runs_dir: Path 
     runs = {path: load_run_config(path) for folder in folders for path in _runs(folder)}
     trials: dict[Path, Trial] = {}
     if runs:
-        trials = _numbered(runs) if spec is None else _trials_of_runs(runs, spec)
-    found = {trial.number: _Found(_result(path, trial), path) for path, trial in trials.items()} | found
+        trials = numbered_trials(runs) if spec is None else _trials_of_runs(runs, spec)
+    found = {trial.number: _Found(result_of_run(path, trial), path) for path, trial in trials.items()} | found
     if not found:
         names = ", ".join(map(str, folders))
         raise UsageError(f"--collect: no run in {names}\nhint: name run folders, trials/ folders or shards")
@@ -153,7 +153,7 @@ def _trial_by_name(name: str, spec: Spec) -> Trial | None:
     return None
 
 
-def _numbered(runs: Mapping[Path, Config]) -> dict[Path, Trial]:
+def numbered_trials(runs: Mapping[Path, Config]) -> dict[Path, Trial]:
     """Return runs that belong to no sweep as trials, numbered in their order."""
     flattened = [flat(plain_values(config)) for config in runs.values()]
     keys = differing(flattened)
@@ -163,7 +163,8 @@ def _numbered(runs: Mapping[Path, Config]) -> dict[Path, Trial]:
     return trials
 
 
-def _result(path: Path, trial: Trial) -> Result:
+def result_of_run(path: Path, trial: Trial) -> Result:
+    """Return the result of a trial by its run folder."""
     if (path / METRICS).is_file():
         return trial.result(FINISHED, metrics=load_metrics(path))
     return trial.result(FAILED, message=f"{path}: the run has not finished, or it diverged")

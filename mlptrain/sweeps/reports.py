@@ -49,6 +49,31 @@ class Advance:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A shard of a sweep: its name and state, and the numbers of its trials that have ended and that are planned."""
+
+    name: str
+    state: str
+    ended: int
+    planned: int
+
+
+@dataclass(frozen=True)
+class Watched(Advance):
+    """The progress of a sweep that other processes train, as its files show it.
+
+    ``parts`` are its shards, ``training`` counts the stacks in training. ``since`` is the time since the last event in
+    seconds, ``left`` an estimate of the time to the end; None if it is unknown.
+    """
+
+    board: Leaderboard
+    parts: tuple[Part, ...]
+    training: int
+    since: float | None
+    left: float | None
+
+
+@dataclass(frozen=True)
 class TrialEnd:
     """A trial that has ended, as number ``done``; ``board`` is the leaderboard with it."""
 

@@ -61,6 +61,7 @@ CASES = {
     "report": Case(REPORT, ["page.html"], prints=False),
     "runs": Case(["runs", "../runs"]),
     "compare": Case(["compare", "../runs/a", "../unfinished"]),
+    "watch": Case(["watch", "../runs/a"], prints=False),
     "diagnose": Case(["diagnose", "../runs/a"]),
     "predict": Case(["predict", "../runs/a", "../digits.npy"]),
     "export": Case(EXPORT, ["model.npz"], prints=False),
