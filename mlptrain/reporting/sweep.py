@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from time import perf_counter
@@ -211,7 +212,11 @@ def end_lines(end: SweepEnd) -> list[str]:
         lines.append(f"{counted(len(end.failed), 'trial')} failed: {list_failed(end.failed)}")
     hidden = len(end.board.rows) - SHOWN
     more = f" ({hidden} more rows)" if hidden > 0 else ""
-    lines.append(f"all trials: {end.folder}/leaderboard.csv{more}")
+    if end.ranked:
+        lines.append(f"all trials: {end.folder}/leaderboard.csv{more}")
+    else:
+        folder = shlex.quote(end.folder)
+        lines += [f"write leaderboard.csv with all trials{more}:", f"  mlptrain sweep --collect {folder}"]
     if end.command is not None and end.board.best is not None:
         kept = "" if end.best is None else f" in {end.best}"
         lines += [f"best trial: {trial_name(end.board.best.best_trial)}{kept}", f"  {end.command}"]

@@ -112,6 +112,8 @@ class SweepEnd:
         Duration of the sweep; of a ``collected`` one, the training time of all trials.
     collected
         True for results collected from run folders.
+    ranked
+        False if the folder has no ``leaderboard.csv``, such as that of shards in training.
     repeats
         The test accuracy over the seeds, if only seeds vary.
     """
@@ -125,6 +127,7 @@ class SweepEnd:
     collected: bool = False
     command: str | None = None
     repeats: Repeats | None = None
+    ranked: bool = True
 
 
 SweepReport = SweepStart | WaveStart | Advance | TrialEnd | Retry | SweepEnd

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from mlptrain.config.config import Config
 from mlptrain.errors import DataError
-from mlptrain.runs.files import BEST, JOURNAL, METRICS, SWEEP, TRIALS, is_run
+from mlptrain.runs.files import BEST, JOURNAL, LEADERBOARD, METRICS, SWEEP, TRIALS, is_run
 from mlptrain.runs.folder import load_run_config, resume_command
 from mlptrain.runs.status import COMPLETE, INTERRUPTED, RUNNING, journals, sweep_status
 from mlptrain.runs.watch import GONE_SECONDS, POLL_SECONDS, SETTLED_SECONDS, Stopwatch, file_version
@@ -115,8 +115,9 @@ class _Files:
 
     def parts(self) -> tuple[Part, ...]:
         """Return the states of the shards; none for a sweep of one part."""
-        records = self._records.items() if self.path not in self._records else ()
-        return tuple(Part(p.name, sweep_status(p).state, len(r.results), _planned(r)) for p, r in records)
+        shards = sorted((shard, path) for path in self._records if (shard := shard_of(path)) and path != self.path)
+        records = ((f"shard {shard[0]}", path, self._records[path]) for shard, path in shards)
+        return tuple(Part(name, sweep_status(p).state, len(r.results), _planned(r)) for name, p, r in records)
 
     def training(self) -> tuple[int, int]:
         """Return the numbers of stacks in training and of workers, of all parts that are running."""
@@ -176,7 +177,16 @@ class _Files:
         seconds = sum(row.seconds for row in board.rows)
         found = str(best) if best.is_dir() else None
         return SweepEnd(
-            str(self.path), board, found, failed, None, seconds, collected=True, command=command, repeats=repeats
+            str(self.path),
+            board,
+            found,
+            failed,
+            None,
+            seconds,
+            collected=True,
+            ranked=(self.path / LEADERBOARD).is_file(),
+            command=command,
+            repeats=repeats,
         )
 
     def commands(self, runs_dir: Path) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from mlptrain.reporting import live
 from mlptrain.reporting.live import layout, table_number
 from mlptrain.reporting.run import make_run_reporter
 from mlptrain.reporting.terminal import make_console
-from mlptrain.training.reports import EpochReport
+from mlptrain.training.reports import EpochReport, Progress
 from tests.reporting import made
 
 pytest.importorskip("pty")
@@ -66,6 +66,22 @@ def test_the_whole_screen() -> None:
         "val_accuracy  ▁▆█  0.8697 → 0.9154",
         "",
     ]
+
+
+@pytest.mark.parametrize(("columns", "rows", "table", "curves"), [(80, 24, 16, 4), (40, 12, 4, 4), (80, 9, 4, 1)])
+def test_a_run_of_another_process_shows_its_last_epochs_and_its_curves(columns, rows, table, curves) -> None:
+    history = [made.epoch(number, 40, loss=1 / number) for number in range(1, 31)]
+    with made.terminal(columns, rows) as terminal:
+        reporter = live.LiveRun(make_console(terminal.stream), 40, history)
+        reporter.show(Progress(31, 40, 0, 0, math.nan, math.nan, 3.0))
+        reporter.close()
+    text = terminal.data.decode()
+    assert "31/40  3s since the last epoch, 7s left" in text
+    names = ("loss", "val_loss", "accuracy", "val_accuracy")
+    assert [name for name in names if re.search(rf"(?<!_){name}  [^\r]*→", text)] == [*names[:curves]]
+    epochs = [int(line.partition("/")[0]) for line in terminal.screen() if "/40 " in line]
+    assert epochs == [*range(31 - table, 31)]
+    assert any(line.split()[:2] == ["best", "0.0333"] for line in terminal.screen()) and terminal.longest <= columns
 
 
 def test_the_run_with_the_initial_weights_is_named() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from mlptrain.reporting import sweep as reporting
 from mlptrain.reporting.sweep import (
+    end_lines,
     importance_lines,
     leaderboard_lines,
     make_sweep_reporter,
@@ -16,9 +17,20 @@ from mlptrain.reporting.sweep import (
     start_phrases,
     trial_line,
     value_lines,
+    watched_lines,
 )
 from mlptrain.sweeps.leaderboard import Leaderboard, rank
-from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, WaveStart
+from mlptrain.sweeps.reports import (
+    Advance,
+    Part,
+    Retry,
+    SweepEnd,
+    SweepReport,
+    SweepStart,
+    TrialEnd,
+    Watched,
+    WaveStart,
+)
 from mlptrain.sweeps.spec import Metric
 from mlptrain.sweeps.trials import Result
 from tests.reporting import made
@@ -173,6 +185,27 @@ def test_plain_lines_of_an_open_sweep_and_of_one_without_results() -> None:
 
 def test_quiet_shows_nothing() -> None:
     assert printed(3, quiet=True) == ""
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 12)])
+def test_a_sweep_of_other_processes_shows_its_shards(columns: int, rows: int) -> None:
+    board = rank(KEYS, Metric(), 1, [result(trial) for trial in range(8)])
+    parts = (Part("shard 1", "running", 6, 10), Part("shard 2", "stale lock", 2, 10))
+    given = [START, Watched(8.0, 20, board, parts, 3, 5.0, 42.0), TrialEnd(result(8), 9, board)]
+    _, terminal = shown(columns, rows, given)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", terminal.data.decode())
+    assert "shard 1 6/10, shard 2 2/10 stale lock" in text and "3 stacks in training" in text
+    assert "8/20 trials" in text and "about 42s left" in text and "best of 8 rows so far" in text
+    assert "trial val_accuracy" in text, "the heading of the trials that end from now on"
+    assert terminal.longest <= columns
+    few = watched_lines(Watched(0.0, 0, board, (), 0, None, None), 40)
+    assert few == []
+
+
+def test_sweeps_without_a_leaderboard_name_the_command_that_writes_it() -> None:
+    end = reports()[-1]
+    assert isinstance(end, SweepEnd)
+    assert "  mlptrain sweep --collect 'runs/a b'" in end_lines(replace(end, folder="runs/a b", ranked=False))
 
 
 def test_a_resumed_sweep_with_repeats_says_so() -> None:
