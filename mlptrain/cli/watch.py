@@ -45,7 +45,7 @@ def watch(
 ) -> None:
     """Show a run or a sweep while another process trains it.
 
-    Example: mlptrain watch latest
+    Example: mlptrain watch hidden-001
     """
     path = _newest(runs_dir) if run is None else _find(run, runs_dir)
     human = sys.stderr if json_output else sys.stdout
