@@ -24,6 +24,7 @@ from mlptrain.runs.status import COMPLETE, DIVERGED, RUNNING, STALE
 from mlptrain.runs.train import run_command
 from mlptrain.runs.watch import RunEnd, RunFound, watch_run
 from mlptrain.sweeps.reports import SweepReport, SweepStart
+from mlptrain.sweeps.trials import Result
 from mlptrain.sweeps.watch import SweepStop, watch_sweep
 from mlptrain.training.reports import Report
 
@@ -49,12 +50,15 @@ def watch(
     """
     path = _newest(runs_dir) if run is None else _find(run, runs_dir)
     human = sys.stderr if json_output else sys.stdout
+    failed: tuple[Result, ...] = ()
     if is_run(path):
         _watch_run(path, runs_dir, human, layers=layers, quiet=quiet, no_color=no_color)
     else:
-        _watch_sweep(path, runs_dir, human, quiet=quiet, no_color=no_color)
+        failed = _watch_sweep(path, runs_dir, human, quiet=quiet, no_color=no_color)
     if json_output:
         print_result(json.dumps(read_row(path).plain()))
+    if failed:
+        raise TrialsError(f"{path}: {counted(len(failed), 'trial')} failed: {list_failed(failed)}")
 
 
 def _newest(runs_dir: Path) -> Path:
@@ -76,6 +80,13 @@ def _find(run: str, runs_dir: Path) -> Path:
 
 
 def _watch_run(path: Path, runs_dir: Path, stream: TextIO, *, layers: bool, quiet: bool, no_color: bool) -> None:
+    """Show a run until it ends.
+
+    Raises
+    ------
+    DataError, DivergedError
+        It did not end well, or its folder is gone.
+    """
     reporter: Reporter[Report] = QuietReporter()
     try:
         for report in watch_run(path, layers=layers):
@@ -103,7 +114,8 @@ def _watch_run(path: Path, runs_dir: Path, stream: TextIO, *, layers: bool, quie
         )
 
 
-def _watch_sweep(path: Path, runs_dir: Path, stream: TextIO, *, quiet: bool, no_color: bool) -> None:
+def _watch_sweep(path: Path, runs_dir: Path, stream: TextIO, *, quiet: bool, no_color: bool) -> tuple[Result, ...]:
+    """Show a sweep until it ends, and return its failed trials."""
     reporter: Reporter[SweepReport] = QuietReporter()
     try:
         for report in watch_sweep(path, runs_dir):
@@ -123,5 +135,4 @@ def _watch_sweep(path: Path, runs_dir: Path, stream: TextIO, *, quiet: bool, no_
         how = "killed" if stop.state == STALE else "stopped"
         hints = [f"\nhint: resume with: {command}" for command in stop.commands]
         raise DataError(f"{path}: the sweep was {how} with {stop.done}{total} trials done{''.join(hints)}")
-    if stop.failed:
-        raise TrialsError(f"{len(stop.failed)} of {stop.done} trials failed: {list_failed(stop.failed)}")
+    return stop.failed
