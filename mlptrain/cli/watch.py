@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -71,8 +72,9 @@ def _newest(runs_dir: Path) -> Path:
 def _find(run: str, runs_dir: Path) -> Path:
     """Return the folder that RUN means; it may also contain only shards, or the trials of a job array."""
     for path in (Path(run), runs_dir / run):
-        if path.is_dir() and read_row(path).kind != OTHER:
-            return path
+        with suppress(OSError):  # a name that is too long, for one
+            if path.is_dir() and read_row(path).kind != OTHER:
+                return path
     path = locate(run, runs_dir)
     if path.is_file():
         raise UsageError(f"{path}: a file, which does not change\nhint: name the folder of a run")

@@ -118,7 +118,7 @@ class LiveRun:
         self._next_redraw = 0.0
         for epoch in history:
             self._note(epoch)
-        self._unwritten += history[-max(1, console.height - self._live_lines - 1) :]
+        self._unwritten += history[-self._table_rows(self._curve_rows()) :]
 
     def show(self, report: Report, /) -> None:
         """Show a report; the progress of an epoch only if a redraw is due."""
@@ -220,11 +220,13 @@ class LiveRun:
         if columns != self._columns:  # first, or the window has changed
             self._columns = columns
             lines.append(self._heading())
+        curves = self._curve_rows()
+        room = self._table_rows(curves)
         for report in self._unwritten:
             if isinstance(report, LayersReport):
                 lines += self._layer_rows(report, width)
                 continue
-            if self._rows >= max(1, self._console.height - self._live_lines - 1):
+            if self._rows >= room:
                 lines.append(self._heading())
             lines.append(self._row([self._cell(column, report) for column in columns]))
             self._rows += 1
@@ -233,16 +235,15 @@ class LiveRun:
         below = [self._line(self._current, width)] if self._current else []
         if self._console.height >= MIN_HEIGHT:
             below += self._best_rows()
-        below += self._curve_rows()
+        below += curves
         live.update(Text("\n", no_wrap=True, overflow="crop", end="").join(below))
         with self._console:  # one write
             self._print(lines)
             live.refresh()
 
-    @property
-    def _live_lines(self) -> int:
-        """Number of lines below the table."""
-        return LIVE_LINES + len(self._curve_rows())
+    def _table_rows(self, curves: Sequence[Text]) -> int:
+        """Return the number of rows, after a heading, that fit above the lines below the table."""
+        return max(1, self._console.height - LIVE_LINES - len(curves) - 1)
 
     def _curve_rows(self) -> list[Text]:
         """Return the curves that fit below the table, if the run is one of another process."""
