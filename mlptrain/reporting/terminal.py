@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether ``stream`` is a terminal that can move its cursor; of the environment only TERM matters."""
+    """Return whether ``stream`` is a terminal that can move its cursor; of the environment TERM and GIT_PAGER matter.
+
+    The output of ``!mlptrain train`` in a notebook is a terminal for the command, but the notebook shows lines that
+    were overwritten. Kernels set TERM and GIT_PAGER to values that together no terminal has.
+    """
+    term = os.environ.get("TERM", "").lower()
+    in_notebook = term == "xterm-color" and os.environ.get("GIT_PAGER") == "cat"
     try:
-        return stream is not None and stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+        return stream is not None and stream.isatty() and term not in ("dumb", "unknown") and not in_notebook
     except ValueError:  # closed
         return False
 

@@ -38,14 +38,23 @@ def test_no_escape_code_in_a_pipe_even_if_colour_is_forced() -> None:
     assert done.stdout == b"x" + os.linesep.encode()
 
 
-@pytest.mark.parametrize("term", ["dumb", "DUMB", "unknown"])
-def test_a_dumb_terminal_is_no_terminal(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("term", "pager", "moves"),
+    [
+        ("xterm", "cat", True),
+        ("xterm-color", "less", True),
+        ("dumb", "", False),
+        ("DUMB", "", False),
+        ("unknown", "", False),
+        ("xterm-color", "cat", False),  # as a notebook sets them
+    ],
+)
+def test_a_terminal_can_move_its_cursor(term: str, pager: str, moves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pty")
     with made.terminal(80) as terminal:
-        monkeypatch.setenv("TERM", "xterm")
-        assert is_terminal(terminal.stream)
         monkeypatch.setenv("TERM", term)
-        assert not is_terminal(terminal.stream)
+        monkeypatch.setenv("GIT_PAGER", pager)
+        assert is_terminal(terminal.stream) == moves
 
 
 def test_a_closed_stream_and_none_are_no_terminal() -> None:
