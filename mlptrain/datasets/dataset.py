@@ -6,7 +6,7 @@ import hashlib
 import os
 import shlex
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +32,8 @@ class Dataset:
     """
 
     name: str
-    images: np.ndarray
-    labels: np.ndarray
+    images: np.ndarray = field(repr=False)
+    labels: np.ndarray = field(repr=False)
     train_count: int
     shape: tuple[int, int]
     class_names: tuple[str, ...]

@@ -12,6 +12,7 @@ from mlptrain.errors import DataError, UsageError
 from mlptrain.handwriting.digit import Digit, find_digit
 from mlptrain.handwriting.reading import STANDARD_INPUT, Images, read_images
 from mlptrain.models.model import PIXEL_SCALE, Model
+from mlptrain.system.html import Cell, bar, fragment, grey_image, note, row, table
 
 MAX_BACKGROUND = 0.13  # brightness of the background of an image like those of MNIST
 
@@ -25,6 +26,7 @@ class Prediction:
     ``image`` is the name of the file, with an index if it contains a list. ``label`` is the predicted class,
     ``probabilities`` the outputs per class, and ``seen`` (height, width) the input of the network, in [0, 1].
     ``warning`` says why the image may not contain one digit; it is empty if nothing is unusual.
+    ``class_names`` are those of the model.
     """
 
     image: str
@@ -32,6 +34,22 @@ class Prediction:
     probabilities: tuple[float, ...]
     seen: np.ndarray
     warning: str = ""
+    class_names: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        probability, warning = max(self.probabilities), f", warning={self.warning!r}" if self.warning else ""
+        return f"Prediction(image={self.image!r}, label={self.label!r}, probability={probability:.4f}{warning})"
+
+    def _repr_html_(self) -> str:
+        """Return the input of the network and the outputs, for notebooks."""
+        names = self.class_names or tuple(map(str, range(len(self.probabilities))))
+        outputs = zip(names, self.probabilities, strict=True)
+        rows: list[list[Cell]] = [[name, (f"{output:.4f}", bar(output))] for name, output in outputs]
+        return fragment(
+            f"{self.image}: {self.label} ({max(self.probabilities):.1%})",
+            *([note(f"warning: {self.warning}")] if self.warning else []),
+            row(grey_image(self.seen.tolist(), "input of the network", scale=6), table(("class", "probability"), rows)),
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +109,8 @@ def _predict_batch(model: Model, named: Sequence[tuple[str, np.ndarray]], kind: 
         if isinstance(digit, Digit):
             output = next(outputs)
             label = model.class_names[int(output.argmax())]
-            results.append(Prediction(name, label, tuple(output.tolist()), digit.pixels, digit.warning))
+            probabilities = tuple(output.tolist())
+            results.append(Prediction(name, label, probabilities, digit.pixels, digit.warning, model.class_names))
         else:
             results.append(digit)
     return results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,9 +15,15 @@ from mlptrain.engine.network import ForwardPass, Network
 from mlptrain.engine.parameters import Architecture, Weights
 from mlptrain.errors import DataError, UsageError
 from mlptrain.models.model import Model, require_finite
+from mlptrain.system.html import Cell, fragment, grey_image, note, row, shade, table
+from mlptrain.system.text import keras_number
 
 # Images per forward pass. The activations of a few hundred hidden units then fit the second-level cache of a core.
 BATCH = 512
+
+MAX_CLASSES = 20  # of a confusion matrix in a notebook
+
+MAX_MISTAKES = 10  # mistakes that are drawn in a notebook
 
 
 class Evaluator:
@@ -107,7 +113,7 @@ class Mistake:
     """
 
     index: int
-    image: np.ndarray
+    image: np.ndarray = field(repr=False)
     truth: str
     guess: str
     confidence: float
@@ -125,9 +131,9 @@ class Evaluation:
     count: int
     loss: float | None
     accuracy: float
-    confusion: tuple[tuple[int, ...], ...]
-    class_names: tuple[str, ...]
-    mistakes: tuple[Mistake, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = field(repr=False)
+    class_names: tuple[str, ...] = field(repr=False)
+    mistakes: tuple[Mistake, ...] = field(default=(), repr=False)
 
     @cached_property
     def per_class(self) -> list[ClassMetrics]:
@@ -151,6 +157,39 @@ class Evaluation:
             if true != predicted and images
         ]
         return sorted(pairs, key=lambda pair: -pair[2])[:count]
+
+    def _repr_html_(self) -> str:
+        """Return the metrics per class, the confusion matrix and the first mistakes, for notebooks."""
+        loss = "" if self.loss is None else f"loss {keras_number(self.loss)}, "
+        classes = [
+            [m.label, *(f"{value:.4f}" for value in (m.precision, m.recall, m.f1)), f"{m.support:,}"]
+            for m in self.per_class
+        ]
+        tables = [table(("class", "precision", "recall", "F1", "support"), classes)]
+        if len(self.class_names) <= MAX_CLASSES:
+            tables.append(self._matrix())
+        mistakes = [
+            grey_image(m.image.tolist(), f"{m.truth} → {m.guess} ({m.confidence:.1%})", scale=2)
+            for m in self.mistakes[:MAX_MISTAKES]
+        ]
+        return fragment(
+            f"{self.split}: {loss}accuracy {keras_number(self.accuracy)}",
+            note(f"{self.count:,} images"),
+            row(*tables),
+            *([note("mistakes: true → predicted label (confidence)"), row(*mistakes)] if mistakes else []),
+        )
+
+    def _matrix(self) -> str:
+        """Return the confusion matrix, in which mistakes are shaded by their share of the true label's images."""
+        counts = np.array(self.confusion)
+        shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+        np.fill_diagonal(shares, 0)
+        shares /= shares.max() or 1
+        rows: list[list[Cell]] = [
+            [name, *((str(count) if count else "·", shade(share)) for count, share in zip(*pair, strict=True))]
+            for name, *pair in zip(self.class_names, counts.tolist(), shares.tolist(), strict=True)
+        ]
+        return table(("", *self.class_names), rows, "rows: true label, columns: predicted label")
 
 
 def evaluate_models(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,10 @@ class Model:
     """
 
     architecture: Architecture
-    weights: tuple[np.ndarray, ...]
-    biases: tuple[np.ndarray, ...]
+    weights: tuple[np.ndarray, ...] = field(repr=False)
+    biases: tuple[np.ndarray, ...] = field(repr=False)
     class_names: tuple[str, ...]
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = field(repr=False)
 
     def network(self) -> Network:
         """Return the model as a network of the engine."""

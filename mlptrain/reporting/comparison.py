@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from mlptrain.config.values import short
-from mlptrain.reporting.text import column, counted, duration, joined, keras_number, shortened
+from mlptrain.reporting.text import column, counted, duration, joined, shortened
 from mlptrain.runs.comparison import EXACT, METRIC, Comparison
-from mlptrain.system.text import printable
+from mlptrain.system.text import keras_number, printable
 
 MAX_VALUE = 24  # characters of a config value
 

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from mlptrain.models.evaluation import Evaluation, Mistake
 from mlptrain.reporting.digit import draw
-from mlptrain.reporting.text import counted, keras_number
-from mlptrain.system.text import can_print, printable
+from mlptrain.reporting.text import counted
+from mlptrain.system.text import can_print, keras_number, printable
 
 MAX_PAIRS = 5
 

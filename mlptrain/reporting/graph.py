@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mlptrain.graph.graph import GATES, NUMBER, Passes
-from mlptrain.reporting.text import keras_number
-from mlptrain.system.text import can_print, printable
+from mlptrain.system.text import can_print, keras_number, printable
 
 GAP = "  "
 

@@ -9,11 +9,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from mlptrain.config.values import short
-from mlptrain.reporting.text import GAP, column, duration, joined, keras_number, shortened
+from mlptrain.reporting.text import GAP, column, duration, joined, shortened
 from mlptrain.runs.listing import RUN, SWEEP_KIND, Row
 from mlptrain.runs.selection import differing_keys
 from mlptrain.runs.status import COMPLETE
-from mlptrain.system.text import csv_cell
+from mlptrain.system.text import csv_cell, keras_number
 
 MAX_NAME = 28  # characters
 

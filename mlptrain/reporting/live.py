@@ -13,8 +13,8 @@ from rich.text import Text
 
 from mlptrain.reporting.plain import layer_lines, start_notes, start_phrases, stopped_note
 from mlptrain.reporting.terminal import BARS, print_phrases, progress_bar, sparkline, start_live
-from mlptrain.reporting.text import clock, counted, duration, keras_number, keras_pace
-from mlptrain.system.text import can_print
+from mlptrain.reporting.text import clock, counted, duration, keras_pace
+from mlptrain.system.text import can_print, keras_number
 from mlptrain.training.reports import EpochReport, LayersReport, Outcome, Progress, Report, RunStart
 
 REDRAW_SECONDS = 0.05

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from mlptrain.reporting.text import counted, keras_number, keras_pace
-from mlptrain.system.text import can_print, write_lines
+from mlptrain.reporting.text import counted, keras_pace
+from mlptrain.system.text import can_print, keras_number, write_lines
 from mlptrain.training.reports import EpochReport, LayersReport, Outcome, Report, RunStart
 
 MAX_LINE = 100  # characters of a line with the statistics of a layer

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mlptrain.reporting.text import counted, duration, keras_number
+from mlptrain.reporting.text import counted, duration
 from mlptrain.runs.diagnosis import Diagnosis
 from mlptrain.runs.train import TrainResult
-from mlptrain.system.text import printable
+from mlptrain.system.text import keras_number, printable
 
 Baseline = tuple[str, Mapping[str, Any]]
 """Name and metrics of the run with which another is compared."""

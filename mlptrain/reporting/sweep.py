@@ -24,7 +24,6 @@ from mlptrain.reporting.text import (
     counted,
     duration,
     joined,
-    keras_number,
     listed,
     shortened,
     wrapped,
@@ -34,7 +33,7 @@ from mlptrain.sweeps.leaderboard import Leaderboard, Row, summarise_values
 from mlptrain.sweeps.repeats import CONFIDENCE, COVERAGE, Repeats, tolerance_factor
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, Watched, WaveStart
 from mlptrain.sweeps.trials import HALVED, Result, trial_name
-from mlptrain.system.text import can_print, printable, write_lines
+from mlptrain.system.text import can_print, keras_number, printable, write_lines
 
 MAX_VALUE = 24  # characters of a parameter's value in the leaderboard
 

@@ -1,4 +1,4 @@
-"""Text for people: numbers, times, counts, and names shortened to fit where they are printed."""
+"""Text for people: times, counts, and names shortened to fit where they are printed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ from mlptrain.system.text import printable
 
 GAP = "  "
 """Space between the columns of a table."""
-
-
-def keras_number(value: float) -> str:
-    """Return a metric as Keras prints it: four decimals, or ``1.2345e-04`` up to 1e-3 in size; zero is 0.0000."""
-    return f"{value:.4f}" if abs(value) > 1e-3 or value == 0 else f"{value:.4e}"
 
 
 def keras_pace(seconds: float) -> str:

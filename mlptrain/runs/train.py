@@ -31,10 +31,12 @@ from mlptrain.runs.folder import (
     resume_command,
     run_path,
 )
+from mlptrain.runs.fragments import metrics_and_curves
 from mlptrain.runs.history import layers_until, read_history, read_layers, report_of
 from mlptrain.runs.job import Job, add_test_metrics, metrics_of, outcome_of, prepare
 from mlptrain.runs.locate import is_selection
 from mlptrain.system.files import remove_leftovers
+from mlptrain.system.html import fragment
 from mlptrain.system.signals import Interrupted, Signals
 from mlptrain.training.profiling import Clock
 from mlptrain.training.reports import TIME_LIMIT, EpochReport, LayersReport, Outcome, Report
@@ -53,6 +55,20 @@ class TrainResult:
     history: tuple[EpochReport, ...]
     folder: Path | None
     layers: tuple[LayersReport, ...] = ()
+
+    def __repr__(self) -> str:
+        folder = None if self.folder is None else str(self.folder)
+        sizes, accuracy = self.model.architecture.layers, self.metrics.get("test_accuracy")
+        return f"TrainResult(folder={folder!r}, layers={sizes}, epochs={len(self.history)}, test_accuracy={accuracy})"
+
+    def _repr_html_(self) -> str:
+        """Return the metrics and the learning curves, for notebooks."""
+        architecture = self.model.architecture
+        sizes = "-".join(map(str, architecture.layers))
+        return fragment(
+            f"{self.folder or 'not kept'}: {sizes} {architecture.activation}, {architecture.loss}",
+            metrics_and_curves(self.metrics, self.history),
+        )
 
 
 def run(

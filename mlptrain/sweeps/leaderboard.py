@@ -16,10 +16,13 @@ from mlptrain.config.yaml import parse_value
 from mlptrain.errors import ConfigError, DataError
 from mlptrain.sweeps.space import fingerprint
 from mlptrain.sweeps.spec import DEFAULT_METRIC, Metric
-from mlptrain.sweeps.trials import HALVED, Result
+from mlptrain.sweeps.trials import HALVED, Result, trial_name
 from mlptrain.system.files import reason, write_text_atomic
-from mlptrain.system.text import csv_cell, csv_line, csv_text
+from mlptrain.system.html import fragment, note, table
+from mlptrain.system.text import csv_cell, csv_line, csv_text, keras_number
 from mlptrain.training.reports import METRIC_NAMES
+
+MAX_ROWS = 20  # rows that a notebook shows
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,31 @@ class Leaderboard:
     def best(self) -> Row | None:
         """The first row; None if no row has a rank."""
         return self.rows[0] if self.rows and self.rows[0].rank is not None else None
+
+    def __repr__(self) -> str:
+        if self.best is None:
+            return f"Leaderboard(rows={len(self.rows)}, best=None)"
+        best = f"best={dict(self.best.values)}, {self.metric.name}={self.best.figure:.4f}"
+        return f"Leaderboard(rows={len(self.rows)}, {best})"
+
+    def _repr_html_(self) -> str:
+        """Return the first rows, for notebooks."""
+        rows = [
+            [
+                "–" if row.rank is None else str(row.rank),
+                trial_name(row.trial),
+                row.status if row.figure is None else keras_number(row.figure),
+                *([_shown(row.deviation)] if self.repeat > 1 else []),
+                *(short(row.values.get(key)) for key in self.keys),
+                _shown(row.figures.get("test_accuracy")),
+                f"{row.seconds:.1f}",
+            ]
+            for row in self.rows[:MAX_ROWS]
+        ]
+        deviation = ["±"] if self.repeat > 1 else []
+        heads = ["rank", "trial", self.metric.name, *deviation, *self.keys, "test_accuracy", "seconds"]
+        more = len(self.rows) - len(rows)
+        return fragment("Leaderboard", table(heads, rows), *([note(f"{more:,} more rows")] if more else []))
 
     def with_runs(self, runs: Mapping[int, str]) -> Leaderboard:
         """Return a copy whose rows have their run folders, given by trial."""
@@ -161,6 +189,10 @@ def _summary(key: str, metric: Metric, rows: Sequence[Row]) -> ValueSummary:
     best = max(metrics, key=lambda value: metric.sign * value, default=None)
     mean = fmean(metrics) if metrics else None
     return ValueSummary(key, rows[0].values.get(key), mean, best, len(rows) - len(metrics))
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else keras_number(value)
 
 
 def _finite(value: Any) -> float | None:

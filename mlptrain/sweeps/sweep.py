@@ -29,6 +29,7 @@ from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import Result, trial_of
 from mlptrain.system.extras import require_extra
 from mlptrain.system.files import make_folder
+from mlptrain.system.html import Cell, bar, fragment, note, table
 from mlptrain.system.lock import locked
 from mlptrain.system.machine import available_cores
 from mlptrain.system.signals import Interrupted, Signals
@@ -77,6 +78,26 @@ class SweepResult:
     def importances(self) -> dict[str, float] | None:
         """The share (0 to 1) of the metric's variance that each key explains; see `mlptrain.sweeps.importance`."""
         return self.end.importances
+
+    def __repr__(self) -> str:
+        failed = f", failed={len(self.failed)}" if self.failed else ""
+        return (
+            f"SweepResult(folder={str(self.folder)!r}, trials={self.trials}{failed}, leaderboard={self.leaderboard!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the best trial, the leaderboard and the importance of the parameters, for notebooks."""
+        failed = f", {len(self.failed):,} diverged or failed" if self.failed else ""
+        command = [] if self.end.command is None else [note(f"best trial: {self.end.command}")]
+        shares = (self.importances or {}).items()
+        rows: list[list[Cell]] = [[key, (f"{share:.0%}", bar(share))] for key, share in shares]
+        return fragment(
+            str(self.folder),
+            note(f"trials: {self.trials:,}{failed}"),
+            *command,
+            self.leaderboard._repr_html_(),
+            *([table(("parameter", "importance"), rows)] if rows else []),
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return the JSON object of the command."""

@@ -41,6 +41,11 @@ def can_print(text: str, encoding: str | None) -> bool:
     return printable(text, encoding) == text
 
 
+def keras_number(value: float) -> str:
+    """Return a metric as Keras prints it: four decimals, or ``1.2345e-04`` up to 1e-3 in size; zero is 0.0000."""
+    return f"{value:.4f}" if abs(value) > 1e-3 or value == 0 else f"{value:.4e}"
+
+
 def without_credentials(text: str) -> str:
     """Return ``text`` without the user names and passwords of addresses.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # `mlptrain.runs.status` needs no NumPy
@@ -128,7 +128,7 @@ class Outcome:
     seconds: float
     samples: int
     stopped: str | None
-    weights: Weights | None
+    weights: Weights | None = field(repr=False)
     diverged: str | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,3 +116,14 @@ def test_standard_input_is_read_once(monkeypatch):
         predict_images(MODEL, ["-", "-"])
     with pytest.raises(UsageError, match="at least one"):
         predict_images(MODEL, [])
+
+
+def test_a_notebook_shows_the_input_and_the_probabilities(save):
+    (found,) = predict_images(MODEL, [save(DIGITS[0])])
+    assert re.fullmatch(r"Prediction\(image='.*digits.npy', label='\d', probability=[01]\.\d{4}\)", repr(found))
+    html = replace(found, image="<script>", warning="two digits", class_names=tuple("abcdefghij"))._repr_html_()
+    assert html.count("<img") == 1 and "warning: two digits" in html and "<script" not in html
+    assert all(f"<td>{name}</td>" in html for name in "abcdefghij")
+    assert all(f">{output:.4f}<" in html for output in found.probabilities)
+    assert "warning='two digits'" in repr(replace(found, warning="two digits"))
+    assert "<td>9</td>" in replace(found, class_names=())._repr_html_()

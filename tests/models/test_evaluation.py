@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,11 @@ from mlptrain.errors import DataError, UsageError
 from mlptrain.models.evaluation import (
     BATCH,
     LOSSES_OF_OUTPUTS,
+    MAX_CLASSES,
+    MAX_MISTAKES,
     Evaluation,
     Evaluator,
+    Mistake,
     evaluate_models,
     score_examples,
     worst_mistakes,
@@ -246,3 +250,23 @@ def test_mistakes_are_sorted_by_confidence_and_then_by_position():
     predicted = np.array([0, 0, 0, 0, 5])
     assert worst_mistakes(confidence, predicted, labels, 3).tolist() == [0, 2, 3]
     assert worst_mistakes(confidence, predicted, labels, 9).tolist() == [0, 2, 3, 1]
+
+
+def test_a_notebook_shows_tables_and_mistakes_and_no_arrays():
+    names = ("<b>ant</b>", "bee", "cat")
+    mistake = Mistake(7, np.eye(4), names[0], "bee", 0.625)
+    evaluation = replace(WORKED, class_names=names, mistakes=(mistake,) * 20)
+    assert repr(evaluation) == "Evaluation(split='test', count=16, loss=0.5, accuracy=0.75)"
+    assert repr(mistake) == "Mistake(index=7, truth='<b>ant</b>', guess='bee', confidence=0.625)"
+    html = evaluation._repr_html_()
+    assert "<b>ant" not in html and "&lt;b&gt;ant" in html and "0.8333" in html and "loss 0.5000" in html
+    assert html.count("<img") == MAX_MISTAKES and "(62.5%)" in html
+    shades = [float(share) for share in re.findall(r"rgba\(217,105,30,([\d.]+)\)", html)]
+    assert len(shades) == 9 and shades[3] == max(shades) and shades[0] == shades[4] == shades[6] == 0
+
+
+def test_a_notebook_shows_no_confusion_matrix_of_many_classes():
+    count = MAX_CLASSES + 1
+    diagonal = tuple(map(tuple, np.eye(count, dtype=int).tolist()))
+    html = Evaluation("all", count, None, 1.0, diagonal, tuple(map(str, range(count))))._repr_html_()
+    assert html.count("<table>") == 1 and "loss" not in html and "<img" not in html

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from mlptrain.reporting.text import clock, counted, duration, keras_number, keras_pace, listed, shortened, wrapped
+from mlptrain.reporting.text import clock, counted, duration, keras_pace, listed, shortened, wrapped
+from mlptrain.system.text import keras_number
 
 
 @pytest.mark.parametrize(

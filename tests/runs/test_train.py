@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,18 @@ def test_importing_the_package_does_not_load_numpy():
 
 
 # ---- reports -------------------------------------------------------------------------------------------
+
+
+def test_a_notebook_shows_metrics_and_curves_and_no_arrays(tmp_path):
+    result = mlptrain.train(quick(), run="<b>", runs_dir=tmp_path)
+    accuracy = result.metrics["test_accuracy"]
+    assert repr(result).endswith(f"/<b>', layers=(784, 5, 10), epochs=2, test_accuracy={accuracy})")
+    html = result._repr_html_()
+    assert html.count("<svg") == 2 and f"{accuracy:.4f}" in html and "/&lt;b&gt;: 784-5-10 sigmoid" in html
+    edited = replace(result, metrics={"loss": "?", "test_loss": 0.5}, history=(), folder=None)
+    assert "<svg" not in edited._repr_html_() and "–" in edited._repr_html_() and "folder=None" in repr(edited)
+    for report in (result.model, mlptrain.load_dataset("sample"), *mlptrain.run(quick())):
+        assert "array(" not in repr(report)
 
 
 def test_reports_come_in_order():

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from mlptrain.errors import DataError
-from mlptrain.sweeps.leaderboard import rank, read_leaderboard, write_leaderboard
+from mlptrain.sweeps.leaderboard import MAX_ROWS, rank, read_leaderboard, write_leaderboard
 from mlptrain.sweeps.spec import Metric
 from mlptrain.sweeps.trials import Result
 from tests.sweeps.made import result
@@ -79,3 +80,19 @@ def test_names_are_no_formulas_and_read_back_equal(tmp_path):
     assert heading[3] == b"'=x" and row[2:4] == [b'"\'@runs/\ra\xff"', b"-1.5"]
     again = read_leaderboard(tmp_path / "l.csv")
     assert again.keys == board.keys and again.rows[0].run == "@runs/\ra\udcff" and again.rows[0].values["=x"] == -1.5
+
+
+def test_a_notebook_shows_the_first_rows():
+    results = [replace(result(n, n / 100), values={"<i>": n}) for n in range(30)]
+    board = rank(("<i>",), Metric(), 1, [*results, result(30, None, status="diverged")])
+    assert repr(board) == "Leaderboard(rows=31, best={'<i>': 29}, val_accuracy=0.2900)"
+    html = board._repr_html_()
+    assert html.count("<tr>") == MAX_ROWS + 1 and "11 more rows" in html and "<i>" not in html and "±" not in html
+    assert "<td>1</td><td>0029</td><td>0.2900</td><td>29</td>" in html
+
+
+def test_a_notebook_shows_repeats_and_failures():
+    board = rank((), Metric(), 2, [result(n, accuracy, point=n // 2) for n, accuracy in enumerate((0.5, 0.75, None))])
+    html = board._repr_html_()
+    assert "<th>±</th>" in html and "<td>0.6250</td><td>0.1768</td>" in html and "<td>finished</td>" in html
+    assert repr(rank((), Metric(), 1, [result(0, None)])) == "Leaderboard(rows=1, best=None)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 
@@ -45,6 +46,9 @@ def test_sweep_files_give_a_leaderboard_and_the_best_trial(tmp_path, inline):
     assert result.best["config"]["learning_rate"] == best.values["learning_rate"]
     assert result.best["metrics"]["val_accuracy"] == best.figure and result.best["config"]["epochs"] == 1
     assert result.summary() == {"sweep": "runs/sweep-001", "trials": 4, "failed": 0, "best": result.best}
+    assert re.fullmatch(r"SweepResult\(folder='runs/sweep-001', trials=4, leaderboard=Leaderboard\(.*\)", repr(result))
+    html = result._repr_html_()
+    assert all(text in html for text in ("runs/sweep-001", f"{best.figure:.4f}", "mlptrain train", "importance"))
 
 
 def test_configs_with_spaces_and_specs_are_sources_too(tmp_path, inline):
