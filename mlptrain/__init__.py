@@ -16,10 +16,10 @@ __version__ = "0.2.0.dev0"
 if TYPE_CHECKING:
     from mlptrain.config.config import load_config
     from mlptrain.reporting.export import export_run
+    from mlptrain.reporting.progress import sweep, train
     from mlptrain.runs.finished import evaluate, load_model, predict
     from mlptrain.runs.job import load_dataset
-    from mlptrain.runs.train import run, train
-    from mlptrain.sweeps.sweep import sweep
+    from mlptrain.runs.train import run
 
 __all__ = [
     "__version__",
@@ -42,8 +42,8 @@ _HOMES = {
     "load_model": "mlptrain.runs.finished",
     "predict": "mlptrain.runs.finished",
     "run": "mlptrain.runs.train",
-    "sweep": "mlptrain.sweeps.sweep",
-    "train": "mlptrain.runs.train",
+    "sweep": "mlptrain.reporting.progress",
+    "train": "mlptrain.reporting.progress",
 }
 
 

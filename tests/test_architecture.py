@@ -118,8 +118,8 @@ MODULES = sorted(set(SOURCES) - {"mlptrain"})
 def test_imports_are_found():
     assert {"mlptrain.config.config", "mlptrain.engine.network", "numpy"} <= imports("mlptrain.training.trainer")
     assert "mlptrain.reporting.gallery" in imports("mlptrain.cli.plot"), "also within functions"
-    assert "mlptrain.sweeps.sweep" in imports("mlptrain"), "also for types"
-    assert "mlptrain.sweeps.sweep" not in imports("mlptrain", typing_only=False)
+    assert "mlptrain.reporting.progress" in imports("mlptrain"), "also for types"
+    assert "mlptrain.reporting.progress" not in imports("mlptrain", typing_only=False)
 
 
 @pytest.mark.parametrize("name", MODULES)

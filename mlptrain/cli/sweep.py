@@ -22,8 +22,7 @@ from mlptrain.runs import train as training
 from mlptrain.sweeps.collect import collect as collect_trials
 from mlptrain.sweeps.shell import check_key, check_listable, commands, find_trial, lookup
 from mlptrain.sweeps.spec import Spec, warnings
-from mlptrain.sweeps.sweep import KEEP, SweepResult
-from mlptrain.sweeps.sweep import sweep as run_sweep
+from mlptrain.sweeps.sweep import KEEP, SweepResult, run_sweep
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import trial_name
 from mlptrain.system.machine import use_threads

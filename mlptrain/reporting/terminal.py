@@ -1,4 +1,4 @@
-"""The terminal: consoles on a stream, progress bars, and charts drawn in characters."""
+"""The terminal, or the notebook in its place: consoles on a stream, progress bars, and charts drawn in characters."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ def is_terminal(stream: TextIO | None) -> bool:
         return stream is not None and stream.isatty() and term not in ("dumb", "unknown") and not in_notebook
     except ValueError:  # closed
         return False
+
+
+def notebook_shell() -> Any:
+    """Return the IPython shell of the notebook that this program runs in, else None; IPython is not imported."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell if hasattr(shell, "kernel") else None
 
 
 def make_console(stream: TextIO, *, no_color: bool = False) -> Console:

@@ -7,7 +7,6 @@ After Ctrl-C the step in progress finishes, the last checkpoint is written, and 
 from __future__ import annotations
 
 import signal
-from collections import deque
 from collections.abc import Generator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -150,40 +149,6 @@ def run(
             hint = "" if folder is None else f"\nhint: resume with: {run_command(folder.path, runs_dir, data_dir)}"
             result = yield from _train(job, folder, resume, force, time_limit, clock, hint)
     yield result
-
-
-_run = run  # `train` has a parameter of that name
-
-
-def train(
-    config: Config | Mapping[str, Any] | str | Path,
-    *,
-    run: str | None = None,
-    name: str | None = None,
-    runs_dir: str | Path = "runs",
-    data_dir: str | Path | None = None,
-    overwrite: bool = False,
-    resume: bool = False,
-    force: bool = False,
-    time_limit: float | None = None,
-    start: Model | str | Path | None = None,
-) -> TrainResult:
-    """Train a network to the end and return the result; the parameters and errors are those of `run`."""
-    reports = _run(
-        config,
-        run=run,
-        name=name,
-        runs_dir=runs_dir,
-        data_dir=data_dir,
-        overwrite=overwrite,
-        resume=resume,
-        force=force,
-        time_limit=time_limit,
-        start=start,
-    )
-    result = deque(reports, maxlen=1).pop()
-    assert isinstance(result, TrainResult)
-    return result
 
 
 def _load_result(folder: RunFolder, config: Config) -> Generator[Report, None, TrainResult]:

@@ -1,4 +1,4 @@
-"""The function `mlptrain.sweep`: trains all trials of a sweep in its folder, and ranks them."""
+"""A sweep as a whole: all trials trained in its folder, and ranked."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class SweepResult:
         return summary if self.end.repeats is None else {**summary, "repeats": self.end.repeats.plain()}
 
 
-def sweep(
+def run_sweep(
     source: str | Path | Spec,
     overrides: Sequence[str] = (),
     *,
@@ -124,46 +124,7 @@ def sweep(
     shard: tuple[int, int] | None = None,
     on_report: Callable[[SweepReport], object] = lambda report: None,
 ) -> SweepResult:
-    """Train all trials of a sweep and rank them: ``mlptrain.sweep("hidden")``.
-
-    Worker processes import the main module again, so a script must call this below ``if __name__ == "__main__":``.
-
-    Parameters
-    ----------
-    source, overrides
-        A sweep file, the name of a shipped sweep, or a config with values such as ``learning_rate=0.1,0.3,1`` in
-        ``overrides``.
-    stem, run, runs_dir
-        The folder is ``runs_dir/run``; without ``run`` it is ``runs_dir/stem-NNN`` with the next free number, where
-        ``stem`` is by default the name of the source.
-    data_dir
-        Folder of the datasets.
-    resume
-        Continue the sweep ``run``, or the latest one of this ``stem``.
-    workers
-        Number of worker processes; one per core if None.
-    threads
-        BLAS threads per worker process; chosen by the size of the networks if None.
-    executor, scheduler
-        ``processes``, or ``dask`` with the address of a running cluster, or None to start a local one.
-    keep
-        Run folders that stay: ``best``, ``all`` or ``none``.
-    stacked
-        Train networks of one shape side by side.
-    fail_fast
-        Stop after the first trial that fails.
-    shard
-        A pair (I, N) for every Nth point, starting with the Ith.
-    on_report
-        Function that is called with each report.
-
-    Raises
-    ------
-    UsageError, ConfigError, DataError
-        The sweep is impossible with these arguments.
-    KeyboardInterrupt
-        A signal stopped the sweep; trials that have ended are kept, and ``resume=True`` continues.
-    """
+    """Train all trials of a sweep and rank them; the parameters and errors are those of `mlptrain.sweep`."""
     spec = source if isinstance(source, Spec) else read_sweep(source, overrides)
     stem = stem or Path(spec.base_path if isinstance(source, Spec) else source).stem
     data = data_folder(data_dir)

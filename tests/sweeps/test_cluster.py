@@ -19,7 +19,7 @@ from mlptrain.sweeps.cluster import Cluster, check_scheduler, serve_scheduler
 from mlptrain.sweeps.executors import Broken
 from mlptrain.sweeps.processes import WorkerProcess
 from mlptrain.sweeps.reports import Advance
-from mlptrain.sweeps.sweep import sweep
+from mlptrain.sweeps.sweep import run_sweep
 from tests.sweeps.made import spec, task
 
 LocalCluster = pytest.importorskip("distributed").LocalCluster
@@ -123,10 +123,10 @@ def test_a_scheduler_that_dies_is_an_error_and_the_sweep_can_be_resumed(tmp_path
                 process.kill()
 
         with pytest.raises(DataError, match=rf"{options['scheduler']}.*\nhint: .*--resume"):
-            sweep(made, **options, on_report=kill)
+            run_sweep(made, **options, on_report=kill)
     with pytest.raises(UsageError, match=options["scheduler"]):
-        sweep(made, **options, resume=True)
-    assert sweep(made, run="s", resume=True, workers=1).trials == 2
+        run_sweep(made, **options, resume=True)
+    assert run_sweep(made, run="s", resume=True, workers=1).trials == 2
 
 
 def test_workers_get_an_absolute_folder_of_data(scheduler, tmp_path, monkeypatch):

@@ -53,8 +53,8 @@ def test_sweep_files_give_a_leaderboard_and_the_best_trial(tmp_path, inline):
 
 def test_configs_with_spaces_and_specs_are_sources_too(tmp_path, inline):
     sweep = spec(tmp_path, SPACE)
-    first = sweeping.sweep(tmp_path / "base.yaml", ["learning_rate=0.1,0.5", "hidden=[3],[4]"], run="a", threads=1)
-    second = sweeping.sweep(sweep, runs_dir="elsewhere")
+    first = sweeping.run_sweep(tmp_path / "base.yaml", ["learning_rate=0.1,0.5", "hidden=[3],[4]"], run="a", threads=1)
+    second = sweeping.run_sweep(sweep, runs_dir="elsewhere")
     assert str(second.folder) == "elsewhere/base-001"
     assert [row.figure for row in first.leaderboard.rows] == [row.figure for row in second.leaderboard.rows]
 
@@ -62,20 +62,20 @@ def test_configs_with_spaces_and_specs_are_sources_too(tmp_path, inline):
 def test_resume_continues_the_latest_sweep(tmp_path, inline):
     sweep = spec(tmp_path, SPACE)
     for _ in range(2):
-        sweeping.sweep(sweep, stem="s")
-    again = sweeping.sweep(sweep, stem="s", resume=True)
+        sweeping.run_sweep(sweep, stem="s")
+    again = sweeping.run_sweep(sweep, stem="s", resume=True)
     assert again.folder.name == "s-002" and len(inline) == 2 and again.trials == 4
-    assert sweeping.sweep(sweep, stem="new", resume=True).folder.name == "new-001"
+    assert sweeping.run_sweep(sweep, stem="new", resume=True).folder.name == "new-001"
 
 
 def test_shards_are_in_the_folder_of_the_sweep(tmp_path):
-    result = sweeping.sweep(spec(tmp_path, SPACE), stem="s", shard=(2, 2))
+    result = sweeping.run_sweep(spec(tmp_path, SPACE), stem="s", shard=(2, 2))
     assert str(result.folder) == "runs/s/shard-2-of-2"
     assert {row.trial for row in result.leaderboard.rows} == {1, 3}
 
 
 def test_repeats_are_in_the_summary(tmp_path):
-    result = sweeping.sweep(spec(tmp_path, "repeat: 2\n" + SPACE))
+    result = sweeping.run_sweep(spec(tmp_path, "repeat: 2\n" + SPACE))
     best = result.leaderboard.rows[0]
     assert result.best is not None
     assert result.best["repeats"] == {
@@ -89,10 +89,10 @@ def test_repeats_are_in_the_summary(tmp_path):
 def test_fail_fast_stops_the_sweep(tmp_path):
     base = "hidden: []\noutput: linear\nloss: mse\nsubset: 120\nepochs: 1\nbatch_size: 20\n"
     sweep = spec(tmp_path, "parameters: {learning_rate: {values: [1e30, 0.1]}}\n", base=base)
-    result = sweeping.sweep(sweep, run="s", stacked=False, fail_fast=True, workers=1)
+    result = sweeping.run_sweep(sweep, run="s", stacked=False, fail_fast=True, workers=1)
     assert [one.status for one in result.failed] == ["diverged"] and result.trials == 1
     assert result.best is None and result.summary()["best"] is None
-    assert sweeping.sweep(sweep, run="s", stacked=False, resume=True).trials == 2
+    assert sweeping.run_sweep(sweep, run="s", stacked=False, resume=True).trials == 2
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_fail_fast_stops_the_sweep(tmp_path):
 )
 def test_invalid_options_are_refused_before_a_folder_is_made(tmp_path, options, problem):
     with pytest.raises(UsageError, match=problem):
-        sweeping.sweep(spec(tmp_path, SPACE), **options)
+        sweeping.run_sweep(spec(tmp_path, SPACE), **options)
     assert not (tmp_path / "runs").exists()
 
 
@@ -119,10 +119,10 @@ def test_other_folders_are_refused(tmp_path):
     (tmp_path / "runs/other").mkdir(parents=True)
     (tmp_path / "runs/other/file").touch()
     with pytest.raises(UsageError, match="runs/other"):
-        sweeping.sweep(sweep, run="other")
+        sweeping.run_sweep(sweep, run="other")
     (tmp_path / "flat").touch()
     with pytest.raises(DataError, match="cannot be written"):
-        sweeping.sweep(sweep, run="s", runs_dir="flat")
+        sweeping.run_sweep(sweep, run="s", runs_dir="flat")
 
 
 def test_dask_starts_a_local_cluster_or_uses_a_running_one(tmp_path, monkeypatch):
@@ -138,8 +138,8 @@ def test_dask_starts_a_local_cluster_or_uses_a_running_one(tmp_path, monkeypatch
     monkeypatch.setattr(cluster, "check_scheduler", lambda address: None)
     monkeypatch.setattr("mlptrain.system.extras.find_spec", lambda name: True)
     sweep = spec(tmp_path, SPACE)
-    sweeping.sweep(sweep, run="a", executor="dask", workers=2)
-    sweeping.sweep(sweep, run="b", executor="dask", scheduler="tcp://127.0.0.1:8786")
+    sweeping.run_sweep(sweep, run="a", executor="dask", workers=2)
+    sweeping.run_sweep(sweep, run="b", executor="dask", scheduler="tcp://127.0.0.1:8786")
     assert made == [(None, 2, 1), ("tcp://127.0.0.1:8786", None, 1)]
 
 
@@ -162,11 +162,11 @@ def test_signals_stop_the_sweep_with_a_hint_to_resume(tmp_path, options, hint):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt) as caught:
-        sweeping.sweep(sweep, workers=1, on_report=interrupt, **options)
+        sweeping.run_sweep(sweep, workers=1, on_report=interrupt, **options)
     total = 2 if "shard" in options else 4
     assert f"of {total} trials" in str(caught.value) and str(caught.value).endswith(f"mlptrain sweep {hint}")
     run = hint.split()[3]
-    assert sweeping.sweep(sweep, run=run, shard=options.get("shard"), resume=True).trials == total
+    assert sweeping.run_sweep(sweep, run=run, shard=options.get("shard"), resume=True).trials == total
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
@@ -190,7 +190,7 @@ def test_a_folder_that_is_lost_while_the_sweep_runs_is_an_error_and_stays_as_it_
             left.update({"files": files(tmp_path / "runs")})
 
     with pytest.raises(DataError, match=r"runs/s: .*\nhint: .*--run"):
-        sweeping.sweep(spec(tmp_path, SPACE), run="s", stacked=False, workers=1, keep=keep, on_report=lose)
+        sweeping.run_sweep(spec(tmp_path, SPACE), run="s", stacked=False, workers=1, keep=keep, on_report=lose)
     assert files(tmp_path / "runs") == left["files"] and path.exists() == (how != "deleted")
 
 
@@ -206,35 +206,35 @@ def foreign(line):
 @pytest.mark.parametrize("kinds", [("plan", "trial"), ("trial",)], ids=" and ".join)
 def test_a_journal_with_lines_of_another_sweep_is_refused_before_anything_is_written(tmp_path, kept, kinds):
     sweep = spec(tmp_path, SPACE)
-    path = sweeping.sweep(sweep, run="s").folder
+    path = sweeping.run_sweep(sweep, run="s").folder
     lines = (path / "journal.jsonl").read_text().splitlines()
     others = [foreign(line) for line in lines if json.loads(line)["event"] in kinds]
     (path / "journal.jsonl").write_text("\n".join([*lines[: kept or None], *others]) + "\n")
     before = files(path)
     with pytest.raises(DataError, match=r"journal\.jsonl"):
-        sweeping.sweep(sweep, run="s", resume=True)
+        sweeping.run_sweep(sweep, run="s", resume=True)
     assert files(path) == before
     if "plan" in kinds:
         (path / "sweep.yaml").unlink()
         before = files(path)
         with pytest.raises(DataError, match=r"journal\.jsonl"):
-            sweeping.sweep(sweep, run="s", resume=True)
+            sweeping.run_sweep(sweep, run="s", resume=True)
         assert files(path) == before
 
 
 def test_a_journal_with_a_trial_that_is_not_planned_is_refused_before_anything_is_written(tmp_path):
     sweep = spec(tmp_path, SPACE)
-    path = sweeping.sweep(sweep, run="s").folder
+    path = sweeping.run_sweep(sweep, run="s").folder
     journal = path / "journal.jsonl"
     last = json.loads(journal.read_text().splitlines()[-1])
     journal.write_text(journal.read_text() + json.dumps({**last, "trial": 9, "point": 9}) + "\n")
     before = files(path)
     with pytest.raises(DataError, match=r"journal\.jsonl: trial 9 "):
-        sweeping.sweep(sweep, run="s", resume=True)
+        sweeping.run_sweep(sweep, run="s", resume=True)
     assert files(path) == before
 
 
 def test_a_missing_dask_is_named_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setattr("mlptrain.system.extras.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'mlptrain\[dask\]'"):
-        sweeping.sweep(spec(tmp_path, SPACE), executor="dask")
+        sweeping.run_sweep(spec(tmp_path, SPACE), executor="dask")

@@ -12,8 +12,8 @@ from mlptrain.datasets.split import Split
 from mlptrain.engine.parameters import Architecture
 from mlptrain.errors import ConfigError
 from mlptrain.models.evaluation import evaluate_weights
+from mlptrain.reporting.progress import train
 from mlptrain.runs import checkpoint as saver
-from mlptrain.runs.train import train
 from mlptrain.training import memory as footprint
 from mlptrain.training.memory import check_memory
 from mlptrain.training.reports import Outcome
