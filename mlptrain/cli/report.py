@@ -36,7 +36,7 @@ def report(
     Example: mlptrain report latest
     """
     require_extra("matplotlib", "plots", "report")
-    from mlptrain.reporting.page import write_report
+    from mlptrain.reporting.report import write_report
 
     set_threads(threads, available_cores())
     folder, path = write_report(run, runs_dir, data_folder(data_dir), output)

@@ -1,4 +1,4 @@
-"""The HTML report of a run or a sweep: one self-contained page, with plots as SVG in the colours of the page."""
+"""The HTML report of a run: one self-contained page, with plots as SVG in the colours of the page, and its parts."""
 
 from __future__ import annotations
 
@@ -12,18 +12,9 @@ from mlptrain.config.config import dump_yaml
 from mlptrain.config.values import flow
 from mlptrain.reporting import try_it
 from mlptrain.reporting.document import html_document
-from mlptrain.reporting.gallery import Plot, run_plots, sweep_plots
+from mlptrain.reporting.gallery import Plot, run_plots
 from mlptrain.reporting.plots.style import GRID, INK, MUTED, PAPER, SERIES, Draw, rendered
-from mlptrain.runs.finished import RunView, view_run
-from mlptrain.runs.folder import SWEEP
-from mlptrain.runs.locate import find_run, is_sweep, locate
-from mlptrain.sweeps.finished import SweepView, view_sweep
-from mlptrain.sweeps.leaderboard import summarise_values
-from mlptrain.system.files import make_folder, write_text_atomic
-
-REPORT = "report.html"
-
-MAX_ROWS = 20  # rows of the leaderboard
+from mlptrain.runs.finished import RunView
 
 MIN_SCALE = 0.68  # of a plot in a narrow window; a plot that is still too wide scrolls
 
@@ -86,63 +77,36 @@ def run_page(view: RunView, data_dir: Path) -> str:
     DataError
         The dataset of the run is missing.
     """
-    return _page(str(view.path), [*_run_sections(view, data_dir)])
+    return html_page(str(view.path), [*run_sections(view, data_dir)])
 
 
-def sweep_page(view: SweepView, data_dir: Path) -> str:
-    """Return the page of a sweep, with its best run if that was kept."""
-    best = view.ranked[0]
-    values = ", ".join(f"{key}={flow(value)}" for key, value in best.values.items())
-    file = view.path / SWEEP
-    sections = [
-        _tiles(
-            [
-                (f"best {view.metric.name}", f"{best.figures[view.metric.name]:.4f}"),
-                ("test accuracy of the best", _number(best.figures.get("test_accuracy"))),
-                ("trials", f"{len(view.ranked) + len(view.failed):,}"),
-                ("diverged or failed", f"{len(view.failed):,}"),
-            ]
-        ),
-        f"<p>Best: {escape(values)}</p>",
-        _plots(sweep_plots(view)),
-        _values(view),
-        _leaderboard(view),
-    ]
-    if file.is_file():
-        command, text = f"mlptrain sweep {shlex.quote(str(file))}", file.read_text(encoding="utf-8")
-        sections += [_heading("Reproduce"), _command(command), _heading("Sweep file"), _code(text)]
-    if view.best is not None:
-        sections += [_heading(f"Best trial: {view.best}"), *_run_sections(view_run(view.best), data_dir)]
-    return _page(str(view.path), sections)
-
-
-def _run_sections(view: RunView, data_dir: Path) -> Iterable[str]:
+def run_sections(view: RunView, data_dir: Path) -> Iterable[str]:
     config, metrics, found = view.config, view.metrics, view.diagnosis
     layers = "-".join(map(str, view.model.architecture.layers)) if view.model else f"hidden {flow(config.hidden)}"
     summary = f"{layers} {config.activation}, {config.loss}, {config.optimizer}, on {config.dataset}"
     yield f'<p class="muted">{escape(summary)}</p>'
-    yield _tiles(
+    yield tiles(
         [
-            ("test accuracy", _number(metrics.get("test_accuracy"))),
-            ("test loss", _number(metrics.get("test_loss"))),
-            ("validation accuracy", _number(metrics.get("val_accuracy"))),
+            ("test accuracy", number_text(metrics.get("test_accuracy"))),
+            ("test loss", number_text(metrics.get("test_loss"))),
+            ("validation accuracy", number_text(metrics.get("val_accuracy"))),
             ("epochs", str(metrics.get("epochs", len(view.history.epochs)))),
-            ("parameters", _number(metrics.get("parameters"), ",")),
-            ("training", _number(metrics.get("seconds"), ".1f") + " s"),
+            ("parameters", number_text(metrics.get("parameters"), ",")),
+            ("training", number_text(metrics.get("seconds"), ".1f") + " s"),
         ]
     )
     command = found.command(view.config_file)
     evidence = "".join(f"<li>{escape(text)}</li>" for text in found.evidence)
-    tries = f"<p>Try:</p>{_command(command)}" if command else "<p>Nothing needs to change.</p>"
-    yield f'{_heading("Diagnosis")}<div class="diagnosis"><b>{escape(found.title)}</b><ul>{evidence}</ul>{tries}</div>'
-    yield _plots(run_plots(view, data_dir))
+    tries = f"<p>Try:</p>{command_block(command)}" if command else "<p>Nothing needs to change.</p>"
+    yield f'{heading("Diagnosis")}<div class="diagnosis"><b>{escape(found.title)}</b><ul>{evidence}</ul>{tries}</div>'
+    yield plot_section(run_plots(view, data_dir))
     threads = metrics.get("threads")
     again = f"mlptrain train {shlex.quote(view.config_file)}" + (f" --threads {threads}" if threads else "")
-    yield _heading("Reproduce")
-    yield _command(again)
+    yield heading("Reproduce")
+    yield command_block(again)
     yield '<p class="muted">On another machine: save the config below as config.yaml and train it.</p>'
-    yield _heading("Config") + _code(dump_yaml(config))
-    yield _heading("Environment") + _environment(view)
+    yield heading("Config") + code_block(dump_yaml(config))
+    yield heading("Environment") + _environment(view)
     if view.model:
         yield try_it.try_it_section(view.model, str(view.path))
 
@@ -158,35 +122,13 @@ def _environment(view: RunView) -> str:
     return f"<table>{cells}</table>"
 
 
-def _values(view: SweepView) -> str:
-    """Return the mean and the best metric per value of a grid; nothing for other sweeps."""
-    rows = [
-        [summary.key, flow(summary.value), _number(summary.mean), _number(summary.best), str(summary.failed)]
-        for summary in summarise_values(view.keys, view.metric, (*view.ranked, *view.failed))
-    ]
-    heads = ("parameter", "value", f"mean {view.metric.name}", "best", "diverged or failed")
-    return _heading("Values of the parameters") + _table(heads, rows) if rows else ""
-
-
-def _leaderboard(view: SweepView) -> str:
-    names = list(dict.fromkeys([view.metric.name, "test_accuracy", "seconds"]))
-    rows = []
-    for trial in view.ranked[:MAX_ROWS]:
-        cells = [str(trial.rank), str(trial.trial), *(flow(value) for value in trial.values.values())]
-        cells += [_number({**trial.figures, "seconds": trial.seconds}.get(name)) for name in names]
-        rows.append(cells)
-    more = len(view.ranked) + len(view.failed) - len(rows)
-    rest = f'<p class="muted">{more:,} more in leaderboard.csv</p>' if more else ""
-    return _heading("Leaderboard") + _table(("rank", "trial", *view.keys, *names), rows) + rest
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     lines = ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="scroll"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
 
 
-def _plots(plots: Sequence[Plot]) -> str:
+def plot_section(plots: Sequence[Plot]) -> str:
     """Return the plots with titles and captions, then each distinct reason why a plot is missing."""
     drawn = [
         f"<figure><h3>{escape(plot.title)}</h3><figcaption>{escape(plot.caption)}</figcaption>"
@@ -196,49 +138,31 @@ def _plots(plots: Sequence[Plot]) -> str:
     ]
     reasons = dict.fromkeys(plot.caption for plot in plots if plot.draw is None)
     notes = "".join(f'<p class="muted">{escape(reason)}</p>' for reason in reasons)
-    return f'{_heading("Plots")}<div class="plots">{"".join(drawn)}</div>{notes}'
+    return f'{heading("Plots")}<div class="plots">{"".join(drawn)}</div>{notes}'
 
 
-def _heading(text: str) -> str:
+def heading(text: str) -> str:
     return f"<h2>{escape(text)}</h2>"
 
 
-def _code(text: str) -> str:
+def code_block(text: str) -> str:
     return f"<pre>{escape(text)}</pre>"
 
 
-def _command(text: str) -> str:
+def command_block(text: str) -> str:
     return f'<pre class="command">{escape(text)}</pre>'
 
 
-def _tiles(tiles: Sequence[tuple[str, str]]) -> str:
+def tiles(tiles: Sequence[tuple[str, str]]) -> str:
     cells = "".join(f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in tiles)
     return f'<div class="tiles">{cells}</div>'
 
 
-def _number(value: object, form: str = ".4f") -> str:
+def number_text(value: object, form: str = ".4f") -> str:
     """Return a value of a file that may have been edited; a dash if it is not a number."""
     return format(value, form) if isinstance(value, int | float) else "–"
 
 
-def _page(title: str, sections: Sequence[str]) -> str:
-    return html_document(title, [f"<h1>{escape(title)}</h1>", *sections], _CSS + try_it.CSS)
-
-
-def write_report(name: str, runs_dir: Path, data_dir: Path, output: Path | None) -> tuple[Path, Path]:
-    """Write the page of a run or a sweep, by default into its folder; return that folder and the path of the page.
-
-    Raises
-    ------
-    DataError
-        The folder or its data is missing or damaged, or the page cannot be written.
-    """
-    folder = locate(name, runs_dir)
-    if is_sweep(folder):
-        page = sweep_page(view_sweep(folder), data_dir)
-    else:
-        page = run_page(view_run(find_run(folder)), data_dir)
-    path = folder / REPORT if output is None else output
-    make_folder(path.parent, "choose another --output")
-    write_text_atomic(path, page)
-    return folder, path
+def html_page(title: str, sections: Sequence[str], css: str = "") -> str:
+    """Return a page under ``title``; ``css`` follows the style of the report of a run."""
+    return html_document(title, [f"<h1>{escape(title)}</h1>", *sections], _CSS + try_it.CSS + css)

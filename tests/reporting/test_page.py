@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from mlptrain.reporting.gallery import sweep_plots
-from mlptrain.reporting.page import run_page, sweep_page, write_report
+from mlptrain.reporting.page import run_page
 from mlptrain.reporting.plots.style import rendered
+from mlptrain.reporting.report import write_report
+from mlptrain.reporting.sweep_page import sweep_page
 from mlptrain.runs.finished import view_run
 from mlptrain.sweeps.finished import view_sweep
 from tests.reporting.made_runs import run, sweep
