@@ -45,7 +45,7 @@ COMMANDS = {
     "eval": Command("evaluate", "Measure the loss and accuracy of trained networks."),
     "sweep": Command("sweep", "Train many networks with different settings and rank them."),
     "plot": Command("plot", "Draw the plots of a run, of several runs, or of a sweep."),
-    "report": Command("report", "Write a self-contained HTML page about a run or a sweep."),
+    "report": Command("report", "Write a self-contained HTML page about runs or a sweep."),
     "diagnose": Command("diagnose", "Diagnose a run by its curves and layers and suggest a change."),
     "predict": Command("predict", "Classify images of your own handwritten digits."),
     "export": Command("export", "Write a model as ONNX, NumPy, JSON, or a web page to draw on."),
