@@ -30,7 +30,6 @@ METRICS = {
     "accuracy": ("training accuracy", ".2%", 0),
     "loss": ("training loss", ".4f", 0),
     "epochs": ("finished epochs", ",", 0),
-    "best_epoch": ("best epoch", ",", 0),
     "parameters": ("parameters", ",", 0),
     "seconds": ("training time in seconds", ".1f", 0),
 }
@@ -70,6 +69,8 @@ def _table(views: Sequence[RunView]) -> str:
         numbers = [sign * value for value in values if isinstance(value, int | float)]
         best = [marked and isinstance(value, int | float) and sign * value == max(numbers) for value in values]
         rows.append(_row(name, [number_text(value, form) for value in values], best))
+    lowest = [view.history.epochs[view.history.best] if view.history.validated else None for view in views]
+    rows.append(_row("lowest validation loss in epoch", [number_text(epoch, ",") for epoch in lowest]))
     notes = ["" if keys else "The configurations are equal."]
     notes.append("" if comparable else "The runs have different data or splits, so no value is marked as the best.")
     head = "".join(f"<th>{escape(str(view.path))}</th>" for view in views)

@@ -60,16 +60,15 @@ def _draw_accuracy(calibration: Calibration, axes: Axes) -> None:
 
 def _draw_counts(counts: np.ndarray, axes: Axes) -> None:
     bins = len(counts)
-    middles = (np.arange(bins) + 0.5) / bins
-    filled = counts >= FEW_IMAGES
-    axes.bar(middles, counts, width=0.85 / bins, color=[SERIES[0] if many else "none" for many in filled],
-             edgecolor=SERIES[0])  # fmt: skip
+    middles = ((np.arange(bins) + 0.5) / bins)[counts > 0]
+    counts = counts[counts > 0]
+    colors = [SERIES[0] if count >= FEW_IMAGES else "none" for count in counts]
+    axes.bar(middles, counts, width=0.85 / bins, color=colors, edgecolor=SERIES[0])
     for x, count in zip(middles, counts, strict=True):
-        if count:
-            axes.annotate(f"{count:,}", (x, count), (0, 2), textcoords="offset points", ha="center", fontsize=8)
+        axes.annotate(f"{count:,}", (x, count), (0, 2), textcoords="offset points", ha="center", fontsize=8)
     axes.set_yscale("symlog", linthresh=1)
     plain_numbers(axes.yaxis)
     axes.set_xlim(0, 1)
-    axes.set_ylim(0, 2 * max(1, int(counts.max())))
+    axes.set_ylim(0, 2 * int(counts.max()))
     axes.set_xlabel("confidence")
     axes.set_title("images per bin")

@@ -13,6 +13,8 @@ from matplotlib.image import imsave
 
 from mlptrain.reporting.plots.style import new_figure, remove_frame
 
+SIDE = 0.76  # inches of an image in a file
+
 
 @dataclass(frozen=True)
 class ImageGrid:
@@ -33,7 +35,7 @@ class ImageGrid:
         gap, head = max(2, round(0.1 * width)), max(1, round(height * (0.02 + 0.22 * self.lines)))
         step_y, step_x = height + head + 1, width + gap
         canvas = np.full((rows * step_y, columns * step_x - gap), np.nan)
-        figure = new_figure(columns * step_x / width * 0.82, rows * step_y / height * 0.74)
+        figure = new_figure(columns * step_x / width * SIDE + 0.2, rows * step_y / height * SIDE + 0.2)
         axes = figure.subplots()
         for index, (image, caption) in enumerate(zip(self.images, self.captions, strict=True)):
             top, left = index // columns * step_y + head, index % columns * step_x

@@ -38,8 +38,9 @@ class Panels:
         width = columns * self.width
         letters = int(width * LETTERS_PER_INCH)
         labels = [shortened(label, letters - _SAMPLE_LETTERS) for label, _ in self.legend]
-        across = max(1, letters // (max(map(len, labels), default=1) + _SAMPLE_LETTERS))
-        figure = new_figure(width, len(self.rows) * self.height + 0.24 * -(-len(labels) // across))
+        widths = [len(label) + _SAMPLE_LETTERS for label in labels]
+        across = len(labels) if sum(widths) <= letters else max(1, letters // max(widths))
+        figure = new_figure(width, len(self.rows) * self.height + 0.24 * -(-len(labels) // max(1, across)))
         every = figure.subplots(len(self.rows), columns, squeeze=False)
         for row, places in zip(self.rows, every, strict=True):
             for panel, axes in zip(row, places, strict=False):
