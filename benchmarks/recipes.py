@@ -21,7 +21,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import processor, version, write_page
+from benchmarks.report import version, write_page
+from mlptrain.system.machine import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "recipes"

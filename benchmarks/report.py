@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlptrain.system.machine import processor
+
 
 @dataclass
 class Section:
@@ -44,14 +46,6 @@ def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
 def seconds(values: Sequence[float]) -> str:
     """Return the median as text with three significant digits."""
     return f"{statistics.median(values):#.3g}".rstrip(".")
-
-
-def processor() -> str:
-    """Return the name of the processor, or of its architecture if the system does not report a name."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
 
 
 def version(package: str) -> str | None:

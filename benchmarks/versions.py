@@ -20,9 +20,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.report import processor, ratio, seconds
+from benchmarks.report import ratio, seconds
 from benchmarks.work import CASES, RATE, Case
 from mlptrain.datasets.dataset import data_folder
+from mlptrain.system.machine import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 EPOCHS = 4

@@ -1,7 +1,8 @@
 """Check of a report in headless Chromium: ``python tools/check_page.py runs/NAME/report.html [--output FOLDER]``.
 
-Takes screenshots in the light and dark theme at the width of a phone and of a desktop. The exit code is 1 if the page
-is wider than the window, loads anything from outside, or causes an error in the browser. Needs Chromium on the PATH.
+Takes screenshots in the light and dark theme at the widths of a phone and of two desktops. The exit code is 1 if an
+element is wider than its container, texts overlap or are cut off, there are large blank areas, or if the page loads
+anything from outside or causes an error in the browser. Needs Chromium on the PATH.
 """
 
 from __future__ import annotations
@@ -13,21 +14,34 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
-from typing import Any
 
-PHONE, DESKTOP = 390, 1200
+PHONE, DESKTOP, WIDE = 390, 1200, 1600
 DARK, LIGHT = 0, 1  # as Chromium counts colour schemes
+SCHEMES = {"light": LIGHT, "dark": DARK}
+MAX_HEIGHT = 16000  # pixels of a screenshot
+SCRIPT = Path(__file__).with_suffix(".js")
 MEASURE = """<!DOCTYPE html><body style="margin:0"><iframe id="page" src="{source}"
-style="border:0;width:{width}px;height:{height}px"></iframe><pre id="result"></pre><script>
+style="border:0;width:{width}px;height:800px"></iframe><pre id="result"></pre><script>{script}
 document.getElementById("page").addEventListener("load", event => {{
-  const page = event.target.contentDocument.documentElement;
-  document.getElementById("result").textContent = JSON.stringify({{
-    width: page.scrollWidth, height: page.scrollHeight,
-    loaded: event.target.contentWindow.performance.getEntriesByType("resource").map(entry => entry.name),
-    text: page.innerText.length, plots: page.querySelectorAll("svg").length}});
+  const view = event.target.contentWindow, problems = layoutProblems(view);
+  for (const {{name}} of view.performance.getEntriesByType("resource")) {{
+    if (!name.startsWith("data:")) problems.push(`it loads ${{name}}`);
+  }}
+  const height = view.document.documentElement.scrollHeight;
+  document.getElementById("result").textContent = JSON.stringify({{height, problems}});
 }});
 </script></body>"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The height of a page in pixels, and what is wrong with it."""
+
+    height: int
+    problems: list[str]
 
 
 def chromium(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -40,17 +54,18 @@ def chromium(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([browser, *common, *arguments], capture_output=True, text=True, timeout=120, check=True)
 
 
-def measure(page: Path, folder: Path, width: int) -> dict[str, Any]:
-    """Return the size of the page in a window of this width, the resources it requests, and the errors."""
-    wrapper = folder / f"measure-{width}.html"
-    wrapper.write_text(MEASURE.format(source=page.as_uri(), width=width, height=800), encoding="utf-8")
-    done = chromium("--dump-dom", wrapper.as_uri())
-    found = re.search(r'<pre id="result">(.*?)</pre>', done.stdout, re.DOTALL)
-    if found is None or not found[1]:
+def check(page: Path, folder: Path, width: int, scheme: int = LIGHT) -> Layout:
+    """Return the layout of a page in a window of this width; ``folder`` is for a temporary file."""
+    wrapper = folder / f"check-{width}.html"
+    script = SCRIPT.read_text(encoding="utf-8")
+    wrapper.write_text(MEASURE.format(source=page.resolve().as_uri(), width=width, script=script), encoding="utf-8")
+    size = f"--window-size={max(width, 500)},800"
+    done = chromium("--dump-dom", size, f"--blink-settings=preferredColorScheme={scheme}", wrapper.resolve().as_uri())
+    found = re.search(r'<pre id="result">(.+?)</pre>', done.stdout, re.DOTALL)
+    if found is None:
         sys.exit(f"check_page: {page} did not load\n{done.stderr[-2000:]}")
-    errors = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    result: dict[str, Any] = json.loads(found[1])
-    return {**result, "errors": errors}
+    layout = Layout(**json.loads(unescape(found[1])))
+    return Layout(layout.height, layout.problems + [line for line in done.stderr.splitlines() if "CONSOLE" in line])
 
 
 def screenshot(page: Path, folder: Path, name: str, width: int, height: int, scheme: int) -> Path:
@@ -60,6 +75,7 @@ def screenshot(page: Path, folder: Path, name: str, width: int, height: int, sch
     frame.write_text(f'<body style="margin:0"><iframe src="{page.as_uri()}" style="{style}"></iframe>')
     size = f"--window-size={max(width, 500)},{height}"
     chromium(f"--screenshot={target}", size, f"--blink-settings=preferredColorScheme={scheme}", frame.as_uri())
+    frame.unlink()
     return target
 
 
@@ -71,19 +87,17 @@ def main() -> int:
     options = parser.parse_args()
     folder = (options.output or Path(tempfile.mkdtemp(prefix="check-page-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    page, problems = options.page.resolve(), []
-    for width in (PHONE, DESKTOP):
-        found = measure(page, folder, width)
-        print(f"{width} px: {found}")
-        if found["width"] != width:
-            problems.append(f"at {width} px the page is {found['width']} px wide")
-        problems += [f"it loads {name}" for name in found["loaded"] if not name.startswith("data:")]
-        problems += found["errors"]
-        for scheme, code in {"light": LIGHT, "dark": DARK}.items():
-            print(screenshot(page, folder, f"{width}-{scheme}", width, min(found["height"], 16000), code))
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return int(bool(problems))
+    page, failed = options.page.resolve(), False
+    for width in (PHONE, DESKTOP, WIDE):
+        for name, scheme in SCHEMES.items():
+            with tempfile.TemporaryDirectory() as temporary:
+                layout = check(page, Path(temporary), width, scheme)
+            height = min(layout.height, MAX_HEIGHT)
+            print(screenshot(page, folder, f"{page.stem}-{width}-{name}", width, height, scheme))
+            for problem in layout.problems:
+                print(f"{width} px, {name}: {problem}", file=sys.stderr)
+            failed |= bool(layout.problems)
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Generate the images of the documentation from real runs: ``python tools/make_pictures.py [KIND ...]``.
 
-The epoch table comes from a pseudo-terminal of 80 columns, so it shows what a user sees; the plots and the report
+The recording comes from a pseudo-terminal of 80 columns and plays at the speed of the run; the plots and the report
 come from runs on the embedded digits and a sweep of twenty trials. The image of the report needs Chromium on the PATH.
 The plots of the laboratories are those that the commands of their worksheets write.
 """
@@ -8,7 +8,6 @@ The plots of the laboratories are those that the commands of their worksheets wr
 from __future__ import annotations
 
 import fcntl
-import io
 import os
 import pty
 import re
@@ -19,30 +18,41 @@ import subprocess
 import sys
 import tempfile
 import termios
+import time
+from bisect import bisect_right
+from html import escape
+from itertools import accumulate, pairwise
 from pathlib import Path
 
-from check_page import DARK, LIGHT, PHONE, chromium, screenshot
+from check_page import DARK, DESKTOP, LIGHT, PHONE, chromium, screenshot
 from PIL import Image
+from rich.cells import cell_len
 from rich.console import Console
+from rich.style import Style
+from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURE = ROOT / "docs" / "epoch-table.svg"
+RECORDING = ROOT / "docs" / "epoch-table.svg"
 PICTURES = ROOT / "docs" / "pictures"
 COMMAND = ["train", "quickstart", "epochs=10"]
-TOKEN = re.compile(r"\x1b\[[?\d;]*[A-Za-z]|\n|[^\x1b\r\n]+")
-ERASE_LINE, CURSOR_UP = "\x1b[2K", "\x1b[1A"
-FONT_FROM_ELSEWHERE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+TOKEN = re.compile(rb"\x1b\[[?\d;]*[A-Za-z]|\n|[^\x1b\r\n]+")
+ERASE_LINE, CURSOR_UP = b"\x1b[2K", b"\x1b[1A"
+COLUMNS = 80
+REPORT_HEIGHT = 1500
+HOLD_SECONDS = 8  # at the end of the recording, before it begins again
+CELL, LINE, EDGE = 8.4, 20, 16  # pixels: width of a letter, height of a line, margin
+INK, DIM, PAPER = "#c5c8c6", "#868887", "#292929"
 
 
-def screen(command: list[str], folder: Path, columns: int = 80, rows: int = 24) -> str:
-    """Return the final state of a terminal after ``command``: every rewritten line in its last version."""
+def record(command: list[str], folder: Path, rows: int = 24) -> list[tuple[float, list[str]]]:
+    """Return the lines on a terminal after each change, with the seconds since the start of ``command``."""
     leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, COLUMNS, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color"}
+    start, chunks = time.perf_counter(), []
     with subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, cwd=folder, env=environment):
         os.close(follower)
-        chunks = []
         while True:
             try:
                 chunk = os.read(leader, 65536)
@@ -50,31 +60,72 @@ def screen(command: list[str], folder: Path, columns: int = 80, rows: int = 24) 
                 break
             if not chunk:
                 break
-            chunks.append(chunk)
+            chunks.append((time.perf_counter() - start, chunk))
     os.close(leader)
-    lines, row = [""], 0
-    for token in TOKEN.findall(b"".join(chunks).decode()):
-        if token == "\n":
+    ends = list(accumulate(len(chunk) for _, chunk in chunks))
+    lines, row, frames = [b""], 0, {}
+    for match in TOKEN.finditer(b"".join(chunk for _, chunk in chunks)):
+        token = match[0]
+        if token == b"\n":
             row += 1
-            lines += [""] * (row == len(lines))
+            lines += [b""] * (row == len(lines))
         elif token == CURSOR_UP:
             row -= 1
         elif token == ERASE_LINE:
-            lines[row] = ""
-        elif token[0] != "\x1b" or token[-1] == "m":
+            lines[row] = b""
+        elif token[:1] != b"\x1b" or token[-1:] == b"m":
             lines[row] += token
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+        frames[chunks[bisect_right(ends, match.start())][0]] = [line.decode() for line in lines]
+    return list(frames.items())
 
 
-def table(folder: Path) -> None:
-    """Write the epoch table of a run as SVG."""
-    text = screen([sys.executable, "-m", "mlptrain", *COMMAND], folder)
-    console = Console(record=True, width=80, file=io.StringIO(), force_terminal=True)
-    console.print(Text("$ mlptrain " + " ".join(COMMAND), style="bold"))
-    console.print(Text.from_ansi(text.rstrip()))
-    svg = console.export_svg(title="mlptrain")
-    PICTURE.write_text(FONT_FROM_ELSEWHERE.sub("", svg), encoding="utf-8")
-    print(PICTURE)
+def animated(prompt: str, frames: list[tuple[float, list[str]]]) -> str:
+    """Return a recording as SVG that plays at the speed at which it was recorded, and shows its end without motion."""
+    end = frames[-1][0] + HOLD_SECONDS
+    texts, styles = [_line(Text.assemble((prompt, "bold")), 0, "")], list[str]()
+    count = max(len(lines) for _, lines in frames)
+    for row in range(count):
+        versions = [(at, lines[row] if row < len(lines) else "") for at, lines in frames]
+        changes = [version for before, version in pairwise([(0.0, ""), *versions]) if before[1] != version[1]]
+        for (at, text), (until, _) in pairwise([*changes, (end, "")]):
+            name = f"v{len(styles)}"
+            shown = f"{100 * at / end:.3f}%"
+            hidden = "" if until == end else f" {100 * until / end:.3f}%{{visibility:hidden}}"
+            still = "" if until == end else f".{name}{{visibility:hidden}}"
+            styles.append(f"@keyframes {name}{{0%{{visibility:hidden}} {shown}{{visibility:visible}}{hidden}}}{still}")
+            styles[-1] += f"@media (prefers-reduced-motion:no-preference){{.{name}{{animation-name:{name}}}}}"
+            texts.append(_line(Text.from_ansi(text), row + 1, name))
+    width, height = COLUMNS * CELL + 2 * EDGE, (count + 1) * LINE + 2 * EDGE
+    style = f"text{{white-space:pre}}g{{animation:{end:.2f}s step-end infinite;fill:{INK};"
+    style += "font:14px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace}"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}">\n'
+        f"<style>{style}{''.join(styles)}</style>\n"
+        f'<rect width="100%" height="100%" rx="8" fill="{PAPER}"/>\n{"".join(texts)}</svg>\n'
+    )
+
+
+def _line(text: Text, row: int, name: str) -> str:
+    """Return a line as SVG, with a piece for each style."""
+    pieces, column = [], 0
+    for segment in text.render(Console(width=200)):
+        style, letters = segment.style or Style(), cell_len(segment.text)
+        if segment.text.strip():
+            color = style.color.get_truecolor(SVG_EXPORT_THEME).hex if style.color else DIM if style.dim else ""
+            look = (f' fill="{color}"' if color else "") + (' font-weight="bold"' if style.bold else "")
+            x, y = EDGE + column * CELL, EDGE + (row + 0.75) * LINE
+            pieces.append(
+                f'<text x="{x:.1f}" y="{y:.0f}" textLength="{letters * CELL:.1f}"{look}>{escape(segment.text)}</text>'
+            )
+        column += letters
+    return f'<g class="{name}">{"".join(pieces)}</g>\n' if pieces else ""
+
+
+def recording(folder: Path) -> None:
+    """Write the recording of a run in a terminal."""
+    frames = record([sys.executable, "-m", "mlptrain", *COMMAND], folder)
+    RECORDING.write_text(animated("$ mlptrain " + " ".join(COMMAND), frames), encoding="utf-8")
+    print(RECORDING)
 
 
 SWEEP = """\
@@ -97,15 +148,23 @@ def mlptrain(folder: Path, *arguments: str, check: bool = True) -> None:
 
 
 def plots(folder: Path) -> None:
-    """Draw the plots of a run and of a sweep."""
+    """Draw the plots of a run and of a sweep that the documentation shows."""
     smooth = ["hidden=[30]", "learning_rate=0.1", "l2=0.002", "epochs=30"]  # l2 reduces the noise in the weights
     mlptrain(folder, "train", "quickstart", *smooth, "--run", "digits")
-    mlptrain(folder, "plot", "digits", "--output", str(PICTURES))
     (folder / "sweep.yaml").write_text(SWEEP, encoding="utf-8")
     mlptrain(folder, "sweep", "sweep.yaml", "--run", "sweep")
-    mlptrain(folder, "plot", "sweep", "--output", str(PICTURES))
-    for picture in sorted(PICTURES.glob("*.png")):
-        print(picture)
+    text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
+    for run in ("digits", "sweep"):
+        mlptrain(folder, "plot", run, "--output", "plots")
+    for picture in sorted((folder / "plots").iterdir()):
+        if f"(pictures/{picture.name})" in text:
+            compress(picture, picture.name)
+
+
+def compress(picture: Path, name: str) -> None:
+    """Save a picture for the documentation with a palette, which halves its size."""
+    Image.open(picture).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(PICTURES / name, optimize=True)
+    print(PICTURES / name)
 
 
 def report(folder: Path) -> None:
@@ -113,33 +172,31 @@ def report(folder: Path) -> None:
     mlptrain(folder, "train", "overfitting", "--run", "overfitting")
     mlptrain(folder, "report", "overfitting")
     page = folder / "runs/overfitting/report.html"
-    light = screenshot(page, folder, "light", 1100, 1500, LIGHT)
-    dark = screenshot(page, folder, "dark", PHONE, 1500, DARK)
+    light = screenshot(page, folder, "light", DESKTOP, REPORT_HEIGHT, LIGHT)
+    dark = screenshot(page, folder, "dark", PHONE, REPORT_HEIGHT, DARK)
     both = folder / "both.html"
     images = f'<img src="{light.name}"><div><img src="{dark.name}"></div>'
     style = (
         f"<style>body{{margin:0;display:flex;gap:20px;background:#888}}div{{width:{PHONE}px;overflow:hidden}}</style>"
     )
     both.write_text(style + images, encoding="utf-8")
-    target = PICTURES / "report.png"
-    chromium(f"--screenshot={target}", f"--window-size={1100 + 20 + PHONE},1500", both.as_uri())
-    print(target)
+    target = folder / "report.png"
+    chromium(f"--screenshot={target}", f"--window-size={DESKTOP + 20 + PHONE},{REPORT_HEIGHT}", both.as_uri())
+    compress(target, target.name)
 
 
 def labs(folder: Path) -> None:
-    """Run the worksheets of the laboratories and keep the plots that they show, with a palette of 128 colours."""
+    """Run the worksheets of the laboratories and keep the plots that they show."""
     for lab in ("lab1", "lab2"):
         page = (ROOT / "configs" / lab / "README.md").read_text(encoding="utf-8")
         (folder / lab).mkdir()
         for command in re.findall(r"^mlptrain (.+)$", page, re.MULTILINE):
             mlptrain(folder / lab, *shlex.split(command), check=False)  # one of the runs diverges
         for name in re.findall(rf"/pictures/{lab}-(.+\.png)\)", page):
-            target = PICTURES / f"{lab}-{name}"
-            Image.open(folder / lab / name).convert("RGB").quantize(128).save(target, optimize=True)
-            print(target)
+            compress(folder / lab / name, f"{lab}-{name}")
 
 
-KINDS = {"table": table, "plots": plots, "report": report, "labs": labs}
+KINDS = {"recording": recording, "plots": plots, "report": report, "labs": labs}
 
 
 def main() -> None:

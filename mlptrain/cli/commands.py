@@ -25,7 +25,7 @@ COMMANDS = {
     "eval": Command("evaluate", "Measure the loss and accuracy of trained networks."),
     "sweep": Command("sweep", "Train many networks with different settings and rank them."),
     "plot": Command("plot", "Draw the plots of a run, of several runs, or of a sweep."),
-    "report": Command("report", "Write a self-contained HTML page about a run or a sweep."),
+    "report": Command("report", "Write a self-contained HTML page about runs or a sweep."),
     "runs": Command("runs", "List runs and sweeps with their state, metrics and differences."),
     "compare": Command("compare", "Compare the settings, metrics and mistakes of runs."),
     "watch": Command("watch", "Show a run or a sweep while another process trains it."),

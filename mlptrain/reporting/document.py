@@ -15,10 +15,10 @@ _CSS = """
 --accent:#7cc4f0;--s1:#56b4e9;--s2:#f0803c;--s3:#3fc79d;--s6:#2f8fd0;--s7:#a5abb3;--s8:#cf9c45}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 var(--font)}
-main{max-width:1060px;margin:0 auto;padding:1rem}
+main{max-width:1240px;margin:0 auto;padding:1rem}
 h1{font-size:1.5rem;margin:.5rem 0;overflow-wrap:anywhere}
 h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid var(--grid);padding-bottom:.2rem}
-h3{font-size:1rem;margin:0 0 .2rem}
+h3{font-size:1rem;margin:1rem 0 .2rem}
 p{margin:.3rem 0}
 figure{margin:0;min-width:0}
 .muted,figcaption{color:var(--muted);font-size:.9rem}

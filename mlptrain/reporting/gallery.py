@@ -13,7 +13,7 @@ from mlptrain.config.values import differing, flow
 from mlptrain.datasets.dataset import Dataset, load_dataset
 from mlptrain.datasets.split import make_split
 from mlptrain.errors import DataError, UsageError
-from mlptrain.models.evaluation import confusion_matrix, worst_mistakes
+from mlptrain.models.evaluation import Evaluation, confusion_matrix, worst_mistakes
 from mlptrain.models.inspection import Inspection, inspect, measure_calibration, most_influential_units
 from mlptrain.models.model import Model
 from mlptrain.reporting.plots import certainty, confusion, curves, layers, sweep, units
@@ -61,19 +61,27 @@ class Plot:
     draw: Draw | None
 
 
-def run_plots(view: RunView, data_dir: Path) -> list[Plot]:
-    """Return the plots of a run, with its model inspected on the test split.
+@dataclass(frozen=True)
+class InspectedRun:
+    """The model of a run, inspected and evaluated on the test split."""
+
+    model: Model
+    dataset: Dataset
+    inspection: Inspection
+    evaluation: Evaluation
+
+
+def inspect_run(view: RunView, data_dir: Path) -> InspectedRun | None:
+    """Return the model of a run with its results on the test split; None if there is no model.
 
     Raises
     ------
     DataError
         The data is missing or does not fit the model.
     """
-    plots = [_curves(view), _layers(view)]
-    if view.model is None:
-        reason = "There is no model: the run diverged or has not finished."
-        return plots + [_plot(name, reason, None) for name in RUN_PLOTS[len(plots) :]]
     config, model = view.config, view.model
+    if model is None:
+        return None
     dataset = load_dataset(config.dataset, data_dir)
     pixels, inputs = dataset.images.shape[1], model.weights[0].shape[1]
     if pixels != inputs or dataset.classes != len(model.class_names):
@@ -84,9 +92,22 @@ def run_plots(view: RunView, data_dir: Path) -> list[Plot]:
         )
     split = make_split(dataset, config.split, seed=config.split_seed, subset=config.subset)
     found = inspect(model, dataset, split.test)
+    matrix = confusion_matrix(found.labels, found.predicted_labels, dataset.classes)
+    accuracy = float((found.labels == found.predicted_labels).mean())
+    evaluation = Evaluation("test", len(found.labels), None, accuracy, matrix, model.class_names)
+    return InspectedRun(model, dataset, found, evaluation)
+
+
+def run_plots(view: RunView, inspected: InspectedRun | None) -> list[Plot]:
+    """Return the plots of a run and of its inspected model, if there is one."""
+    plots = [_curves(view), _layers(view)]
+    if inspected is None:
+        reason = "There is no model: the run diverged or has not finished."
+        return plots + [_plot(name, reason, None) for name in RUN_PLOTS[len(plots) :]]
+    model, dataset, found = inspected.model, inspected.dataset, inspected.inspection
     return [
         *plots,
-        _confusion(found, model),
+        _confusion(inspected.evaluation),
         _weights(found, model, dataset),
         _activations(found, model),
         _mistakes(found, model, dataset),
@@ -103,7 +124,7 @@ def _curves(view: RunView) -> Plot:
         return _plot("curves", "No epoch was finished, so there is no curve.", None)
     caption = "Loss and accuracy per epoch. Training metrics are means over the epoch, during which the weights change"
     caption += "; validation is measured after it." if view.history.validated else "; there is no validation split."
-    return _plot("curves", caption, partial(curves.draw_curves, view.history))
+    return _plot("curves", caption, curves.learning_curves(view.history))
 
 
 def _layers(view: RunView) -> Plot:
@@ -118,35 +139,35 @@ def _layers(view: RunView) -> Plot:
         caption += " Saturated activations have less than a tenth of the steepest slope."
     if first.dead is not None:
         caption += " Dead units pass no gradient for any of the images."
-    return _plot("layers", caption, partial(layers.draw_layers, view.layers))
+    return _plot("layers", caption, layers.layer_statistics(view.layers))
 
 
-def _confusion(found: Inspection, model: Model) -> Plot:
-    matrix = confusion_matrix(found.labels, found.predicted_labels, len(model.class_names))
-    wrong = int((found.labels != found.predicted_labels).sum())
+def _confusion(evaluation: Evaluation) -> Plot:
+    wrong = round(evaluation.count * (1 - evaluation.accuracy))
     caption = (
-        f"{wrong:,} of {len(found.labels):,} images were classified wrongly. The brighter a cell, the more frequent "
+        f"{wrong:,} of {evaluation.count:,} images were classified wrongly. The brighter a cell, the more frequent "
         "the mistake; correct predictions are on the diagonal, in bold."
     )
-    return _plot("confusion", caption, partial(confusion.draw_confusion, matrix, model.class_names))
+    draw = partial(confusion.draw_confusion, evaluation.confusion, evaluation.class_names)
+    return _plot("confusion", caption, draw)
 
 
 def _weights(found: Inspection, model: Model, dataset: Dataset) -> Plot:
     scale = "bright if positive, dark if negative"
     if len(model.weights) == 1:
         caption = f"The weights from the pixels to each class: {scale}. There is no hidden layer."
-        draw = partial(units.draw_class_weights, model.weights[0], dataset.shape, model.class_names)
+        draw = units.class_weight_images(model.weights[0], dataset.shape, model.class_names)
         return _plot("weights", caption, draw)
     count = len(model.weights[0])
     shown = most_influential_units(model, 0, MAX_WEIGHTS)
     caption = (
         f"The weights from the pixels to each hidden unit: {scale}. "
-        "Above each: its number, and the two classes with the highest mean activation."
+        "The caption is its number, and the two classes with the highest mean activation."
     )
     if len(shown) < count:
         caption += f" Shown are the {len(shown)} of {count:,} units with the largest outgoing weights."
     activations = found.mean_activations[0]
-    draw = partial(units.draw_weights, model.weights[0], dataset.shape, shown, activations, model.class_names)
+    draw = units.weight_images(model.weights[0], dataset.shape, shown, activations, model.class_names)
     return _plot("weights", caption, draw)
 
 
@@ -157,12 +178,12 @@ def _activations(found: Inspection, model: Model) -> Plot:
     shown = [most_influential_units(model, layer, MAX_ROWS) for layer in range(len(means))]
     rows = [layer[numbers] for layer, numbers in zip(means, shown, strict=True)]
     counts = [len(layer) for layer in means]
-    caption = "Means over the test images of each class, a row per unit; sorted by the class with the highest mean."
+    caption = "Means over the test images of each class; the units are sorted by the class with the highest mean."
     if max(counts) > MAX_ROWS:
         caption += f" Of large layers the {MAX_ROWS} units with the largest outgoing weights are shown."
     if len(found.mean_activations) > MAX_LAYERS:
         caption += f" The first {MAX_LAYERS} of {len(found.mean_activations)} hidden layers."
-    return _plot("activations", caption, partial(units.draw_activations, rows, shown, model.class_names, counts))
+    return _plot("activations", caption, units.mean_activations(rows, shown, model.class_names, counts))
 
 
 def _mistakes(found: Inspection, model: Model, dataset: Dataset) -> Plot:
@@ -172,10 +193,9 @@ def _mistakes(found: Inspection, model: Model, dataset: Dataset) -> Plot:
     images = dataset.images[found.indices[worst]].reshape(-1, *dataset.shape)
     caption = (
         f"The {len(worst)} wrong predictions on the test split with the highest confidence. "
-        "Above each image: its true label, and the predicted label with its confidence."
+        "The caption is the true label, and below it the predicted label with its confidence."
     )
-    draw = partial(
-        certainty.draw_mistakes,
+    draw = certainty.mistake_images(
         images,
         [model.class_names[label] for label in found.labels[worst]],
         [model.class_names[label] for label in found.predicted_labels[worst]],
@@ -190,9 +210,10 @@ def _calibration(found: Inspection, model: Model) -> Plot:
     result = measure_calibration(found.confidence, found.predicted_labels == found.labels)
     caption = (
         "Test images in bins of confidence (the largest output). On the dashed line accuracy equals confidence; below "
-        "it the network is overconfident. The expected calibration error is the mean distance from the line per image."
+        "it the network is overconfident. The expected calibration error, the mean distance from the line per image, "
+        f"is {result.error:.4f}."
     )
-    return _plot("calibration", caption, partial(certainty.draw_calibration, result))
+    return _plot("calibration", caption, certainty.calibration_panels(result))
 
 
 def comparison(views: Sequence[RunView]) -> Plot:
@@ -207,7 +228,7 @@ def comparison(views: Sequence[RunView]) -> Plot:
         if not view.history.epochs:
             raise UsageError(f"{view.path}: no epoch was finished, so there is no curve\nhint: leave this run out")
     caption = "One colour and marker per run; solid lines are validation, dotted ones training."
-    draw = partial(curves.draw_comparison, [view.history for view in views], labels(views))
+    draw = curves.compared_curves([view.history for view in views], labels(views))
     return _plot("curves", caption, draw)
 
 
@@ -245,8 +266,8 @@ def sweep_plots(view: SweepView) -> list[Plot]:
     ]
 
 
-def plots_of(names: Sequence[str], runs_dir: Path, data_dir: Path) -> tuple[Path, list[Plot]]:
-    """Return the folder of a sweep, of a run or of the first of several runs, and its plots.
+def views_of(names: Sequence[str], runs_dir: Path) -> SweepView | list[RunView]:
+    """Return the view of a sweep, or those of runs.
 
     Raises
     ------
@@ -256,13 +277,25 @@ def plots_of(names: Sequence[str], runs_dir: Path, data_dir: Path) -> tuple[Path
     paths = [locate(name, runs_dir) for name in names]
     sweeps = [path for path in paths if is_sweep(path)]
     if sweeps and len(paths) > 1:
-        raise UsageError(f"{sweeps[0]}: a sweep is plotted by itself\nhint: name only the sweep, or only runs")
-    if sweeps:
-        return sweeps[0], sweep_plots(view_sweep(sweeps[0]))
-    views = [view_run(find_run(path)) for path in paths]
-    if len(views) > 1:
-        return views[0].path, [comparison(views)]
-    return views[0].path, run_plots(views[0], data_dir)
+        raise UsageError(f"{sweeps[0]}: a sweep is shown by itself\nhint: name only the sweep, or only runs")
+    return view_sweep(sweeps[0]) if sweeps else [view_run(find_run(path)) for path in paths]
+
+
+def plots_of(names: Sequence[str], runs_dir: Path, data_dir: Path) -> tuple[Path, list[Plot]]:
+    """Return the folder of a sweep, of a run or of the first of several runs, and its plots.
+
+    Raises
+    ------
+    DataError, UsageError
+        A folder is missing or damaged, or a sweep is combined with another folder.
+    """
+    match views_of(names, runs_dir):
+        case SweepView() as view:
+            return view.path, sweep_plots(view)
+        case [view]:
+            return view.path, run_plots(view, inspect_run(view, data_dir))
+        case views:
+            return views[0].path, [comparison(views)]
 
 
 def write_plots(

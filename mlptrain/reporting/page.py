@@ -1,31 +1,42 @@
-"""The HTML report of a run or a sweep: one self-contained page, with plots as SVG in the colours of the page."""
+"""The HTML report of a run: one self-contained page, with plots as SVG in the colours of the page, and its parts."""
 
 from __future__ import annotations
 
+import base64
+import math
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from mlptrain.config.config import dump_yaml
 from mlptrain.config.values import flow
+from mlptrain.models.evaluation import Evaluation
 from mlptrain.reporting import try_it
 from mlptrain.reporting.document import html_document
-from mlptrain.reporting.gallery import Plot, run_plots, sweep_plots
+from mlptrain.reporting.gallery import Plot, inspect_run, run_plots
+from mlptrain.reporting.plots.images import ImageGrid
+from mlptrain.reporting.plots.panels import Panels, draw_sample
 from mlptrain.reporting.plots.style import GRID, INK, MUTED, PAPER, SERIES, Draw, rendered
-from mlptrain.runs.files import SWEEP, is_sweep
-from mlptrain.runs.finished import RunView, view_run
-from mlptrain.runs.locate import find_run, locate
-from mlptrain.sweeps.finished import SweepView, view_sweep
-from mlptrain.sweeps.leaderboard import summarise_values
-from mlptrain.system.files import make_folder, write_text_atomic
+from mlptrain.reporting.text import counted, shortened
+from mlptrain.runs.files import CONFIG
+from mlptrain.runs.finished import RunView
+from mlptrain.runs.folder import resume_command
 
-REPORT = "report.html"
+MAX_PAIRS = 5
 
-MAX_ROWS = 20  # rows of the leaderboard
+MAX_FACT = 24  # characters
 
-MIN_SCALE = 0.68  # of a plot in a narrow window; a plot that is still too wide scrolls
+PIXELS_PER_INCH = 96
+
+_LIBRARIES = {"mlptrain": "mlptrain", "NumPy": "numpy", "Python": "python"}
+
+MIN_SCALE, MAX_SCALE = 0.68, 1.4  # of a plot
 
 _COLORS = {
     INK: "ink",
@@ -45,7 +56,10 @@ _SIZE = re.compile(r" (?:height|width)=\"([\d.]+)pt\"")
 
 
 def inline_svg(draw: Draw, name: str, label: str) -> str:
-    """Return a plot as an ``<svg>`` element; ``name`` makes its ids distinct from those of other plots on the page."""
+    """Return a plot as an ``<svg>`` element; ``name`` makes its ids distinct from those of other plots on the page.
+
+    A plot without a ``label`` is decoration.
+    """
     text = rendered(draw, "svg", inline=True).decode()
     text = _STYLE.sub("", _DROPPED.sub("", text))
     text = _IDS.sub(lambda match: f"{match[1]}{name}-", text)
@@ -54,28 +68,13 @@ def inline_svg(draw: Draw, name: str, label: str) -> str:
     text = text.replace("'DejaVu Sans'", "var(--font)")
     head, body = text[: text.index(">")], text[text.index(">") :]
     width = float(head.split('width="')[1].split("pt")[0]) * 4 / 3
-    style = f"max-width:{width:.0f}px;min-width:{MIN_SCALE * width:.0f}px"
-    head = _SIZE.sub("", head).strip().replace("<svg", f'<svg style="{style}" role="img" aria-label="{escape(label)}"')
+    style = f"max-width:{MAX_SCALE * width:.0f}px"
+    role = f'role="img" aria-label="{escape(label)}"' if label else 'aria-hidden="true"'
+    head = _SIZE.sub("", head).strip().replace("<svg", f'<svg style="{style}" {role}')
     return head + body
 
 
-_CSS = """
-.tiles{display:flex;flex-wrap:wrap;gap:.6rem;margin:1rem 0}
-.tiles div{background:var(--card);border-radius:.5rem;padding:.5rem .9rem;flex:1 1 8rem}
-.tiles b{display:block;font-size:1.35rem}
-.diagnosis{background:var(--card);border-left:.3rem solid var(--accent);border-radius:.3rem;padding:.6rem 1rem}
-.diagnosis ul{margin:.3rem 0;padding-left:1.2rem}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:1.5rem;align-items:start}
-.plot{overflow-x:auto}
-svg{display:block;width:100%;height:auto;margin-top:.4rem}
-svg *{stroke-linejoin:round;stroke-linecap:butt}
-pre{background:var(--card);padding:.7rem 1rem;border-radius:.4rem;overflow-x:auto;font-size:.85rem;line-height:1.45}
-pre.command{white-space:pre-wrap;overflow-wrap:anywhere}
-.scroll{overflow-x:auto}
-td:last-child{overflow-wrap:anywhere}
-.scroll td{white-space:nowrap}
-@media print{.plots{display:block}figure{break-inside:avoid;margin-bottom:1rem}}
-"""
+_CSS = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
 
 def run_page(view: RunView, data_dir: Path) -> str:
@@ -86,107 +85,200 @@ def run_page(view: RunView, data_dir: Path) -> str:
     DataError
         The dataset of the run is missing.
     """
-    return _page(str(view.path), [*_run_sections(view, data_dir)])
+    return html_page(str(view.path), [*run_sections(view, data_dir)])
 
 
-def sweep_page(view: SweepView, data_dir: Path) -> str:
-    """Return the page of a sweep, with its best run if that was kept."""
-    best = view.ranked[0]
-    values = ", ".join(f"{key}={flow(value)}" for key, value in best.values.items())
-    file = view.path / SWEEP
-    sections = [
-        _tiles(
-            [
-                (f"best {view.metric.name}", f"{best.figures[view.metric.name]:.4f}"),
-                ("test accuracy of the best", _number(best.figures.get("test_accuracy"))),
-                ("trials", f"{len(view.ranked) + len(view.failed):,}"),
-                ("diverged or failed", f"{len(view.failed):,}"),
-            ]
-        ),
-        f"<p>Best: {escape(values)}</p>",
-        _plots(sweep_plots(view)),
-        _values(view),
-        _leaderboard(view),
-    ]
-    if file.is_file():
-        command, text = f"mlptrain sweep {shlex.quote(str(file))}", file.read_text(encoding="utf-8")
-        sections += [_heading("Reproduce"), _command(command), _heading("Sweep file"), _code(text)]
-    if view.best is not None:
-        sections += [_heading(f"Best trial: {view.best}"), *_run_sections(view_run(view.best), data_dir)]
-    return _page(str(view.path), sections)
-
-
-def _run_sections(view: RunView, data_dir: Path) -> Iterable[str]:
-    config, metrics, found = view.config, view.metrics, view.diagnosis
+def run_sections(view: RunView, data_dir: Path) -> Iterable[str]:
+    """Yield the parts of the page of a run, beginning with its result."""
+    config, metrics, found = view.config, view.metrics, inspect_run(view, data_dir)
     layers = "-".join(map(str, view.model.architecture.layers)) if view.model else f"hidden {flow(config.hidden)}"
     summary = f"{layers} {config.activation}, {config.loss}, {config.optimizer}, on {config.dataset}"
-    yield f'<p class="muted">{escape(summary)}</p>'
-    yield _tiles(
+    yield f'<p class="summary">{escape(summary)}</p>'
+    yield tiles(
         [
-            ("test accuracy", _number(metrics.get("test_accuracy"))),
-            ("test loss", _number(metrics.get("test_loss"))),
-            ("validation accuracy", _number(metrics.get("val_accuracy"))),
+            _result(view),
+            ("test loss", number_text(metrics.get("test_loss"))),
+            ("validation accuracy", number_text(metrics.get("val_accuracy"), ".2%")),
             ("epochs", str(metrics.get("epochs", len(view.history.epochs)))),
-            ("parameters", _number(metrics.get("parameters"), ",")),
-            ("training", _number(metrics.get("seconds"), ".1f") + " s"),
+            ("parameters", number_text(metrics.get("parameters"), ",")),
+            ("training", number_text(metrics.get("seconds"), ".1f", " s")),
         ]
     )
-    command = found.command(view.config_file)
-    evidence = "".join(f"<li>{escape(text)}</li>" for text in found.evidence)
-    tries = f"<p>Try:</p>{_command(command)}" if command else "<p>Nothing needs to change.</p>"
-    yield f'{_heading("Diagnosis")}<div class="diagnosis"><b>{escape(found.title)}</b><ul>{evidence}</ul>{tries}</div>'
-    yield _plots(run_plots(view, data_dir))
-    threads = metrics.get("threads")
-    again = f"mlptrain train {shlex.quote(view.config_file)}" + (f" --threads {threads}" if threads else "")
-    yield _heading("Reproduce")
-    yield _command(again)
-    yield '<p class="muted">On another machine: save the config below as config.yaml and train it.</p>'
-    yield _heading("Config") + _code(dump_yaml(config))
-    yield _heading("Environment") + _environment(view)
+    trained = ", ".join([*_finished(metrics), *_machine(metrics)])
+    yield f"<p>Trained: {escape(trained)}.</p>" if trained else ""
+    yield f"<p>{command_title(view)}:</p>" + command_block(train_command(view))
+    yield heading("Diagnosis") + diagnosis_box(view)
+    yield from plot_sections(run_plots(view, found), found.evaluation if found else None)
+    yield heading("Configuration")
+    yield '<p class="muted">To repeat the run on another machine, save this as config.yaml and train it.</p>'
+    parts = dump_yaml(config).rstrip().split("\n\n")
+    yield '<pre class="config">' + "".join(f"<span>{escape(part)}\n</span>" for part in parts) + "</pre>"
+    yield heading("Environment") + _environment(metrics)
     if view.model:
         yield try_it.try_it_section(view.model, str(view.path))
 
 
-def _environment(view: RunView) -> str:
-    versions = view.metrics.get("versions")
-    rows = [*versions.items()] if isinstance(versions, dict) else []
-    keys = ("threads", "samples_per_second", "stopped", "data_fingerprint", "split_fingerprint")
-    rows += [(key, view.metrics[key]) for key in keys if view.metrics.get(key) is not None]
-    if not rows:
+def _result(view: RunView) -> tuple[str, str]:
+    if not view.metrics:
+        return "no test accuracy", state_of(view)
+    return "test accuracy", number_text(view.metrics.get("test_accuracy"), ".2%")
+
+
+def state_of(view: RunView) -> str:
+    """Return why a run has no metrics."""
+    return "not finished" if _is_unfinished(view) else f"diverged in epoch {view.history.diverged}"
+
+
+def _is_unfinished(view: RunView) -> bool:
+    return not view.metrics and view.history.diverged is None
+
+
+def command_title(view: RunView) -> str:
+    """Return what `train_command` does."""
+    return "Resume the run" if _is_unfinished(view) else "Repeat the run"
+
+
+def train_command(view: RunView) -> str:
+    """Return the command that repeats a run, or resumes one that is not finished."""
+    if _is_unfinished(view):
+        folder = view.path.parent
+        options = {"--run": view.path.name, "--resume": True, "--runs-dir": None if folder == Path("runs") else folder}
+        return resume_command("train", view.path / CONFIG, options)
+    threads = view.metrics.get("threads")
+    return f"mlptrain train {shlex.quote(view.config_file)}" + (f" --threads {threads}" if threads else "")
+
+
+def diagnosis_box(view: RunView) -> str:
+    """Return the diagnosis of a run, with its evidence and the command to try."""
+    found = view.diagnosis
+    command = found.command(view.config_file)
+    evidence = "".join(f"<li>{escape(text)}</li>" for text in found.evidence)
+    tries = f"<p>Try:</p>{command_block(command)}" if command else "<p>Nothing needs to change.</p>"
+    return f'<div class="diagnosis"><b>{escape(found.title)}</b><ul>{evidence}</ul>{tries}</div>'
+
+
+def _finished(metrics: Mapping[str, Any]) -> Iterable[str]:
+    with suppress(ValueError, TypeError):  # a file of an older version, or one that was edited
+        time = datetime.fromisoformat(metrics.get("finished"))  # type: ignore[arg-type]
+        yield f"{time.day} {time:%B %Y, %H:%M}"
+
+
+def _machine(metrics: Mapping[str, Any]) -> Iterable[str]:
+    machine = metrics.get("machine")
+    if isinstance(machine, dict):
+        cores = machine.get("cores")
+        yield str(machine.get("processor"))
+        yield f"{cores} {'core' if cores == 1 else 'cores'}"
+        yield str(machine.get("system"))
+
+
+def _environment(metrics: Mapping[str, Any]) -> str:
+    versions, stopped, speed = metrics.get("versions"), metrics.get("stopped"), metrics.get("samples_per_second")
+    known = versions if isinstance(versions, dict) else {}
+    facts = {
+        **{name: known.get(key) for name, key in _LIBRARIES.items()},
+        "BLAS threads": metrics.get("threads"),
+        "Speed": None if speed is None else number_text(speed, ",", " images per second"),
+        "Stopped early by": str(stopped).replace("_", " ") if stopped else None,
+        "Digest of the data": metrics.get("data_fingerprint"),
+        "Digest of the split": metrics.get("split_fingerprint"),
+    }
+    if not any(facts.values()):
         return "<p>Not recorded: the run has not finished.</p>"
-    cells = "".join(f"<tr><th>{escape(str(key))}</th><td>{escape(str(value))}</td></tr>" for key, value in rows)
-    return f"<table>{cells}</table>"
+    rows = (
+        f"<div><dt>{name}</dt><dd>{escape(shortened(str(fact), MAX_FACT))}</dd></div>"
+        for name, fact in facts.items()
+        if fact
+    )
+    return f'<dl class="facts">{"".join(rows)}</dl>'
 
 
-def _values(view: SweepView) -> str:
-    """Return the mean and the best metric per value of a grid; nothing for other sweeps."""
+def plot_sections(plots: Sequence[Plot], evaluation: Evaluation | None = None) -> Iterable[str]:
+    """Yield a section for each plot, the ``evaluation`` beside the confusion matrix, and why plots are missing.
+
+    A plot with a single panel, which would fill half of the width, is beside the plot before it.
+    """
+    sections: list[list[str]] = []
+    for plot in plots:
+        if plot.draw is not None:
+            body = plot_body(plot)
+            if evaluation is not None and plot.name == "confusion":
+                body = f'<div class="pair"><div>{class_table(evaluation)}</div>{body}</div>'
+            section = f'<section>{heading(plot.title)}<p class="muted">{escape(plot.caption)}</p>{body}</section>'
+            if sections and isinstance(plot.draw, Panels) and sum(map(len, plot.draw.rows)) == 1:
+                sections[-1].append(section)
+            else:
+                sections.append([section])
+    for group in sections:
+        yield group[0] if len(group) == 1 else f'<div class="pair">{"".join(group)}</div>'
+    for reason in dict.fromkeys(plot.caption for plot in plots if plot.draw is None):
+        yield f'<p class="muted">{escape(reason)}</p>'
+
+
+def plot_body(plot: Plot) -> str:
+    """Return a plot that the browser can arrange: panels and images one by one, other plots as a whole."""
+    match plot.draw:
+        case None:
+            return ""
+        case Panels() as panels:
+            rows = [_panel_row(plot, panels, number) for number in range(len(panels.rows))]
+            return "".join(rows) + _legend(panels.legend, plot.name)
+        case ImageGrid() as grid:
+            return _images(grid)
+        case draw:
+            return f'<div class="plot">{inline_svg(draw, plot.name, plot.title)}</div>'
+
+
+def _panel_row(plot: Plot, panels: Panels, row: int) -> str:
+    drawn = (
+        inline_svg(partial(panels.draw_panel, panel), f"{plot.name}-{row}-{number}", plot.title)
+        for number, panel in enumerate(panels.rows[row])
+    )
+    least, columns = MIN_SCALE * panels.width * PIXELS_PER_INCH, len(panels.rows[row])
+    return f'<div class="panels" style="--columns:{columns};--least:{least:.0f}px">{"".join(drawn)}</div>'
+
+
+def _legend(legend: Sequence[tuple[str, Mapping[str, Any]]], name: str) -> str:
+    samples = (
+        f"<span>{inline_svg(partial(draw_sample, style), f'{name}-sample-{number}', '')}{escape(label)}</span>"
+        for number, (label, style) in enumerate(legend)
+    )
+    return f'<p class="legend">{"".join(samples)}</p>' if legend else ""
+
+
+def _images(grid: ImageGrid) -> str:
+    kind = ' class="ink"' if grid.cmap == "gray_r" else ""
+    tiles = []
+    for index, caption in enumerate(grid.captions):
+        data = base64.b64encode(grid.png(index)).decode()
+        lines = "<br>".join(map(escape, caption.split("\n")))
+        image = f'<img{kind} alt="" src="data:image/png;base64,{data}">'
+        tiles.append(f"<figure>{image}<figcaption>{lines}</figcaption></figure>")
+    half = max(1, round(math.sqrt(1.4 * len(tiles))))  # columns where the images have half of the width
+    return f'<div class="images" style="--columns:{grid.columns};--half:{half}">{"".join(tiles)}</div>'
+
+
+def class_table(evaluation: Evaluation) -> str:
+    """Return precision, recall, F1 and the number of images per class, and the most frequent mistakes."""
     rows = [
-        [summary.key, flow(summary.value), _number(summary.mean), _number(summary.best), str(summary.failed)]
-        for summary in summarise_values(view.keys, view.metric, (*view.ranked, *view.failed))
+        [each.label, f"{each.precision:.4f}", f"{each.recall:.4f}", f"{each.f1:.4f}", f"{each.support:,}"]
+        for each in evaluation.per_class
     ]
-    heads = ("parameter", "value", f"mean {view.metric.name}", "best", "diverged or failed")
-    return _heading("Values of the parameters") + _table(heads, rows) if rows else ""
+    table = html_table(("class", "precision", "recall", "F1", "images"), rows, "wide numbers")
+    pairs = [
+        f"<li>{escape(true)} predicted as {escape(predicted)}: {counted(count, 'time')}</li>"
+        for true, predicted, count in evaluation.confused_pairs(MAX_PAIRS)
+    ]
+    return table + (f"<h3>Most confused</h3><ol>{''.join(pairs)}</ol>" if pairs else "")
 
 
-def _leaderboard(view: SweepView) -> str:
-    names = list(dict.fromkeys([view.metric.name, "test_accuracy", "seconds"]))
-    rows = []
-    for trial in view.ranked[:MAX_ROWS]:
-        cells = [str(trial.rank), str(trial.trial), *(flow(value) for value in trial.values.values())]
-        cells += [_number({**trial.figures, "seconds": trial.seconds}.get(name)) for name in names]
-        rows.append(cells)
-    more = len(view.ranked) + len(view.failed) - len(rows)
-    rest = f'<p class="muted">{more:,} more in leaderboard.csv</p>' if more else ""
-    return _heading("Leaderboard") + _table(("rank", "trial", *view.keys, *names), rows) + rest
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]], css_class: str = "") -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     lines = ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
+    return f'<div class="scroll"><table class="{css_class}"><tr>{head}</tr>{"".join(lines)}</table></div>'
 
 
-def _plots(plots: Sequence[Plot]) -> str:
+def plot_section(plots: Sequence[Plot]) -> str:
     """Return the plots with titles and captions, then each distinct reason why a plot is missing."""
     drawn = [
         f"<figure><h3>{escape(plot.title)}</h3><figcaption>{escape(plot.caption)}</figcaption>"
@@ -196,49 +288,31 @@ def _plots(plots: Sequence[Plot]) -> str:
     ]
     reasons = dict.fromkeys(plot.caption for plot in plots if plot.draw is None)
     notes = "".join(f'<p class="muted">{escape(reason)}</p>' for reason in reasons)
-    return f'{_heading("Plots")}<div class="plots">{"".join(drawn)}</div>{notes}'
+    return f'{heading("Plots")}<div class="plots">{"".join(drawn)}</div>{notes}'
 
 
-def _heading(text: str) -> str:
+def heading(text: str) -> str:
     return f"<h2>{escape(text)}</h2>"
 
 
-def _code(text: str) -> str:
+def code_block(text: str) -> str:
     return f"<pre>{escape(text)}</pre>"
 
 
-def _command(text: str) -> str:
+def command_block(text: str) -> str:
     return f'<pre class="command">{escape(text)}</pre>'
 
 
-def _tiles(tiles: Sequence[tuple[str, str]]) -> str:
+def tiles(tiles: Sequence[tuple[str, str]]) -> str:
     cells = "".join(f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in tiles)
     return f'<div class="tiles">{cells}</div>'
 
 
-def _number(value: object, form: str = ".4f") -> str:
+def number_text(value: object, form: str = ".4f", unit: str = "") -> str:
     """Return a value of a file that may have been edited; a dash if it is not a number."""
-    return format(value, form) if isinstance(value, int | float) else "–"
+    return format(value, form) + unit if isinstance(value, int | float) else "–"
 
 
-def _page(title: str, sections: Sequence[str]) -> str:
-    return html_document(title, [f"<h1>{escape(title)}</h1>", *sections], _CSS + try_it.CSS)
-
-
-def write_report(name: str, runs_dir: Path, data_dir: Path, output: Path | None) -> tuple[Path, Path]:
-    """Write the page of a run or a sweep, by default into its folder; return that folder and the path of the page.
-
-    Raises
-    ------
-    DataError
-        The folder or its data is missing or damaged, or the page cannot be written.
-    """
-    folder = locate(name, runs_dir)
-    if is_sweep(folder):
-        page = sweep_page(view_sweep(folder), data_dir)
-    else:
-        page = run_page(view_run(find_run(folder)), data_dir)
-    path = folder / REPORT if output is None else output
-    make_folder(path.parent, "choose another --output")
-    write_text_atomic(path, page)
-    return folder, path
+def html_page(title: str, sections: Sequence[str], css: str = "") -> str:
+    """Return a page under ``title``; ``css`` follows the style of the report of a run."""
+    return html_document(title, [f"<h1>{escape(title)}</h1>", *sections], _CSS + try_it.CSS + css)

@@ -7,6 +7,7 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from mlptrain.engine.parameters import Architecture
 from mlptrain.errors import UsageError
 from mlptrain.models.evaluation import evaluate_weights
 from mlptrain.models.model import Model
-from mlptrain.system.machine import threads_in_use
+from mlptrain.system.machine import available_cores, processor, threads_in_use
 from mlptrain.training.memory import check_memory
 from mlptrain.training.reports import METRIC_NAMES, EpochReport, Outcome, RunStart
 from mlptrain.training.stack import architecture_of
@@ -165,7 +166,10 @@ def _tested(outcome: Outcome, loss: float, accuracy: float) -> Outcome:
 
 
 def metrics_of(job: Job, outcome: Outcome) -> dict[str, Any]:
-    """Return the content of ``metrics.json`` except for the folder; numbers that are not finite become null."""
+    """Return the content of ``metrics.json`` except for the folder; numbers that are not finite become null.
+
+    The run finishes now, on this machine.
+    """
     values = {name: getattr(outcome, name) for name in SAVED_METRICS}
     rate = outcome.samples_per_second
     return {
@@ -174,6 +178,8 @@ def metrics_of(job: Job, outcome: Outcome) -> dict[str, Any]:
         "seconds": round(outcome.seconds, 4),
         "samples_per_second": None if rate is None else round(rate),
         "stopped": outcome.stopped,
+        "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "machine": {"processor": processor(), "cores": available_cores(), "system": platform.system()},
         "versions": versions(),
         "threads": threads_in_use(),
         "data_fingerprint": job.dataset.fingerprint,

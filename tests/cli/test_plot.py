@@ -91,6 +91,28 @@ def test_a_report_is_written(mlptrain, trained, tmp_path):
     assert mlptrain("report", "sweep", "--threads", "1").out == "runs/sweep/report.html\n"
 
 
+def test_several_runs_are_compared_in_one_report(mlptrain, tiny, trained, tmp_path):
+    mlptrain("train", tiny, "--run", "b", "learning_rate=0.1", "-q")
+    assert json.loads(mlptrain("report", "a", "b", "--json").out) == {
+        "run": "runs/a",
+        "report": "runs/a/comparison.html",
+    }
+    assert "learning_rate" in (tmp_path / "runs/a/comparison.html").read_text()
+    sweep(tmp_path)
+    refused = mlptrain("report", "a", "sweep")
+    assert refused.code == 2 and "runs/sweep" in refused.err
+
+
+@pytest.mark.parametrize("has_browser", [True, False])
+def test_a_report_is_opened(mlptrain, trained, tmp_path, monkeypatch, has_browser):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or has_browser)
+    (tmp_path / "runs/a/model.npz").unlink()  # fewer plots
+    shown = mlptrain("report", "a", "--open")
+    assert opened == [(tmp_path / "runs/a/report.html").resolve().as_uri()] and shown.code == 0
+    assert ("no web browser" in shown.err) is not has_browser
+
+
 def test_other_commands_do_not_import_matplotlib(mlptrain, trained):
     code = "import sys; from mlptrain.cli import main; main(['diagnose', 'a']); sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0

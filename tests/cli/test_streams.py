@@ -117,7 +117,7 @@ import json, os
 from importlib import import_module
 from mlptrain.cli.commands import COMMANDS
 from mlptrain.runs.job import load_dataset
-import mlptrain.reporting.page
+import mlptrain.reporting.report
 from matplotlib.figure import Figure
 for command in COMMANDS.values():
     import_module(f"mlptrain.cli.{command.module}")

@@ -12,6 +12,7 @@ from mlptrain.reporting.gallery import (
     RUN_PLOTS,
     Plot,
     comparison,
+    inspect_run,
     labels,
     plots_of,
     run_plots,
@@ -33,12 +34,16 @@ def view(tmp_path_factory) -> RunView:
     return view_run(run(tmp_path_factory.mktemp("album"), "a"))
 
 
+def plots_by_name(view: RunView) -> dict[str, Plot]:
+    return {plot.name: plot for plot in run_plots(view, inspect_run(view, NO_DATA))}
+
+
 def captions(view: RunView) -> dict[str, str]:
-    return {plot.name: plot.caption for plot in run_plots(view, NO_DATA)}
+    return {name: plot.caption for name, plot in plots_by_name(view).items()}
 
 
 def drawn(view: RunView) -> set[str]:
-    return {plot.name for plot in run_plots(view, NO_DATA) if plot.draw is not None}
+    return {name for name, plot in plots_by_name(view).items() if plot.draw is not None}
 
 
 def with_model(view: RunView, *layers: int, **functions: str) -> RunView:
@@ -46,7 +51,7 @@ def with_model(view: RunView, *layers: int, **functions: str) -> RunView:
 
 
 def test_the_same_run_gives_the_same_bytes(view):
-    plots = run_plots(view, NO_DATA)
+    plots = [*plots_by_name(view).values()]
     assert tuple(plot.name for plot in plots) == RUN_PLOTS
     for plot in (plots[0], plots[-1]):
         assert plot.draw is not None
@@ -73,7 +78,7 @@ def test_the_captions_of_a_large_layer_mention_the_selection(view):
 def test_of_many_layers_the_first_are_shown(view):
     deep = with_model(view, *[4] * 8)
     assert "6 of 8 hidden layers" in captions(deep)["activations"]
-    plots = {plot.name: plot for plot in run_plots(deep, NO_DATA)}
+    plots = plots_by_name(deep)
     assert plots["activations"].draw is not None
     assert b"hidden layer 6" in rendered(plots["activations"].draw, "svg", inline=True)
 
@@ -81,7 +86,7 @@ def test_of_many_layers_the_first_are_shown(view):
 def test_without_hidden_layers_there_are_weights_for_each_class(view):
     flat = with_model(view)
     assert drawn(flat) == set(RUN_PLOTS) - {"activations"}
-    plots = {plot.name: plot for plot in run_plots(flat, NO_DATA)}
+    plots = plots_by_name(flat)
     assert plots["weights"].draw is not None and "each class" in plots["weights"].caption
     assert rendered(plots["weights"].draw, "svg", inline=True).count(b"<text") == 10
 
@@ -109,7 +114,7 @@ def test_curves_without_validation_or_of_a_diverged_run(view, changes, epochs):
     metrics = ("epochs", "loss", "accuracy", "val_loss", "val_accuracy")
     short = {name: getattr(view.history, name)[:epochs] for name in metrics}
     odd = replace(view, history=replace(view.history, **{**short, **changes}))
-    curves = run_plots(replace(odd, model=None), NO_DATA)[0].draw
+    curves = run_plots(odd, None)[0].draw
     assert curves is not None
     text = rendered(curves, "svg", inline=True).decode()
     assert ("validation" in text) == ("val_loss" not in changes)
@@ -119,7 +124,7 @@ def test_curves_without_validation_or_of_a_diverged_run(view, changes, epochs):
 
 def test_data_that_does_not_fit_the_model(view):
     with pytest.raises(DataError, match="expected 9 pixels and 10 classes"):
-        run_plots(replace(view, model=random_model(9, 4, 10)), NO_DATA)
+        inspect_run(replace(view, model=random_model(9, 4, 10)), NO_DATA)
 
 
 def test_runs_are_labelled_by_what_differs(view, tmp_path):

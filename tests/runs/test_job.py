@@ -24,4 +24,5 @@ def test_an_outcome_is_restored_from_its_metrics():
     assert outcome.weights is None
     again = metrics_of(prepare(quick()), outcome)
     assert again.pop("samples_per_second") == pytest.approx(metrics["samples_per_second"], rel=0.05)  # rounded
+    assert again.pop("finished") >= metrics["finished"]
     assert again == {key: metrics[key] for key in again}

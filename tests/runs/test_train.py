@@ -29,7 +29,7 @@ from tests.stress.stateful import history, left
 
 METRICS = [
     *("run", "epochs", "best_epoch", "loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"),
-    *("parameters", "seconds", "samples_per_second", "stopped", "versions", "threads"),
+    *("parameters", "seconds", "samples_per_second", "stopped", "finished", "machine", "versions", "threads"),
     *("data_fingerprint", "split_fingerprint"),
 ]
 

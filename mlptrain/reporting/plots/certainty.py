@@ -3,50 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from mlptrain.models.inspection import Calibration
-from mlptrain.reporting.plots.images import draw_images
-from mlptrain.reporting.plots.style import DASHES, MARKERS, MUTED, SERIES, new_figure, plain_numbers
+from mlptrain.reporting.plots.images import ImageGrid
+from mlptrain.reporting.plots.panels import Panels
+from mlptrain.reporting.plots.style import DASHES, MARKERS, MUTED, SERIES, plain_numbers
 from mlptrain.reporting.text import shortened
 
+FEW_IMAGES = 10
+"""Images of a bin below which its accuracy may be off by more than 0.15, one standard error."""
 
-def draw_mistakes(
-    images: np.ndarray,
-    true: Sequence[str],
-    predicted: Sequence[str],
-    confidence: Sequence[float],
-    *,
-    narrow: bool = False,
-) -> Figure:
-    """Draw images (n, height, width), dark on white, each with its true label, predicted label and confidence."""
+_PERFECT: dict[str, Any] = {"color": MUTED, "linestyle": DASHES[1], "linewidth": 1.2}
+
+_MANY: dict[str, Any] = {"color": SERIES[0], "linestyle": "none", "marker": MARKERS[0]}
+
+_FEW: dict[str, Any] = {**_MANY, "markerfacecolor": "none"}
+
+
+def mistake_images(
+    images: np.ndarray, true: Sequence[str], predicted: Sequence[str], confidence: Sequence[float]
+) -> ImageGrid:
+    """Return images (n, height, width), dark on white, each with its true label, predicted label and confidence."""
     captions = [
         f"{shortened(label, 13)}\n→ {shortened(wrong, 8)} ({output:.0%})"
         for label, wrong, output in zip(true, predicted, confidence, strict=True)
     ]
-    return draw_images(images, captions, 4 if narrow else 6, "gray_r", lines=2, limits=(0, 255))
+    return ImageGrid(images, captions, 12, "gray_r", (0, 255), lines=2)
 
 
-def draw_calibration(calibration: Calibration, *, narrow: bool = False) -> Figure:
-    """Draw accuracy over confidence in bins beside the diagonal of perfect calibration; below, the number of images."""
-    figure = new_figure(4.6, 4.8) if narrow else new_figure(5.2, 5.2)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    bins = len(calibration.counts)
-    filled = calibration.counts > 0
-    upper.plot([0, 1], [0, 1], color=MUTED, linestyle=DASHES[1], linewidth=1.2, label="perfect calibration")
-    x, y = calibration.confidence[filled], calibration.accuracy[filled]
-    upper.vlines(x, np.minimum(x, y), np.maximum(x, y), color=SERIES[1], linewidth=1.2)
-    upper.plot(x, y, color=SERIES[0], marker=MARKERS[0], label="this network")
-    upper.set_xlim(0, 1)
-    upper.set_ylim(0, 1.02)
-    upper.set_ylabel("accuracy")
-    upper.set_title(f"expected calibration error {calibration.error:.4f}")
-    upper.legend(loc="upper left")
-    lower.bar((np.arange(bins) + 0.5) / bins, calibration.counts, width=0.9 / bins, color=SERIES[0])
-    lower.set_yscale("symlog", linthresh=1)
-    plain_numbers(lower.yaxis)
-    lower.set_ylabel("images")
-    lower.set_xlabel("confidence")
-    return figure
+def calibration_panels(calibration: Calibration) -> Panels:
+    """Return accuracy over confidence in bins beside the diagonal of perfect calibration, and the images per bin."""
+    counts = calibration.counts
+    legend = [("perfect calibration", _PERFECT), ("this network", _MANY)]
+    if ((counts > 0) & (counts < FEW_IMAGES)).any():
+        legend.append((f"bin with fewer than {FEW_IMAGES} images", _FEW))
+    return Panels([[partial(_draw_accuracy, calibration), partial(_draw_counts, counts)]], 4.7, 3.4, legend)
+
+
+def _draw_accuracy(calibration: Calibration, axes: Axes) -> None:
+    axes.plot([0, 1], [0, 1], **_PERFECT)
+    few = calibration.counts < FEW_IMAGES
+    for chosen, style in ((few & (calibration.counts > 0), _FEW), (~few, _MANY)):
+        x, y = calibration.confidence[chosen], calibration.accuracy[chosen]
+        axes.vlines(x, np.minimum(x, y), np.maximum(x, y), color=SERIES[1], linewidth=1.2)
+        axes.plot(x, y, clip_on=False, zorder=3, **style)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("confidence")
+    axes.set_title("accuracy")
+
+
+def _draw_counts(counts: np.ndarray, axes: Axes) -> None:
+    bins = len(counts)
+    middles = ((np.arange(bins) + 0.5) / bins)[counts > 0]
+    counts = counts[counts > 0]
+    colors = [SERIES[0] if count >= FEW_IMAGES else "none" for count in counts]
+    axes.bar(middles, counts, width=0.85 / bins, color=colors, edgecolor=SERIES[0])
+    for x, count in zip(middles, counts, strict=True):
+        axes.annotate(f"{count:,}", (x, count), (0, 2), textcoords="offset points", ha="center", fontsize=8)
+    axes.set_yscale("symlog", linthresh=1)
+    plain_numbers(axes.yaxis)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 2 * int(counts.max()))
+    axes.set_xlabel("confidence")
+    axes.set_title("images per bin")

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from mlptrain.reporting.plots.style import HEAT, INK, ink_on, new_figure, remove_frame
+from mlptrain.reporting.plots.style import HEAT, INK, STEPS, ink_on, new_figure, remove_frame
 from mlptrain.reporting.text import shortened
 
 
@@ -42,7 +43,9 @@ def draw_confusion(confusion: Sequence[Sequence[int]], names: Sequence[str], *, 
     axes.set_ylabel("true label")
     remove_frame(axes)
     below: dict[str, Any] = {"location": "bottom", "aspect": 40} if narrow else {}
-    bar = figure.colorbar(image, ax=axes, shrink=0.7, **below, format=lambda value, _: f"{value:.1%}")
+    bar = figure.colorbar(
+        image, ax=axes, shrink=0.7, **below, format=PercentFormatter(1), ticks=MaxNLocator(5, steps=STEPS)
+    )
     bar.set_label("share of the images with this true label")
     bar.outline.set_visible(False)
     return figure

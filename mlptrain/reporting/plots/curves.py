@@ -3,106 +3,109 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from statistics import median
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mlptrain.reporting.plots.style import DASHES, INK, MARKERS, MUTED, SERIES, new_figure
-from mlptrain.reporting.text import shortened
+from mlptrain.reporting.plots.panels import Panels
+from mlptrain.reporting.plots.style import DASHES, INK, MARKERS, SERIES, STEPS
 from mlptrain.runs.diagnosis import LearningCurves
+from mlptrain.system.text import keras_number
 
 MAX_MARKERS = 25  # per curve
 
-HALF_WIDTH = 46  # characters of a label, of which two fit side by side
+MAX_RISE = 10  # times the first loss; larger losses would flatten the curves
+
+SIZE = (4.7, 3.4)  # inches of a panel
+
+METRICS = ("loss", "accuracy")
+
+_KINDS = {"training": "", "validation": "val_"}
+
+_LOWEST: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "o",
+    "markersize": 11,
+    "markerfacecolor": "none",
+    "markeredgecolor": INK,
+    "markeredgewidth": 1.6,
+}
+
+_DIVERGED: dict[str, Any] = {"color": SERIES[1], "linestyle": DASHES[2]}
+
+_DOTTED: dict[str, Any] = {"linestyle": (0, (1, 1.5)), "linewidth": 1.1}
 
 
-def draw_curves(history: LearningCurves, *, narrow: bool = False) -> Figure:
-    """Draw loss and accuracy of a run per epoch, in training and validation, and mark the lowest validation loss."""
-    figure, panels = _panels(narrow)
-    every = max(1, len(history.epochs) // MAX_MARKERS)
-    for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
-        for index, (label, prefix) in enumerate((("training", ""), ("validation", "val_"))):
-            values = getattr(history, prefix + name)
-            if values:
-                axes.plot(
-                    history.epochs,
-                    values,
-                    color=SERIES[index],
-                    linestyle=DASHES[index],
-                    marker=MARKERS[index],
-                    markersize=4,
-                    markevery=every,
-                    label=label,
-                )
-        _finish(axes, name, history)
+def learning_curves(history: LearningCurves) -> Panels:
+    """Return loss and accuracy of a run per epoch, in training and validation, with the lowest validation loss."""
+    legend = [(kind, _style(index)) for index, kind in enumerate(_KINDS) if getattr(history, _KINDS[kind] + "loss")]
     if history.validated:
         lowest = history.best
-        panels[0].annotate(
-            f"lowest: {history.val_loss[lowest]:.3g}, epoch {history.epochs[lowest]}",
-            (history.epochs[lowest], history.val_loss[lowest]),
-            xytext=(0.5, 0.62),
-            textcoords="axes fraction",
-            ha="center",
-            arrowprops={"arrowstyle": "->", "color": MUTED},
-        )
-    panels[0].legend(loc="upper right")
-    return figure
+        value, epoch = keras_number(history.val_loss[lowest]), history.epochs[lowest]
+        legend.append((f"lowest validation loss: {value} in epoch {epoch}", _LOWEST))
+    if history.diverged is not None:
+        legend.append((f"diverged in epoch {history.diverged}", _DIVERGED))
+    return Panels([[partial(_draw_metric, history, name) for name in METRICS]], *SIZE, legend)
 
 
-def draw_comparison(histories: Sequence[LearningCurves], labels: Sequence[str], *, narrow: bool = False) -> Figure:
-    """Draw loss and accuracy of several runs, a colour and marker for each; validation is solid, training dotted."""
-    columns = 2 if len(labels) > 1 and max(map(len, labels)) <= HALF_WIDTH and not narrow else 1
-    figure, panels = _panels(narrow, 0.24 * -(-len(labels) // columns))
-    handles = []
+def _style(index: int) -> dict[str, Any]:
+    return {"color": SERIES[index], "linestyle": DASHES[index], "marker": MARKERS[index], "markersize": 4}
+
+
+def _draw_metric(history: LearningCurves, name: str, axes: Axes) -> None:
+    every = max(1, len(history.epochs) // MAX_MARKERS)
+    for index, prefix in enumerate(_KINDS.values()):
+        if values := getattr(history, prefix + name):
+            axes.plot(history.epochs, values, markevery=every, **_style(index))
+    if history.validated:
+        lowest = history.best
+        axes.plot(history.epochs[lowest], getattr(history, f"val_{name}")[lowest], zorder=3, **_LOWEST)
+    if history.diverged is not None:
+        axes.axvline(history.diverged, **_DIVERGED)
+    _finish(axes, name, [history])
+
+
+def compared_curves(histories: Sequence[LearningCurves], labels: Sequence[str]) -> Panels:
+    """Return loss and accuracy of several runs, a colour and marker for each; validation is solid, training dotted."""
+    legend: list[tuple[str, dict[str, Any]]] = []
     for index, (history, label) in enumerate(zip(histories, labels, strict=True)):
-        style: dict[str, Any] = {
-            "color": SERIES[index % len(SERIES)],
-            "marker": MARKERS[(index + index // 8) % len(MARKERS)],
-        }
-        every = (index % 3, max(1, len(history.epochs) // 8))
-        for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
-            values = getattr(history, f"val_{name}")
-            if values:
-                axes.plot(history.epochs, values, markevery=every, markersize=5, **style)
-            axes.plot(
-                history.epochs, getattr(history, name), linestyle=(0, (1, 1.5)), linewidth=1.1, markevery=every,
-                markersize=3 if values else 5, **style,
-            )  # fmt: skip
         ended = f" (diverged in epoch {history.diverged})" if history.diverged is not None else ""
-        handles.append(
-            Line2D(
-                [], [], label=shortened(label, HALF_WIDTH if narrow else 2 * HALF_WIDTH) + ended, markersize=5, **style
-            )
-        )
-    for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
-        _finish(axes, name, None)
-    kinds = [
-        Line2D([], [], color=INK, label="validation"),
-        Line2D([], [], color=INK, linestyle=(0, (1, 1.5)), linewidth=1.1, label="training"),
-    ]
-    panels[0].legend(handles=kinds, loc="upper right")
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
-    return figure
+        legend.append((label + ended, _run_style(index)))
+    legend += [("validation", {"color": INK}), ("training", {"color": INK, **_DOTTED})]
+    return Panels([[partial(_compare_metric, histories, name) for name in METRICS]], *SIZE, legend)
 
 
-def _panels(narrow: bool, below: float = 0.0) -> tuple[Figure, list[Axes]]:
-    """Return a figure with two panels, stacked if ``narrow``, and ``below`` inches for a legend."""
-    figure = new_figure(4.8, 6.2 + below) if narrow else new_figure(9, 3.8 + below)
-    return figure, list(figure.subplots(2, 1) if narrow else figure.subplots(1, 2))
+def _run_style(index: int) -> dict[str, Any]:
+    marker = MARKERS[(index + index // len(SERIES)) % len(MARKERS)]
+    return {"color": SERIES[index % len(SERIES)], "marker": marker, "markersize": 5}
 
 
-def _finish(axes: Axes, name: str, history: LearningCurves | None) -> None:
-    """Set title and axes, and mark the epoch in which the run diverged."""
-    axes.set_title(name)
+def _compare_metric(histories: Sequence[LearningCurves], name: str, axes: Axes) -> None:
+    for index, history in enumerate(histories):
+        every = (index % 3, max(1, len(history.epochs) // 8))
+        style = _run_style(index)
+        if validation := getattr(history, f"val_{name}"):
+            axes.plot(history.epochs, validation, markevery=every, **style)
+            style["markersize"] = 3
+        axes.plot(history.epochs, getattr(history, name), markevery=every, **style, **_DOTTED)
+    _finish(axes, name, histories)
+
+
+def _finish(axes: Axes, name: str, histories: Sequence[LearningCurves]) -> None:
+    """Set title and axes; losses far above those of the first epoch are left out, and the title counts them."""
+    title = name
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=STEPS))
     axes.margins(x=0.03)
     if name == "loss":
         axes.set_ylim(bottom=0)
-    if history is not None and history.diverged is not None:
-        axes.axvline(history.diverged, color=SERIES[1], linestyle=DASHES[2])
-        axes.text(history.diverged, 0.5, "diverged ", rotation=90, ha="right", va="center",
-                  transform=axes.get_xaxis_transform())  # fmt: skip
+        values = [value for history in histories for value in (*history.loss, *history.val_loss)]
+        limit = MAX_RISE * median(history.loss[0] for history in histories)
+        above = sum(value > limit for value in values)
+        if above and limit:
+            axes.set_ylim(top=1.05 * max(value for value in values if value <= limit))
+            title += f" ({above} larger {'value is' if above == 1 else 'values are'} not shown)"
+    axes.set_title(title)

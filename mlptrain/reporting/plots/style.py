@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import textwrap
+import warnings
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +33,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 
 HEAT = "cividis"
+
+STEPS = (1, 2, 5, 10)  # between ticks
 
 FORMATS = ("png", "svg")
 
@@ -88,7 +91,8 @@ def rendered(draw: Draw, form: str, *, heading: tuple[str, str] | None = None, i
     settings: Any = {**_SETTINGS, "svg.fonttype": "none" if inline else "path"}
     metadata: dict[str, Any] = {"Software": None} if form == "png" else {"Date": None, "Creator": None, "Type": None}
     stream = io.BytesIO()
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks is drawn as a box
         figure = draw(narrow=inline)
         if heading is not None:
             _head(figure, *heading)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import partial
 
+import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from mlptrain.models.inspection import strongest_classes
-from mlptrain.reporting.plots.images import draw_images
-from mlptrain.reporting.plots.style import HEAT, new_figure, remove_frame
+from mlptrain.reporting.plots.images import ImageGrid
+from mlptrain.reporting.plots.panels import Panels
+from mlptrain.reporting.plots.style import HEAT, remove_frame
 from mlptrain.reporting.text import shortened
 
+PANEL_UNITS = 16
 
-def draw_weights(
-    weights: np.ndarray,
-    shape: tuple[int, int],
-    units: np.ndarray,
-    activations: np.ndarray,
-    names: Sequence[str],
-    *,
-    narrow: bool = False,
-) -> Figure:
-    """Draw the incoming weights (out, in) of first-layer ``units`` as images, each on its own scale around 0.
+_SCALE = {"lowest mean of the layer": 0.0, "halfway": 0.5, "highest mean": 1.0}
+"""The legend of the colours: labels, and fractions of the range."""
+
+
+def weight_images(
+    weights: np.ndarray, shape: tuple[int, int], units: np.ndarray, activations: np.ndarray, names: Sequence[str]
+) -> ImageGrid:
+    """Return the incoming weights (out, in) of first-layer ``units`` as images, each on its own scale around 0.
 
     The caption is the unit and the two classes with the highest mean activation in ``activations`` (out, classes).
     """
@@ -31,15 +34,12 @@ def draw_weights(
         f"#{unit}: {', '.join(shortened(names[label], 6) for label in pair)}"
         for unit, pair in zip(units, best, strict=True)
     ]
-    return draw_images(_scaled(weights[units]).reshape(-1, *shape), captions, 5 if narrow else 10, HEAT, limits=(-1, 1))
+    return ImageGrid(_scaled(weights[units]).reshape(-1, *shape), captions, 10, HEAT, (-1, 1))
 
 
-def draw_class_weights(
-    weights: np.ndarray, shape: tuple[int, int], names: Sequence[str], *, narrow: bool = False
-) -> Figure:
-    """Draw the weights (classes, in) of a network without hidden layers as images, each on its own scale around 0."""
-    captions = [shortened(name, 12) for name in names]
-    return draw_images(_scaled(weights).reshape(-1, *shape), captions, 4 if narrow else 5, HEAT, limits=(-1, 1))
+def class_weight_images(weights: np.ndarray, shape: tuple[int, int], names: Sequence[str]) -> ImageGrid:
+    """Return the weights (classes, in) of a network without hidden layers as images, each on its own scale around 0."""
+    return ImageGrid(_scaled(weights).reshape(-1, *shape), [shortened(name, 12) for name in names], 10, HEAT, (-1, 1))
 
 
 def _scaled(weights: np.ndarray) -> np.ndarray:
@@ -49,38 +49,47 @@ def _scaled(weights: np.ndarray) -> np.ndarray:
     return scaled
 
 
-def draw_activations(
-    layers: Sequence[np.ndarray],
-    units: Sequence[np.ndarray],
-    names: Sequence[str],
-    counts: Sequence[int],
-    *,
-    narrow: bool = False,
-) -> Figure:
-    """Draw the mean activations (units, classes) of hidden layers with a row per unit, sorted by the strongest class.
+def mean_activations(
+    layers: Sequence[np.ndarray], units: Sequence[np.ndarray], names: Sequence[str], counts: Sequence[int]
+) -> Panels:
+    """Return the mean activations (units, classes) of hidden layers, a row of panels for each layer.
 
-    ``units`` are the numbers of the rows, and ``counts`` the numbers of units per layer.
+    The columns of a panel are units, sorted by the class with the highest mean. ``units`` are their numbers, and
+    ``counts`` the numbers of units per layer.
     """
-    columns = 1 if narrow else min(3, len(layers))
-    rows = -(-len(layers) // columns)
-    longest = max(len(layer) for layer in layers)
-    figure = new_figure(max(4.6, 3.4 * columns), rows * min(9.0, 1.6 + 0.17 * longest))
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
     labels = [shortened(name, 8) for name in names]
-    rotate = 0 if max(map(len, labels)) <= 3 else 60
-    for index, (axes, layer, numbers) in enumerate(zip(panels, layers, units, strict=False)):
+    across = math.ceil(max(map(len, layers)) / PANEL_UNITS)
+    rows = []
+    for number, (layer, numbers, count) in enumerate(zip(layers, units, counts, strict=True), start=1):
         order = np.lexsort((-np.nan_to_num(layer).max(axis=1), strongest_classes(layer, 1)[:, 0]))
-        image = axes.imshow(layer[order], cmap=HEAT, aspect="auto")
-        axes.set_xticks(range(len(labels)), labels, rotation=rotate)
-        axes.set_yticks(range(len(order)), [str(numbers[i]) for i in order], fontsize=7)
-        shown = (
-            f"{len(numbers)} of {counts[index]:,} units" if len(numbers) < counts[index] else f"{len(numbers)} units"
+        limits = float(np.nanmin(layer)), float(np.nanmax(layer))
+        shown = f"{len(numbers)} of {count:,} units" if len(numbers) < count else f"{count:,} units"
+        title = f"hidden layer {number}: {shown}, {limits[0]:.2f} to {limits[1]:.2f}"
+        parts = np.array_split(order, min(across, len(order)))
+        rows.append(
+            [
+                partial(_draw_activations, layer[part].T, numbers[part], labels, limits, "" if index else title)
+                for index, part in enumerate(parts)
+            ]
         )
-        axes.set_title(f"hidden layer {index + 1}: {shown}")
-        axes.set_xlabel("true label")
-        axes.set_ylabel("unit")
-        remove_frame(axes)
-        figure.colorbar(image, ax=axes, shrink=0.6, label="mean activation").outline.set_visible(False)
-    for axes in panels[len(layers) :]:
-        axes.remove()
-    return figure
+    if across == 1:
+        rows = [[panel for row in rows for panel in row]]
+    colors = matplotlib.colormaps[HEAT]
+    legend = [
+        (label, {"color": colors(fraction), "linestyle": "none", "marker": "s", "markersize": 10})
+        for label, fraction in _SCALE.items()
+    ]
+    longest = max(map(len, labels))
+    return Panels(rows, 4.3 + 0.08 * longest, 0.9 + 0.2 * len(labels), legend)
+
+
+def _draw_activations(
+    means: np.ndarray, units: np.ndarray, labels: Sequence[str], limits: tuple[float, float], title: str, axes: Axes
+) -> None:
+    """Draw means (classes, units) within the ``limits`` of the layer."""
+    axes.imshow(means, cmap=HEAT, aspect="auto", vmin=limits[0], vmax=limits[1])
+    axes.set_xticks(range(len(units)), [str(unit) for unit in units], fontsize=7)
+    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    axes.set_title(title)
+    axes.set_xlabel("unit", fontsize=8)
+    remove_frame(axes)

@@ -124,7 +124,7 @@ def _predictions(name: str, stream: TextIO) -> None:
 
 
 def _page(name: str, stream: TextIO) -> None:
-    stream.write(page._page(name, [page._command(name)]).encode("ascii", "xmlcharrefreplace").decode())
+    stream.write(page.html_page(name, [page.command_block(name)]).encode("ascii", "xmlcharrefreplace").decode())
 
 
 def _read(read: Callable[..., Any], *arguments: object) -> Any:
