@@ -18,13 +18,14 @@ from mlptrain.runs.status import COMPLETE, INTERRUPTED, RUNNING, journals, sweep
 from mlptrain.runs.watch import GONE_SECONDS, POLL_SECONDS, SETTLED_SECONDS, Stopwatch, file_version
 from mlptrain.sweeps.collect import numbered_trials, result_of_run
 from mlptrain.sweeps.journal import Record, read_record
-from mlptrain.sweeps.leaderboard import Leaderboard, rank
+from mlptrain.sweeps.leaderboard import Leaderboard, rank, read_leaderboard
 from mlptrain.sweeps.repeats import summarise_repeats
 from mlptrain.sweeps.reports import Part, SweepEnd, SweepReport, SweepStart, TrialEnd, Watched
 from mlptrain.sweeps.shell import train_command
 from mlptrain.sweeps.spec import DEFAULT_METRIC, Spec
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import Result, trial_of
+from mlptrain.system.files import reason
 from mlptrain.system.lock import is_in_use
 
 
@@ -83,11 +84,13 @@ class _Files:
             self._begun.setdefault(self.path, file_version(self.path / SWEEP))
             self.spec = self.spec or read_sweep(self.path / SWEEP)
         else:
-            runs = [path for path in sorted((self.path / TRIALS).iterdir()) if path.name.isdecimal() and is_run(path)]
+            self.path.stat()
+            runs = [path for path in sorted((self.path / TRIALS).glob("*")) if path.name.isdecimal() and is_run(path)]
             self._configs = {path: self._configs.get(path) or load_run_config(path) for path in runs}
+            trials = numbered_trials(self._configs) if runs else {}
             self.results = {
                 int(path.name): replace(result_of_run(path, trial), trial=int(path.name), point=int(path.name))
-                for path, trial in numbered_trials(self._configs).items()
+                for path, trial in trials.items()
                 if (path / METRICS).is_file()
             }
         return [result for number, result in self.results.items() if number not in known]
@@ -108,6 +111,8 @@ class _Files:
 
     def board(self) -> Leaderboard:
         """Return the leaderboard of the trials that have ended."""
+        if self.spec is None and not self._configs and (self.path / LEADERBOARD).is_file():
+            return read_leaderboard(self.path / LEADERBOARD)
         if self.spec is None:
             keys = next((tuple(result.values) for result in self.results.values()), ())
             return rank(keys, DEFAULT_METRIC, 1, self.results.values())
@@ -143,7 +148,8 @@ class _Files:
         """Return the report about the sweep as it was found."""
         spec = self.spec
         if spec is None:
-            return SweepStart(str(self.path), "a job array", "", (), DEFAULT_METRIC, 1, self.total, len(self.results))
+            base = "a job array" if self._configs else "collected runs"
+            return SweepStart(str(self.path), base, "", (), DEFAULT_METRIC, 1, self.total, len(self.results))
         return SweepStart(
             str(self.path),
             spec.base_path,
@@ -225,7 +231,7 @@ def watch_sweep(path: Path, runs_dir: Path, *, poll_seconds: float = POLL_SECOND
 
     Raises
     ------
-    DataError, OSError
+    DataError
         A file is damaged or cannot be read.
     """
     files, board, same = _Files(path), None, Stopwatch()
@@ -235,9 +241,11 @@ def watch_sweep(path: Path, runs_dir: Path, *, poll_seconds: float = POLL_SECOND
             files, board = _Files(path), None
         try:
             new = files.read()
-        except (DataError, OSError):
+        except (DataError, OSError) as error:
             exists = path.is_dir()
             if same.seconds("unreadable" if exists else "gone") >= (SETTLED_SECONDS if exists else GONE_SECONDS):
+                if exists and isinstance(error, OSError):
+                    raise DataError(f"{path}: cannot be read: {reason(error)}") from error
                 if exists:
                     raise
                 break

@@ -16,6 +16,7 @@ from mlptrain.datasets.dataset import data_folder
 from mlptrain.errors import DataError
 from mlptrain.runs.files import JOURNAL
 from mlptrain.sweeps import watch
+from mlptrain.sweeps.collect import collect
 from mlptrain.sweeps.driver import Driver
 from mlptrain.sweeps.folder import SweepFolder
 from mlptrain.sweeps.reports import SweepEnd, SweepStart, TrialEnd, Watched
@@ -145,6 +146,14 @@ def test_a_sweep_that_is_replaced_or_deleted(tmp_path, monkeypatch):
     assert [type(report) for report in watching if not isinstance(report, Watched)] == [SweepStart, SweepEnd, SweepStop]
     shutil.rmtree(path)
     assert [*watched(path)] == [SweepStop(path, None, 0, None)]
+
+
+def test_collected_runs(tmp_path):
+    mlptrain.train(quick(), run="a", runs_dir=tmp_path)
+    collection = collect([str(tmp_path / "a")], run="all", runs_dir=tmp_path)
+    start, end, stop = watched(tmp_path / "all")
+    assert start.trials is None and stop.state == "complete"
+    assert end.board.rows[0].figure == collection.result.leaderboard.rows[0].figure
 
 
 def test_a_damaged_journal_is_an_error(tmp_path):
