@@ -16,8 +16,8 @@ from mlptrain.reporting.plots.style import rendered
 from mlptrain.reporting.report import write_report
 from mlptrain.reporting.sweep_page import sweep_page
 from mlptrain.runs.diagnosis import curves_of
+from mlptrain.runs.files import load_metrics
 from mlptrain.runs.finished import RunView, evaluate_runs, view_run
-from mlptrain.runs.folder import load_metrics
 from mlptrain.sweeps.finished import view_sweep
 from tests.browser import HAS_CHROMIUM
 from tests.reporting.made_runs import run, sweep
