@@ -38,22 +38,19 @@ def test_a_complete_run_and_its_result(mlptrain, tiny, tmp_path):
 def test_a_killed_run_is_resumed_by_the_command_of_the_message(mlptrain, tmp_path):
     """The newest run is one that trains, although another run began later."""
     (tmp_path / "long.yaml").write_text("hidden: [6]\nsubset: 100\nepochs: 100000\nbatch_size: 5\n")
-    command = [sys.executable, "-m", "mlptrain", "train", "long.yaml", "--run", "a", "-q"]
-    with subprocess.Popen(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""}) as process:
+    program = [sys.executable, "-m", "mlptrain"]
+    options = {"cwd": tmp_path, "env": {"PYTHONPATH": str(ROOT), "PATH": ""}, "text": True}
+    process = subprocess.Popen([*program, "train", "long.yaml", "--run", "a", "-q"], **options)
+    try:
         history = tmp_path / "runs/a/history.csv"
         while not history.exists() or history.read_text().count("\n") < 4:
             time.sleep(0.02)
         mlptrain("train", "long.yaml", "epochs=1", "--run", "b", "-q")
-        watching = subprocess.Popen(
-            [sys.executable, "-m", "mlptrain", "watch"],
-            cwd=tmp_path,
-            env={"PYTHONPATH": str(ROOT), "PATH": ""},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        watching = subprocess.Popen([*program, "watch"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
         assert watching.stdout is not None and "runs/a" in watching.stdout.readline()
+    finally:
         process.kill()
+        process.wait()
     _, error = watching.communicate(timeout=30)
     assert watching.returncode == 3 and "runs/a: the run was killed" in error
     words = shlex.split(error.splitlines()[-1].partition("resume with: ")[2])
