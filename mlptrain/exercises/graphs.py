@@ -44,7 +44,7 @@ _UNARY = {"relu": "relu({})", "power": "{}**2"}
 _WRITTEN = {"sum": "{} + {}", "difference": "{} - {}", "product": "{} * {}", "max": "max({}, {})", "min": "min({}, {})"}
 
 _STRENGTHS = {"sum": 1, "difference": 1, "product": 2, "power": 3}
-"""How strongly each operator binds; names and calls need no parentheses."""
+"""Precedence of each operator; names and calls need no parentheses."""
 
 _SLOPES: dict[str, tuple[str, ...]] = {"sum": ("1", "1"), "difference": ("1", "(-1)")}
 
@@ -94,7 +94,7 @@ def _expression(level: Level, random: Random) -> str | None:
 
 
 def _within(part: tuple[str, int], least: int) -> str:
-    """Return a part of an expression, in parentheses if it binds less than ``least``."""
+    """Return a part of an expression, in parentheses if its precedence is below ``least``."""
     text, strength = part
     return text if strength >= least else f"({text})"
 

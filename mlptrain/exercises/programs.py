@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mlptrain.exercises.exercise import Case, Item, Program, pick
 
-TODO = '    raise NotImplementedError("complete this function")'
+UNFINISHED = '    raise NotImplementedError("complete this function")'
 
 _FILE = '''\
 """{title}
@@ -35,7 +35,7 @@ def _program(
     function = head.removeprefix("def ").partition("(")[0]
     words = {"title": title, "function": function, "kind": kind, "seed": seed, "head": head, "docstring": docstring}
     indented = "\n".join(f"    {line}" for line in body.splitlines())
-    unfinished, finished = (_FILE.format(**words, parts=parts, body=text) for text in (TODO, indented))
+    unfinished, finished = (_FILE.format(**words, parts=parts, body=text) for text in (UNFINISHED, indented))
     return Program(function, unfinished, finished, case)
 
 

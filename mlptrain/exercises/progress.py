@@ -1,4 +1,4 @@
-"""Which exercises a student has solved, in a file in the user's folder for the data of programs."""
+"""The exercises that a student has solved, in a file in the user data folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Result:
 
     @property
     def is_solved(self) -> bool:
-        """Whether all items were answered."""
+        """True if all items were answered correctly."""
         return len(self.correct) >= self.total
 
 

@@ -273,6 +273,7 @@ def class_table(evaluation: Evaluation) -> str:
 
 
 def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]], css_class: str = "") -> str:
+    """Return a table that scrolls in a box of its own if it is too wide."""
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     lines = ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="scroll"><table class="{css_class}"><tr>{head}</tr>{"".join(lines)}</table></div>'
@@ -292,19 +293,23 @@ def plot_section(plots: Sequence[Plot]) -> str:
 
 
 def heading(text: str) -> str:
+    """Return the heading of a section."""
     return f"<h2>{escape(text)}</h2>"
 
 
 def code_block(text: str) -> str:
+    """Return a text whose lines are not wrapped."""
     return f"<pre>{escape(text)}</pre>"
 
 
 def command_block(text: str) -> str:
+    """Return a command to copy, wrapped where it is too long."""
     return f'<pre class="command">{escape(text)}</pre>'
 
 
-def tiles(tiles: Sequence[tuple[str, str]]) -> str:
-    cells = "".join(f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in tiles)
+def tiles(facts: Sequence[tuple[str, str]]) -> str:
+    """Return a row of the most important values, each above its name."""
+    cells = "".join(f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in facts)
     return f'<div class="tiles">{cells}</div>'
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlptrain.reporting.text import counted, duration
 from mlptrain.runs.diagnosis import Diagnosis
+from mlptrain.runs.files import FINGERPRINTS
 from mlptrain.runs.train import TrainResult
 from mlptrain.system.text import keras_number, printable
 
@@ -71,8 +72,7 @@ def difference_lines(metrics: Mapping[str, Any], baseline: Baseline | None) -> l
 
 def _notes(metrics: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
     """Return a warning if the metrics were measured on other images."""
-    keys = ("data_fingerprint", "split_fingerprint")
-    same = all(metrics.get(key) == before.get(key) for key in keys)
+    same = all(metrics.get(key) == before.get(key) for key in FINGERPRINTS)
     return [] if same else ["measured on other data or another split"]
 
 

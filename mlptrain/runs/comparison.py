@@ -14,6 +14,7 @@ from typing import Any
 from mlptrain.config.values import differing
 from mlptrain.datasets.split import make_split
 from mlptrain.errors import DataError, MlptrainError, UsageError
+from mlptrain.runs.files import FINGERPRINTS
 from mlptrain.runs.finished import evaluate
 from mlptrain.runs.folder import load_run_config
 from mlptrain.runs.job import load_dataset
@@ -29,8 +30,6 @@ COMPARED = ("epochs", "best_epoch", *METRIC_NAMES, "parameters", "seconds")
 
 SEEDS = ("seed", "batch_seed", "checkpoint_seconds")
 """Keys in which the runs of a group may differ; the last one has no effect on the result."""
-
-FINGERPRINTS = ("data_fingerprint", "split_fingerprint")
 
 EXACT = 25
 """Number of images on which exactly one of two models is right from which chi-square replaces the binomial."""

@@ -20,6 +20,9 @@ BASE, JOURNAL, TRIALS = "base.yaml", "journal.jsonl", "trials"
 LATEST, BEST_BY = "latest", "best:"
 """Words that mean a run in place of its name, see `mlptrain.runs.locate`."""
 
+FINGERPRINTS = ("data_fingerprint", "split_fingerprint")
+"""Keys of ``metrics.json`` whose values are equal if two runs were tested on the same images."""
+
 MAX_METRICS_BYTES = 2**20
 
 

@@ -15,6 +15,7 @@ from mlptrain.runs.files import (
     BEST,
     BEST_BY,
     CONFIG,
+    FINGERPRINTS,
     LATEST,
     METRICS,
     MODEL,
@@ -145,7 +146,7 @@ def _best_run(runs_dir: Path, metric: str) -> Path:
 
 def _is_comparable(metrics: dict[str, Any], newest: dict[str, Any], metric: str) -> bool:
     value = metrics.get(metric)
-    same = all(metrics.get(key) == newest.get(key) for key in ("data_fingerprint", "split_fingerprint"))
+    same = all(metrics.get(key) == newest.get(key) for key in FINGERPRINTS)
     return same and isinstance(value, int | float) and math.isfinite(value)
 
 

@@ -75,10 +75,12 @@ def watch_run(
             time.sleep(poll_seconds)
             continue
         history = finished_epochs(path / HISTORY, found.config.epochs)
-        for report in history[shown:]:
+        new = history[shown:]
+        measured = {each.epoch: each for each in layers_until(path / LAYERS, len(history))} if layers and new else {}
+        for report in new:
             yield report
-            if layers:
-                yield from (each for each in layers_until(path / LAYERS, report.epoch) if each.epoch == report.epoch)
+            if report.epoch in measured:
+                yield measured[report.epoch]
         shown = max(shown, len(history))
         if state in (COMPLETE, DIVERGED) or (state != RUNNING and same.seconds(state) >= SETTLED_SECONDS):
             break

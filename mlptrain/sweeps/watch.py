@@ -45,7 +45,7 @@ class SweepStop:
 
 
 class _Files:
-    """What the files of a sweep say; `read` reads again those that have changed."""
+    """The content of the files of a sweep; `read` reads those again that have changed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
