@@ -10,6 +10,10 @@ from mlptrain.reporting.text import column, counted, duration, joined, shortened
 from mlptrain.runs.comparison import EXACT, METRIC, Comparison
 from mlptrain.system.text import keras_number, printable
 
+MCNEMAR = "McNemar's test: test images that only one of two runs has right"
+
+BY_CHANCE = "p < 0.05: they differ by more than chance, as 5 % of equal models do"
+
 MAX_VALUE = 24  # characters of a config value
 
 MAX_NAME = 32  # characters of a run
@@ -34,7 +38,7 @@ def comparison_lines(found: Comparison, width: int) -> list[str]:
         lines += [*joined([keys, *columns[:count]]), ""]
         columns = columns[count:]
     lines += ["the runs have the same config", ""] if not found.config else []
-    groups = [part for line in _group_lines(found) for part in wrap(line, width, subsequent_indent="  ") or [""]]
+    groups = [part for line in group_lines(found) for part in wrap(line, width, subsequent_indent="  ") or [""]]
     reasons = [part for reason in found.untested for part in wrap(f"not tested: {printable(reason)}", width)]
     return [*(shortened(line.rstrip(), width) for line in (*lines, *groups, *_test_lines(found))), *reasons]
 
@@ -55,9 +59,10 @@ def _metric(name: str, value: float | None, first: float | None) -> str:
     return f"{text} ({value / first:.2f}x)" if name == "seconds" and first else f"{text} ({value - first:+.4f})"
 
 
-def _group_lines(found: Comparison) -> Iterator[str]:
+def group_lines(found: Comparison) -> Iterator[str]:
+    """Yield the means over seeds, and their differences."""
     for number, group in enumerate(found.groups, start=1):
-        runs = _names(found, group.runs)
+        runs = run_names(found, group.runs)
         mean = f"{group.mean:.4f} ± {group.sd:.4f}"
         yield f"group {number}: {METRIC} {mean} over {counted(len(group.runs), 'seed')} ({runs})"
     for each in found.differences:
@@ -67,17 +72,18 @@ def _group_lines(found: Comparison) -> Iterator[str]:
         yield ""
 
 
-def _names(found: Comparison, runs: Sequence[int]) -> str:
+def run_names(found: Comparison, runs: Sequence[int]) -> str:
+    """Return the names of runs that are given by position."""
     return ", ".join(found.runs[number].name for number in runs)
 
 
 def _test_lines(found: Comparison) -> Iterator[str]:
     if found.mcnemar:
-        yield "McNemar's test: test images that only one of two runs has right"
+        yield MCNEMAR
         first = column("only the first", (f"{test.n10:,}" for test in found.mcnemar))
         second = column("only the second", (f"{test.n01:,}" for test in found.mcnemar))
-        pairs = column("runs", (_names(found, test.runs) for test in found.mcnemar), left=True)
+        pairs = column("runs", (run_names(found, test.runs) for test in found.mcnemar), left=True)
         p = column("p", (f"{test.p:.2g}" for test in found.mcnemar))
         exact = ("binomial" if test.n01 + test.n10 < EXACT else "chi-square" for test in found.mcnemar)
         yield from joined([pairs, first, second, p, column("by", exact, left=True)])
-        yield "p < 0.05: they differ by more than chance, as 5 % of equal models do"
+        yield BY_CHANCE

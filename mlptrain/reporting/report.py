@@ -9,6 +9,7 @@ from mlptrain.reporting.comparison_page import comparison_page
 from mlptrain.reporting.gallery import views_of
 from mlptrain.reporting.page import run_page
 from mlptrain.reporting.sweep_page import sweep_page
+from mlptrain.runs.comparison import compare
 from mlptrain.sweeps.finished import SweepView
 from mlptrain.system.files import make_folder, write_text_atomic
 
@@ -32,7 +33,8 @@ def write_report(names: Sequence[str], runs_dir: Path, data_dir: Path, output: P
         case [view]:
             folder, page = view.path, run_page(view, data_dir)
         case views:
-            folder, page = views[0].path, comparison_page(views)
+            compared = compare([view.path for view in views], data_dir=data_dir)
+            folder, page = views[0].path, comparison_page(views, compared)
     path = folder / (REPORT if len(names) == 1 else COMPARISON) if output is None else output
     make_folder(path.parent, "choose another --output")
     write_text_atomic(path, page)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mlptrain.errors import UsageError
-from mlptrain.reporting.comparison_page import comparison_page
+from mlptrain.reporting import comparison_page as module
 from mlptrain.reporting.report import write_report
+from mlptrain.runs.comparison import Comparison
 from mlptrain.runs.diagnosis import curves_of
 from mlptrain.runs.finished import RunView, view_run
 from tests.reporting.made_runs import run, sweep
@@ -23,6 +24,10 @@ def view(tmp_path_factory) -> RunView:
 def like(view: RunView, name: str, metrics: dict[str, float], **values: object) -> RunView:
     config = view.config.model_copy(update=values)
     return replace(view, path=Path(name), config=config, metrics={**view.metrics, **metrics})
+
+
+def comparison_page(views: list[RunView]) -> str:
+    return module.comparison_page(views, Comparison((), {}, {}, (), (), (), ()))
 
 
 def rows(page: str) -> dict[str, list[str]]:
@@ -68,7 +73,8 @@ def test_comparisons_are_written_beside_the_first_run(view, tmp_path):
     runs, second = view.path.parent, run(tmp_path, "b", "learning_rate=0.1")
     folder, path = write_report(["a", str(second)], runs, tmp_path, None)
     assert folder == view.path and path == view.path / "comparison.html"
-    assert "learning_rate" in path.read_text(encoding="utf-8")
+    text = check_self_contained(path.read_text(encoding="utf-8")).text
+    assert "learning_rate" in text and "only the first" in text and "a, b" in text
     sweep(tmp_path)
     with pytest.raises(UsageError, match="by itself"):
         write_report([str(second), "sweep"], tmp_path / "runs", tmp_path, None)

@@ -15,6 +15,7 @@ from mlptrain.reporting.page import run_page
 from mlptrain.reporting.plots.style import rendered
 from mlptrain.reporting.report import write_report
 from mlptrain.reporting.sweep_page import sweep_page
+from mlptrain.runs.comparison import Comparison
 from mlptrain.runs.diagnosis import curves_of
 from mlptrain.runs.files import load_metrics
 from mlptrain.runs.finished import RunView, evaluate_runs, view_run
@@ -226,7 +227,8 @@ def test_names_are_escaped(folder, tmp_path):
     reader = check_self_contained(page)
     assert "<script>alert(1)</script>\"'ä日<b>" in reader.text and not reader.tags & {"video", "u", "s"}
     assert page.count("<script") == 2
-    check_self_contained(comparison_page([view, replace(view, config=view.config.model_copy(update={"seed": 1}))]))
+    both = [view, replace(view, config=view.config.model_copy(update={"seed": 1}))]
+    check_self_contained(comparison_page(both, Comparison((), {}, {}, (), (), (), ())))
 
 
 def test_a_run_that_is_not_finished_or_has_diverged(folder, tmp_path):
