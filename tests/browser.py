@@ -94,6 +94,15 @@ def replay(page: Path, drawings: list[list[list[Point]]]) -> dict[str, Any]:
     return result
 
 
+def evaluate_on(page: Path, expression: str) -> Any:
+    """Return the value of a JavaScript expression after the scripts of ``page`` have run, from Chromium."""
+    copy, text = page.with_suffix(".evaluate.html"), page.read_text(encoding="utf-8")
+    show = f'document.getElementById("result").textContent = JSON.stringify({expression});'
+    after = f'<pre id="result"></pre><script>{show}</script>'
+    copy.write_text(text.replace("</body>", f"{after}</body>"), encoding="utf-8")
+    return _dumped(copy)
+
+
 def _dumped(page: Path) -> Any:
     """Return the JSON in the element ``result`` after the scripts of a page have run."""
     done = chromium("--dump-dom", page.resolve().as_uri())

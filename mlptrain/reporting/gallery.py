@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,16 @@ from mlptrain.models.evaluation import Evaluation, confusion_matrix, worst_mista
 from mlptrain.models.inspection import Inspection, inspect, measure_calibration, most_influential_units
 from mlptrain.models.model import Model
 from mlptrain.reporting.plots import certainty, confusion, curves, layers, sweep, units
+from mlptrain.reporting.plots.scale import metric_scale
 from mlptrain.reporting.plots.style import FORMATS, Draw, save
+from mlptrain.reporting.text import counted
 from mlptrain.runs.files import is_sweep
 from mlptrain.runs.finished import RunView, view_run
 from mlptrain.runs.locate import find_run, locate
 from mlptrain.sweeps.finished import SweepView, view_sweep
 from mlptrain.sweeps.trials import HALVED
 from mlptrain.system.files import make_folder
+from mlptrain.system.text import keras_number
 from mlptrain.training.reports import PROBE_IMAGES
 
 PLOTS = "plots"  # the folder of plots below that of a run or sweep
@@ -37,6 +40,10 @@ MAX_LAYERS = 6
 MAX_MISTAKES = 24
 
 MAX_LABEL = 80  # characters
+
+MAX_BEST, MAX_OTHERS, MAX_FAILED = 200, 300, 100  # trials in the plots of a sweep
+
+PAIR = {"learning_rate", "batch_size"}  # keys of the heat map of a sweep
 
 _TITLES = {
     "curves": "Learning curves",
@@ -245,25 +252,62 @@ def labels(views: Sequence[RunView]) -> list[str]:
 
 
 def sweep_plots(view: SweepView) -> list[Plot]:
-    """Return the plots of a sweep."""
-    metric, halved = view.metric.name, sum(trial.status == HALVED for trial in view.ranked)
-    note = f" Crosses at the bottom: {len(view.failed)} trials that diverged or failed." if view.failed else ""
-    note += f" Halving stopped {halved} trials early." if halved else ""
-    no_key = "" if view.keys else "The sweep varied no parameter."
-    has_both = {"learning_rate", "batch_size"} <= set(view.keys)
-    no_pair = "" if has_both else "The sweep did not vary both learning_rate and batch_size."
+    """Return the plots of a sweep.
+
+    Raises
+    ------
+    DataError
+        No trial has a metric.
+    """
+    metric = view.board.metric.name
+    if not view.ranked:
+        raise DataError(
+            f"{view.path}: no trial has a {metric}, so there is nothing to plot\n"
+            "hint: wait for the first trials, or run the sweep with smaller learning rates"
+        )
+    keys, note, drawn = view.board.keys, notes(view), select_trials(view)
+    no_key = "" if keys else "The sweep varied no parameter."
+    no_pair = "" if set(keys) >= PAIR else "The sweep did not vary both learning_rate and batch_size."
 
     def plot(name: str, title: str, caption: str, draw: Callable[..., Any], missing: str) -> Plot:
-        return Plot(name, title, missing or caption, None if missing else partial(draw, view))
+        return Plot(name, title, missing or caption, None if missing else draw)
 
     points = f"One point per trial; the star is the best.{note}"
-    lines = f"One line per trial, through its parameters to its {metric}. Brighter is better; the best line is thick."
+    lines = f"One line per trial, through its parameters to its {metric}. The darker a line, the better its rank; "
+    lines += f"the best is thick.{note}"
     cells = f"The best {metric} of the trials with each pair of values."
     return [
-        plot("parameters", f"{metric} against each parameter", points, sweep.draw_parameters, no_key),
-        plot("parallel", "All parameters together", lines, sweep.draw_parallel, no_key),
-        plot("rate_by_batch", "Learning rate and batch size", cells, sweep.draw_rate_by_batch, no_pair),
+        plot("parameters", f"{metric} against each parameter", points, partial(sweep.draw_parameters, drawn), no_key),
+        plot("parallel", "All parameters together", lines, partial(sweep.draw_parallel, drawn), no_key),
+        plot("rate_by_batch", "Learning rate and batch size", cells, partial(sweep.draw_rate_by_batch, view), no_pair),
     ]
+
+
+def select_trials(view: SweepView) -> SweepView:
+    """Return the view with the trials of its plots: the best ones, and others at equal distances in rank."""
+    rest = view.ranked[MAX_BEST:]
+    step = max(1, -(-len(rest) // MAX_OTHERS))
+    without_rank = tuple(row for row in view.board.rows if row.rank is None)
+    rows = (*view.ranked[:MAX_BEST], *rest[step - 1 :: step], *without_rank)
+    failed = view.failed[:: max(1, -(-len(view.failed) // MAX_FAILED))]
+    return replace(view, board=replace(view.board, rows=rows), failed=failed)
+
+
+def notes(view: SweepView) -> str:
+    """Return sentences about the trials that the plots of a sweep show in another way or not, each after a space."""
+    drawn = select_trials(view)
+    _, limit = metric_scale(drawn.scores, view.board.metric)
+    failed, halved = len(drawn.failed), sum(row.status == HALVED for row in drawn.ranked)
+    note, shown, count = "", len(drawn.ranked) + failed, len(view.ranked) + len(view.failed)
+    if shown < count:
+        note = f" Drawn are {shown:,} of {count:,} trials: the best {MAX_BEST}, and others at equal distances in rank."
+    if limit is not None:
+        sign = view.board.metric.sign
+        clipped = sum(sign * score < sign * limit for score in drawn.scores)
+        side = "below" if sign > 0 else "above"
+        note += f" At the edge: {counted(clipped, 'trial')} {side} {keras_number(limit)}."
+    note += f" At the bottom: {counted(failed, 'trial')} that diverged or failed." if failed else ""
+    return note + (f" Halving stopped {counted(halved, 'trial')} early." if halved else "")
 
 
 def views_of(names: Sequence[str], runs_dir: Path) -> SweepView | list[RunView]:

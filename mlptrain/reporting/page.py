@@ -279,19 +279,6 @@ def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]], css_class: s
     return f'<div class="scroll"><table class="{css_class}"><tr>{head}</tr>{"".join(lines)}</table></div>'
 
 
-def plot_section(plots: Sequence[Plot]) -> str:
-    """Return the plots with titles and captions, then each distinct reason why a plot is missing."""
-    drawn = [
-        f"<figure><h3>{escape(plot.title)}</h3><figcaption>{escape(plot.caption)}</figcaption>"
-        f'<div class="plot">{inline_svg(plot.draw, plot.name, plot.title)}</div></figure>'
-        for plot in plots
-        if plot.draw is not None
-    ]
-    reasons = dict.fromkeys(plot.caption for plot in plots if plot.draw is None)
-    notes = "".join(f'<p class="muted">{escape(reason)}</p>' for reason in reasons)
-    return f'{heading("Plots")}<div class="plots">{"".join(drawn)}</div>{notes}'
-
-
 def heading(text: str) -> str:
     """Return the heading of a section."""
     return f"<h2>{escape(text)}</h2>"

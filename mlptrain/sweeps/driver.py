@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlptrain.datasets.dataset import data_folder
 from mlptrain.errors import DataError
 from mlptrain.sweeps.executors import Advanced, Broken, Done, Executor, Lost, Task
 from mlptrain.sweeps.folder import SweepFolder
@@ -111,14 +110,12 @@ class Driver:
             board, best = self._settle(complete=not self._stopped)
         results = [result for _, result in sorted(self.record.results.items())]
         failed = tuple(result for result in results if result.failed)
-        # After successive halving only the first wave has trained all trials for the same number of epochs.
-        compared = [self.record.paused.get((result.trial, 0), result) for result in results if not result.failed]
-        importances = importances_of(self.spec.space.varied, self.spec.metric.name, compared)
+        importances = importances_of(self.spec.space.varied, self.spec.metric.name, self.record.compared)
         seconds = time.perf_counter() - began
         command = None
         if board.best is not None:
             config = trial_of(self.spec, self.record.results[board.best.best_trial]).config
-            command = train_command(self.spec, config, None if self.data_dir == data_folder() else self.data_dir)
+            command = train_command(self.spec, config, self.data_dir)
         repeats = summarise_repeats(results) if self.spec.seeds_only else None
         path = str(self.folder.path)
         yield SweepEnd(path, board, best, failed, importances, seconds, command=command, repeats=repeats)

@@ -144,6 +144,21 @@ class Record:
     paused: dict[tuple[int, int], Result] = field(default_factory=dict)
     results: dict[int, Result] = field(default_factory=dict)
 
+    @property
+    def latest(self) -> dict[int, Result]:
+        """The last result of each trial, by number: that of its end, or of the wave after which it is paused."""
+        waves = sorted(self.paused, key=lambda key: key[1])
+        found = {trial: self.paused[trial, wave] for trial, wave in waves} | self.results
+        return dict(sorted(found.items()))
+
+    @property
+    def compared(self) -> list[Result]:
+        """Results of the trials that did not fail, with the metrics of the first wave.
+
+        After successive halving only the first wave has trained all trials for the same number of epochs.
+        """
+        return [self.paused.get((trial, 0), result) for trial, result in self.latest.items() if not result.failed]
+
     def check(self, spec: Spec) -> None:
         """Check that all events belong to a sweep.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mlptrain.config.config import Config, argument
 from mlptrain.config.values import flat, short
+from mlptrain.datasets.dataset import data_folder
 from mlptrain.errors import UsageError
 from mlptrain.runs.folder import run_path
 from mlptrain.sweeps.methods import points_of
@@ -92,7 +93,7 @@ def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = N
 
 def train_command(spec: Spec, config: Config, data_dir: Path | None = None) -> str:
     """Return the ``mlptrain train`` command of a trial's config, with all keys that the sweep varies."""
-    folders = [] if data_dir is None else ["--data-dir", str(data_dir)]
+    folders = [] if data_dir in (None, data_folder()) else ["--data-dir", str(data_dir)]
     return shlex.join([*_train(spec, config, spec.space.varied), *folders])
 
 

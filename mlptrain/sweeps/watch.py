@@ -195,23 +195,24 @@ class _Files:
             repeats=repeats,
         )
 
-    def commands(self, runs_dir: Path) -> tuple[str, ...]:
-        """Return the commands that resume the parts that have not ended."""
-        found = []
-        for path in journals(self.path) or [self.path]:
-            if sweep_status(path).state == COMPLETE or not (path / SWEEP).is_file():
-                continue
-            shard = shard_of(path)
-            run = path if shard is None else path.parent
-            folder = runs_dir if run.is_relative_to(runs_dir) else run.parent
-            options: Mapping[str, object] = {
-                "--resume": True,
-                "--run": run.relative_to(folder),
-                "--shard": None if shard is None else f"{shard[0]}/{shard[1]}",
-                "--runs-dir": None if folder == Path("runs") else folder,
-            }
-            found.append(resume_command("sweep", path / SWEEP, options))
-        return tuple(found)
+
+def resume_commands(path: Path, runs_dir: Path) -> tuple[str, ...]:
+    """Return the commands that resume the parts of a sweep that have not ended."""
+    found = []
+    for part in journals(path) or [path]:
+        if sweep_status(part).state == COMPLETE or not (part / SWEEP).is_file():
+            continue
+        shard = shard_of(part)
+        run = part if shard is None else part.parent
+        folder = runs_dir if run.is_relative_to(runs_dir) else run.parent
+        options: Mapping[str, object] = {
+            "--resume": True,
+            "--run": run.relative_to(folder),
+            "--shard": None if shard is None else f"{shard[0]}/{shard[1]}",
+            "--runs-dir": None if folder == Path("runs") else folder,
+        }
+        found.append(resume_command("sweep", part / SWEEP, options))
+    return tuple(found)
 
 
 def _planned(record: Record) -> int:
@@ -273,5 +274,5 @@ def watch_sweep(path: Path, runs_dir: Path, *, poll_seconds: float = POLL_SECOND
     end = files.end(board)
     if board.rows:
         yield end
-    commands = () if state == COMPLETE else files.commands(runs_dir)
+    commands = () if state == COMPLETE else resume_commands(path, runs_dir)
     yield SweepStop(path, state, len(files.results), files.total, end.failed, commands)

@@ -220,7 +220,8 @@ def test_a_sweep_over_losses_is_plotted_and_collected(mlptrain, tiny, tmp_path):
     assert mlptrain("plot", "s", "--only", "parameters").code == 0
     assert (tmp_path / "runs/s/plots/parameters.png").is_file()
     view = view_sweep(tmp_path / "runs/s")
-    assert view.keys == ("loss", "epochs") and {row.values["loss"] for row in view.ranked} == {"mse", "cross_entropy"}
+    assert view.board.keys == ("loss", "epochs")
+    assert {row.values["loss"] for row in view.ranked} == {"mse", "cross_entropy"}
     assert all(row.figures["loss"] > 0 and row.epochs == row.values["epochs"] for row in view.ranked)
     assert mlptrain("sweep", "--collect", "runs/s").code == 0
 

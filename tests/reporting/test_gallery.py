@@ -150,16 +150,31 @@ def test_the_plots_of_a_sweep(tmp_path):
 
 @pytest.mark.parametrize("keys, names", [(("hidden",), {"parameters", "parallel"}), ((), set())])
 def test_parameters_that_were_not_varied_are_not_drawn(tmp_path, keys, names):
-    view = replace(view_sweep(sweep(tmp_path)), keys=keys)
+    view = view_sweep(sweep(tmp_path))
+    view = replace(view, board=replace(view.board, keys=keys))
     assert {plot.name for plot in sweep_plots(view) if plot.draw} == names
 
 
 def test_a_metric_to_be_minimised_and_few_trials(tmp_path):
     view = view_sweep(sweep(tmp_path, trials=4, failed=0))
-    few = replace(view, metric=Metric(goal="minimize"), ranked=view.ranked[:1])
-    for plot in [*sweep_plots(few), *sweep_plots(replace(view, metric=Metric(goal="minimize")))]:
+    lowest = replace(view.board, metric=Metric(goal="minimize"))
+    few = replace(lowest, rows=lowest.rows[:1])
+    for plot in [each for board in (lowest, few) for each in sweep_plots(replace(view, board=board))]:
         assert plot.draw is not None
         assert b"</svg>" in rendered(plot.draw, "svg", inline=True)
+
+
+def test_outliers_and_failed_trials_are_counted(tmp_path):
+    view = view_sweep(sweep(tmp_path, trials=30))
+    worse = [replace(row, figure=-9.0) if row.rank in (27, 28) else row for row in view.board.rows]
+    caption = sweep_plots(replace(view, board=replace(view.board, rows=tuple(worse))))[0].caption
+    assert "2 trials below 0.4500" in caption and "2 trials that diverged or failed" in caption
+    assert "below" not in sweep_plots(view)[0].caption
+
+
+def test_a_sweep_without_a_ranked_trial_has_no_plots(tmp_path):
+    with pytest.raises(DataError, match="no trial has a val_accuracy"):
+        sweep_plots(view_sweep(sweep(tmp_path, trials=2, failed=2)))
 
 
 def plot(name: str, drawable: bool = True) -> Plot:

@@ -10,22 +10,18 @@ from pathlib import Path
 import pytest
 
 from mlptrain.reporting.comparison_page import comparison_page
-from mlptrain.reporting.gallery import MAX_MISTAKES, sweep_plots
+from mlptrain.reporting.gallery import MAX_MISTAKES
 from mlptrain.reporting.page import run_page
-from mlptrain.reporting.plots.style import rendered
-from mlptrain.reporting.report import write_report
-from mlptrain.reporting.sweep_page import sweep_page
 from mlptrain.runs.comparison import Comparison
 from mlptrain.runs.diagnosis import curves_of
 from mlptrain.runs.files import load_metrics
 from mlptrain.runs.finished import RunView, evaluate_runs, view_run
-from mlptrain.sweeps.finished import view_sweep
 from tests.browser import HAS_CHROMIUM
-from tests.reporting.made_runs import run, sweep
+from tests.reporting.made_runs import run
 from tools.check_page import DARK, DESKTOP, LIGHT, PHONE, check
 
 NO_DATA = Path("no-data")
-VOID = {"meta", "img", "br"}
+VOID = {"br", "img", "input", "meta", "wbr"}
 
 
 class Reader(HTMLParser):
@@ -74,18 +70,12 @@ class Reader(HTMLParser):
 def folder(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("page")
     run(path, "a")
-    shutil.copytree(path / "runs/a", sweep(path) / "best")
     return path
 
 
 @pytest.fixture(scope="module")
 def run_html(folder):
     return run_page(view_run(folder / "runs/a"), NO_DATA)
-
-
-@pytest.fixture(scope="module")
-def sweep_html(folder):
-    return sweep_page(view_sweep(folder / "runs/sweep"), NO_DATA)
 
 
 def check_self_contained(page: str) -> Reader:
@@ -183,40 +173,6 @@ def test_plots_take_the_colours_of_the_page(run_html):
     assert "DejaVu" not in run_html.split("</style>", 1)[1]
 
 
-def test_the_page_of_a_sweep_contains_its_best_run(sweep_html):
-    reader = check_self_contained(sweep_html)
-    assert "<svg" in sweep_html
-    for text in (
-        "Leaderboard",
-        "2 more in leaderboard.csv",
-        "mlptrain sweep ",
-        "Best trial",
-        "hidden: [6]",
-        "0.9500",
-    ):
-        assert text in reader.text, text
-
-
-def test_a_sweep_without_file_or_best_run(folder, tmp_path):
-    path = sweep(tmp_path)
-    (path / "sweep.yaml").unlink()
-    page = sweep_page(view_sweep(path), NO_DATA)
-    check_self_contained(page)
-    assert "mlptrain sweep" not in page and "Best trial" not in page
-
-
-def test_the_page_of_a_grid_has_the_mean_and_the_best_per_value(tmp_path):
-    path = sweep(tmp_path)
-    assert "Values of the parameters" not in sweep_page(view_sweep(path), NO_DATA)
-    rows = [(1, 3, 0.3, 64, 0.9), (2, 1, 0.1, 64, 0.8), (3, 2, 0.3, 16, 0.75), ("", 0, 0.1, 16, "")]
-    lines = [f"{rank},{trial},,{rate},{batch},finished,{value}" for rank, trial, rate, batch, value in rows]
-    head = "rank,trial,run,learning_rate,batch_size,status,val_accuracy"
-    (path / "leaderboard.csv").write_text("\n".join([head, *lines]) + "\n")
-    page = sweep_page(view_sweep(path), NO_DATA)
-    assert "<td>batch_size</td><td>64</td><td>0.8500</td><td>0.9000</td><td>0</td>" in page
-    assert "<td>learning_rate</td><td>0.1</td><td>0.8000</td><td>0.8000</td><td>1</td>" in page
-
-
 def test_names_are_escaped(folder, tmp_path):
     hostile = tmp_path / "<script>alert(1)<" / "script>\"'ä日<b>"
     shutil.copytree(folder / "runs/a", hostile)
@@ -243,28 +199,3 @@ def test_a_run_that_is_not_finished_or_has_diverged(folder, tmp_path):
     diverged = replace(view, layers=(), history=replace(view.history, diverged=4))
     text = check_self_contained(run_page(diverged, NO_DATA)).text
     assert "diverged in epoch 4" in text and "--resume" not in text
-
-
-def test_pages_are_written_to_the_run_by_default(tmp_path):
-    folder = run(tmp_path, "a")
-    assert write_report(["a"], tmp_path / "runs", tmp_path, None) == (folder, folder / "report.html")
-    board, path = write_report([str(sweep(tmp_path))], tmp_path / "runs", tmp_path, tmp_path / "new/page.html")
-    assert board.name == "sweep" and path == tmp_path / "new/page.html"
-    for page in (folder / "report.html", path):
-        text = page.read_text(encoding="utf-8")
-        assert text.startswith("<!DOCTYPE html>") and text.rstrip().endswith("</html>")
-
-
-def test_pages_and_plots_contain_only_printable_characters(folder, tmp_path):
-    name = "a\x1b[2J\x9b\u202e&"
-    board = (folder / "runs/sweep/leaderboard.csv").read_text(encoding="utf-8").replace("learning_rate", name, 1)
-    hostile = tmp_path / name
-    hostile.mkdir()
-    (hostile / "leaderboard.csv").write_text(board, encoding="utf-8")
-    view = view_sweep(hostile)
-    page = sweep_page(view, NO_DATA)
-    assert page.replace("\n", "").isprintable()
-    shown = "a\\x1b[2J\\x9b\\u202e&"
-    assert shown in check_self_contained(page).text
-    svg = rendered(sweep_plots(view)[0].draw, "svg").decode()
-    assert svg.replace("\n", "").isprintable() and name.encode() not in svg.encode()

@@ -4,197 +4,187 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from mlptrain.config.values import flow
-from mlptrain.reporting.plots.style import (
-    HEAT,
-    INK,
-    MUTED,
-    PAPER,
-    SERIES,
-    ink_on,
-    new_figure,
-    plain_numbers,
-    remove_frame,
-)
+from mlptrain.reporting.plots.scale import Scale, distinct, metric_scale, parameter_scale
+from mlptrain.reporting.plots.style import HEAT, INK, MUTED, PAPER, SERIES, ink_on, new_figure, remove_frame
 from mlptrain.reporting.text import shortened
 from mlptrain.sweeps.finished import SweepView
 
-LOG_RATIO = 20  # of the largest to the smallest value, from which an axis is logarithmic
+MAX_RATES = 8  # columns of a heat map, beyond which learning rates share bins
 
-MAX_CATEGORIES = 6  # distinct numbers, up to which an axis has one tick per value
+COLUMNS = 3  # of the plots of the parameters
 
-RATE_BINS = 6  # of a heat map with many learning rates
+FAILED = -0.1  # height of trials that diverged or failed
+
+MAX_TICKS = 20  # tick labels of a vertical axis
+
+PANEL = 34  # characters of the tick labels of a parameter's plot
 
 
 def draw_parameters(sweep: SweepView, *, narrow: bool = False) -> Figure:
     """Draw the metric over each varied parameter, with a point per trial and a star for the best."""
-    columns = 1 if narrow else 2 if len(sweep.keys) == 4 else min(3, len(sweep.keys))
-    rows = -(-len(sweep.keys) // columns)
-    figure = new_figure(max(4.5, 3.8 * columns), 3.1 * rows)
+    keys = sweep.board.keys
+    columns = 1 if narrow else min(COLUMNS, len(keys))
+    rows = -(-len(keys) // columns)
+    figure = new_figure(max(5.5, 3.8 * columns), 3.0 * rows)
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-    scores = [trial.figures[sweep.metric.name] for trial in sweep.ranked]
-    for axes, key in zip(panels, sweep.keys, strict=False):
-        xs, failed = _positions(axes, sweep, key)
-        axes.scatter(xs, scores, s=26, color=SERIES[0], alpha=0.75, edgecolor=PAPER, linewidth=0.5)
-        axes.scatter(xs[:1], scores[:1], s=150, marker="*", color=SERIES[1], edgecolor=INK, linewidth=0.6, zorder=3)
-        if failed:  # an empty line with this transform breaks the layout
-            floor = axes.get_xaxis_transform()
-            axes.plot(
-                failed, [0.02] * len(failed), linestyle="none", marker="x", color=MUTED, transform=floor, clip_on=False
-            )
-        axes.set_xlabel(shortened(key, 30))
-    for index in range(0, len(sweep.keys), columns):
-        panels[index].set_ylabel(shortened(sweep.metric.name, 30))
-    for axes in panels[len(sweep.keys) :]:
+    metric, _ = metric_scale(sweep.scores, sweep.board.metric)
+    heights = [metric.place(score) for score in sweep.scores]
+    for axes, key in zip(panels, keys, strict=False):
+        scale = scale_of(sweep, key)
+        xs = scale.spread([trial.values[key] for trial in sweep.ranked])
+        inside = [(x, y) for x, y in zip(xs, heights, strict=True) if 0 <= y <= 1]
+        axes.scatter(*zip(*inside, strict=True), s=26, color=SERIES[0], alpha=0.75, edgecolor=PAPER, linewidth=0.5)
+        for marker, edge, clipped in (
+            ("v", 0, [x for x, y in zip(xs, heights, strict=True) if y < 0]),
+            ("^", 1, [x for x, y in zip(xs, heights, strict=True) if y > 1]),
+        ):
+            if clipped:
+                axes.scatter(clipped, [edge] * len(clipped), s=34, marker=marker, facecolor=PAPER, edgecolor=SERIES[0])
+        axes.scatter(xs[:1], heights[:1], s=150, marker="*", color=SERIES[1], edgecolor=INK, linewidth=0.6, zorder=3)
+        if sweep.failed:
+            places = scale.spread([trial.values[key] for trial in sweep.failed])
+            axes.scatter(places, [FAILED] * len(places), s=30, marker="x", color=MUTED, linewidth=1.3)
+        labels = scale.labels(PANEL * COLUMNS / columns)
+        axes.set_xticks([at for at, _, _ in labels], ["\n" * row + label for _, label, row in labels])
+        axes.set_xlim(-0.04, 1.04)
+        axes.grid(not scale.categories, axis="x")
+        axes.set_xlabel(shortened(key, 40))
+    for index in range(0, len(keys), columns):
+        panels[index].set_ylabel(shortened(sweep.board.metric.name, 30))
+    _label_heights(panels[0], metric, bool(sweep.failed))
+    for axes in panels[len(keys) :]:
         axes.remove()
     return figure
 
 
-def _positions(axes: Axes, sweep: SweepView, key: str) -> tuple[list[float], list[float]]:
-    """Return the positions of ranked and failed trials on the axis of a parameter: its numbers, or one per category."""
-    ranked = [trial.values[key] for trial in sweep.ranked]
-    failed = [trial.values[key] for trial in sweep.failed]
-    if _is_continuous(ranked + failed):
-        if _is_logarithmic(ranked + failed):
-            axes.set_xscale("log")
-            plain_numbers(axes.xaxis)
-        return [float(value) for value in ranked], [float(value) for value in failed]
-    kinds = distinct(ranked + failed)
-    labels = [shortened(flow(kind), 14) for kind in kinds]
-    axes.set_xticks(range(len(kinds)), labels, rotation=30 if max(map(len, labels)) > 6 else 0, ha="center")
-    axes.set_xlim(-0.5, len(kinds) - 0.5)
-    axes.grid(False, axis="x")
-    # Equal values are spread out, the same way in every plot.
-    shifts = [0.36 * (index * 0.618 % 1) - 0.18 if index else 0.0 for index in range(len(ranked))]
-    positions = [kinds.index(value) + shift for value, shift in zip(ranked, shifts, strict=True)]
-    return positions, [float(kinds.index(value)) for value in failed]
+def scale_of(sweep: SweepView, key: str) -> Scale:
+    """Return the axis of a parameter, which has the values of all trials, also of those that failed."""
+    return parameter_scale([row.values[key] for row in sweep.board.rows])
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_continuous(values: Sequence[Any]) -> bool:
-    """Return whether values are positions on an axis of numbers, rather than categories."""
-    return all(map(_is_number, values)) and len(set(values)) > MAX_CATEGORIES
-
-
-def _is_logarithmic(numbers: Sequence[float]) -> bool:
-    return min(numbers) > 0 and max(numbers) / min(numbers) >= LOG_RATIO
-
-
-def distinct(values: Sequence[Any]) -> list[Any]:
-    """Return the distinct values in order: numbers by size, lists by their numbers, the rest by their text."""
-    found: list[Any] = []
-    for value in values:
-        if value not in found:
-            found.append(value)
-
-    def order(value: Any) -> tuple[int, Any]:
-        if _is_number(value):
-            return 0, value
-        if isinstance(value, list) and all(map(_is_number, value)):
-            return 1, value
-        return 2, flow(value)
-
-    return sorted(found, key=order)
+def _label_heights(axes: Axes, metric: Scale, failed: bool) -> None:
+    """Label the vertical axis of the metric, with a tick for failed trials below its lowest value."""
+    ticks = [*([(FAILED, "failed")] if failed else []), *metric.ticks]
+    axes.set_yticks([at for at, _ in ticks], [label for _, label in ticks])
+    axes.set_ylim(FAILED - 0.06 if failed else -0.06, 1.08)
 
 
 def draw_parallel(sweep: SweepView, *, narrow: bool = False) -> Figure:
-    """Draw a line per trial through its parameters to its metric; the brighter the better, and the best is thick."""
-    keys = [*sweep.keys, sweep.metric.name]
-    figure = new_figure(max(4.8, (1.2 if narrow else 1.7) * len(keys) + 1.2), 4.2)
+    """Draw a line per trial through its parameters to its metric; the darker the better, and the best is thick."""
+    keys = [*sweep.board.keys, sweep.board.metric.name]
+    figure = new_figure(max(4.8, (1.1 if narrow else 1.45) * len(keys) + 0.8), 4.2)
     axes = figure.subplots()
-    scores = [trial.figures[sweep.metric.name] for trial in sweep.ranked]
-    low, high = min(scores), max(scores)
-    sign = sweep.metric.sign
-    norm = Normalize(min(sign * low, sign * high), max(sign * low, sign * high))
-    columns = [_axis([trial.values[key] for trial in sweep.ranked]) for key in sweep.keys]
-    columns.append(_axis(scores))
-    colors = matplotlib.colormaps[HEAT]
-    for index in reversed(range(len(scores))):
-        line = [column[0][index] for column in columns]
-        color = colors(norm(sign * scores[index]))
-        axes.plot(line, color=color, linewidth=3.4 if index == 0 else 1.5, alpha=1 if index == 0 else 0.8)
-    best = [column[0][0] for column in columns]
-    axes.plot(best, linestyle="none", marker="*", markersize=13, color=SERIES[1], markeredgecolor=INK, zorder=4)
-    for x, (_, ticks) in enumerate(columns):
-        axes.axvline(x, color=MUTED, linewidth=1)
-        for height, label in ticks:
-            axes.text(x + 0.03, height, label, fontsize=8, va="center",
-                      bbox={"facecolor": PAPER, "alpha": 0.75, "linewidth": 0, "pad": 1})  # fmt: skip
-    axes.set_xticks(range(len(keys)), [shortened(key, 18) for key in keys])
+    metric, _ = metric_scale(sweep.scores, sweep.board.metric)
+    scales = [*(scale_of(sweep, key) for key in sweep.board.keys), metric]
+    heights = [*np.clip([metric.place(score) for score in sweep.scores[::-1]], 0, 1), *[FAILED] * len(sweep.failed)]
+    values = [row.values for row in sweep.ranked[::-1]] + [trial.values for trial in sweep.failed]
+    lines = [
+        [*(scale.place(own[key]) for key, scale in zip(sweep.board.keys, scales, strict=False)), height]
+        for own, height in zip(values, heights, strict=True)
+    ]
+    count = len(sweep.ranked)
+    colors = matplotlib.colormaps[f"{HEAT}_r"](np.linspace(0.05, 1, count))
+    points = [list(enumerate(line)) for line in lines]
+    axes.add_collection(LineCollection(points[count:], colors=MUTED, linestyles=(0, (2, 2)), linewidths=1.2))
+    axes.add_collection(LineCollection(points[:count], colors=colors, linewidths=1.5, alpha=0.85))
+    axes.plot(lines[count - 1], color=SERIES[1], linewidth=3.4, zorder=3)
+    for x, scale in enumerate(scales):
+        axes.plot([x, x], [0, 1], color=MUTED, linewidth=1, zorder=2.5)
+        failed = [(FAILED, "failed")] if sweep.failed and scale is metric else []
+        for height, label in [*scale.ticks_up_to(MAX_TICKS), *failed]:
+            axes.text(x + 0.04, height, shortened(label, 14), fontsize=8, va="center", zorder=4,
+                      bbox={"facecolor": PAPER, "alpha": 0.8, "linewidth": 0, "pad": 0.8})  # fmt: skip
+    rows = 1 if len(keys) <= 6 else 2
+    axes.set_xticks(range(len(keys)), ["\n" * (x % rows) + shortened(key, 26) for x, key in enumerate(keys)])
     axes.set_yticks([])
-    axes.set_xlim(-0.1, len(keys) - 0.6)
+    axes.set_xlim(-0.1, len(keys) - 0.5)
+    axes.set_ylim(FAILED - 0.06 if sweep.failed else -0.04, 1.04)
     remove_frame(axes)
-    mappable = ScalarMappable(Normalize(low, high), HEAT if sign == 1 else f"{HEAT}_r")
-    figure.colorbar(mappable, ax=axes, label=shortened(sweep.metric.name, 30), shrink=0.8).outline.set_visible(False)
     return figure
-
-
-def _axis(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]]]:
-    """Return heights in [0, 1] of the values of one axis, and its tick labels."""
-    if _is_continuous(values):
-        logarithmic = _is_logarithmic(values)
-        scaled = [math.log(value) if logarithmic else float(value) for value in values]
-        low, high = min(scaled), max(scaled)
-        shown = [low + (high - low) * step / 4 for step in range(5)]
-        ticks = [(step / 4, f"{math.exp(at) if logarithmic else at:.3g}") for step, at in enumerate(shown)]
-        return [(value - low) / (high - low) for value in scaled], ticks
-    kinds = distinct(values)
-    heights = {index: index / (len(kinds) - 1) if len(kinds) > 1 else 0.5 for index in range(len(kinds))}
-    ticks = [(heights[index], shortened(flow(kind), 14)) for index, kind in enumerate(kinds)]
-    return [heights[kinds.index(value)] for value in values], ticks
 
 
 def draw_rate_by_batch(sweep: SweepView, *, narrow: bool = False) -> Figure:
     """Draw the best metric of the trials at each learning rate (in bins if there are many) and batch size."""
-    rates = [float(trial.values["learning_rate"]) for trial in sweep.ranked]
-    batches = [trial.values["batch_size"] for trial in sweep.ranked]
-    edges, names = _rate_bins(rates)
-    sizes = distinct(batches)
-    best = np.full((len(sizes), len(names)), np.nan)
-    counts = np.zeros(best.shape, int)
-    good = sweep.metric.sign > 0
-    better = np.fmax if good else np.fmin
-    for rate, batch, trial in zip(rates, batches, sweep.ranked, strict=True):
-        cell = sizes.index(batch), int(np.clip(np.searchsorted(edges, rate, "right") - 1, 0, len(names) - 1))
-        best[cell] = better(best[cell], trial.figures[sweep.metric.name])
-        counts[cell] += 1
-    figure = new_figure(1.9 + (0.75 if narrow else 0.95) * len(names), 1.5 + 0.55 * len(sizes))
+    cells = rate_by_batch(sweep)
+    figure = new_figure(1.2 + (0.62 if narrow else 0.95) * len(cells.best[0]), 1.2 + 0.55 * len(cells.sizes))
     axes = figure.subplots()
-    low, high = float(np.nanmin(best)), float(np.nanmax(best))
-    image = axes.imshow(best, cmap=HEAT if good else f"{HEAT}_r", vmin=low, vmax=max(high, low + 1e-9), aspect="auto")
-    for (row, column), value in np.ndenumerate(best):
-        if not math.isnan(value):
-            fraction = (value - low) / max(high - low, 1e-9)
-            count = f"\n{counts[row, column]} trials" if counts[row, column] > 1 else ""
-            color = ink_on(fraction if good else 1 - fraction)
-            axes.text(column, row, f"{value:.3g}{count}", ha="center", va="center", color=color, fontsize=8)
-    axes.set_xticks(range(len(names)), names, rotation=20 if len(names) > 4 else 0, fontsize=8)
-    axes.set_yticks(range(len(sizes)), [str(size) for size in sizes])
+    axes.imshow(cells.goodness, cmap=HEAT, vmin=0, vmax=1, aspect="auto")
+    for (row, column), value in np.ndenumerate(cells.best):
+        if cells.counts[row, column]:
+            count = f"\n{cells.counts[row, column]} trials" if cells.counts[row, column] > 1 and not narrow else ""
+            color = ink_on(cells.goodness[row, column])
+            axes.text(column, row, f"{value:.4f}{count}", ha="center", va="center", color=color, fontsize=8)
+    axes.set_xticks([at - 0.5 for at, _ in cells.rates], [label for _, label in cells.rates], fontsize=9)
+    axes.set_yticks(range(len(cells.sizes)), cells.sizes)
     axes.set_xlabel("learning_rate")
     axes.set_ylabel("batch_size")
     remove_frame(axes)
-    label = f"best {shortened(sweep.metric.name, 30)}"
-    figure.colorbar(image, ax=axes, label=label, shrink=0.8).outline.set_visible(False)
     return figure
 
 
+@dataclass(frozen=True)
+class RateByBatch:
+    """The trials of a sweep by learning rate (columns) and batch size (rows).
+
+    Attributes
+    ----------
+    rates
+        Positions and labels of the columns or, if trials with similar rates share a column, of their edges; a column is
+        1 wide.
+    sizes
+        Labels of the rows.
+    best, goodness, counts
+        The best metric of each cell, NaN if it is empty, its position from the worst (0) to the best (1) cell, with
+        outliers at 0, and the number of trials.
+    """
+
+    rates: tuple[tuple[float, str], ...]
+    sizes: tuple[str, ...]
+    best: np.ndarray
+    goodness: np.ndarray
+    counts: np.ndarray
+
+
+def rate_by_batch(sweep: SweepView) -> RateByBatch:
+    """Return the best metric for each learning rate and batch size."""
+    rates = [float(row.values["learning_rate"]) for row in sweep.ranked]
+    batches = [row.values["batch_size"] for row in sweep.ranked]
+    sizes, (edges, labels) = distinct(batches), _rate_bins(rates)
+    best, counts = np.full((len(sizes), len(edges)), np.nan), np.zeros((len(sizes), len(edges)), int)
+    good = sweep.board.metric.sign > 0
+    better = np.fmax if good else np.fmin
+    for rate, batch, score in zip(rates, batches, sweep.scores, strict=True):
+        cell = sizes.index(batch), int(np.searchsorted(edges, rate, "right")) - 1
+        best[cell] = better(best[cell], score)
+        counts[cell] += 1
+    scale, _ = metric_scale(best[counts > 0].tolist(), sweep.board.metric)
+    places = np.clip(scale.place(best), 0, 1)
+    shift = 0.0 if len(labels) > len(edges) else 0.5
+    columns = tuple((index + shift, label) for index, label in enumerate(labels))
+    return RateByBatch(columns, tuple(map(str, sizes)), best, places if good else 1 - places, counts)
+
+
 def _rate_bins(rates: Sequence[float]) -> tuple[np.ndarray, list[str]]:
-    """Return lower edges and names of bins: one per learning rate if these are few, else of equal logarithmic width."""
+    """Return the lower edges of bins, and the names of the bins: one per learning rate if there are few.
+
+    Else the names are those of the round edges between which the bins are, one more than there are bins.
+    """
     different = sorted(set(rates))
-    if len(different) <= RATE_BINS + 2:
+    if len(different) <= MAX_RATES:
         return np.array(different), [f"{rate:.3g}" for rate in different]
-    edges = np.geomspace(different[0], different[-1], RATE_BINS + 1)
-    return edges[:-1], [f"{low:.2g} to {high:.2g}" for low, high in pairwise(edges)]
+    first, last = math.floor(math.log10(different[0])), math.floor(math.log10(different[-1])) + 1
+    for multiples in ((1, 2, 5), (1, 3), (1,)):
+        edges = [float(f"{digit}e{power}") for power in range(first, last + 1) for digit in multiples]
+        used = [pair for pair in pairwise(edges) if pair[1] > different[0] and pair[0] <= different[-1]]
+        if len(used) <= MAX_RATES:
+            break
+    return np.array([low for low, _ in used]), [f"{edge:g}" for edge in (*(low for low, _ in used), used[-1][1])]
