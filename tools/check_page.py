@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,7 @@ PHONE, DESKTOP, WIDE = 390, 1200, 1600
 DARK, LIGHT = 0, 1  # as Chromium counts colour schemes
 SCHEMES = {"light": LIGHT, "dark": DARK}
 MAX_HEIGHT = 16000  # pixels of a screenshot
+BROWSER_SECONDS = 120
 SCRIPT = Path(__file__).with_suffix(".js")
 MEASURE = """<!DOCTYPE html><body style="margin:0"><iframe id="page" src="{source}"
 style="border:0;width:{width}px;height:800px"></iframe><pre id="result"></pre><script>{script}
@@ -51,7 +54,21 @@ def chromium(*arguments: str) -> subprocess.CompletedProcess[str]:
         sys.exit("check_page: no Chromium on the PATH; apt-get install chromium")
     common = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--allow-file-access-from-files"]
     common += ["--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr", "--virtual-time-budget=5000"]
-    return subprocess.run([browser, *common, *arguments], capture_output=True, text=True, timeout=120, check=True)
+    process = subprocess.Popen(
+        [browser, *common, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, errors = process.communicate(timeout=BROWSER_SECONDS)
+    finally:
+        if process.poll() is None:  # its helper processes hold the pipes open
+            os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args, out, errors)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
 
 
 def check(page: Path, folder: Path, width: int, scheme: int = LIGHT) -> Layout:
