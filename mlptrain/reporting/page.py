@@ -23,7 +23,7 @@ from mlptrain.reporting.gallery import Plot, inspect_run, run_plots
 from mlptrain.reporting.plots.images import ImageGrid
 from mlptrain.reporting.plots.panels import Panels, draw_sample
 from mlptrain.reporting.plots.style import GRID, INK, MUTED, PAPER, SERIES, Draw, rendered
-from mlptrain.reporting.text import counted, shortened
+from mlptrain.reporting.text import counted, duration, shortened
 from mlptrain.runs.files import CONFIG
 from mlptrain.runs.finished import RunView
 from mlptrain.runs.folder import resume_command
@@ -91,6 +91,7 @@ def run_page(view: RunView, data_dir: Path) -> str:
 def run_sections(view: RunView, data_dir: Path) -> Iterable[str]:
     """Yield the parts of the page of a run, beginning with its result."""
     config, metrics, found = view.config, view.metrics, inspect_run(view, data_dir)
+    seconds = metrics.get("seconds")
     layers = "-".join(map(str, view.model.architecture.layers)) if view.model else f"hidden {flow(config.hidden)}"
     summary = f"{layers} {config.activation}, {config.loss}, {config.optimizer}, on {config.dataset}"
     yield f'<p class="summary">{escape(summary)}</p>'
@@ -101,7 +102,7 @@ def run_sections(view: RunView, data_dir: Path) -> Iterable[str]:
             ("validation accuracy", number_text(metrics.get("val_accuracy"), ".2%")),
             ("epochs", str(metrics.get("epochs", len(view.history.epochs)))),
             ("parameters", number_text(metrics.get("parameters"), ",")),
-            ("training", number_text(metrics.get("seconds"), ".1f", " s")),
+            ("training", duration(seconds) if isinstance(seconds, int | float) else "–"),
         ]
     )
     trained = ", ".join([*_finished(metrics), *_machine(metrics)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
@@ -114,27 +114,40 @@ def _best(view: SweepView, best: Row, data_dir: Path) -> str:
     names = dict.fromkeys([view.board.metric.name, *best.figures])
     metrics = [(name, number_text(best.figures.get(name))) for name in names]
     metrics += [("epochs", number_text(best.epochs, "")), ("time", duration(best.seconds))]
-    mean = f", means of {counted(best.repeats, 'seed')}" if view.board.repeat > 1 else ""
-    rows = "".join(
-        f"<tr><th>{escape(key)}</th><td>{escape(short(value))}</td></tr>" for key, value in best.values.items()
-    )
-    parts = f"<div>{heading('Its parameters')}<table>{rows}</table></div><div>{_importance(view)}</div>"
     if view.spec is not None and view.config is not None:
         command = train_command(view.spec, view.config, data_dir)
     else:
         command = shlex.join(["mlptrain", "train", str(view.best / CONFIG)]) if view.best else ""
     again = f"<p>Train it again:</p>{command_block(command)}" if command else ""
+    mean = f", means of {counted(best.repeats, 'seed')}" if view.board.repeat > 1 else ""
     title = heading(f"Best trial: {trial_name(best.best_trial)}{mean}")
-    facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in metrics)
-    parts = f'<div class="pair best-trial">{parts}</div>' if rows else ""
-    return f'{title}<dl class="facts metrics">{facts}</dl>{again}{parts}'
+    return title + _facts(metrics) + again + _parameters(view, best)
+
+
+def _parameters(view: SweepView, best: Row) -> str:
+    """Return the parameters of the best trial and their importance, side by side if it is known."""
+    values, title = [(key, short(value)) for key, value in best.values.items()], heading("Its parameters")
+    if not values:
+        return ""
+    if view.importances is None:
+        return title + _facts(values) + _importance(view)
+    rows = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in values)
+    table = f"<div>{title}<table>{rows}</table></div>"
+    return f'<div class="pair best-trial">{table}<div>{_importance(view)}</div></div>'
+
+
+def _facts(facts: Sequence[tuple[str, str]]) -> str:
+    """Return names and values in as many columns as fit."""
+    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in facts)
+    return f'<dl class="facts metrics">{cells}</dl>'
 
 
 def _importance(view: SweepView) -> str:
     title, metric, shares = heading("Parameter importance"), view.board.metric.name, view.importances
     if shares is None:
         needed = max(MIN_TRIALS, trials_needed(len(view.board.keys)))
-        return f'{title}<p class="muted">Not known: this needs a complete grid or at least {needed} trials.</p>'
+        text = f"Not known: this needs a complete grid or at least {needed} trials with a metric."
+        return f'{title}<p class="muted">{text}</p>'
     bars = [("", *item) for item in shares.items()]
     bars += [(' class="rest"', REST, max(0.0, 1 - sum(shares.values())))]
     rows = "".join(

@@ -79,7 +79,9 @@ def parameter_scale(values: Sequence[Any]) -> Scale:
         return _number_scale(low, high, logarithmic, all(isinstance(value, int) for value in values))
     kinds = distinct(values)
     positions = {short(kind): (index + 0.5) / len(kinds) for index, kind in enumerate(kinds)}
-    ticks = tuple((position, label) for label, position in positions.items())
+    texts = [number_label(kind) if isinstance(kind, float) else short(kind) for kind in kinds]
+    texts = texts if len(set(texts)) == len(texts) else [*positions]
+    ticks = tuple(zip(positions.values(), texts, strict=True))
     return Scale(lambda value: positions[short(value)], ticks, len(kinds))
 
 
@@ -99,13 +101,13 @@ def metric_scale(values: Sequence[float], metric: Metric) -> tuple[Scale, float 
 
 def _number_scale(low: float, high: float, logarithmic: bool = False, whole: bool = False) -> Scale:
     if low == high:
-        return Scale(lambda value: 0.5 + (value > high) - (value < low), ((0.5, _label(low)),))
+        return Scale(lambda value: 0.5 + (value > high) - (value < low), ((0.5, number_label(low)),))
     if logarithmic:
         ratio = math.log(high / low)
         return _with_ticks(Scale(lambda value: math.log(value / low) / ratio, ()), *_log_ticks(low, high))
     ticks = MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=whole).tick_values(low, high)
     decimals = max(0, math.ceil(-math.log10(ticks[1] - ticks[0]) - 1e-9))
-    labels = [f"{tick:.{decimals}f}" if decimals < 6 and abs(tick) < 1e6 else _label(tick) for tick in ticks]
+    labels = [f"{tick:.{decimals}f}" if decimals < 6 and abs(tick) < 1e6 else number_label(tick) for tick in ticks]
     return _with_ticks(Scale(lambda value: (value - low) / (high - low), ()), ticks, labels)
 
 
@@ -123,10 +125,11 @@ def _log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
         ticks = [float(f"{digit}e{power}") for power in range(first, last + 1, step) for digit in multiples]
         if sum(low <= tick <= high for tick in ticks) >= MIN_LOG_TICKS:
             break
-    return ticks, [*map(_label, ticks)]
+    return ticks, [*map(number_label, ticks)]
 
 
-def _label(value: float) -> str:
+def number_label(value: float) -> str:
+    """Return a number with at most four significant digits, in few characters: 0.5, 1e-5, 1.312e8."""
     return f"{value:.4g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 

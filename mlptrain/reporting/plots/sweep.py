@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from mlptrain.reporting.plots.scale import Scale, distinct, metric_scale, parameter_scale
+from mlptrain.reporting.plots.scale import Scale, distinct, metric_scale, number_label, parameter_scale
 from mlptrain.reporting.plots.style import HEAT, INK, MUTED, PAPER, SERIES, ink_on, new_figure, remove_frame
 from mlptrain.reporting.text import shortened
 from mlptrain.sweeps.finished import SweepView
@@ -180,11 +180,11 @@ def _rate_bins(rates: Sequence[float]) -> tuple[np.ndarray, list[str]]:
     """
     different = sorted(set(rates))
     if len(different) <= MAX_RATES:
-        return np.array(different), [f"{rate:.3g}" for rate in different]
+        return np.array(different), [*map(number_label, different)]
     first, last = math.floor(math.log10(different[0])), math.floor(math.log10(different[-1])) + 1
     for multiples in ((1, 2, 5), (1, 3), (1,)):
         edges = [float(f"{digit}e{power}") for power in range(first, last + 1) for digit in multiples]
         used = [pair for pair in pairwise(edges) if pair[1] > different[0] and pair[0] <= different[-1]]
         if len(used) <= MAX_RATES:
             break
-    return np.array([low for low, _ in used]), [f"{edge:g}" for edge in (*(low for low, _ in used), used[-1][1])]
+    return np.array([low for low, _ in used]), [*map(number_label, (*(low for low, _ in used), used[-1][1]))]
