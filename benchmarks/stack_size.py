@@ -1,16 +1,19 @@
 """Time of a step per member of a stack, by width: ``python -m benchmarks.stack_size [--repeats N]``.
 
 The last columns are the width that ``mlptrain/sweeps/planning.py`` chooses, and what it costs more than the best one.
-One BLAS thread; processor time, so that other processes disturb little.
+A second table compares networks of different sizes in the stacks of the plan with each of them alone. One BLAS thread;
+processor time, so that other processes disturb little.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -19,9 +22,13 @@ from rich.table import Table
 from benchmarks.contestants import mlptrain_epoch
 from benchmarks.work import Case, load
 from mlptrain.config.config import Config
-from mlptrain.sweeps.planning import stack_width
+from mlptrain.datasets.dataset import Dataset, load_dataset
+from mlptrain.datasets.split import Split, make_split
+from mlptrain.sweeps.planning import plan_wave, stack_width
+from mlptrain.sweeps.trials import Trial
 from mlptrain.system.machine import use_threads
 from mlptrain.training.stack import architecture_of
+from mlptrain.training.trainer import Trainer
 
 MOMENTUM = (("optimizer", "momentum"), ("learning_rate", 0.01))
 ADAM = (("optimizer", "adam"), ("learning_rate", 0.001))
@@ -38,6 +45,11 @@ CASES = (
     Case((784, 512, 512, 10), "sigmoid", 128),
 )
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
+MIXED = {
+    "15 to 30": range(15, 31),
+    "1 to 64": range(1, 65),
+    "50 random, 8 to 128": [random.Random(seed).randint(8, 128) for seed in range(50)],
+}
 STEPS = 32
 UNITS = 4096
 """Number of hidden units of all networks in the widest stack that is measured."""
@@ -67,6 +79,36 @@ def rows(repeats: int) -> Iterator[list[str]]:
         yield [f"{case.name}, {case.batch}, {config.optimizer}", *cells, str(chosen), f"{more:.0%}"]
 
 
+def trained_seconds(configs: Sequence[Config], dataset: Dataset, split: Split) -> float:
+    """Return the processor time of training a stack."""
+    began = time.thread_time()
+    for _ in Trainer(configs, dataset, split).run():
+        pass
+    return time.thread_time() - began
+
+
+def mixed_rows(repeats: int) -> Iterator[list[str]]:
+    """Yield a row per search over the hidden size: stacks of the plan, seconds alone and planned, and their ratio."""
+    dataset = load_dataset("sample", Path())
+    for name, sizes in MIXED.items():
+        for batch, optimizer in ((10, "sgd"), (64, "sgd"), (64, "adam")):
+            values = {"batch_size": batch, "optimizer": optimizer, "epochs": 2, "batch_seed": 0, "learning_rate": 0.01}
+            configs = [Config.model_validate({**values, "hidden": size}).resolve() for size in sizes]
+            split = make_split(dataset, configs[0].split, seed=0, subset=None)
+            plan = plan_wave([Trial(index, index, {}, each) for index, each in enumerate(configs)], Path(), 1)
+            stacks = [[configs[trial] for trial in stack.trials] for stack in plan.stacks]
+            times = [
+                (
+                    sum(trained_seconds([each], dataset, split) for each in configs),
+                    sum(trained_seconds(stack, dataset, split) for stack in stacks),
+                )
+                for _ in range(repeats)
+            ]
+            alone, planned = (statistics.median(column) for column in zip(*times, strict=True))
+            ratio = statistics.median(first / second for first, second in times)
+            yield [f"{name}, {batch}, {optimizer}", str(len(stacks)), f"{alone:.2f}", f"{planned:.2f}", f"{ratio:.2f}"]
+
+
 def main() -> None:
     """Read the options, choose one thread, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stack_size", description=__doc__)
@@ -76,7 +118,12 @@ def main() -> None:
     table = Table("network, batch, optimizer", *map(str, WIDTHS), "chosen", "over the best", box=SIMPLE, padding=0)
     for cells in rows(options.repeats):
         table.add_row(*cells)
-    Console(width=120).print("Microseconds per member and step, by width.", table)
+    console = Console(width=120)
+    console.print("Microseconds per member and step, by width.", table)
+    mixed = Table("hidden sizes, batch, optimizer", "stacks", "s alone", "s in stacks", "ratio", box=SIMPLE, padding=0)
+    for cells in mixed_rows(min(options.repeats, 5)):
+        mixed.add_row(*cells)
+    console.print("Searches over the hidden size.", mixed)
 
 
 if __name__ == "__main__":

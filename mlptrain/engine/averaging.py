@@ -8,7 +8,7 @@ import numpy as np
 
 from mlptrain.engine.network import Network
 from mlptrain.engine.parameters import Parameters, Statistics, make_blocks
-from mlptrain.engine.state import State, read_member, write_member
+from mlptrain.engine.state import State
 
 
 class Average:
@@ -21,8 +21,8 @@ class Average:
     def __init__(self, network: Network, decays: np.ndarray) -> None:
         self.decays = np.asarray(decays, np.float64)
         self.network = network
-        self.parameters = Parameters(network.architecture, network.members, network.dtype)
-        self.statistics = Statistics(network.architecture, network.members, network.dtype)
+        shape = network.architecture, network.members, network.dtype, network.sizes
+        self.parameters, self.statistics = Parameters(*shape), Statistics(*shape)
         np.copyto(self.parameters.flat, network.parameters.flat)
         np.copyto(self.statistics.flat, network.statistics.flat)
         self.steps = 0
@@ -46,13 +46,13 @@ class Average:
         """Return one network's averages and the number of averaged steps."""
         return {
             "steps": self.steps,
-            "parameters": read_member(self.parameters.arrays, member),
-            "statistics": read_member(self.statistics.arrays, member),
+            "parameters": self.parameters.read(member),
+            "statistics": self.statistics.read(member),
         }
 
     def restore(self, states: Sequence[State]) -> None:
         """Continue from the states of all networks, which have the same number of steps."""
         self.steps = states[0]["steps"]
         for member, state in enumerate(states):
-            write_member(self.parameters.arrays, member, state["parameters"])
-            write_member(self.statistics.arrays, member, state["statistics"])
+            self.parameters.write(member, state["parameters"])
+            self.statistics.write(member, state["statistics"])

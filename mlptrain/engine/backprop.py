@@ -42,6 +42,7 @@ class HiddenLayer:
         gradients: Parameters,
         delta: np.ndarray,
         dropout: Dropout | None,
+        mask: np.ndarray | None,
         timed: Timed,
         keep_z: bool,
     ) -> None:
@@ -64,6 +65,8 @@ class HiddenLayer:
         self.backward_input = self.a if from_output or self.z is None else self.z
         self.draw_mask = None if dropout is None else timed("dropout", dropout.draw)
         self.mask: np.ndarray | None = None
+        # 0 for padding, whose weights to the next layer would get a gradient from activations like σ(0) = 0.5.
+        self.units = None if mask is None else lean(mask)
         # The input of the next layer: the activations, or a copy with the dropped units set to 0.
         self.out = self.a if dropout is None else np.empty_like(self.a)
         self.out_transposed = self.out.swapaxes(-1, -2)
@@ -103,8 +106,8 @@ class TrainingPass:
             lean(piece.reshape(members, -1, batch_size)) for piece in np.split(all_deltas, rows[:-1])
         ]
         self.hidden = [
-            HiddenLayer(network, index, gradients, deltas[index], drops[index], timed, keep_z)
-            for index in range(depth - 1)
+            HiddenLayer(network, index, gradients, deltas[index], drops[index], mask, timed, keep_z)
+            for index, mask in enumerate(network.masks())
         ]
         self.scratch = np.empty_like(self.delta)
         self.column = lean(np.empty((members, 1, batch_size), dtype))
@@ -149,6 +152,8 @@ class TrainingPass:
             if layer.z is not None:
                 np.copyto(layer.z, z)
             self.apply(z, layer.scratch)
+            if layer.units is not None:
+                z *= layer.units
             if layer.draw_mask is not None:
                 layer.mask = lean(layer.draw_mask())
                 np.multiply(z, layer.mask, out=layer.out)

@@ -56,8 +56,11 @@ def measure_layers(
     logits = np.empty((members, architecture.layers[-1], batch), network.dtype)
     with np.errstate(all="ignore"):
         work.forward(x, logits)
-        hidden = [_hidden_units(layer, architecture.activation, members) for layer in work.hidden]
-        output = _moments(logits) + _moments(outputs(architecture.output, logits)) + [[None] * members] * 2
+        hidden = [
+            _hidden_units(layer, architecture.activation, [sizes[index] for sizes in network.sizes])
+            for index, layer in enumerate(work.hidden, start=1)
+        ]
+        output = _moments([*logits]) + _moments([*outputs(architecture.output, logits)]) + [[None] * members] * 2
         work.backward(x, y, logits, 1 / batch)
         np.copyto(network.statistics.flat, running)
         gradient_norms, weight_norms = _norms(optimizer.gradients.weights), _norms(network.parameters.weights)
@@ -69,24 +72,34 @@ def measure_layers(
     return [tuple(map(LayerStatistics._make, each)) for each in zip(*layers, strict=True)]
 
 
-def _hidden_units(layer: HiddenLayer, name: str, members: int) -> list[list[float | None]]:
-    """Return the statistics of hidden units after the forward pass, from ``z_mean`` to ``dead``, each with K values."""
-    activation, absent = ACTIVATIONS[name], [None] * members
+def _hidden_units(layer: HiddenLayer, name: str, units: Sequence[int]) -> list[list[float | None]]:
+    """Return the statistics of hidden units after the forward pass, from ``z_mean`` to ``dead``, each with K values.
+
+    ``units`` (K,) are the numbers of units of the networks.
+    """
+    activation = ACTIVATIONS[name]
+    absent: list[float | None] = [None] * len(units)
     assert layer.z is not None
     slope = np.ones_like(layer.z)
     activation.backward(slope, layer.backward_input.copy(), layer.scratch.copy())
-    z, a, slope = (array.reshape(members, -1, array.shape[-1]) for array in (layer.z, layer.a, slope))
+    z, a, slopes = (
+        [member[:count] for member, count in zip(array.reshape(len(units), -1, array.shape[-1]), units, strict=True)]
+        for array in (layer.z, layer.a, slope)
+    )
+    shares = [absent, absent]
     if activation.steepest is None:
-        shares = [absent, (np.abs(slope) < DEAD).all(axis=2).mean(axis=1).tolist()]
+        shares[1] = [float((np.abs(member) < DEAD).all(axis=1).mean()) for member in slopes]
     else:
-        shares = [(slope < SATURATED * activation.steepest).mean(axis=(1, 2)).tolist(), absent]
+        shares[0] = [float((member < SATURATED * activation.steepest).mean()) for member in slopes]
     return _moments(z) + _moments(a) + shares
 
 
-def _moments(values: np.ndarray) -> list[list[float | None]]:
-    """Return mean and standard deviation of each network's values (K, units, batch)."""
-    flat = values.reshape(len(values), -1)
-    return [flat.mean(axis=1, dtype=np.float64).tolist(), flat.std(axis=1, dtype=np.float64).tolist()]
+def _moments(values: Sequence[np.ndarray]) -> list[list[float | None]]:
+    """Return the means and standard deviations of arrays, such as the activations (units, batch) of K networks."""
+    return [
+        [float(each.mean(dtype=np.float64)) for each in values],
+        [float(each.std(dtype=np.float64)) for each in values],
+    ]
 
 
 def _norms(arrays: Sequence[np.ndarray]) -> np.ndarray:

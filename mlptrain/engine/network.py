@@ -1,4 +1,8 @@
-"""K multilayer perceptrons of one architecture, and their forward pass for evaluation."""
+"""K multilayer perceptrons of one architecture, and their forward pass for evaluation.
+
+Hidden layers may differ in size between the networks (see `mlptrain.engine.parameters`). Padding has no weights to the
+next layer, so the activations of padding have no effect on a forward pass.
+"""
 
 from __future__ import annotations
 
@@ -12,65 +16,79 @@ from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.initializers import layer_initializers
 from mlptrain.engine.losses import outputs
 from mlptrain.engine.normalization import fold
-from mlptrain.engine.parameters import Architecture, Parameters, Statistics, Weights, split_views
-from mlptrain.engine.state import State, read_member, write_member
+from mlptrain.engine.parameters import Architecture, Parameters, Shape, Statistics, Weights, split_views
+from mlptrain.engine.state import State
 
 
 class Network:
     """K networks of one architecture; member k is row k of every array.
 
-    A network is *plain* if it has no batch normalisation.
+    ``sizes[k]`` are the layer sizes of network k, by default those of the architecture, which has the largest ones. A
+    network is *plain* if it has no batch normalisation.
     """
 
-    def __init__(self, architecture: Architecture, members: int = 1, dtype: str | np.dtype = "float32") -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        members: int = 1,
+        dtype: str | np.dtype = "float32",
+        sizes: Sequence[Shape] | None = None,
+    ) -> None:
         self.architecture = architecture
         self.members = members
         self.dtype = np.dtype(dtype)
-        self.parameters = Parameters(architecture, members, self.dtype)
-        self.statistics = Statistics(architecture, members, self.dtype)
-        for gains in self.parameters.gains:
-            gains[:] = 1
+        self.sizes = sizes or [architecture.layers] * members
+        self.parameters = Parameters(architecture, members, self.dtype, self.sizes)
+        self.statistics = Statistics(architecture, members, self.dtype, self.sizes)
+        for gains, mask in zip(self.parameters.gains, self.masks(), strict=False):
+            gains[:] = 1 if mask is None else mask
+
+    def masks(self) -> list[np.ndarray | None]:
+        """Return an array ``(K, units, 1)`` per hidden layer, 0 for padding and 1 for units; None without padding."""
+        found: list[np.ndarray | None] = []
+        for layer, units in enumerate(self.architecture.layers[1:-1], start=1):
+            own = np.array([layers[layer] for layers in self.sizes]).reshape(-1, 1, 1)
+            mask = np.arange(units).reshape(1, -1, 1) < own
+            found.append(None if mask.all() else mask.astype(self.dtype))
+        return found
 
     def initialize(self, init: str, generators: Sequence[np.random.Generator]) -> None:
         """Draw the initial weights of member k from ``generators[k]``, layer by layer."""
-        layers = self.architecture.layers
-        initializers = layer_initializers(init, self.architecture.activation, len(layers) - 1)
+        initializers = layer_initializers(init, self.architecture.activation, len(self.architecture.layers) - 1)
         for k, rng in enumerate(generators):
-            for index, (initializer, sizes) in enumerate(zip(initializers, pairwise(layers), strict=True)):
-                weights, biases = initializer(rng, *sizes)
-                self.parameters.weights[index][k] = weights
-                self.parameters.biases[index][k, :, 0] = biases
+            pairs = zip(initializers, pairwise(self.sizes[k]), strict=True)
+            self.assign(k, *zip(*(initializer(rng, *sizes) for initializer, sizes in pairs), strict=True))
 
     def assign(self, member: int, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> None:
         """Set the parameters of one member: ``weights[l]`` ``(out, in)``, ``biases[l]`` ``(out,)``."""
         for index, (layer_weights, layer_biases) in enumerate(zip(weights, biases, strict=True)):
-            self.parameters.weights[index][member] = layer_weights
-            self.parameters.biases[index][member, :, 0] = layer_biases
+            units, inputs = layer_weights.shape
+            self.parameters.weights[index][member, :units, :inputs] = layer_weights
+            self.parameters.biases[index][member, :units, 0] = layer_biases
 
     def member(self, member: int) -> Weights:
         """Return copies of one member's weights ``(out, in)`` and biases ``(out,)``, layer by layer."""
-        return self.unflatten(self.flatten(member))
+        return self.unflatten(member, self.flatten(member))
 
     def flatten(self, member: int) -> np.ndarray:
         """Return a copy (n,) of one member's parameters: all weights, all biases, all gains."""
-        return read_member(self.parameters.arrays, member)
+        return self.parameters.read(member)
 
-    def unflatten(self, entries: np.ndarray) -> Weights:
-        """Return the weights and biases in ``entries`` as views."""
-        shapes = [weights.shape[1:] for weights in self.parameters.weights]
-        shapes += [biases.shape[1:2] for biases in self.parameters.biases]
-        arrays = split_views(entries, shapes)
+    def unflatten(self, member: int, entries: np.ndarray) -> Weights:
+        """Return the weights and biases in ``entries``, which are those of a member's `flatten`, as views."""
+        layers = self.sizes[member]
+        arrays = split_views(entries, [(out, inputs) for inputs, out in pairwise(layers)] + [(n,) for n in layers[1:]])
         return arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :]
 
     def state(self, member: int) -> State:
         """Return one member's parameters and running statistics."""
-        return {"parameters": self.flatten(member), "statistics": read_member(self.statistics.arrays, member)}
+        return {"parameters": self.flatten(member), "statistics": self.statistics.read(member)}
 
     def restore(self, states: Sequence[State]) -> None:
         """Set every member's parameters and running statistics."""
         for member, state in enumerate(states):
-            write_member(self.parameters.arrays, member, state["parameters"])
-            write_member(self.statistics.arrays, member, state["statistics"])
+            self.parameters.write(member, state["parameters"])
+            self.statistics.write(member, state["statistics"])
 
     def plain(self) -> Network:
         """Return a plain network that computes the same as this one with its running statistics.
@@ -79,7 +97,7 @@ class Network:
         """
         if not self.architecture.batch_norm:
             return self
-        plain = Network(replace(self.architecture, batch_norm=False), self.members, self.dtype)
+        plain = Network(replace(self.architecture, batch_norm=False), self.members, self.dtype, self.sizes)
         refresh_plain(plain, self.parameters, self.statistics)
         return plain
 

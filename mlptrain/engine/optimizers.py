@@ -16,7 +16,7 @@ import numpy as np
 
 from mlptrain.engine.network import Network
 from mlptrain.engine.parameters import Parameters, make_blocks
-from mlptrain.engine.state import State, read_member, write_member
+from mlptrain.engine.state import State
 
 Arrays = Sequence[np.ndarray]
 
@@ -242,10 +242,9 @@ class Optimizer:
         self.rule = OPTIMIZERS[name]
         self.network = network
         self.penalties = penalties or no_penalties(network.members)
-        self.gradients = Parameters(network.architecture, network.members, network.dtype)
-        self.states = [
-            Parameters(network.architecture, network.members, network.dtype) for _ in range(self.rule.states)
-        ]
+        shape = network.architecture, network.members, network.dtype, network.sizes
+        self.gradients = Parameters(*shape)
+        self.states = [Parameters(*shape) for _ in range(self.rule.states)]
         self.steps = 0
         values = {key: _within(hyperparameters[key], network.dtype) for key in self.rule.hyperparameters}
         values |= {"l1": self.penalties.l1, "l2": self.penalties.l2}
@@ -321,7 +320,7 @@ class Optimizer:
         return {
             "steps": self.steps,
             **{key: None if h is None else float(np.ravel(h)[member % np.size(h)]) for key, h in carried.items()},
-            **{f"arrays{index}": read_member(array.arrays, member) for index, array in enumerate(self.states)},
+            **{f"arrays{index}": array.read(member) for index, array in enumerate(self.states)},
         }
 
     def restore(self, states: Sequence[State]) -> None:
@@ -332,7 +331,7 @@ class Optimizer:
                 self._numbers[key] = self._number(np.array([state[key] for state in states]))
         for index, array in enumerate(self.states):
             for member, state in enumerate(states):
-                write_member(array.arrays, member, state[f"arrays{index}"])
+                array.write(member, state[f"arrays{index}"])
 
     def _penalize(self) -> None:
         """g ← g + l1 sign(w) + l2 w for the weights; for linear rules the added terms are multiplied by η."""

@@ -1,14 +1,21 @@
-"""The parameters of K networks of one architecture, and the blocks of them that update rules work on."""
+"""The parameters of K networks of one architecture, and the blocks of them that update rules work on.
+
+Hidden layers may differ in size between the networks. Then arrays have the largest sizes, and the entries beyond those
+of a network are padding: parameters, gradients and optimizer states that are 0 at every step.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+
+Shape = tuple[int, ...]
+"""The sizes of the layers of a network, or of the axes of an array."""
 
 Weights = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]
 """The weights (out, in) and the biases (out,) of each layer of one network."""
@@ -18,7 +25,8 @@ Weights = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]
 class Architecture:
     """Layer sizes from input to output and the functions between them, common to K networks.
 
-    With ``batch_norm`` the weighted inputs of the hidden layers are normalised before the activation.
+    If networks differ in the sizes of their hidden layers, ``layers`` has the largest ones. With ``batch_norm`` the
+    weighted inputs of the hidden layers are normalised before the activation.
     """
 
     layers: tuple[int, ...]
@@ -34,40 +42,84 @@ class Architecture:
         return gains + sum(out * (inputs + 1) for inputs, out in pairwise(self.layers))
 
 
-class Parameters:
-    """The parameters of K networks, or their gradients or optimizer state, in one flat array.
+class Tensors:
+    """Numbers of K networks in one flat array: ``arrays`` are views ``(K, ...)`` of consecutive pieces of ``flat``.
 
-    ``flat`` contains all weights, then all biases, then the gains of batch normalisation. ``weights[l]``
-    ``(K, out, in)``, ``biases[l]`` and ``gains[l]`` ``(K, out, 1)`` are views of it, and ``arrays`` lists all of
-    them in this order. ``weight_entries`` is the number of weights.
+    ``sizes[k]`` are the layer sizes of network k, by default those of the architecture. ``shapes(layers, batch_norm)``
+    are the shapes of the arrays of one network.
     """
 
-    def __init__(self, architecture: Architecture, members: int, dtype: np.dtype) -> None:
-        layers = architecture.layers
-        depth = len(layers) - 1
-        shapes = [(members, out, inputs) for inputs, out in pairwise(layers)]
-        shapes += [(members, out, 1) for out in layers[1:]]
-        shapes += [(members, out, 1) for out in layers[1:-1] if architecture.batch_norm]
-        self.flat = empty_aligned((sum(map(math.prod, shapes)),), dtype)
+    def __init__(
+        self,
+        architecture: Architecture,
+        members: int,
+        dtype: np.dtype,
+        sizes: Sequence[Shape] | None,
+        shapes: Callable[[Shape, bool], list[tuple[int, int]]],
+    ) -> None:
+        stacked = [(members, *shape) for shape in shapes(architecture.layers, architecture.batch_norm)]
+        self.architecture, self.sizes = architecture, sizes or [architecture.layers] * members
+        self._shapes = shapes
+        self.flat = empty_aligned((sum(map(math.prod, stacked)),), dtype)
         self.flat[:] = 0
-        self.arrays = split_views(self.flat, shapes)
+        self.arrays = split_views(self.flat, stacked)
+
+    def member(self, member: int) -> list[np.ndarray]:
+        """Return views of the arrays of one network, without padding."""
+        shapes = self._shapes(self.sizes[member], self.architecture.batch_norm)
+        return [array[member][:rows, :columns] for array, (rows, columns) in zip(self.arrays, shapes, strict=True)]
+
+    def read(self, member: int) -> np.ndarray:
+        """Return a copy (n,) of the entries of one network, array by array."""
+        views = self.member(member)
+        return np.concatenate([view.ravel() for view in views]) if views else np.empty(0)
+
+    def write(self, member: int, entries: np.ndarray) -> None:
+        """Set the entries of one network, in the order of `read`."""
+        views = self.member(member)
+        for view, values in zip(views, split_views(entries, [view.shape for view in views]), strict=True):
+            view[...] = values
+
+
+def _parameter_shapes(layers: Shape, batch_norm: bool) -> list[tuple[int, int]]:
+    shapes = [(out, inputs) for inputs, out in pairwise(layers)]
+    shapes += [(out, 1) for out in layers[1:]]
+    return shapes + [(out, 1) for out in layers[1:-1] if batch_norm]
+
+
+def _statistics_shapes(layers: Shape, batch_norm: bool) -> list[tuple[int, int]]:
+    return [(out, 1) for out in layers[1:-1] if batch_norm] * 2
+
+
+class Parameters(Tensors):
+    """The parameters of K networks, or their gradients or optimizer state: at first all 0.
+
+    ``flat`` contains all weights, then all biases, then the gains of batch normalisation: ``weights[l]``
+    ``(K, out, in)``, ``biases[l]`` and ``gains[l]`` ``(K, out, 1)``. ``weight_entries`` is the number of weights.
+    """
+
+    def __init__(
+        self, architecture: Architecture, members: int, dtype: np.dtype, sizes: Sequence[Shape] | None = None
+    ) -> None:
+        super().__init__(architecture, members, dtype, sizes, _parameter_shapes)
+        depth = len(architecture.layers) - 1
         self.weights, self.biases = self.arrays[:depth], self.arrays[depth : 2 * depth]
         self.gains = self.arrays[2 * depth :]
         self.weight_entries = sum(weights.size for weights in self.weights)
 
 
-class Statistics:
-    """The running means and variances of the normalised layers of K networks, in one flat array.
+class Statistics(Tensors):
+    """The running means (at first 0) and variances (at first 1) of the normalised layers of K networks.
 
-    ``means[l]`` and ``variances[l]`` ``(K, out, 1)`` are views of ``flat``; ``arrays`` lists all means, then all
-    variances.
+    ``flat`` contains all ``means[l]`` ``(K, out, 1)``, then all ``variances[l]``.
     """
 
-    def __init__(self, architecture: Architecture, members: int, dtype: np.dtype) -> None:
-        shapes = [(members, out, 1) for out in architecture.layers[1:-1] if architecture.batch_norm]
-        self.flat = np.zeros(2 * sum(map(math.prod, shapes)), dtype)
-        self.arrays = split_views(self.flat, shapes * 2)
-        self.means, self.variances = self.arrays[: len(shapes)], self.arrays[len(shapes) :]
+    def __init__(
+        self, architecture: Architecture, members: int, dtype: np.dtype, sizes: Sequence[Shape] | None = None
+    ) -> None:
+        super().__init__(architecture, members, dtype, sizes, _statistics_shapes)
+        layers = len(self.arrays) // 2
+        self.means, self.variances = self.arrays[:layers], self.arrays[layers:]
         for variance in self.variances:
             variance[:] = 1
 

@@ -63,8 +63,13 @@ class Evaluator:
 def evaluate_weights(
     architecture: Architecture, weights: Sequence[Weights], dtype: str, dataset: Dataset, indices: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean loss (K,) and the accuracy (K,) of K networks without normalisation, evaluated together."""
-    network = Network(replace(architecture, batch_norm=False), len(weights), dtype)
+    """Return the mean loss (K,) and the accuracy (K,) of K networks without normalisation, evaluated together.
+
+    The networks have the functions of the architecture, and any sizes of hidden layers.
+    """
+    sizes = [(architecture.layers[0], *(len(each) for each in biases)) for _, biases in weights]
+    largest = tuple(map(max, zip(*sizes, strict=True)))
+    network = Network(replace(architecture, layers=largest, batch_norm=False), len(weights), dtype, sizes)
     for member, pair in enumerate(weights):
         network.assign(member, *pair)
     return Evaluator(network, dataset, indices).metrics()

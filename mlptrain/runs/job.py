@@ -149,7 +149,8 @@ def versions() -> dict[str, str]:
 def add_test_metrics(job: Job, outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Return the outcomes with their metrics on the test split, and those of diverged networks unchanged.
 
-    The networks have the job's architecture and are evaluated together. One whose test loss is not finite diverged.
+    The networks differ from the job's architecture at most in the sizes of hidden layers, and are evaluated together.
+    One whose test loss is not finite diverged.
     """
     weights = [outcome.weights for outcome in outcomes if outcome.weights is not None]
     if not weights:

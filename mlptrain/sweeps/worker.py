@@ -43,9 +43,8 @@ def _train_stack(task: Task, on_event: Callable[[Advanced], object]) -> tuple[Re
     configs = [trial.config for trial in task.trials]
     first = configs[0]
     dataset, split = _data(first.dataset, task.data_dir, first.split, first.split_seed, first.subset)
-    check_memory(
-        first, architecture_of(first, dataset.images.shape[1], dataset.classes), len(split.train), len(configs)
-    )
+    architecture = architecture_of(first, dataset.images.shape[1], dataset.classes, *configs)
+    check_memory(first, architecture, len(split.train), len(configs))
     trainer = Trainer(configs, dataset, split)
     if task.states is not None:
         trainer.restore(task.states)

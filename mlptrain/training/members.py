@@ -191,7 +191,7 @@ class Member:
             seconds=self.seconds + running.seconds,
             samples=self.samples + running.samples,
             stopped=stopped,
-            weights=network.member(row) if weights is None else network.unflatten(weights),
+            weights=network.member(row) if weights is None else network.unflatten(row, weights),
             member=self.index,
         )
         return outcome if self.diverged is None else outcome.as_diverged(self.diverged)

@@ -24,24 +24,27 @@ from mlptrain.engine.state import State, add_prefix, select_prefix
 from mlptrain.engine.streams import restore_generator, save_generator, stream
 
 _SHARED = (
-    *("dataset", "split", "split_seed", "subset", "augment", "hidden", "activation", "output", "init", "batch_norm"),
+    *("dataset", "split", "split_seed", "subset", "augment", "activation", "output", "init", "batch_norm"),
     *("loss", "optimizer", "batch_size", "dtype"),
 )
 
 
 def stack_key(config: Config) -> Hashable:
-    """Return what configs must have in common to train in one stack: data, batches, shape, functions, update rule.
+    """Return what configs must have in common to train in one stack: data, batches, depth, functions, update rule.
 
     Networks with and without input dropout, or weight averaging, are kept apart because all would pay for it.
     """
     values = [getattr(config, key) for key in _SHARED]
-    return (*values, batch_seed_of(config), config.input_dropout > 0, config.ema is not None)
+    return (*values, len(config.hidden), batch_seed_of(config), config.input_dropout > 0, config.ema is not None)
 
 
-def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
-    """Return the config's layer sizes and functions for images of ``inputs`` pixels in ``classes`` classes."""
-    layers = (inputs, *config.hidden, classes)
-    return Architecture(layers, config.activation, config.output, config.loss, config.batch_norm)
+def architecture_of(config: Config, inputs: int, classes: int, *others: Config) -> Architecture:
+    """Return the config's layer sizes and functions for images of ``inputs`` pixels in ``classes`` classes.
+
+    With the ``others`` of a stack, the sizes of hidden layers are the largest ones.
+    """
+    hidden = (max(sizes) for sizes in zip(config.hidden, *(other.hidden for other in others), strict=True))
+    return Architecture((inputs, *hidden, classes), config.activation, config.output, config.loss, config.batch_norm)
 
 
 def _each(configs: Sequence[Config], key: str, absent: float = 0.0) -> np.ndarray:
@@ -57,7 +60,7 @@ def _dropout_rates(configs: Sequence[Config], layer: int) -> np.ndarray:
 
 
 class Stack:
-    """K networks of one architecture, each with its config's seed, rate, schedule, penalties and dropout.
+    """K networks, each with its config's hidden sizes, seed, rate, schedule, penalties and dropout.
 
     The configs have the same `stack_key`. ``steps`` is the number of updates of the whole run: one for all networks,
     or one per network. ``network`` is in training; ``plain`` has the same networks as they are evaluated and saved,
@@ -77,7 +80,8 @@ class Stack:
         first = configs[0]
         self.configs = configs
         self._timed = timed
-        self.network = Network(architecture_of(first, inputs, classes), len(configs), first.dtype)
+        sizes = [(inputs, *config.hidden, classes) for config in configs]
+        self.network = Network(architecture_of(first, inputs, classes, *configs), len(configs), first.dtype, sizes)
         self.network.initialize(first.init, [stream(config.seed, "init") for config in configs])
         if start is not None:
             for member in range(len(configs)):
@@ -108,7 +112,7 @@ class Stack:
         self.average = Average(self.network, decays) if decays.any() else None
         self.plain = self.network.plain()
         if self.average is not None and self.plain is self.network:
-            self.plain = Network(self.network.architecture, len(configs), first.dtype)
+            self.plain = Network(self.network.architecture, len(configs), first.dtype, sizes)
         self.refresh()
         self._smoothing = _each(configs, "label_smoothing").astype(self.network.dtype)
         self._generators = [stream(config.seed, "dropout") for config in configs]
@@ -116,20 +120,19 @@ class Stack:
         self._scales: dict[int, Any] = {}
 
     def _make_pass(self, batch_size: int) -> TrainingPass:
-        members, layers = self.network.members, self.network.architecture.layers
+        network = self.network
+        pixels, *hidden, _ = zip(*network.sizes, strict=True)
 
-        def dropout(rates: np.ndarray, shape: tuple[int, int, int]) -> Dropout | None:
-            return Dropout(rates, self._generators, shape, self.network.dtype) if rates.any() else None
+        def dropout(rates: np.ndarray, units: Sequence[int], columns: int) -> Dropout | None:
+            shape = network.members, max(units), columns
+            return Dropout(rates, self._generators, shape, network.dtype, units) if rates.any() else None
 
         return TrainingPass(
-            self.network,
+            network,
             batch_size,
             self.optimizer.gradients,
-            [
-                dropout(_dropout_rates(self.configs, layer), (members, units, batch_size))
-                for layer, units in enumerate(layers[1:-1])
-            ],
-            dropout(_each(self.configs, "input_dropout"), (members, batch_size, layers[0])),
+            [dropout(_dropout_rates(self.configs, layer), units, batch_size) for layer, units in enumerate(hidden)],
+            dropout(_each(self.configs, "input_dropout"), [batch_size] * network.members, pixels[0]),
             self._timed,
         )
 

@@ -25,7 +25,7 @@ def random_network(members: int, batch_norm: bool) -> Network:
 
 def test_entries_of_a_member_are_its_weights_and_biases():
     network = random_network(3, batch_norm=False)
-    weights, biases = network.unflatten(network.flatten(1))
+    weights, biases = network.unflatten(1, network.flatten(1))
     for ours, theirs in zip((weights, biases), network.member(1), strict=True):
         assert len(ours) == 3
         for one, other in zip(ours, theirs, strict=True):

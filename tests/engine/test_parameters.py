@@ -124,3 +124,32 @@ def test_blocks_take_the_same_entries_of_every_tensor():
         for array, number in zip(block.arrays, (1, 2), strict=True):
             array += number
     assert (first.flat == 1).all() and (second.flat == 2).all()
+
+
+def test_entries_of_a_member_return_to_their_arrays():
+    made, other = (Parameters(architecture(4, 3, 2, batch_norm=True), 2, FLOAT64) for _ in range(2))
+    made.flat[:] = np.arange(made.flat.size)
+    entries = made.read(1)
+    np.testing.assert_array_equal(entries, np.concatenate([array[1].ravel() for array in made.arrays]))
+    other.write(1, entries)
+    for array, copy in zip(made.arrays, other.arrays, strict=True):
+        np.testing.assert_array_equal(copy[1], array[1])
+        assert not copy[0].any()
+    entries[:] = -1
+    assert made.flat.min() == 0, "entries are a copy"
+
+
+def test_entries_of_a_small_member_contain_no_padding():
+    made = Parameters(architecture(4, 3, 5, 2), 2, FLOAT64, [(4, 3, 1, 2), (4, 2, 5, 2)])
+    made.write(0, np.ones(made.read(0).size))
+    made.write(1, 2 * np.ones(made.read(1).size))
+    assert [view.shape for view in made.member(1)] == [(2, 4), (5, 2), (2, 5), (2, 1), (5, 1), (2, 1)]
+    assert made.read(0).size == 3 * 5 + 1 * 4 + 2 * 2 and set(made.read(0)) == {1} and set(made.read(1)) == {2}
+    assert (made.weights[1][0, :1] == 1).all() and not made.weights[1][0, 1:].any()
+    assert not made.weights[2][0, :, 1:].any() and not made.biases[0][1, 2:].any()
+
+
+def test_a_member_of_no_arrays_has_no_entries():
+    made = Statistics(architecture(4, 3, 2), 1, FLOAT64)
+    assert made.read(0).shape == (0,)
+    made.write(0, np.empty(0))

@@ -13,7 +13,7 @@ from mlptrain.sweeps.leaderboard import read_leaderboard
 from mlptrain.sweeps.reports import Retry, SweepStart, TrialEnd, WaveStart
 from tests.sweeps.made import Inline, board_text, drive, spec
 
-GRID = "parameters:\n  learning_rate: {values: [0.1, 0.3, 1.0]}\n  hidden: {values: [[3], [4]]}\n"
+GRID = "parameters:\n  learning_rate: {values: [0.1, 0.3, 1.0]}\n  hidden: {values: [[3], [4, 4]]}\n"
 HALVING = """method: halving
 run_cap: 9
 early_terminate: {min_iter: 1, eta: 3}

@@ -64,7 +64,7 @@ def test_damaged_leaderboards_are_refused(tmp_path, content, complaint):
         view_sweep(path)
 
 
-GRID = "parameters:\n  learning_rate: {values: [0.1, 0.5]}\n  hidden: {values: [[3], [4]]}\n"
+GRID = "parameters:\n  learning_rate: {values: [0.1, 0.5]}\n  hidden: {values: [[3], [4, 4]]}\n"
 
 
 def test_the_journal_has_the_failures_and_the_best_run(tmp_path):

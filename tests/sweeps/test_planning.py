@@ -3,12 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mlptrain.config.config import Config
 from mlptrain.errors import ConfigError, DataError
 from mlptrain.sweeps import planning
-from mlptrain.sweeps.planning import MAX_WIDTH, MEMORY_BYTES, WavePlan, check_trials, plan_wave, stack_width
+from mlptrain.sweeps.planning import MAX_WIDTH, MEMORY_BYTES, PADDING, WavePlan, check_trials, plan_wave, stack_width
 from mlptrain.sweeps.trials import Trial
 from mlptrain.training.memory import memory_needed
 from mlptrain.training.stack import architecture_of, stack_key
@@ -90,6 +91,40 @@ def test_trials_of_equal_length_share_a_stack():
     configs = [config(batch_seed=0, seed=seed, epochs=[1, 20][seed % 2]) for seed in range(8)]
     found = plan(configs, 2)
     assert [{configs[trial].epochs for trial in stack.trials} for stack in found.stacks][:2] == [{20}, {20}]
+
+
+def padding(configs: list[Config], stack: tuple[int, ...]) -> int:
+    members = [configs[trial] for trial in stack]
+    largest = architecture_of(members[0], 784, 10, *members).parameter_count
+    return sum(largest - architecture_of(each, 784, 10).parameter_count for each in members)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "expected"),
+    [
+        ([(units,) for units in range(15, 31)], [8, 8]),
+        ([(units,) for units in (15, 16, 17, 18) for _ in range(20)], [28, 27, 25]),
+        ([(30,), (30,), (100,), (100,)], [2, 2]),
+        ([(500,), (512,)], [1, 1]),
+        ([(30, 10), (10, 30), (20, 20), (30, 30)], [3, 1]),
+    ],
+)
+def test_networks_of_similar_size_share_stacks(hidden, expected):
+    configs = [config(hidden=sizes, seed=seed, batch_seed=0) for seed, sizes in enumerate(hidden)]
+    found = plan(configs, 1)
+    assert sizes(found) == expected
+    assert all(padding(configs, stack.trials) <= PADDING for stack in found.stacks)
+
+
+def test_a_thousand_random_sizes_make_few_stacks():
+    generator = np.random.default_rng(0)
+    configs = [config(hidden=(int(units),), batch_seed=0) for units in generator.integers(8, 129, 1000)]
+    found = plan(configs, 1)
+    assert sorted(trial for stack in found.stacks for trial in stack.trials) == list(range(1000))
+    assert len(found.stacks) < 200
+    for stack in found.stacks:
+        largest = max((configs[trial] for trial in stack.trials), key=lambda each: each.hidden)
+        assert len(stack.trials) <= stack_width(largest, architecture_of(largest, 784, 10), IMAGES)
 
 
 def test_trials_with_different_data_are_planned_together():

@@ -153,7 +153,7 @@ def test_a_missing_optuna_is_named_with_its_extra(tmp_path, monkeypatch):
 
 
 def test_an_interrupted_and_resumed_sweep_equals_a_complete_one(tmp_path):
-    space = "  learning_rate: {values: [0.01, 0.1, 0.5, 1.0, 2.0]}\n  hidden: {values: [[3], [4]]}\n"
+    space = "  learning_rate: {values: [0.01, 0.1, 0.5, 1.0, 2.0]}\n  hidden: {values: [[3], [4, 4]]}\n"
     sweep = spec(tmp_path, text(10, space), base="hidden: [4]\nsubset: 60\nepochs: 1\nbatch_size: 20\n")
     whole = Inline(workers=1)
     drive(sweep, tmp_path / "whole", whole)

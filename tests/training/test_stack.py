@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mlptrain.config.config import Augment, Config, EarlyStopping, Schedule, load_config
+from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.training.stack import Stack, stack_key
 from tests.made import config
 
@@ -39,7 +40,7 @@ SHARED: dict[str, Any] = {
     "split_seed": 1,
     "subset": 100,
     "augment": Augment(shift=1),
-    "hidden": (31,),
+    "hidden": (30, 30),
     "activation": "relu",
     "init": "normal",
     "batch_norm": True,
@@ -76,6 +77,10 @@ def test_seeds_make_the_batches_where_there_is_no_batch_seed():
 def test_the_values_of_averages_and_dropped_pixels_may_differ():
     first, second = config(ema=0.9, input_dropout=0.1), config(ema=0.99, input_dropout=0.5)
     assert stack_key(first) == stack_key(second)
+
+
+def test_the_sizes_of_hidden_layers_may_differ():
+    assert stack_key(config(hidden=[8, 3], batch_seed=0)) == stack_key(config(hidden=[5, 6], batch_seed=0))
 
 
 def test_outputs_that_are_settled():
@@ -151,22 +156,20 @@ class Trained:
 
 
 def assert_each_trains_as_alone(members: Sequence[Config], differ: bool = True) -> Trained:
-    tolerance = 1e-9 if members[0].dtype == "float64" else 1e-5
+    tolerance = 1e-10 if members[0].dtype == "float64" else 1e-5
     together = Trained(members, VALIDATION)
     network, plain = together.stack.network, together.stack.plain
     for k, member in enumerate(members):
         alone = Trained([member], [VALIDATION[k]])
         pairs = [
-            *zip(network.parameters.arrays, alone.stack.network.parameters.arrays, strict=True),
-            *zip(plain.parameters.arrays, alone.stack.plain.parameters.arrays, strict=True),
-            *zip(together.logits, alone.logits, strict=True),
-            *zip(together.rates, alone.rates, strict=True),
+            (network.parameters.read(k), alone.stack.network.parameters.read(0)),
+            (network.statistics.read(k), alone.stack.network.statistics.read(0)),
+            (plain.parameters.read(k), alone.stack.plain.parameters.read(0)),
+            *((whole[k], single[0]) for whole, single in zip(together.logits, alone.logits, strict=True)),
+            *((whole[k], single[0]) for whole, single in zip(together.rates, alone.rates, strict=True)),
         ]
-        if members[0].batch_norm:
-            pairs += zip(network.statistics.means, alone.stack.network.statistics.means, strict=True)
-            pairs += zip(network.statistics.variances, alone.stack.network.statistics.variances, strict=True)
         for whole, single in pairs:
-            np.testing.assert_allclose(whole[k], single[0], rtol=tolerance, atol=tolerance)
+            np.testing.assert_allclose(whole, single, rtol=tolerance, atol=tolerance)
     if differ:  # else the test would not see an option that does nothing
         weights = [array.reshape(3, -1) for array in (*plain.parameters.arrays, *network.parameters.arrays)]
         joined = np.concatenate(weights, axis=1)
@@ -202,6 +205,45 @@ def test_each_option_with_batch_normalisation_and_averaging(key):
     shared = ["dtype=float64", "batch_norm=true", "ema=0.9", "optimizer=adamw", "learning_rate=0.01"]
     together = assert_each_trains_as_alone(configs(*shared, each=each))
     assert not together.stack.plain.architecture.batch_norm
+
+
+SIZES_OF_MEMBERS = ["hidden=[8,2]", "hidden=[1,6]", "hidden=[5,4]"]
+
+
+def assert_padding_is_zero(stack: Stack) -> None:
+    optimizer = stack.optimizer
+    for tensors in (stack.network.parameters, stack.plain.parameters, optimizer.gradients, *optimizer.states):
+        for k in range(len(stack.configs)):
+            for own, array in zip(tensors.member(k), tensors.arrays, strict=True):
+                assert np.count_nonzero(own) == np.count_nonzero(array[k])
+
+
+def assert_sizes_train_as_alone(*shared: str, each: Sequence[Sequence[str]] = ((), (), ())) -> None:
+    options = [[size, *own] for size, own in zip(SIZES_OF_MEMBERS, each, strict=True)]
+    found = configs("dtype=float64", *shared, each=options)
+    together = assert_each_trains_as_alone(found)
+    assert_padding_is_zero(together.stack)
+    for kept in ([0, 2], [1]):
+        smaller = together.stack.keep(kept)
+        for row, k in enumerate(kept):
+            np.testing.assert_array_equal(smaller.network.flatten(row), together.stack.network.flatten(k))
+    assert smaller.network.architecture.layers == (INPUTS, 1, 6, CLASSES)
+
+
+@pytest.mark.parametrize(("key", "optimizer"), cases())
+def test_hidden_layers_of_different_sizes_with_each_option(key, optimizer):
+    rate = "learning_rate=" + {"adadelta": "1", "sgd": "0.3"}.get(optimizer, "0.05")
+    each = [[f"{key}={value}"] for value in VALUES[key]]
+    assert_sizes_train_as_alone(f"optimizer={optimizer}", rate, each=each)
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("batch_norm", ["false", "true"])
+@pytest.mark.parametrize("functions", [("loss=cross_entropy",), ("loss=mse", "output=linear")], ids=" ".join)
+def test_hidden_layers_of_different_sizes_with_each_activation(activation, batch_norm, functions):
+    each = [["dropout=0.2", "ema=0.9"], ["input_dropout=0.1", "l2=0.01"], ["max_norm=0.6", "clip_norm=0.2"]]
+    shared = (f"activation={activation}", f"batch_norm={batch_norm}", "ema=0.5", *functions)
+    assert_sizes_train_as_alone(*shared, each=each)
 
 
 SCHEDULES = {
