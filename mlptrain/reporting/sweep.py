@@ -346,7 +346,7 @@ class LiveSweep:
         room = min(LEADERS, self._console.height - 6 - len(notes))
         if self._board is not None and self._board.rows and room > 0:
             heading, *best = (printable(line, encoding) for line in leaderboard_lines(self._board, width, room))
-            title = f"best of {counted(len(self._board.rows), 'row')} so far"
+            title = f"best of {counted(len(self._board.rows) + self._board.hidden, 'row')} so far"
             lines = [Text(""), Text(title, "dim"), Text(heading, "bold"), *map(Text, best)]
         lines += [Text(printable(line, encoding), "dim") for line in notes[: max(0, self._console.height - 2)]]
         lines.append(self._progress(width))

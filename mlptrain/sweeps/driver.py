@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from mlptrain.sweeps.executors import Advanced, Broken, Done, Executor, Lost, Ta
 from mlptrain.sweeps.folder import SweepFolder
 from mlptrain.sweeps.importance import importances_of
 from mlptrain.sweeps.journal import Journal, lost_event, plan_event, read_record, result_event, start_event
-from mlptrain.sweeps.leaderboard import Leaderboard, rank, write_leaderboard
+from mlptrain.sweeps.leaderboard import Leaderboard, Standings, rank, write_leaderboard
 from mlptrain.sweeps.methods import waves
 from mlptrain.sweeps.planning import StackPlan, WavePlan, plan_wave
 from mlptrain.sweeps.repeats import summarise_repeats
@@ -25,6 +25,12 @@ from mlptrain.sweeps.trials import FAILED, HALVED, PAUSED, Result, Trial, Wave, 
 
 MAX_ATTEMPTS = 5
 """Number of attempts to train a stack whose worker process dies, before its trials fail."""
+
+BOARD_SHARE = 0.05
+"""Share of the time of a sweep in which ``leaderboard.csv`` is written, which takes longer with every trial."""
+
+BOARD_ROWS = 20
+"""Number of rows of the leaderboard in the report of a trial."""
 
 POLL_SECONDS = 0.2
 """Time to wait for an executor's events before the caller gets the next report."""
@@ -78,6 +84,8 @@ class Driver:
         self.record = read_record(folder.journal, spec)
         self.record.check(spec)
         self._journal = Journal(folder.journal)
+        self._standings = Standings(spec.space.varied, spec.metric, spec.repeat, self.record.results.values())
+        self._next_board = 0.0
         self._wave = 0
         self._training: dict[int, _Stack] = {}
         self._added = False
@@ -261,8 +269,9 @@ class Driver:
         self._journal.check()
         self._added = True
         ended = [result.recorded for result in results if result.status != PAUSED]
-        known = {**self.record.results, **{result.trial: result for result in ended}}
-        needed = self._needed(known)
+        before = len(self.record.results)
+        self._standings.add(*ended)
+        needed = self._standings.contenders()
         for trial, result in zip(trials, results, strict=True):
             if result.status != HALVED:  # a halved trial was stored when it was paused
                 self.folder.store(trial, result, needed=trial.number in needed)
@@ -271,20 +280,15 @@ class Driver:
             self.record.add(self._wave, result.recorded)
         if not ended:
             return
-        self.folder.prune(known, needed)
-        board = self._write_board()
-        for number, result in enumerate(ended, start=len(known) - len(ended) + 1):
+        self.folder.prune(self.record.results, needed)
+        began = time.perf_counter()
+        if began >= self._next_board:
+            self._write_board()
+            ended_at = time.perf_counter()
+            self._next_board = ended_at + (ended_at - began) / BOARD_SHARE
+        board = self._standings.board(BOARD_ROWS)
+        for number, result in enumerate(ended, start=before + 1):
             yield TrialEnd(result, number, board)
-
-    def _needed(self, results: Mapping[int, Result]) -> set[int]:
-        """Return the trials whose run folders may be needed: the best one, and those of points with repeats to come."""
-        points: dict[int, list[Result]] = {}
-        for result in results.values():
-            points.setdefault(result.point, []).append(result)
-        complete = [r for found in points.values() if len(found) == self.spec.repeat for r in found]
-        waiting = {r.trial for found in points.values() if len(found) < self.spec.repeat for r in found}
-        best = rank((), self.spec.metric, self.spec.repeat, complete).best
-        return waiting | (set() if best is None else {best.best_trial})
 
     def _board(self) -> Leaderboard:
         board = rank(self.spec.space.varied, self.spec.metric, self.spec.repeat, self.record.results.values())

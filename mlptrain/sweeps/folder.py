@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,13 +106,15 @@ class SweepFolder:
         path = self.state(trial)
         return load_state(path, "delete the file, and the trial starts again") if path.is_file() else None
 
-    def prune(self, ended: Iterable[int], needed: Iterable[int]) -> None:
+    def prune(self, ended: Container[int], needed: Container[int]) -> None:
         """Remove the states of trials that have ended and, unless all are kept, the run folders that are not needed."""
-        wanted = set(needed)
-        for trial in ended:
-            self.state(trial).unlink(missing_ok=True)
-            if self.keep != "all" and trial not in wanted:
-                shutil.rmtree(self.run(trial), ignore_errors=True)
+        for trial, path in _numbered(self.path / STATES):
+            if trial in ended:
+                path.unlink(missing_ok=True)
+        if self.keep != "all":
+            for trial, path in _numbered(self.path / TRIALS):
+                if trial in ended and trial not in needed:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def publish(self, best: Result) -> Path | None:
         """Make ``best/`` a copy of the best trial's run folder; return its path, None if that was not kept."""
@@ -157,10 +159,15 @@ class SweepFolder:
         found = {}
         if best is not None and (self.path / BEST / METRICS).is_file():
             found[best] = str(self.path / BEST)
-        if self.keep == "all" and (self.path / TRIALS).is_dir():
-            names = (path for path in (self.path / TRIALS).iterdir() if path.name.isdecimal())
-            found |= {int(path.name): str(path) for path in names if (path / METRICS).is_file()}
+        if self.keep == "all":
+            found |= {trial: str(path) for trial, path in _numbered(self.path / TRIALS) if (path / METRICS).is_file()}
         return found
+
+
+def _numbered(folder: Path) -> list[tuple[int, Path]]:
+    """Return the numbers of trials and the paths of the entries of a folder that are named by them."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return [(int(path.stem), path) for path in paths if path.stem.isdecimal()]
 
 
 def is_run_of(path: Path, result: Result) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -70,12 +71,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Rows from the best to the worst, those without a rank last; ``keys`` are the varied ones."""
+    """Rows from the best to the worst, those without a rank last; ``keys`` are the varied ones.
+
+    ``hidden`` is the number of further rows, which are not in ``rows``.
+    """
 
     keys: tuple[str, ...]
     metric: Metric
     repeat: int
     rows: tuple[Row, ...]
+    hidden: int = 0
 
     @property
     def best(self) -> Row | None:
@@ -104,33 +109,65 @@ class Leaderboard:
         ]
         deviation = ["±"] if self.repeat > 1 else []
         heads = ["rank", "trial", self.metric.name, *deviation, *self.keys, "test_accuracy", "seconds"]
-        more = len(self.rows) - len(rows)
+        more = len(self.rows) - len(rows) + self.hidden
         return fragment("Leaderboard", table(heads, rows), *([note(f"{more:,} more rows")] if more else []))
 
     def with_runs(self, runs: Mapping[int, str]) -> Leaderboard:
         """Return a copy whose rows have their run folders, given by trial."""
-        return replace(self, rows=tuple(replace(row, run=runs.get(row.best_trial, "")) for row in self.rows))
+        pairs = ((row, runs.get(row.best_trial, "")) for row in self.rows)
+        return replace(self, rows=tuple(row if row.run == run else replace(row, run=run) for row, run in pairs))
+
+
+class Standings:
+    """The ranking of a sweep in progress, to which results are added in a time that hardly grows with their number.
+
+    Rows are ranked by the metric; with successive halving by the epochs trained, and then by the metric. Ties are in
+    the order of the trials.
+    """
+
+    def __init__(self, keys: Sequence[str], metric: Metric, repeat: int, results: Iterable[Result] = ()) -> None:
+        self._keys, self._metric, self._repeat = tuple(keys), metric, repeat
+        self._points: dict[int, list[Result]] = {}
+        self._incomplete: set[int] = set()
+        self._rows: list[Row] = []
+        self._halving = False
+        self.add(*results)
+
+    def add(self, *results: Result) -> None:
+        """Add results, one per trial at most."""
+        if not self._halving and any(result.status == HALVED for result in results):
+            self._halving = True
+            self._rows.sort(key=self._order)
+        for result in sorted(results, key=lambda result: result.trial):
+            found = self._points.setdefault(result.point, [])
+            if found:
+                del self._rows[bisect_left(self._rows, self._order(_row(self._metric, found)), key=self._order)]
+            insort(found, result, key=lambda each: each.trial)
+            insort(self._rows, _row(self._metric, found), key=self._order)
+            (self._incomplete.discard if len(found) == self._repeat else self._incomplete.add)(result.point)
+
+    def _order(self, row: Row) -> tuple[bool, int, float, int]:
+        if row.figure is None:
+            return True, 0, 0.0, row.trial
+        return False, -(row.epochs or 0) if self._halving else 0, -self._metric.sign * row.figure, row.trial
+
+    def board(self, limit: int | None = None) -> Leaderboard:
+        """Return the leaderboard, or its first ``limit`` rows."""
+        shown = enumerate(self._rows[:limit], start=1)
+        rows = tuple(row if row.figure is None else replace(row, rank=number) for number, row in shown)
+        return Leaderboard(self._keys, self._metric, self._repeat, rows, len(self._rows) - len(rows))
+
+    def contenders(self) -> set[int]:
+        """Return the trials that can be the best one in the end: that of the best point, and all of points to come."""
+        found = {result.trial for point in self._incomplete for result in self._points[point]}
+        ranked = (row for row in self._rows if row.figure is not None)
+        best = next((row for row in ranked if row.trial // self._repeat not in self._incomplete), None)
+        return found if best is None else found | {best.best_trial}
 
 
 def rank(keys: Sequence[str], metric: Metric, repeat: int, results: Iterable[Result]) -> Leaderboard:
-    """Rank results by the metric; with successive halving by the epochs trained, and then by the metric.
-
-    Ties are in the order of the trials.
-    """
-    points: dict[int, list[Result]] = {}
-    for result in sorted(results, key=lambda result: result.trial):
-        points.setdefault(result.point, []).append(result)
-    rows = [_row(metric, results) for results in points.values()]
-    halving = any(row.status == HALVED for row in rows)
-
-    def order(row: Row) -> tuple[bool, int, float, int]:
-        if row.figure is None:
-            return True, 0, 0.0, row.trial
-        return False, -(row.epochs or 0) if halving else 0, -metric.sign * row.figure, row.trial
-
-    rows.sort(key=order)
-    ranked = (row if row.figure is None else replace(row, rank=number) for number, row in enumerate(rows, start=1))
-    return Leaderboard(tuple(keys), metric, repeat, tuple(ranked))
+    """Return the leaderboard of results; see `Standings`."""
+    return Standings(keys, metric, repeat, results).board()
 
 
 def _row(metric: Metric, results: Sequence[Result]) -> Row:

@@ -75,7 +75,7 @@ class Watched(Advance):
 
 @dataclass(frozen=True)
 class TrialEnd:
-    """A trial that has ended, as number ``done``; ``board`` is the leaderboard with it."""
+    """A trial that has ended, as number ``done``; ``board`` is the leaderboard with it, or its first rows."""
 
     result: Result
     done: int

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 
 import pytest
 
 from mlptrain.errors import DataError
-from mlptrain.sweeps.leaderboard import MAX_ROWS, rank, read_leaderboard, write_leaderboard
+from mlptrain.sweeps.leaderboard import MAX_ROWS, Leaderboard, Row, Standings, rank, read_leaderboard, write_leaderboard
 from mlptrain.sweeps.spec import Metric
-from mlptrain.sweeps.trials import Result
+from mlptrain.sweeps.trials import HALVED, Result
 from tests.sweeps.made import result
 
 
@@ -35,6 +36,41 @@ def test_repeats_have_a_mean_and_a_deviation(tmp_path):
     again = read_leaderboard(tmp_path / "l.csv")
     assert again.repeat == 2 and [row.repeats for row in again.rows] == [1, 2]
     assert [row.deviation for row in again.rows] == [row.deviation for row in board.rows]
+
+
+@pytest.mark.parametrize("halving", [False, True])
+@pytest.mark.parametrize("repeat", [1, 3])
+def test_standings_are_those_of_all_results_in_any_order(repeat, halving):
+    generator = random.Random(repeat)
+    results = [
+        result(
+            trial,
+            generator.choice([None, 0.5, 0.75, generator.random()]),
+            point=trial // repeat,
+            status=HALVED if halving and trial // repeat % 5 == 4 else "finished",
+            epochs=generator.randint(1, 3),
+        )
+        for trial in range(30)
+    ]
+    generator.shuffle(results)
+    standings = Standings((), Metric(), repeat)
+    for count, added in enumerate(results, start=1):
+        standings.add(added)
+        board = standings.board()
+        rows = [row.trial for row in board.rows]
+        assert board == rank((), Metric(), repeat, results[:count])
+        assert sorted(rows, key=lambda trial: _place(board.rows[rows.index(trial)], board)) == rows
+        first = standings.board(4)
+        assert first.rows == board.rows[:4] and first.hidden == max(0, len(rows) - 4)
+        complete = {point for point in range(30) if sum(r.point == point for r in results[:count]) == repeat}
+        best = next((row for row in board.rows if row.rank and row.trial // repeat in complete), None)
+        waiting = {r.trial for r in results[:count] if r.point not in complete}
+        assert standings.contenders() == waiting | (set() if best is None else {best.best_trial})
+
+
+def _place(row: Row, board: Leaderboard) -> tuple[bool, float, float, int]:
+    halved = any(each.status == HALVED for each in board.rows)
+    return row.rank is None, -(row.epochs or 0) if halved and row.rank else 0, -(row.figure or 0), row.trial
 
 
 def test_rows_without_a_finite_metric_come_last():
