@@ -117,7 +117,7 @@ def test_every_shell_runs_the_same_commands(shell, tmp_path):
         pytest.skip(f"{shell} is not installed")
     programs = tmp_path / "programs"
     programs.mkdir()
-    for name in ("mlptrain", "python", "python3", "pip", "sbatch", "xargs", "ruff", "mypy"):
+    for name in ("mlptrain", "python", "python3", "pip", "sbatch", "dask", "xargs", "ruff", "mypy"):
         (programs / name).write_text(FAKE)
         (programs / name).chmod(0o755)
     code, records = "\n".join(lines()), []

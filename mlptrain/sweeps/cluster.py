@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import mlptrain
-from mlptrain.errors import DataError, UsageError
+from mlptrain.datasets.dataset import Dataset, load_dataset
+from mlptrain.errors import DataError, MlptrainError, UsageError
 from mlptrain.sweeps.executors import Advanced, Broken, Done, Event, Lost, Task
 from mlptrain.sweeps.processes import WorkerProcess
 from mlptrain.sweeps.worker import run_task
@@ -26,9 +26,28 @@ CONNECT_SECONDS = 5
 MAX_STARTS = 5
 """Number of worker processes of a local cluster that may end one after another before they reach its scheduler."""
 
+MAX_DATASETS = 2
+"""Number of datasets that a worker keeps in memory."""
+
+PROGRESS_SECONDS = 0.5
+"""Time between two reports of the progress of a stack, each a message through the scheduler."""
+
+PROGRESS_TOPIC = "mlptrain"
+"""Name of the events of the cluster that report progress."""
+
+
+@dataclass(frozen=True)
+class DataMissing:
+    """The answer of a worker that lacks the data of a stack."""
+
+    worker: str
+
 
 class Cluster:
     """A Dask cluster, used through its ``concurrent.futures`` interface.
+
+    A worker needs nothing but a connection to the scheduler: it gets the data through it if it has no copy with the
+    same fingerprint (see `find_data`).
 
     The cluster at ``scheduler`` (see `check_scheduler`) keeps running when the sweep ends. Without one a local cluster
     is started, which talks over TCP and ends with the sweep: ``workers`` processes with ``threads`` BLAS threads each.
@@ -49,11 +68,16 @@ class Cluster:
         self._processes: list[WorkerProcess] = []
         self._failed_starts = 0
         self._checked: set[str] = set()
-        self._futures: dict[Future[Done | Broken], int] = {}
+        self._futures: dict[Future[Any], Task] = {}
+        self._datasets: dict[str, Dataset] = {}
+        self._epochs: dict[int, int] = {}
+        self._seen_epochs: dict[int, int] = {}
         with ExitStack() as stack:
             stack.enter_context(dask.config.set({"distributed.comm.timeouts.connect": CONNECT_SECONDS}))
             stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # what matters becomes an event or an error
             if scheduler is None:
+                # The driver decides about another attempt, and reports it; the scheduler would make three of its own.
+                stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
                 local = LocalCluster(
                     n_workers=0,
                     processes=True,
@@ -75,6 +99,8 @@ class Cluster:
                 problem = "--executor dask: the local cluster does not answer"
                 raise DataError(f"{problem}\nhint: use --executor processes") from None
             stack.callback(self._client.close)
+            self._sender = ThreadPoolExecutor(1)
+            stack.callback(self._sender.shutdown, wait=False, cancel_futures=True)
             self._pool: Executor = self._client.get_executor(pure=False, retries=0)
             stack.callback(self._cancel)
             self._check_versions()
@@ -92,7 +118,8 @@ class Cluster:
         """Number of stacks that can train at the same time; 0 while the scheduler does not answer."""
         if self._client.status != "running":
             return 0
-        return self._workers or max(1, self._check_versions())
+        found = self._check_versions()
+        return self._workers or max(1, found)
 
     def _check_versions(self) -> int:
         """Check the version of mlptrain of new workers, and return the number of all workers.
@@ -125,12 +152,38 @@ class Cluster:
         return len(found)
 
     def submit(self, task: Task) -> None:
-        """Start to train a stack on a worker that the scheduler chooses; the worker may have another folder."""
-        task = replace(task, data_dir=str(Path(task.data_dir).absolute()))
-        self._futures[self._pool.submit(train, task)] = task.stack
+        """Start to train a stack on a worker that the scheduler chooses."""
+        name = task.trials[0].config.dataset
+        self._epochs[task.stack] = self._seen_epochs[task.stack] = 0
+        try:
+            if name not in self._datasets:
+                self._datasets[name] = load_dataset(name, task.data_dir)
+        except MlptrainError as error:
+            failed: Future[Broken] = Future()
+            failed.set_result(Broken(task.stack, str(error)))
+            self._futures[failed] = task
+        else:
+            self._start(task)
+
+    def _start(self, task: Task) -> None:
+        # repeated for each stack, because a scheduler that was restarted has no subscriptions
+        self._client.subscribe_topic(PROGRESS_TOPIC, self._note_progress)
+        fingerprint = self._datasets[task.trials[0].config.dataset].fingerprint
+        self._futures[self._pool.submit(train, task, fingerprint, self._client.id)] = task
+
+    def _note_progress(self, event: tuple[float, dict[str, Any]]) -> None:
+        _, message = event
+        if message["client"] == self._client.id:
+            self._epochs[message["stack"]] = message["epochs"]
+
+    def _send(self, dataset: Dataset, worker: str) -> None:
+        """Send a dataset to a worker, unless that was done for another stack; it can take seconds."""
+        (found,) = self._client.run(has_data, dataset.name, dataset.fingerprint, workers=[worker]).values()
+        if not found:
+            self._client.run(keep_data, dataset, workers=[worker])
 
     def events(self, seconds: float) -> Sequence[Event]:
-        """Return the stacks that have ended, after at most ``seconds``.
+        """Return the stacks that have advanced or ended, after at most ``seconds``.
 
         Raises
         ------
@@ -140,7 +193,7 @@ class Cluster:
         self._replace_dead_processes()
         done, _ = wait(self._futures, seconds, FIRST_COMPLETED)
         if self._client.status == "running":
-            return [self._event(future, self._futures.pop(future)) for future in done]
+            return [*self._advances(), *self._ends(done)]
         if self._client.status != "connecting":
             raise DataError(
                 f"{self._address}: the connection to the Dask scheduler was lost\n"
@@ -164,13 +217,36 @@ class Cluster:
             process.end()
             self._processes[index] = self._start_process()
 
-    def _event(self, future: Future[Done | Broken], stack: int) -> Event:
+    def _advances(self) -> Iterator[Advanced]:
+        """Yield the progress of each stack since the last call; negative if the scheduler has started it again."""
+        for task in self._futures.values():
+            epochs = self._epochs[task.stack]
+            if advance := epochs - self._seen_epochs[task.stack]:
+                self._seen_epochs[task.stack] = epochs
+                yield Advanced(task.stack, advance)
+
+    def _ends(self, done: Iterable[Future[Any]]) -> Iterator[Event]:
+        """Yield how stacks have ended; send the data to workers that lack them, and then start their stacks again."""
+        for future in done:
+            task = self._futures.pop(future)
+            result = self._result(future, task.stack)
+            if isinstance(result, DataMissing):
+                dataset = self._datasets[task.trials[0].config.dataset]
+                self._futures[self._sender.submit(self._send, dataset, result.worker)] = task
+            elif result is None:
+                self._start(task)
+            else:
+                yield result
+
+    def _result(self, future: Future[Any], stack: int) -> Event | DataMissing | None:
+        """Return the result of `train` or `_send`, or the event of its failure."""
         from distributed import KilledWorker
 
         try:
-            return future.result()
-        except (KilledWorker, CancelledError) as error:
-            return Lost(stack, f"a worker of the cluster died ({type(error).__name__})")
+            result: Done | Broken | DataMissing | None = future.result()
+            return result
+        except (KilledWorker, CancelledError, OSError) as error:
+            return Lost(stack, f"a worker or the scheduler of the cluster died ({type(error).__name__})")
         except Exception as error:  # raised before the task began, such as an ImportError
             return Broken(stack, f"{type(error).__name__}: {error}")
 
@@ -241,7 +317,38 @@ def serve_scheduler(connection: Connection, address: str) -> None:
         asyncio.run(work())
 
 
-def train(task: Task) -> Done | Broken:
+_datasets: dict[tuple[str, str], Dataset] = {}
+"""Datasets in the memory of this worker, by name and fingerprint, from the oldest."""
+
+
+def has_data(name: str, fingerprint: str) -> bool:
+    """Return True if this worker has a dataset in memory."""
+    return (name, fingerprint) in _datasets
+
+
+def keep_data(dataset: Dataset) -> None:
+    """Keep a dataset in the memory of this worker, in place of the oldest one if there are too many."""
+    _datasets[dataset.name, dataset.fingerprint] = dataset
+    for key in list(_datasets)[:-MAX_DATASETS]:
+        _datasets.pop(key, None)
+
+
+def find_data(name: str, fingerprint: str, data_dir: str) -> Dataset | None:
+    """Return the dataset with a fingerprint, in a worker; None if it has to be sent.
+
+    It is in memory, in ``data_dir`` (of the client, if its file system is shared), or in the worker's own data folder.
+    """
+    for folder in (data_dir, None):
+        if has_data(name, fingerprint):
+            break
+        with suppress(DataError, OSError):
+            dataset = load_dataset(name, folder)
+            if dataset.fingerprint == fingerprint:
+                keep_data(dataset)
+    return _datasets.get((name, fingerprint))
+
+
+def train(task: Task, fingerprint: str, client: str) -> Done | Broken | DataMissing:
     """Train a stack on a worker of the cluster, and stop after the current epoch if it was cancelled.
 
     Dask does not stop a running task, so that an interrupted sweep would keep the cluster busy.
@@ -250,11 +357,20 @@ def train(task: Task) -> Done | Broken:
 
     worker = get_worker()
     key = worker.get_current_task()
+    dataset = find_data(task.trials[0].config.dataset, fingerprint, task.data_dir)
+    if dataset is None:
+        return DataMissing(worker.address)
+    epochs, reported = 0, time.monotonic()
 
     def check(event: Advanced) -> None:
+        nonlocal epochs, reported
         known = worker.state.tasks.get(key)
         if known is None or known.state == "cancelled":
             raise CancelledError
+        epochs += event.epochs
+        if (now := time.monotonic()) >= reported + PROGRESS_SECONDS:
+            reported = now
+            worker.log_event(PROGRESS_TOPIC, {"client": client, "stack": task.stack, "epochs": epochs})
 
     use_threads(task.threads)
-    return run_task(task, check)
+    return run_task(task, check, dataset)

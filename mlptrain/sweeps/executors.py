@@ -14,8 +14,8 @@ from mlptrain.sweeps.trials import Result, Trial
 class Task:
     """A stack to train, up to the epoch ``until`` or to the end of each trial.
 
-    ``states`` are those from which the trials continue, None if they start. ``data_dir`` is a folder of the machine
-    that trains the stack.
+    ``states`` are those from which the trials continue, None if they start. ``data_dir`` is the data folder of the
+    machine on which the sweep was started.
     """
 
     stack: int

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 
 from mlptrain.datasets.dataset import Dataset, load_dataset
-from mlptrain.datasets.split import Split, make_split
+from mlptrain.datasets.split import make_split
 from mlptrain.engine.state import State
 from mlptrain.errors import MlptrainError
 from mlptrain.models.model import make_model
@@ -21,15 +20,20 @@ from mlptrain.training.reports import EpochReport, LayersReport, Outcome
 from mlptrain.training.stack import architecture_of
 from mlptrain.training.trainer import Trainer
 
+_load = lru_cache(maxsize=2)(load_dataset)
+_split = lru_cache(maxsize=2)(make_split)
 
-def run_task(task: Task, on_event: Callable[[Advanced], object] = lambda event: None) -> Done | Broken:
+
+def run_task(
+    task: Task, on_event: Callable[[Advanced], object] = lambda event: None, dataset: Dataset | None = None
+) -> Done | Broken:
     """Train a stack and return its results, or the reason why it cannot be trained.
 
     ``on_event`` is called when all members have finished an epoch, except for the last. An unexpected exception also
-    becomes `Broken`, so that one stack does not stop the sweep.
+    becomes `Broken`, so that one stack does not stop the sweep. ``dataset`` is None to load it from the task's folder.
     """
     try:
-        return Done(task.stack, _train_stack(task, on_event))
+        return Done(task.stack, _train_stack(task, on_event, dataset))
     except MlptrainError as error:
         return Broken(task.stack, str(error))
     except MemoryError:
@@ -38,11 +42,13 @@ def run_task(task: Task, on_event: Callable[[Advanced], object] = lambda event: 
         return Broken(task.stack, failure_message(error) or f"{type(error).__name__}: {error}")
 
 
-def _train_stack(task: Task, on_event: Callable[[Advanced], object]) -> tuple[Result, ...]:
+def _train_stack(task: Task, on_event: Callable[[Advanced], object], dataset: Dataset | None) -> tuple[Result, ...]:
     """Return the result of each trial; see `run_task`."""
     configs = [trial.config for trial in task.trials]
     first = configs[0]
-    dataset, split = _data(first.dataset, task.data_dir, first.split, first.split_seed, first.subset)
+    if dataset is None:
+        dataset = _load(first.dataset, task.data_dir)
+    split = _split(dataset, first.split, seed=first.split_seed, subset=first.subset)
     architecture = architecture_of(first, dataset.images.shape[1], dataset.classes, *configs)
     check_memory(first, architecture, len(split.train), len(configs))
     trainer = Trainer(configs, dataset, split)
@@ -76,15 +82,6 @@ def _train_stack(task: Task, on_event: Callable[[Advanced], object]) -> tuple[Re
         )
         for member, trial in enumerate(task.trials)
     )
-
-
-@lru_cache(maxsize=2)
-def _data(
-    name: str, data_dir: str, rule: tuple[float, float, float] | str, seed: int, subset: int | None
-) -> tuple[Dataset, Split]:
-    """Return a dataset and its split, cached for the next stack of this worker process."""
-    dataset = load_dataset(name, Path(data_dir))
-    return dataset, make_split(dataset, rule, seed=seed, subset=subset)
 
 
 def _result(trial: Trial, job: Job, outcome: Outcome, state: State | None) -> Result:

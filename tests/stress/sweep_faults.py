@@ -7,7 +7,8 @@ An undisturbed sweep is the reference. Then SIGKILL hits a worker or the parent 
 resumed each time; when one sweep has been survived before all kills are spent, the next begins. In the end each trial
 must be in the journal exactly once and the leaderboard must be the undisturbed one, seconds apart. Dask with two worker
 processes (one of them killed) and ``--list | xargs -P2`` with ``--collect`` must give the same trials, each accuracy
-within 0.3 points.
+within 0.3 points. Last, the two workers of a cluster share nothing but TCP with the sweep, and one of them or the
+scheduler is killed and started again every few seconds: the leaderboard must be the undisturbed one.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
+
+import mlptrain
+from tests.sweeps.isolated import can_isolate, isolated_worker, start_scheduler
 
 BASE = "hidden: [30]\nepochs: 4\nbatch_size: 32\nactivation: sigmoid\n"
 
@@ -51,13 +55,13 @@ def command(folder: Path, run: str, *options: str) -> list[str]:
     return [*MLPTRAIN, "sweep", "sweep.yaml", "--run", run, "--workers", "2", "-q", *options]
 
 
-def children(pid: int) -> list[int]:
+def children(pid: int, program: bytes = b"spawn_main") -> list[int]:
     """Return the worker processes of a sweep: its children without the resource tracker of multiprocessing."""
     found = []
     with suppress(OSError):
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             line = Path(f"/proc/{child}/cmdline").read_bytes()
-            if b"spawn_main" in line:
+            if program in line:
                 found.append(int(child))
     return found
 
@@ -139,6 +143,43 @@ def dask(folder: Path) -> None:
         raise SystemExit(f"the sweep on dask ended with exit code {process.returncode}")
 
 
+def isolated(folder: Path, rng: random.Random) -> Counter[str]:
+    """Run the sweep on isolated workers, kill these and their scheduler, and return the number of faults of each kind.
+
+    A sweep that the death of the scheduler has ended (exit code 3) is resumed.
+    """
+    count: Counter[str] = Counter()
+    scheduler, address = start_scheduler()
+    options = ["--executor", "dask", "--scheduler", address, "--no-stack", "--resume"]
+    with ExitStack() as stack:
+        workers = [stack.enter_context(isolated_worker(address, folder)) for _ in range(2)]
+        process = subprocess.Popen(command(folder, "isolated", *options), cwd=folder)
+        while True:
+            try:
+                code = process.wait(rng.uniform(1.0, 4.0))
+            except subprocess.TimeoutExpired:
+                if rng.random() < 0.5:
+                    for pid in children(rng.choice(workers), b"dask_worker"):
+                        with suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+                            count["workers"] += 1
+                else:
+                    scheduler.kill()
+                    scheduler.wait()
+                    scheduler, _ = start_scheduler(int(address.rpartition(":")[2]))
+                    count["schedulers"] += 1
+                continue
+            if code == 0:
+                break
+            if code != 3:
+                raise SystemExit(f"the sweep on isolated workers ended with exit code {code}")
+            count["resumed"] += 1
+            process = subprocess.Popen(command(folder, "isolated", *options), cwd=folder)
+    scheduler.kill()
+    scheduler.wait()
+    return count
+
+
 def shell(folder: Path) -> None:
     """Run the commands of ``--list`` with xargs, two at a time, and collect their runs."""
     lines = subprocess.run(command(folder, "listed", "--list"), cwd=folder, check=True, capture_output=True, text=True)
@@ -199,6 +240,20 @@ def main() -> None:
     far = furthest(folder / "runs/listed", reference)
     print(f"--list | xargs -P2, then --collect: the same trials, accuracies within {100 * far:.2f} points")
     assert far <= POINTS
+
+    if can_isolate():
+        shutil.copytree(Path(mlptrain.__file__).parent / "datasets/sample", folder / "digits")
+        for path in (folder / "digits").glob("*.gz"):
+            path.rename(path.with_name(f"train-{path.name}"))
+        (folder / "base.yaml").write_text(f"{BASE}dataset: {folder / 'digits'}\n")
+        subprocess.run(command(folder, "digits", "--no-stack"), cwd=folder, check=True)
+        count = isolated(folder, rng)
+        assert finished(folder / "runs/isolated") == every
+        assert board(folder / "runs/isolated") == board(folder / "runs/digits"), "another leaderboard"
+        print(
+            f"dask, isolated workers, {count['workers']} of them and {count['schedulers']} schedulers killed, "
+            f"{count['resumed']} times resumed: {given.trials} trials once each, the same leaderboard"
+        )
     shutil.rmtree(folder)
 
 

@@ -183,16 +183,21 @@ def test_local_clusters_replace_workers_that_die_and_end_with_their_sweep():
     from mlptrain.sweeps.cluster import Cluster
 
     made = Cluster(None, 1, 1)
-    seen = []
-    for number in (1, 2):
-        made.submit(task(number))
-        (event,) = until(made, 1)
-        assert isinstance(event, Done) and event.results[0].metrics["threads"] == 1
-        seen += pids(made)
-        if number == 1:
-            os.kill(seen[0], signal.SIGKILL)
+    made.submit(task(1, **LONG))
+    advanced, end = 0, time.monotonic() + TIMEOUT_SECONDS
+    while not advanced and time.monotonic() < end:
+        advanced = sum(event.epochs for event in made.events(0.2) if isinstance(event, Advanced))
+    assert advanced
+    first = pids(made)
+    os.kill(first[0], signal.SIGKILL)
+    (lost,) = until(made, 1)
+    assert isinstance(lost, Lost) and lost.stack == 1
+    made.submit(task(1))
+    (event,) = until(made, 1)
+    assert isinstance(event, Done) and event.results[0].metrics["threads"] == 1
+    seen = {*first, *pids(made)}
     made.close()
-    assert len(set(seen)) == 2
+    assert len(seen) == 2
     for pid in seen:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
@@ -213,7 +218,7 @@ def test_errors_of_the_cluster_itself(dask_scheduler):
         ):
             future: Future = Future()
             future.set_exception(error)
-            event = made._event(future, 8)
+            event = made._result(future, 8)
             assert isinstance(event, kind) and event.stack == 8
             assert text in (event.reason if isinstance(event, Lost) else event.message)
         made.submit(task(9, **LONG))
