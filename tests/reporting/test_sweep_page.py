@@ -123,7 +123,7 @@ def test_the_page_of_a_grid_has_the_mean_and_the_best_per_value(tmp_path):
     assert "<td>learning_rate</td><td>0.1</td><td>0.8000</td><td>0.8000</td><td>1</td>" in page
 
 
-GRID = "parameters:\n  learning_rate: {values: [0.1, 0.5]}\n  hidden: {values: [[3], [4]]}\n"
+GRID = "parameters:\n  learning_rate: {values: [0.1, 0.5]}\n  hidden: {values: [[3], [4, 4]]}\n"
 
 
 def test_a_sweep_in_progress(tmp_path):
