@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from mlptrain.cli.options import RUN_FORMS, DataDir, Json, MinAccuracy, NoColor, Quiet, RunsDir, Threads
+from mlptrain.cli.options import RUN_FORMS, AugmentCopies, DataDir, Json, MinAccuracy, NoColor, Quiet, RunsDir, Threads
 from mlptrain.cli.setup import set_threads, show_found
 from mlptrain.config.messages import enumerate_words
 from mlptrain.errors import AccuracyError
@@ -35,6 +35,7 @@ def evaluate(
     mistakes: Annotated[
         int, typer.Option("--mistakes", min=0, help="Show the N most confident mistakes.", metavar="N")
     ] = 0,
+    augment: AugmentCopies = None,
     min_accuracy: MinAccuracy = None,
     threads: Threads = None,
     data_dir: DataDir = None,
@@ -45,13 +46,14 @@ def evaluate(
 ) -> None:
     """Measure the loss and accuracy of trained networks.
 
-    Precision, recall and F1 are shown per class. The outputs of several runs are averaged.
+    Precision, recall and F1 are shown per class. The outputs of several runs are averaged. With --augment the loss and
+    accuracy of outputs averaged over deformed copies are shown too.
 
     Example: mlptrain eval latest --split validation --confusion
     """
     set_threads(threads, available_cores())
     paths = [find_model(run, runs_dir) for run in runs]
-    result = evaluate_runs(paths, part=split, dataset=dataset, data_dir=data_dir, mistakes=mistakes)
+    result = evaluate_runs(paths, part=split, dataset=dataset, data_dir=data_dir, mistakes=mistakes, augment=augment)
     human = sys.stderr if json_output else sys.stdout
     if not quiet:
         show_found(runs, paths, human)
@@ -59,7 +61,7 @@ def evaluate(
         render_evaluation(result, console, confusion=confusion)
     if json_output:
         names = [str(path) for path in paths]
-        metrics = {
+        metrics: dict[str, Any] = {
             "run": names[0] if len(names) == 1 else names,
             "split": result.split,
             "loss": result.loss,
@@ -70,6 +72,8 @@ def evaluate(
         if mistakes:
             keys = ("index", "truth", "guess", "confidence")
             metrics["mistakes"] = [{key: getattr(mistake, key) for key in keys} for mistake in result.mistakes]
+        if result.augmented is not None:
+            metrics["augmented"] = vars(result.augmented)
         write_lines(sys.stdout, json.dumps(metrics))
     check_written()
     if min_accuracy is not None and result.accuracy < min_accuracy:

@@ -47,6 +47,11 @@ MinAccuracy = Annotated[
     typer.Option("--min-accuracy", min=0.0, max=1.0, help="Exit with code 5 if accuracy is lower.", metavar="X"),
 ]
 
+AugmentCopies = Annotated[
+    int | None,
+    typer.Option("--augment", min=1, help="Average the outputs over N deformed copies of each image.", metavar="N"),
+]
+
 ConfigArguments = Annotated[
     list[str] | None,
     typer.Argument(

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from mlptrain.cli.options import Json, NoColor, Quiet, Run, RunsDir, threads_option
+from mlptrain.cli.options import AugmentCopies, Json, NoColor, Quiet, Run, RunsDir, threads_option
 from mlptrain.cli.setup import set_threads, show_found
 from mlptrain.errors import DataError, UsageError
 from mlptrain.handwriting.predict import Prediction, Rejection, predict_images
+from mlptrain.models.augmentation import copies_augmentation
 from mlptrain.reporting.prediction import render_predictions
 from mlptrain.reporting.terminal import make_console
 from mlptrain.runs import finished
@@ -32,6 +33,7 @@ def predict(
     csv_output: Annotated[
         bool, typer.Option("--csv", help="Print one CSV row per image; other output goes to stderr.")
     ] = False,
+    augment: AugmentCopies = None,
     threads: Annotated[int | None, threads_option("1")] = None,
     runs_dir: RunsDir = Path("runs"),
     json_output: Json = False,
@@ -54,7 +56,9 @@ def predict(
     except DataError:
         _check_order(run, images, runs_dir)
         raise
-    predictions = predict_images(model, images)
+    if augment is not None:
+        copies_augmentation(model, augment, str(path))
+    predictions = predict_images(model, images, augment)
     if not quiet:
         human = sys.stderr if json_output or csv_output else sys.stdout
         show_found([run], [path], human)

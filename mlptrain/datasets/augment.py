@@ -91,7 +91,7 @@ class Resampler:
         Parameters
         ----------
         images
-            ``(n, height·width)``, uint8.
+            ``(n, height·width)``, from 0 to 255.
         coordinates
             ``(2, n, height·width)``: row and column of the source of each pixel of ``out``; overwritten.
         out
@@ -179,15 +179,46 @@ class Augmenter:
         out
             ``(n, height·width)`` in the dtype of the augmenter, pixel / 255.
         """
-        units = rng.uniform(-1.0, 1.0, (len(images), 6))
-        coefficients = affine_coefficients(self.augmentation, self.shape, units).astype(self._basis.dtype)
+        coefficients = self._coefficients(len(images), rng)
+        for start in range(0, len(images), self.rows):
+            block = slice(start, start + self.rows)
+            self._resampler.apply(images[block], self._sources(coefficients[:, block], rng), out[block])
+
+    def apply_same(
+        self, images: np.ndarray, rng: np.random.Generator, out: np.ndarray, *, opposite: bool = False
+    ) -> None:
+        """Write the images, all changed by the map that `apply` draws for one image, as floats in [0, 1].
+
+        Parameters
+        ----------
+        images
+            ``(n, height·width)``, from 0 to 255.
+        out
+            ``(n, height·width)`` in the dtype of the augmenter, pixel / 255.
+        opposite
+            Move the source of each pixel the other way: the image is shifted left instead of right, and so on.
+        """
+        sources = self._sources(self._coefficients(1, rng), rng).copy()
+        if opposite:
+            sources = 2 * np.indices(self.shape).reshape(2, 1, -1) - sources
         for start in range(0, len(images), self.rows):
             block = slice(start, start + self.rows)
             coordinates = self._coordinates[:, : len(images[block])]
-            np.matmul(coefficients[:, block], self._basis, out=coordinates)
-            if self._is_elastic:
-                coordinates += self._displacements(coordinates.shape[1], rng)
+            np.copyto(coordinates, sources)
             self._resampler.apply(images[block], coordinates, out[block])
+
+    def _coefficients(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the coefficients ``(2, count, 3)`` of random affine maps."""
+        units = rng.uniform(-1.0, 1.0, (count, 6))
+        return affine_coefficients(self.augmentation, self.shape, units).astype(self._basis.dtype)
+
+    def _sources(self, coefficients: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return the source ``(2, count, height·width)`` of each pixel, in a buffer, with elastic displacements."""
+        coordinates = self._coordinates[:, : coefficients.shape[1]]
+        np.matmul(coefficients, self._basis, out=coordinates)
+        if self._is_elastic:
+            coordinates += self._displacements(coordinates.shape[1], rng)
+        return coordinates
 
     def _displacements(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Return elastic displacements ``(2, count, height·width)`` of rows and columns, in pixels.

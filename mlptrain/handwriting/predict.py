@@ -11,6 +11,7 @@ import numpy as np
 from mlptrain.errors import DataError, UsageError
 from mlptrain.handwriting.digit import Digit, find_digit
 from mlptrain.handwriting.reading import STANDARD_INPUT, Images, read_images
+from mlptrain.models.augmentation import mean_outputs_of_copies
 from mlptrain.models.model import PIXEL_SCALE, Model
 from mlptrain.system.html import Cell, bar, fragment, grey_image, note, row, table
 
@@ -60,8 +61,10 @@ class Rejection:
     error: DataError
 
 
-def predict_images(model: Model, sources: Sequence[str]) -> list[Prediction | Rejection]:
+def predict_images(model: Model, sources: Sequence[str], augment: int | None = None) -> list[Prediction | Rejection]:
     """Classify the images in files, or in standard input for ``-``.
+
+    With ``augment`` the outputs are averaged over that number of deformed copies of each image.
 
     A file that cannot be read, and an image that contains no digit or does not fit the model, gives a `Rejection`.
 
@@ -73,7 +76,8 @@ def predict_images(model: Model, sources: Sequence[str]) -> list[Prediction | Re
     DataError
         The outputs of the model are not finite.
     UsageError
-        There is no source, or standard input occurs twice, or a library is missing.
+        There is no source, or standard input occurs twice, or a library is missing, or ``augment`` is given and the
+        model was trained without augmentation.
     """
     if not sources:
         raise UsageError("no image to classify\nhint: name at least one file")
@@ -90,11 +94,13 @@ def predict_images(model: Model, sources: Sequence[str]) -> list[Prediction | Re
         for start in range(0, len(images.pixels), _BATCH_SIZE):
             chunk = enumerate(images.pixels[start : start + _BATCH_SIZE], start)
             named = [(f"{source}[{index}]" if images.is_list else source, image) for index, image in chunk]
-            results += _predict_batch(model, named, images.kind)
+            results += _predict_batch(model, named, images.kind, augment)
     return results
 
 
-def _predict_batch(model: Model, named: Sequence[tuple[str, np.ndarray]], kind: str) -> list[Prediction | Rejection]:
+def _predict_batch(
+    model: Model, named: Sequence[tuple[str, np.ndarray]], kind: str, augment: int | None
+) -> list[Prediction | Rejection]:
     """Classify images (height, width), each given with its name."""
     digits: list[Digit | Rejection] = []
     for name, image in named:
@@ -103,7 +109,7 @@ def _predict_batch(model: Model, named: Sequence[tuple[str, np.ndarray]], kind: 
         except DataError as error:
             digits.append(Rejection(name, error))
     seen = [digit.pixels for digit in digits if isinstance(digit, Digit)]
-    outputs = iter(model.probabilities(np.stack(seen)) if seen else ())
+    outputs = iter(_outputs(model, np.stack(seen), augment) if seen else ())
     results: list[Prediction | Rejection] = []
     for (name, _), digit in zip(named, digits, strict=True):
         if isinstance(digit, Digit):
@@ -114,6 +120,10 @@ def _predict_batch(model: Model, named: Sequence[tuple[str, np.ndarray]], kind: 
         else:
             results.append(digit)
     return results
+
+
+def _outputs(model: Model, images: np.ndarray, augment: int | None) -> np.ndarray:
+    return model.probabilities(images) if augment is None else mean_outputs_of_copies(model, images, augment)
 
 
 def _rows_as_images(images: Images, inputs: int) -> Images:

@@ -14,6 +14,7 @@ from mlptrain.engine.losses import PAIRINGS, outputs
 from mlptrain.engine.network import ForwardPass, Network
 from mlptrain.engine.parameters import Architecture, Weights
 from mlptrain.errors import DataError, UsageError
+from mlptrain.models.augmentation import SEED, STRENGTH, mean_outputs_of_copies
 from mlptrain.models.model import Model, require_finite
 from mlptrain.system.html import Cell, fragment, grey_image, note, row, shade, table
 from mlptrain.system.text import keras_number
@@ -125,11 +126,26 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class Augmented:
+    """Metrics of the outputs averaged over deformed copies of each image.
+
+    ``strength`` is the fraction of the training augmentation, ``seed`` that of the deformations. ``loss`` is None for
+    several models that were trained with different losses.
+    """
+
+    copies: int
+    strength: float
+    seed: int
+    loss: float | None
+    accuracy: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Results of a model on a split; ``confusion[i][j]`` is the number of images of class i with predicted label j.
 
     ``loss`` is None for several models that were trained with different losses. ``mistakes`` are in the order of
-    decreasing confidence.
+    decreasing confidence. ``augmented`` has the metrics with test-time augmentation; all others are without it.
     """
 
     split: str
@@ -139,6 +155,7 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...] = field(repr=False)
     class_names: tuple[str, ...] = field(repr=False)
     mistakes: tuple[Mistake, ...] = field(default=(), repr=False)
+    augmented: Augmented | None = field(default=None, repr=False)
 
     @cached_property
     def per_class(self) -> list[ClassMetrics]:
@@ -165,7 +182,6 @@ class Evaluation:
 
     def _repr_html_(self) -> str:
         """Return the metrics per class, the confusion matrix and the first mistakes, for notebooks."""
-        loss = "" if self.loss is None else f"loss {keras_number(self.loss)}, "
         classes = [
             [m.label, *(f"{value:.4f}" for value in (m.precision, m.recall, m.f1)), f"{m.support:,}"]
             for m in self.per_class
@@ -178,8 +194,9 @@ class Evaluation:
             for m in self.mistakes[:MAX_MISTAKES]
         ]
         return fragment(
-            f"{self.split}: {loss}accuracy {keras_number(self.accuracy)}",
+            f"{self.split}: {shown_metrics(self)}",
             note(f"{self.count:,} images"),
+            *([note(f"augmented: {shown_metrics(self.augmented)}")] if self.augmented else []),
             row(*tables),
             *([note("mistakes: true → predicted label (confidence)"), row(*mistakes)] if mistakes else []),
         )
@@ -197,17 +214,30 @@ class Evaluation:
         return table(("", *self.class_names), rows, "rows: true label, columns: predicted label")
 
 
+def shown_metrics(result: Evaluation | Augmented) -> str:
+    """Return the text ``loss 0.0312, accuracy 0.9912``, without a loss that is None."""
+    loss = "" if result.loss is None else f"loss {keras_number(result.loss)}, "
+    return f"{loss}accuracy {keras_number(result.accuracy)}"
+
+
 def evaluate_models(
-    models: Sequence[Model], dataset: Dataset, indices: np.ndarray, split: str, mistakes: int = 0
+    models: Sequence[Model],
+    dataset: Dataset,
+    indices: np.ndarray,
+    split: str,
+    mistakes: int = 0,
+    augment: int | None = None,
 ) -> Evaluation:
     """Evaluate one model, or the mean outputs of several, on the images ``indices`` of a dataset.
 
-    ``split`` is the name of these images in the result, ``mistakes`` the number of mistakes to return.
+    ``split`` is the name of these images in the result, ``mistakes`` the number of mistakes to return, ``augment`` the
+    number of deformed copies of each image for test-time augmentation.
 
     Raises
     ------
     UsageError
-        There is no model or no image, or the models have different numbers of classes.
+        There is no model or no image, the models have different numbers of classes, or ``augment`` is given and a model
+        was trained without augmentation.
     DataError
         The images or labels do not fit a model, or its outputs are not finite.
     """
@@ -245,7 +275,14 @@ def evaluate_models(
         )
         for row in worst_mistakes(confidence, predicted, labels, mistakes)
     )
-    return Evaluation(split, len(indices), loss, accuracy, confusion_matrix(labels, predicted, classes), names, worst)
+    augmented = None
+    if augment is not None:
+        images = dataset.images[indices].reshape(-1, *dataset.shape)
+        a = np.mean([mean_outputs_of_copies(model, images, augment) for model in models], axis=0).T
+        hits = a.argmax(axis=0) == labels
+        augmented = Augmented(augment, STRENGTH, SEED, _loss_of_outputs(models, a, targets), float(hits.mean()))
+    confusion = confusion_matrix(labels, predicted, classes)
+    return Evaluation(split, len(indices), loss, accuracy, confusion, names, worst, augmented)
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> tuple[tuple[int, ...], ...]:

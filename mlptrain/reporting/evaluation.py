@@ -8,10 +8,10 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from mlptrain.models.evaluation import Evaluation, Mistake
+from mlptrain.models.evaluation import Evaluation, Mistake, shown_metrics
 from mlptrain.reporting.digit import draw
 from mlptrain.reporting.text import counted
-from mlptrain.system.text import can_print, keras_number, printable
+from mlptrain.system.text import can_print, printable
 
 MAX_PAIRS = 5
 
@@ -42,9 +42,12 @@ def render_evaluation(evaluation: Evaluation, console: Console, *, confusion: bo
 
 def _summary(evaluation: Evaluation) -> Text:
     mistakes = evaluation.count - sum(row[i] for i, row in enumerate(evaluation.confusion))
-    loss = "" if evaluation.loss is None else f"loss {keras_number(evaluation.loss)}, "
-    text = Text(f"{evaluation.split} {loss}accuracy {keras_number(evaluation.accuracy)}", "bold")
+    text = Text(f"{evaluation.split} {shown_metrics(evaluation)}", "bold")
     text.append(f" ({counted(mistakes, 'mistake')} in {counted(evaluation.count, 'image')})", "not bold")
+    if augmented := evaluation.augmented:
+        mistakes = round((1 - augmented.accuracy) * evaluation.count)
+        text.append(f"\naugmented {shown_metrics(augmented)}")
+        text.append(f" ({counted(mistakes, 'mistake')}, deformed copies per image: {augmented.copies})", "not bold")
     return text
 
 

@@ -17,6 +17,7 @@ from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.errors import DataError, UsageError
 from mlptrain.handwriting.predict import Prediction, Rejection, predict_images
+from mlptrain.models.augmentation import copies_augmentation
 from mlptrain.models.evaluation import Evaluation, evaluate_models
 from mlptrain.models.model import Model, load_model_file
 from mlptrain.runs.diagnosis import Diagnosis, LearningCurves, curves_of, diagnose
@@ -115,11 +116,16 @@ def load_baseline(baseline: str, runs_dir: Path) -> tuple[str, dict[str, Any]]:
 
 
 def predict(
-    model: Model | str | Path, images: Sequence[str | Path], *, runs_dir: str | Path = "runs"
+    model: Model | str | Path,
+    images: Sequence[str | Path],
+    *,
+    augment: int | None = None,
+    runs_dir: str | Path = "runs",
 ) -> list[Prediction]:
     """Classify the digits in image files (PNG, JPEG, ``.npy``, IDX).
 
-    ``model`` is a model, or what `load_model` accepts.
+    ``model`` is a model, or what `load_model` accepts. With ``augment`` the outputs are averaged over that number of
+    deformed copies of each image; the model must have been trained with augmentation.
 
     Raises
     ------
@@ -127,7 +133,7 @@ def predict(
         A file cannot be read or has no digit, or reading its format needs a library that is not installed.
     """
     predictions = []
-    for result in predict_images(_model(model, runs_dir), [str(image) for image in images]):
+    for result in predict_images(_model(model, runs_dir), [str(image) for image in images], augment):
         if isinstance(result, Rejection):
             raise result.error
         predictions.append(result)
@@ -145,18 +151,21 @@ def evaluate(
     part: str = "test",
     *,
     mistakes: int = 0,
+    augment: int | None = None,
     runs_dir: str | Path = "runs",
 ) -> Evaluation:
     """Evaluate a model, or the averaged outputs of several, on a split of a dataset.
 
     A model is a `Model`, or what `load_model` accepts.
     ``part`` is train, validation, test, or all; ``all`` means all images of the dataset and needs no ``split``.
-    The evaluation has the ``mistakes`` worst mistakes.
+    The evaluation has the ``mistakes`` worst mistakes. With ``augment`` it also has the metrics of the outputs averaged
+    over that number of deformed copies of each image.
 
     Raises
     ------
     DataError, UsageError
-        The images do not fit the model, or there are none in the split.
+        The images do not fit the model, or there are none in the split, or ``augment`` is given and a model was trained
+        without augmentation.
     """
     if part not in SPLITS:
         raise UsageError(f"split must be {enumerate_words(SPLITS, 'or')} (got {part!r}){hint(part, SPLITS)}")
@@ -165,7 +174,7 @@ def evaluate(
     else:
         indices = getattr(split, part)
     every = [models] if isinstance(models, Model | str | Path) else models
-    return evaluate_models([_model(model, runs_dir) for model in every], dataset, indices, part, mistakes)
+    return evaluate_models([_model(model, runs_dir) for model in every], dataset, indices, part, mistakes, augment)
 
 
 def evaluate_runs(
@@ -176,22 +185,27 @@ def evaluate_runs(
     runs_dir: str | Path = "runs",
     data_dir: str | Path | None = None,
     mistakes: int = 0,
+    augment: int | None = None,
 ) -> Evaluation:
     """Evaluate a run, or the averaged outputs of several, on a split of the data with which they were trained.
 
     A run may also be a file ``model.npz``, which contains the config of its run. ``dataset`` names another dataset,
-    which is split by the rule of the first run.
+    which is split by the rule of the first run. ``mistakes`` and ``augment`` are those of `evaluate`.
 
     Raises
     ------
     UsageError
-        The runs have different splits, so that images of one split may have been used to train another run.
+        The runs have different splits, so that images of one split may have been used to train another run, or
+        ``augment`` is given and a run was trained without augmentation.
     """
     if not runs:
         raise UsageError("no run to evaluate\nhint: name at least one run")
     paths = [find_model(run, runs_dir) for run in runs]
     models = [_load_model(path) for path in paths]
     configs = [_config_of(path, model, dataset) for path, model in zip(paths, models, strict=True)]
+    if augment is not None:
+        for path, model in zip(paths, models, strict=True):
+            copies_augmentation(model, augment, str(path))
     rules = [(config.dataset, config.split, config.split_seed) for config in configs]
     other = next((index for index, rule in enumerate(rules) if rule != rules[0]), None)
     if other is not None and dataset is None and part != "all":
@@ -201,10 +215,10 @@ def evaluate_runs(
         )
     data = load_dataset(dataset or configs[0].dataset, data_dir=data_dir)
     if part == "all":
-        return evaluate(models, data, mistakes=mistakes)
+        return evaluate(models, data, mistakes=mistakes, augment=augment)
     subset = configs[0].subset if dataset is None else None
     split = make_split(data, configs[0].split, seed=configs[0].split_seed, subset=subset)
-    return evaluate(models, data, split, part, mistakes=mistakes)
+    return evaluate(models, data, split, part, mistakes=mistakes, augment=augment)
 
 
 def _config_of(path: Path, model: Model, dataset: str | None) -> Config:

@@ -116,3 +116,41 @@ def test_a_model_file_trained_on_a_folder_needs_a_dataset(mlptrain, tiny, tmp_pa
     refused = mlptrain("eval", "b.npz")
     assert refused.code == 2 and "--dataset" in refused.err
     assert mlptrain("eval", "b.npz", "--dataset", own).code == 0
+
+
+def test_augment_adds_the_metrics_of_averaged_copies(mlptrain, tiny, trained):
+    mlptrain("train", tiny, "--run", "b", "-q", "augment.shift=2", "augment.elastic.alpha=30")
+    mlptrain("train", tiny, "--run", "c", "-q", "augment.rotate=20", "seed=1")
+    plain = json.loads(mlptrain("eval", "b", "--json").out)
+    result = mlptrain("eval", "b", "--json", "--augment", 3)
+    metrics = json.loads(result.out)
+    augmented = metrics.pop("augmented")
+    assert metrics == plain and set(augmented) == {"copies", "strength", "seed", "loss", "accuracy"}
+    assert augmented["copies"] == 3 and augmented["loss"] != plain["loss"]
+    assert mlptrain("eval", "b", "--json", "--augment", 3).out == result.out
+    lines = mlptrain("eval", "b", "--augment", 3).out.splitlines()
+    assert len(lines) == len(mlptrain("eval", "b").out.splitlines()) + 1
+    assert lines[1].startswith("augmented ") and f"accuracy {augmented['accuracy']:.4f}" in lines[1]
+    both = json.loads(mlptrain("eval", "b", "c", "--json", "--augment", 2).out)
+    assert both["run"] == ["runs/b", "runs/c"] and both["augmented"]["loss"] != both["loss"]
+
+
+def test_min_accuracy_tests_the_plain_outputs(mlptrain, tiny):
+    mlptrain("train", tiny, "--run", "b", "-q", "augment.rotate=180", "epochs=4")
+    found = json.loads(mlptrain("eval", "b", "--json", "--augment", 1).out)
+    plain, augmented = found["accuracy"], found["augmented"]["accuracy"]
+    assert plain != augmented
+    code = 5 if plain < augmented else 0
+    assert mlptrain("eval", "b", "--augment", 1, "--min-accuracy", (plain + augmented) / 2).code == code
+
+
+def test_augment_needs_a_run_with_augmentation(mlptrain, tiny, trained):
+    mlptrain("train", tiny, "--run", "b", "-q", "augment.shift=2")
+    for arguments, part in [
+        (["a", "--augment", 4], "runs/a: "),
+        (["b", "a", "--augment", 4], "runs/a: "),
+        (["b", "--augment", 0], "--augment: "),
+        (["b", "--augment", "x"], "--augment: "),
+    ]:
+        refused = mlptrain("eval", *arguments, "--json")
+        assert (refused.code, refused.out) == (2, "") and part in refused.err and "\nhint: " in refused.err

@@ -96,3 +96,22 @@ def test_names_in_csv_are_no_formulas(mlptrain, trained, tmp_path):
     (tmp_path / "one.npy").rename(tmp_path / "=one.npy")
     rows = [*csv.reader(io.StringIO(mlptrain("predict", "a", "=one.npy", "--csv", "-q").out))]
     assert rows[1][0] == "'=one.npy" and rows[1][1] in "0123456789"
+
+
+def test_augment_averages_over_deformed_copies(mlptrain, tiny, trained):
+    mlptrain("train", tiny, "--run", "b", "-q", "augment.shift=2")
+    plain, first, second = (
+        json.loads(mlptrain("predict", "b", "digits.npy", "one.npy", "--json", "-q", *option).out)["predictions"]
+        for option in ([], ["--augment", 4], ["--augment", 4])
+    )
+    assert first == second and first[0]["probabilities"] == pytest.approx(first[-1]["probabilities"], rel=1e-5)
+    for row, other in zip(first, plain, strict=True):
+        assert row["probabilities"] != pytest.approx(other["probabilities"], rel=1e-3)
+        assert sum(row["probabilities"]) == pytest.approx(1)
+        assert row["label"] == str(np.argmax(row["probabilities"]))
+
+
+@pytest.mark.parametrize(("copies", "part"), [(4, "runs/a: "), (0, "--augment: ")])
+def test_augment_needs_a_run_with_augmentation(copies, part, mlptrain, trained):
+    refused = mlptrain("predict", "a", "nowhere.png", "--augment", copies)
+    assert (refused.code, refused.out) == (2, "") and part in refused.err and "\nhint: " in refused.err

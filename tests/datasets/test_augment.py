@@ -382,3 +382,25 @@ def test_images_larger_than_a_block():
     images = noise(2, shape)
     found = augmented(images, Augment(shift=4), shape, dtype="float64")
     np.testing.assert_allclose(found, reference(images, shape, Augment(shift=4), seed=0), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("augmentation", [RECIPE, Augment(shift=3), Augment(elastic=Elastic(alpha=60))])
+def test_the_same_map_for_all_images_is_that_of_a_single_one(augmentation):
+    images = noise(150)
+    augmenter, out = Augmenter((28, 28), augmentation, "float64"), np.full((150, 784), np.nan)
+    augmenter.apply_same(images, np.random.default_rng(0), out)
+    for index in (0, 1, 63, 64, 149):
+        alone = augmented(images[index : index + 1], augmentation, dtype="float64")
+        np.testing.assert_allclose(out[index : index + 1], alone, rtol=0, atol=1e-9)
+
+
+def test_the_opposite_map_moves_the_other_way():
+    image = np.zeros((1, 784), np.uint8)
+    image[0, 14 * 28 + 14] = 255
+    y, x = np.indices((28, 28)).reshape(2, -1)
+    augmenter, out = Augmenter((28, 28), Augment(shift=4), "float64"), np.empty((2, 1, 784))
+    for opposite in (0, 1):
+        augmenter.apply_same(image, np.random.default_rng(3), out[opposite], opposite=bool(opposite))
+    places = np.array([[(pixels @ y).item() - 14, (pixels @ x).item() - 14] for pixels in out])
+    assert abs(places).min() > 0.1
+    np.testing.assert_allclose(places[1], -places[0])

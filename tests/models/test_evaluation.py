@@ -8,6 +8,7 @@ import pytest
 
 from mlptrain.engine.losses import PAIRINGS
 from mlptrain.errors import DataError, UsageError
+from mlptrain.models.augmentation import STRENGTH, mean_outputs_of_copies
 from mlptrain.models.evaluation import (
     BATCH,
     LOSSES_OF_OUTPUTS,
@@ -20,7 +21,7 @@ from mlptrain.models.evaluation import (
     score_examples,
     worst_mistakes,
 )
-from tests.made import dataset, model, random_model
+from tests.made import dataset, model, random_model, sample
 
 # Rows are true labels, columns predicted labels.
 WORKED = Evaluation("test", 16, 0.5, 0.75, ((5, 1, 0), (2, 3, 1), (0, 0, 4)), ("ant", "bee", "cat"))
@@ -128,6 +129,24 @@ def test_outputs_of_several_models_are_averaged():
     result = evaluate_models(pair, dataset(2, 1, 2), np.arange(2), "all")
     assert result.confusion == ((1, 0), (1, 0))
     assert result.loss == pytest.approx(-(np.log(0.65) + np.log(0.35)) / 2, rel=1e-12)
+
+
+def test_both_kinds_of_averages_are_combined():
+    data = sample()
+    pair = [
+        replace(random_model(784, 4, 10, seed=seed), config={"augment": {"shift": shift}})
+        for seed, shift in enumerate((2, 4))
+    ]
+    result = evaluate_models(pair, data, np.arange(40), "all", augment=3)
+    plain = evaluate_models(pair, data, np.arange(40), "all")
+    assert replace(result, augmented=None) == plain and plain.augmented is None
+    a = sum(mean_outputs_of_copies(model, data.images[:40].reshape(-1, 28, 28), 3) for model in pair) / 2
+    assert result.augmented is not None and (result.augmented.copies, result.augmented.strength) == (3, STRENGTH)
+    assert result.augmented.accuracy == (a.argmax(axis=1) == data.labels[:40]).mean()
+    assert result.augmented.loss == pytest.approx(-np.log(a[np.arange(40), data.labels[:40]]).mean())
+    assert f"accuracy {result.augmented.accuracy:.4f}" in result._repr_html_()
+    with pytest.raises(UsageError, match="without augmentation"):
+        evaluate_models([random_model(784, 10)], data, np.arange(40), "all", augment=3)
 
 
 def test_the_loss_of_averaged_outputs():

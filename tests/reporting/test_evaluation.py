@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlptrain.models.evaluation import Evaluation, Mistake
+from mlptrain.models.evaluation import Augmented, Evaluation, Mistake
 from mlptrain.reporting.evaluation import render_evaluation
 from mlptrain.reporting.terminal import make_console
 from tests.reporting import made
@@ -56,6 +56,14 @@ def test_golden_page() -> None:
         "cat     8     2",
         "dog     1     9",
     ]
+
+
+def test_the_metrics_of_averaged_copies_have_a_line() -> None:
+    lines = rendered(replace(CATS, augmented=Augmented(8, 0.5, 0, 0.21, 0.9))).splitlines()
+    assert lines[1] == "augmented loss 0.2100, accuracy 0.9000 (2 mistakes, deformed copies per image: 8)"
+    assert [lines[0], *lines[2:]] == rendered(CATS).splitlines()
+    lines = rendered(replace(CATS, augmented=Augmented(8, 0.5, 0, None, 1.0))).splitlines()
+    assert lines[1].startswith("augmented accuracy 1.0000 (0 mistakes")
 
 
 def test_the_matrix_is_shown_only_on_request() -> None:
