@@ -235,8 +235,6 @@ def _work(stack: Iterable[int], work: Mapping[int, int]) -> int:
 def _threads(stack: Sequence[_Shape], cores: int) -> int:
     """Return the BLAS threads of a stack, whose first layers are one matrix product."""
     config, _, images = stack[0]
-    layers, batch = (
-        tuple(map(max, zip(*(net.layers for _, net, _ in stack), strict=True))),
-        batch_size_of(config, images),
-    )
+    batch = batch_size_of(config, images)
+    layers = tuple(map(max, zip(*(net.layers for _, net, _ in stack), strict=True)))
     return max(threads_for(sizes, batch, cores) for sizes in (layers, (layers[0], layers[1] * len(stack))))
