@@ -32,6 +32,14 @@ def lean(array: np.ndarray) -> np.ndarray:
     return array[0] if len(array) == 1 else array
 
 
+def _masks(network: Network) -> list[np.ndarray | None]:
+    """Return the masks of the hidden layers; None where padding stays 0 without one, because f(0) = 0."""
+    at_zero = np.zeros(1, network.dtype)
+    ACTIVATIONS[network.architecture.activation].apply(at_zero, np.zeros_like(at_zero))
+    masks = network.masks()
+    return masks if at_zero.any() else [None] * len(masks)
+
+
 class HiddenLayer:
     """The arrays of a hidden layer between forward and backward pass, for batches of one size."""
 
@@ -65,7 +73,7 @@ class HiddenLayer:
         self.backward_input = self.a if from_output or self.z is None else self.z
         self.draw_mask = None if dropout is None else timed("dropout", dropout.draw)
         self.mask: np.ndarray | None = None
-        # 0 for padding, whose weights to the next layer would get a gradient from activations like σ(0) = 0.5.
+        # Without it, the weights from padding to the next layer would get a gradient from f(0), such as σ(0) = 0.5.
         self.units = None if mask is None else lean(mask)
         # The input of the next layer: the activations, or a copy with the dropped units set to 0.
         self.out = self.a if dropout is None else np.empty_like(self.a)
@@ -107,7 +115,7 @@ class TrainingPass:
         ]
         self.hidden = [
             HiddenLayer(network, index, gradients, deltas[index], drops[index], mask, timed, keep_z)
-            for index, mask in enumerate(network.masks())
+            for index, mask in enumerate(_masks(network))
         ]
         self.scratch = np.empty_like(self.delta)
         self.column = lean(np.empty((members, 1, batch_size), dtype))

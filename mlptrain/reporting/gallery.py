@@ -297,7 +297,7 @@ def notes(view: SweepView) -> str:
     """Return sentences about the trials that the plots of a sweep show in another way or not, each after a space."""
     drawn = select_trials(view)
     _, limit = metric_scale(drawn.scores, view.board.metric)
-    failed, halved = len(drawn.failed), sum(row.status == HALVED for row in drawn.ranked)
+    failed, halved = len(drawn.failed), sum(row.status == HALVED for row in view.ranked)
     note, shown, count = "", len(drawn.ranked) + failed, len(view.ranked) + len(view.failed)
     if shown < count:
         note = f" Drawn are {shown:,} of {count:,} trials: the best {MAX_BEST}, and others at equal distances in rank."

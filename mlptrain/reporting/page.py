@@ -186,12 +186,7 @@ def _environment(metrics: Mapping[str, Any]) -> str:
     }
     if not any(facts.values()):
         return "<p>Not recorded: the run has not finished.</p>"
-    rows = (
-        f"<div><dt>{name}</dt><dd>{escape(shortened(str(fact), MAX_FACT))}</dd></div>"
-        for name, fact in facts.items()
-        if fact
-    )
-    return f'<dl class="facts">{"".join(rows)}</dl>'
+    return fact_list([(name, shortened(str(fact), MAX_FACT)) for name, fact in facts.items() if fact])
 
 
 def plot_sections(plots: Sequence[Plot], evaluation: Evaluation | None = None) -> Iterable[str]:
@@ -299,6 +294,12 @@ def tiles(facts: Sequence[tuple[str, str]]) -> str:
     """Return a row of the most important values, each above its name."""
     cells = "".join(f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in facts)
     return f'<div class="tiles">{cells}</div>'
+
+
+def fact_list(facts: Sequence[tuple[str, str]], css_class: str = "facts") -> str:
+    """Return names and values in as many columns as fit."""
+    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in facts)
+    return f'<dl class="{css_class}">{cells}</dl>'
 
 
 def number_text(value: object, form: str = ".4f", unit: str = "") -> str:

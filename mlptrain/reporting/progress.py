@@ -116,7 +116,7 @@ def sweep(
     keep
         Run folders that stay: ``best``, ``all`` or ``none``.
     stacked
-        Train networks of one shape side by side.
+        Train networks of similar size side by side.
     fail_fast
         Stop after the first trial that fails.
     shard

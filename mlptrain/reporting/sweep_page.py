@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from mlptrain.reporting.gallery import MAX_BEST, PAIR, notes, select_trials
 from mlptrain.reporting.page import (
     code_block,
     command_block,
+    fact_list,
     heading,
     html_page,
     html_table,
@@ -39,6 +40,8 @@ FIRST_ROWS = 20  # of the leaderboard, shown at once
 MAX_LISTED = 20  # trials that diverged or failed, with their reasons
 
 MAX_REASON, MAX_VALUE, MAX_VALUES = 160, 24, 120  # characters
+
+_FACTS = "facts metrics"  # CSS classes of the parameters and metrics of the best trial
 
 _HOME = Path(__file__).parent
 
@@ -121,7 +124,7 @@ def _best(view: SweepView, best: Row, data_dir: Path) -> str:
     again = f"<p>Train it again:</p>{command_block(command)}" if command else ""
     mean = f", means of {counted(best.repeats, 'seed')}" if view.board.repeat > 1 else ""
     title = heading(f"Best trial: {trial_name(best.best_trial)}{mean}")
-    return title + _facts(metrics) + again + _parameters(view, best)
+    return title + fact_list(metrics, _FACTS) + again + _parameters(view, best)
 
 
 def _parameters(view: SweepView, best: Row) -> str:
@@ -130,16 +133,10 @@ def _parameters(view: SweepView, best: Row) -> str:
     if not values:
         return ""
     if view.importances is None:
-        return title + _facts(values) + _importance(view)
+        return title + fact_list(values, _FACTS) + _importance(view)
     rows = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in values)
     table = f"<div>{title}<table>{rows}</table></div>"
     return f'<div class="pair best-trial">{table}<div>{_importance(view)}</div></div>'
-
-
-def _facts(facts: Sequence[tuple[str, str]]) -> str:
-    """Return names and values in as many columns as fit."""
-    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in facts)
-    return f'<dl class="facts metrics">{cells}</dl>'
 
 
 def _importance(view: SweepView) -> str:

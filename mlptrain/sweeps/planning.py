@@ -108,8 +108,7 @@ def plan_wave(
             architecture = architecture_of(trial.config, dataset.images.shape[1], dataset.classes)
             shapes[trial.number] = trial.config, architecture, images
     work = {number: config.epochs * images * net.parameter_count for number, (config, net, images) in shapes.items()}
-    pieces = [piece for group in groups.values() for piece in _pieces(group, shapes, work)]
-    stacks = _divide([piece.trials for piece in pieces], [piece.width for piece in pieces], work, workers)
+    stacks = _divide([piece for group in groups.values() for piece in _pieces(group, shapes, work)], work, workers)
     stacks.sort(key=lambda stack: (-_work(stack, work), stack))
     busy = min(workers, len(stacks))
     plans = (
@@ -164,7 +163,7 @@ def _by_data(trials: Sequence[Trial], data_dir: Path) -> Iterator[tuple[Dataset,
 
 
 class _Piece(NamedTuple):
-    """Trials whose networks are similar in size, from the largest, and the number of them in the widest stack."""
+    """Trials of a group whose networks are similar in size, from the largest, and the width of their widest stack."""
 
     trials: list[int]
     width: int
@@ -189,24 +188,25 @@ def _pieces(group: Sequence[int], shapes: Mapping[int, _Shape], work: Mapping[in
     yield _Piece(trials, width)
 
 
-def _divide(
-    groups: Sequence[Sequence[int]], widths: Sequence[int], work: Mapping[int, int], workers: int
-) -> list[tuple[int, ...]]:
-    """Divide groups of trials into stacks.
+def _divide(pieces: Sequence[_Piece], work: Mapping[int, int], workers: int) -> list[tuple[int, ...]]:
+    """Divide pieces of groups into stacks.
 
     The stacks are as wide as possible; more of them if that lets the workers finish sooner, assuming that the time of
     a stack is the ``work`` of its trials.
     """
 
     def stacks(counts: Sequence[int]) -> list[tuple[int, ...]]:
-        return [stack for group, count in zip(groups, counts, strict=True) for stack in _cut(group, count)]
+        return [stack for piece, count in zip(pieces, counts, strict=True) for stack in _cut(piece.trials, count)]
 
-    counts = [-(-len(group) // width) for group, width in zip(groups, widths, strict=True)]
+    counts = [-(-len(piece.trials) // piece.width) for piece in pieces]
     best, least = counts, _makespan(stacks(counts), work, workers)
     while sum(counts) < STACKS_PER_WORKER * workers:
-        longest = [max(_work(stack, work) for stack in _cut(*pair)) for pair in zip(groups, counts, strict=True)]
+        longest = [
+            max(_work(stack, work) for stack in _cut(piece.trials, count))
+            for piece, count in zip(pieces, counts, strict=True)
+        ]
         index = longest.index(max(longest))
-        if counts[index] == len(groups[index]):
+        if counts[index] == len(pieces[index].trials):
             break
         counts = [*counts[:index], counts[index] + 1, *counts[index + 1 :]]
         if (makespan := _makespan(stacks(counts), work, workers)) < (1 - MIN_GAIN) * least:
@@ -214,10 +214,10 @@ def _divide(
     return stacks(best)
 
 
-def _cut(group: Sequence[int], count: int) -> Iterator[tuple[int, ...]]:
-    """Cut an ordered group into stacks of nearly equal width."""
-    bounds = [-(-len(group) * index // count) for index in range(count + 1)]
-    return (tuple(sorted(group[low:high])) for low, high in pairwise(bounds))
+def _cut(trials: Sequence[int], count: int) -> Iterator[tuple[int, ...]]:
+    """Cut trials into stacks of nearly equal width."""
+    bounds = [-(-len(trials) * index // count) for index in range(count + 1)]
+    return (tuple(sorted(trials[low:high])) for low, high in pairwise(bounds))
 
 
 def _makespan(stacks: Iterable[Sequence[int]], work: Mapping[int, int], workers: int) -> int:
