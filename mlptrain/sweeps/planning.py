@@ -4,7 +4,8 @@ Two trials may share a stack if their configs have the same `stack_key` (``mlptr
 images and batches, number of layers, functions, optimizer and dtype, and both or neither with input dropout and with
 averaged weights. Such a group of trials is divided
 
-1. into stacks that are at most `stack_width` wide and have at most `PADDING` weights of padding, and
+1. into stacks that are at most `stack_width` wide, with at most `PADDING` weights of padding, or none if the networks
+   are large, and
 2. into more and narrower stacks, if workers would otherwise be idle.
 
 The plan of a wave is in the journal, so that a resumed sweep keeps it.
@@ -51,6 +52,14 @@ A further stack would have further fixed costs, and gather the images of every b
 the products of about 24,000 weights (30 units with 784 inputs), for small batches and large ones. If n trials have
 sizes at equal distances, the padding of m stacks is proportional to 1/m, and the sum of both costs is least if they are
 equal. The minimum is flat: where the true number is half or twice as large, the sum is 6 % above it.
+"""
+
+PARAMETERS_PER_IMAGE = 4000
+"""Parameters of a network per image of a batch, above which networks of different sizes do not share a stack.
+
+A stack saves the gathering of images, in proportion to the batch, and fixed costs. It does not save the passes over the
+parameters, and makes them slower when they no longer fit in the cache. At batch 10 networks of 30 units take half of
+the time in a stack, of 64 units the same and of 100 units more (benchmarks/LOG.md).
 """
 
 STACKS_PER_WORKER = 4
@@ -170,7 +179,7 @@ class _Piece(NamedTuple):
 
 
 def _pieces(group: Sequence[int], shapes: Mapping[int, _Shape], work: Mapping[int, int]) -> Iterator[_Piece]:
-    """Divide a group so that the padding within each piece is at most `PADDING` for every stack that it makes."""
+    """Divide a group into pieces whose networks can share stacks; see `PADDING` and `PARAMETERS_PER_IMAGE`."""
     trials: list[int] = []
     largest: tuple[int, ...] | None = None
     width, parameters = 1, 0
@@ -178,7 +187,8 @@ def _pieces(group: Sequence[int], shapes: Mapping[int, _Shape], work: Mapping[in
         config, net, images = shapes[trial]
         joint = replace(net, layers=tuple(map(max, net.layers, largest or net.layers)))
         padding = (len(trials) + 1) * joint.parameter_count - parameters - net.parameter_count
-        if padding > PADDING * max(1, len(trials) / width):
+        is_large = joint.parameter_count > PARAMETERS_PER_IMAGE * batch_size_of(config, images)
+        if padding > PADDING * max(1, len(trials) / width) or (padding and is_large):
             yield _Piece(trials, width)
             trials, parameters, joint = [], 0, net
         if joint.layers != largest:

@@ -116,6 +116,15 @@ def test_networks_of_similar_size_share_stacks(hidden, expected):
     assert all(padding(configs, stack.trials) <= PADDING for stack in found.stacks)
 
 
+def test_large_networks_of_different_sizes_share_a_stack_only_with_large_batches():
+    def stacks(batch_size: int, units: range) -> list[int]:
+        return sizes(plan([config(hidden=(n,), batch_seed=0, batch_size=batch_size) for n in units], 1))
+
+    assert stacks(10, range(97, 101)) == [1, 1, 1, 1] and stacks(64, range(97, 101)) == [4]
+    assert stacks(10, range(27, 31)) == [4]
+    assert sizes(plan(seeds(4, hidden=(100,), batch_size=10), 1)) == [4]
+
+
 def test_a_thousand_random_sizes_make_few_stacks():
     generator = np.random.default_rng(0)
     configs = [config(hidden=(int(units),), batch_seed=0) for units in generator.integers(8, 129, 1000)]
