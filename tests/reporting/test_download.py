@@ -84,14 +84,17 @@ def test_quiet() -> None:
     assert plain(arriving(1), failed(), state("fetched"), quiet=True) == []
 
 
-def live(columns: int, *events: Event, pause: float = 0.15) -> made.Terminal:
-    """Show events on a terminal with a pause after each `FileProgress`."""
+def live(columns: int, *events: Event, frames: int = 2) -> made.Terminal:
+    """Show events on a terminal, which draws ``frames`` times after each `FileProgress`."""
     with made.terminal(columns, 10) as terminal:
         reporter = make_download_reporter(terminal.stream, quiet=False, no_color=False)
         for event in events:
             reporter.show(event)
             if isinstance(event, FileProgress):
-                time.sleep(pause)
+                # The first of two frames may have been drawn before the event.
+                wanted, limit = terminal.data.count(b"mnist/") + frames, time.monotonic() + 30
+                while terminal.data.count(b"mnist/") < wanted and time.monotonic() < limit:
+                    time.sleep(0.01)
         reporter.close()
         reporter.close()
     return terminal
@@ -140,7 +143,7 @@ def test_a_long_name_of_unknown_size() -> None:
 
 def test_a_stalled_download_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "STALLED_SECONDS", 0.1)
-    assert any("no data for" in line for line in drawn(live(80, arriving(1000), pause=0.5)))
+    assert any("no data for" in line for line in drawn(live(80, arriving(1000), frames=5)))
 
 
 def test_the_terminal_is_restored_after_an_exception() -> None:
