@@ -1,13 +1,16 @@
-"""The workflow of ``docs/ci.md``: its steps run as a shell script."""
+"""The workflow of ``docs/ci.md``, whose steps run as a shell script, and those of the project."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.readme import ROOT, blocks
@@ -37,3 +40,24 @@ def test_the_steps_of_the_workflow_run(tmp_path):
     assert summary.count("passed") == script.count("mlptrain train") == summary.count("```text")
     artifact = next(step["with"] for step in job["steps"] if "upload-artifact" in step.get("uses", ""))
     assert json.loads((tmp_path / artifact["path"] / "smoke/metrics.json").read_text())["test_accuracy"] > 0.87
+
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_the_workflows_name_what_exists(path):
+    """Check modules, extras and actions; actionlint checks the rest."""
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for job in workflow["jobs"].values():
+        for step in job["steps"]:
+            run = step.get("run", "")
+            tests = job.get("strategy", {}).get("matrix", {}).get("test", [])
+            for command in [run.replace("${{ matrix.test }}", test) for test in tests] or [run]:
+                for module in re.findall(r"python -m (tests[.\w]+)", command):
+                    assert importlib.util.find_spec(module), module
+                for extra in re.findall(r"\.\[(\w+)\]", command):
+                    assert re.search(rf"^{extra} = \[", project, re.MULTILINE), extra
+            assert bool(run) != ("uses" in step) and re.search(r"@[\w/.]+$", step.get("uses", "@v1"))
+    assert workflow["permissions"] == {"contents": "read"}
