@@ -1,5 +1,8 @@
 """Accuracy of the recipes in configs/ over several seeds, written to RECIPES.md: ``python -m benchmarks.recipes``.
 
+The networks of `AVERAGED` are evaluated a second time, with their outputs averaged over deformed copies and over the
+members of a committee.
+
 Each run is a whole ``mlptrain train`` process, stored in ``runs/recipes/NAME-SEED``. Complete runs are not repeated, so
 the script can be stopped and restarted; the other rows of the table are kept. The metrics are those of the final epoch
 on the official test file. They select nothing: recipes are chosen on validation images first.
@@ -31,18 +34,12 @@ TABLE = ROOT / "benchmarks" / "RECIPES.md"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A config, its network, the published accuracy, the number of seeds, and ``epochs`` if the config has others."""
+    """A config, its network, the published accuracy, and the number of seeds."""
 
-    config: str
+    name: str
     network: str
     published: str
     seeds: int = 5
-    epochs: int | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of the config, with the epochs if they differ from the config."""
-        return Path(self.config).stem + (f"-{self.epochs}" if self.epochs is not None else "")
 
 
 RECIPES = (
@@ -53,10 +50,17 @@ RECIPES = (
     Recipe("keras", "784-512-512-10 relu, dropout, Keras's example", "98.40"),
     Recipe("srivastava", "dropout and max-norm, Srivastava et al., Goodfellow et al.", "98.75 to 98.95", 3),
     Recipe("simard", "784-800-10, elastic, Simard et al.", "99.30"),
-    Recipe("ciresan", "784-1024-512-10, 60 epochs", "(99.48 elsewhere)", 3),
-    Recipe("ciresan", "the same, 200 epochs", "99.65 with nine times the weights, Ciresan et al.", 3, 200),
-    Recipe("fast98", "as fast as possible to 98.0 %", "(98.8 in 79 s, a NumPy script elsewhere)"),
+    Recipe("ciresan", "784-1024-512-10, elastic", "99.65 with nine times the weights, Ciresan et al.", 6),
 )
+
+AVERAGED = "ciresan"
+"""Name of the recipe whose networks are the members of the committee (configs/sweeps/committee.yaml)."""
+
+SINGLE = 3
+"""Number of members whose outputs are averaged over copies one by one, from the first seed."""
+
+COPIES = 16
+"""Deformed copies of each image, chosen on validation images (LOG.md)."""
 
 
 def run(recipe: Recipe, seed: int, threads: int | None) -> dict[str, Any]:
@@ -64,8 +68,7 @@ def run(recipe: Recipe, seed: int, threads: int | None) -> dict[str, Any]:
     folder = RUNS / f"{recipe.name}-{seed}"
     metrics = folder / "metrics.json"
     if not metrics.exists():
-        command = [sys.executable, "-m", "mlptrain", "train", f"configs/{recipe.config}.yaml", f"seed={seed}", "-q"]
-        command += [f"epochs={recipe.epochs}"] * (recipe.epochs is not None)
+        command = [sys.executable, "-m", "mlptrain", "train", f"configs/{recipe.name}.yaml", f"seed={seed}", "-q"]
         command += ["--threads", str(threads)] * (threads is not None)
         command += ["--run", f"recipes/{recipe.name}-{seed}", "--overwrite"]
         subprocess.run(command, cwd=ROOT, check=True)
@@ -76,7 +79,7 @@ def run(recipe: Recipe, seed: int, threads: int | None) -> dict[str, Any]:
 
 def heading(recipe: Recipe) -> str:
     """Return the beginning of the recipe's row."""
-    return f"| [{recipe.config}](../configs/{recipe.config}.yaml) | {recipe.network} |"
+    return f"| [{recipe.name}](../configs/{recipe.name}.yaml) | {recipe.network} |"
 
 
 def row(recipe: Recipe, runs: Sequence[Path]) -> str:
@@ -90,6 +93,43 @@ def row(recipe: Recipe, runs: Sequence[Path]) -> str:
         f"{heading(recipe)} {recipe.published} | **{statistics.mean(accuracies):.2f}**{spread} "
         f"| {', '.join(f'{value:.2f}' for value in accuracies)} | {seconds:.0f} s | {metrics[0]['threads']} | {last} |"
     )
+
+
+def averages() -> list[str]:
+    """Return the section about averaged outputs, with each network and committee evaluated on the test file."""
+    recipe = next(recipe for recipe in RECIPES if recipe.name == AVERAGED)
+    runs = [str(RUNS / f"{AVERAGED}-{seed}") for seed in range(recipe.seeds)]
+    single = [evaluate([run]) for run in runs[:SINGLE]]
+    committee = evaluate(runs)
+    rows = [
+        (f"one network, seeds 0 to {SINGLE - 1}", "one image", "99.54 (0.1)", [plain for plain, _ in single]),
+        ("the same", f"{COPIES} copies", "99.65 with nine times the weights, Ciresan et al.", [a for _, a in single]),
+        (f"committee of {len(runs)}", "one image", "99.69 (seven networks), Ciresan et al.", [committee[0]]),
+        ("the same", f"{COPIES} copies", "", [committee[1]]),
+    ]
+    return [
+        "## Averaged outputs",
+        "",
+        f"Networks of [{AVERAGED}](../configs/{AVERAGED}.yaml), with the mean of the outputs for each image or for",
+        f"{COPIES} deformed copies of it (`--augment {COPIES}`), and the mean over a committee",
+        "([committee](../configs/sweeps/committee.yaml)); test accuracy in percent.",
+        "",
+        "| networks | outputs for | published | mean | each |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {networks} | {images} | {published} | **{statistics.mean(values):.2f}** "
+            f"| {', '.join(f'{value:.2f}' for value in values)} |"
+            for networks, images, published, values in rows
+        ),
+    ]
+
+
+def evaluate(runs: Sequence[str]) -> tuple[float, float]:
+    """Return the test accuracy in percent of averaged outputs, without and with copies."""
+    command = [sys.executable, "-m", "mlptrain", "eval", *runs, "--augment", str(COPIES), "--json"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    result = json.loads(done.stdout)
+    return 100 * result["accuracy"], 100 * result["augmented"]["accuracy"]
 
 
 def table(old: str) -> str:
@@ -111,6 +151,8 @@ def table(old: str) -> str:
         "",
         f"Written by `python -m benchmarks.recipes`: {processor()}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}, NumPy {version('numpy')}.",
+        "",
+        "## Recipes",
         "",
         "Test accuracy in percent on the official test file after the final epoch, seeds 0, 1, …; the median time of",
         "training alone, and the number of BLAS threads.",
@@ -138,7 +180,12 @@ def main() -> None:
         ]
         for future in pending:
             future.result()
-    write_page(TABLE, table(TABLE.read_text(encoding="utf-8") if TABLE.exists() else ""))
+    page = table(TABLE.read_text(encoding="utf-8") if TABLE.exists() else "")
+    keep = ["Averaged outputs", "Records", "Notes"]
+    if AVERAGED in {recipe.name for recipe in chosen}:
+        page += "\n".join(["", *averages(), ""])
+        keep.remove("Averaged outputs")
+    write_page(TABLE, page, keep)
     print(TABLE)
 
 

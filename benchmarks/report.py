@@ -31,11 +31,12 @@ class Section:
         return f"## {self.title}\n\n" + "\n\n".join(self.notes) + f"\n\n{table}{below}"
 
 
-def write_page(path: Path, text: str) -> None:
-    """Write a page of results and keep the handwritten section "Notes" at the end of the previous page."""
+def write_page(path: Path, text: str, keep: Sequence[str] = ("Notes",)) -> None:
+    """Write a page of results, followed by the sections of the previous page whose titles are in ``keep``."""
     old = path.read_text(encoding="utf-8") if path.exists() else ""
-    _, heading, notes = old.partition("\n## Notes\n")
-    path.write_text(text + heading + notes, encoding="utf-8")
+    sections = ["\n## " + section.strip("\n") + "\n" for section in ("\n" + old).split("\n## ")[1:]]
+    kept = [section for title in keep for section in sections if section.startswith(f"\n## {title}\n")]
+    path.write_text(text.rstrip("\n") + "\n" + "".join(kept), encoding="utf-8")
 
 
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
