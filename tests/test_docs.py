@@ -117,7 +117,8 @@ def test_every_shell_runs_the_same_commands(shell, tmp_path):
         pytest.skip(f"{shell} is not installed")
     programs = tmp_path / "programs"
     programs.mkdir()
-    for name in ("mlptrain", "python", "python3", "pip", "sbatch", "dask", "xargs", "ruff", "mypy"):
+    python = ("python", "python3", "pip", "ruff", "mypy", "codespell", "pre-commit")
+    for name in ("mlptrain", "sbatch", "dask", "xargs", *python):
         (programs / name).write_text(FAKE)
         (programs / name).chmod(0o755)
     code, records = "\n".join(lines()), []
