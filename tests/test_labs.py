@@ -1,4 +1,4 @@
-"""The worksheets of the laboratories: their commands run, and they say of every config what is expected of it."""
+"""The course and its laboratories: their commands run, and worksheets say what is expected of every config."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from mlptrain.cli import main
 from mlptrain.reporting import gallery
 from mlptrain.runs.diagnosis import CASES
 from tests.readme import ROOT, blocks
+from tests.test_docs import available
 
 LABS = ("lab1", "lab2")
 SHORT = ["epochs=1", "subset=1000"]
-PAGES = {lab: ROOT / "configs" / lab / "README.md" for lab in LABS}
+PAGES = {"course": ROOT / "docs/course.md", **{lab: ROOT / "configs" / lab / "README.md" for lab in LABS}}
 TEXTS = {lab: page.read_text(encoding="utf-8") for lab, page in PAGES.items()}
-CONFIGS = {lab: {path.stem for path in page.parent.glob("*.yaml")} for lab, page in PAGES.items()}
+CONFIGS = {lab: {path.stem for path in PAGES[lab].parent.glob("*.yaml")} for lab in LABS}
 
 
-def commands(lab: str) -> list[tuple[list[str], int]]:
-    """Return the words of each command of a worksheet, without ``mlptrain``, and its exit code."""
+def commands(page: str) -> list[tuple[list[str], int]]:
+    """Return the words of each command of a page, without ``mlptrain``, and its exit code."""
     return [
         (shlex.split(line)[1:], block.exit)
-        for block in blocks(PAGES[lab])
+        for block in blocks(PAGES[page])
         for line in block.code.splitlines()
-        if block.language == "bash"
+        if block.language == "bash" and available(block)
     ]
 
 
-@pytest.mark.parametrize("lab", LABS)
-def test_every_command_runs(lab, tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_runs(page, tmp_path, monkeypatch, capfd):
     """Run the commands in one process, with one epoch of few images per run and empty plots.
 
     ``python -m tests.stress.documentation`` runs them unchanged and checks the numbers of the tables.
@@ -40,11 +41,11 @@ def test_every_command_runs(lab, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(gallery, "save", lambda draw, path, heading: path.touch())
     with threadpool_limits():
-        for words, code in commands(lab):
+        for words, code in commands(page):
             if words[0] in ("train", "sweep") and "--collect" not in words:
                 words = [word for word in words if not word.startswith(("epochs=", "subset="))] + SHORT
             assert main(words) == code, f"{words}\n{capfd.readouterr().err}"
-    written = {tmp_path / words[-1] for words, _ in commands(lab) if "--output" in words}
+    written = {tmp_path / words[-1] for words, _ in commands(page) if "--output" in words}
     assert all(path.is_file() for path in written)
 
 
