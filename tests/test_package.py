@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -13,9 +14,11 @@ from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
 import mlptrain
-from tests.readme import ROOT
+from tests.readme import README, ROOT
 
 PACKAGE = ROOT / "mlptrain"
+REPOSITORY = re.findall("^repo_url: (.+)", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)[0]
+RAW = f"{REPOSITORY.replace('github.com', 'raw.githubusercontent.com')}/main/"
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,16 @@ def test_the_wheel_has_the_package_and_the_configs(installed):
     assert {path.name for path in installed.iterdir()} == {"mlptrain", metadata.name}
     assert files(installed / "mlptrain") == files(PACKAGE) | configs
     assert len(configs) > 60 and "py.typed" in files(PACKAGE)
+
+
+def test_the_long_description_has_absolute_links(installed):
+    """A package index has no other files: pictures are linked by their content, other files by their pages."""
+    text = next(installed.glob("*.dist-info/METADATA")).read_text(encoding="utf-8")
+    links = re.findall(r"(!?)\[[^]]*\]\(((?!\w+:|#)\S+)\)", README.read_text(encoding="utf-8"))
+    assert len(links) > 15
+    for picture, target in links:
+        assert f"]({RAW if picture else REPOSITORY + '/blob/main/'}{target})" in text
+        assert f"]({target})" not in text
 
 
 def test_the_source_archive_has_what_the_tests_need():
