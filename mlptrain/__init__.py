@@ -14,37 +14,104 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0.dev0"
 
 if TYPE_CHECKING:
-    from mlptrain.config.config import load_config
+    from mlptrain.config.config import Config, load_config
+    from mlptrain.datasets.dataset import Dataset
+    from mlptrain.errors import (
+        AccuracyError,
+        ConfigError,
+        DataError,
+        DivergedError,
+        MlptrainError,
+        TrialsError,
+        UsageError,
+    )
+    from mlptrain.handwriting.predict import Prediction
+    from mlptrain.models.evaluation import Evaluation
+    from mlptrain.models.model import Model
     from mlptrain.reporting.export import export_run
+    from mlptrain.reporting.finished import diagnose, plot, report
     from mlptrain.reporting.progress import sweep, train
+    from mlptrain.runs.diagnosis import Diagnosis
     from mlptrain.runs.finished import evaluate, load_model, predict
-    from mlptrain.runs.job import load_dataset
-    from mlptrain.runs.train import run
+    from mlptrain.runs.job import load_dataset, lr_find
+    from mlptrain.runs.train import TrainResult, run
+    from mlptrain.sweeps.leaderboard import Leaderboard
+    from mlptrain.sweeps.sweep import SweepResult
+    from mlptrain.system.signals import Interrupted
+    from mlptrain.training.lrfind import RangeTest
+    from mlptrain.training.reports import EpochReport, LayersReport, Outcome, Progress, RunStart
 
 __all__ = [
+    "AccuracyError",
+    "Config",
+    "ConfigError",
+    "DataError",
+    "Dataset",
+    "Diagnosis",
+    "DivergedError",
+    "EpochReport",
+    "Evaluation",
+    "Interrupted",
+    "LayersReport",
+    "Leaderboard",
+    "MlptrainError",
+    "Model",
+    "Outcome",
+    "Prediction",
+    "Progress",
+    "RangeTest",
+    "RunStart",
+    "SweepResult",
+    "TrainResult",
+    "TrialsError",
+    "UsageError",
     "__version__",
+    "diagnose",
     "evaluate",
     "export_run",
     "load_config",
     "load_dataset",
     "load_model",
+    "lr_find",
+    "plot",
     "predict",
+    "report",
     "run",
     "sweep",
     "train",
 ]
 
-_HOMES = {
-    "evaluate": "mlptrain.runs.finished",
-    "export_run": "mlptrain.reporting.export",
-    "load_config": "mlptrain.config.config",
-    "load_dataset": "mlptrain.runs.job",
-    "load_model": "mlptrain.runs.finished",
-    "predict": "mlptrain.runs.finished",
-    "run": "mlptrain.runs.train",
-    "sweep": "mlptrain.reporting.progress",
-    "train": "mlptrain.reporting.progress",
+_NAMES = {
+    "mlptrain.config.config": ("Config", "load_config"),
+    "mlptrain.datasets.dataset": ("Dataset",),
+    "mlptrain.errors": (
+        "AccuracyError",
+        "ConfigError",
+        "DataError",
+        "DivergedError",
+        "MlptrainError",
+        "TrialsError",
+        "UsageError",
+    ),
+    "mlptrain.handwriting.predict": ("Prediction",),
+    "mlptrain.models.evaluation": ("Evaluation",),
+    "mlptrain.models.model": ("Model",),
+    "mlptrain.reporting.export": ("export_run",),
+    "mlptrain.reporting.finished": ("diagnose", "plot", "report"),
+    "mlptrain.reporting.progress": ("sweep", "train"),
+    "mlptrain.runs.diagnosis": ("Diagnosis",),
+    "mlptrain.runs.finished": ("evaluate", "load_model", "predict"),
+    "mlptrain.runs.job": ("load_dataset", "lr_find"),
+    "mlptrain.runs.train": ("TrainResult", "run"),
+    "mlptrain.sweeps.leaderboard": ("Leaderboard",),
+    "mlptrain.sweeps.sweep": ("SweepResult",),
+    "mlptrain.system.signals": ("Interrupted",),
+    "mlptrain.training.lrfind": ("RangeTest",),
+    "mlptrain.training.reports": ("EpochReport", "LayersReport", "Outcome", "Progress", "RunStart"),
 }
+"""The public names by their modules, as in the imports above."""
+
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,15 +12,15 @@ from mlptrain.cli.options import ConfigArguments, DataDir, Json, NoColor, Quiet,
 from mlptrain.cli.setup import read_config, set_threads, training_threads
 from mlptrain.reporting.lrfind import render_range_test
 from mlptrain.reporting.terminal import make_console
-from mlptrain.runs.job import prepare
+from mlptrain.runs import job
 from mlptrain.system.streams import check_written
 from mlptrain.system.text import write_lines
-from mlptrain.training.lrfind import range_test
+from mlptrain.training.lrfind import STEPS
 
 
 def lr_find(
     arguments: ConfigArguments = None,
-    steps: Annotated[int, typer.Option("--steps", min=2, help="Number of batches in the test.", metavar="N")] = 200,
+    steps: Annotated[int, typer.Option("--steps", min=2, help="Number of batches in the test.", metavar="N")] = STEPS,
     threads: TrainThreads = None,
     data_dir: DataDir = None,
     json_output: Json = False,
@@ -35,8 +35,7 @@ def lr_find(
     """
     _, config = read_config(arguments)
     set_threads(threads, training_threads(config))
-    job = prepare(config, data_dir=data_dir)
-    result = range_test(job.config, job.dataset, job.split, steps)
+    result = job.lr_find(config, steps=steps, data_dir=data_dir)
     if not quiet:
         render_range_test(result, make_console(sys.stderr if json_output else sys.stdout, no_color=no_color))
     if json_output:

@@ -28,7 +28,6 @@ from mlptrain.reporting.diagnosis import diagnosis_lines
 from mlptrain.reporting.run import make_run_reporter, render_profile
 from mlptrain.reporting.summary import difference_lines, diverged_summary, run_summary
 from mlptrain.runs import train as training
-from mlptrain.runs.diagnosis import curves_of, diagnose
 from mlptrain.runs.finished import load_baseline, load_start
 from mlptrain.runs.folder import check_claimable
 from mlptrain.runs.job import prepare
@@ -137,7 +136,7 @@ def train(
     timed = None if clock is None else clock.profile(sizes, dtype)
     if timed is not None and not quiet:
         render_profile(timed, human)
-    found = diagnose(curves_of(result.history), config, len(result.model.class_names), result.layers)
+    found = result.diagnosis
     if not quiet:
         write_lines(human, *difference_lines(result.metrics, compared))
         write_lines(human, *diagnosis_lines(found, result.folder), str(result.folder))

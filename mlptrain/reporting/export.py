@@ -10,14 +10,14 @@ from mlptrain.models.formats import FORMATS, Writer, write_model
 from mlptrain.reporting.try_it import write_html
 from mlptrain.runs.files import MODEL, load_metrics
 from mlptrain.runs.finished import load_model
-from mlptrain.runs.locate import find_model
+from mlptrain.runs.locate import Run, find_model
 
 EXPORTS: dict[str, Writer] = {**FORMATS, "html": write_html}
 """A writer for each name of ``--format``."""
 
 
 def export_run(
-    run: str | Path, format: str = "onnx", *, output: str | Path | None = None, runs_dir: str | Path = "runs"
+    run: Run, format: str = "onnx", *, output: str | Path | None = None, runs_dir: str | Path = "runs"
 ) -> Path:
     """Write the model of a run (or of a file ``model.npz``) in one of `EXPORTS`, and return the path.
 

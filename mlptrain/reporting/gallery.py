@@ -22,7 +22,7 @@ from mlptrain.reporting.plots.style import FORMATS, Draw, save
 from mlptrain.reporting.text import counted
 from mlptrain.runs.files import is_sweep
 from mlptrain.runs.finished import RunView, view_run
-from mlptrain.runs.locate import find_run, locate
+from mlptrain.runs.locate import Run, find_run, locate
 from mlptrain.sweeps.finished import SweepView, view_sweep
 from mlptrain.sweeps.trials import HALVED
 from mlptrain.system.files import make_folder
@@ -310,7 +310,7 @@ def notes(view: SweepView) -> str:
     return note + (f" Halving stopped {counted(halved, 'trial')} early." if halved else "")
 
 
-def views_of(names: Sequence[str], runs_dir: Path) -> SweepView | list[RunView]:
+def views_of(runs: Sequence[Run], runs_dir: str | Path) -> SweepView | list[RunView]:
     """Return the view of a sweep, or those of runs.
 
     Raises
@@ -318,14 +318,14 @@ def views_of(names: Sequence[str], runs_dir: Path) -> SweepView | list[RunView]:
     DataError, UsageError
         A folder is missing or damaged, or a sweep is combined with another folder.
     """
-    paths = [locate(name, runs_dir) for name in names]
+    paths = [locate(run, runs_dir) for run in runs]
     sweeps = [path for path in paths if is_sweep(path)]
     if sweeps and len(paths) > 1:
         raise UsageError(f"{sweeps[0]}: a sweep is shown by itself\nhint: name only the sweep, or only runs")
     return view_sweep(sweeps[0]) if sweeps else [view_run(find_run(path)) for path in paths]
 
 
-def plots_of(names: Sequence[str], runs_dir: Path, data_dir: Path) -> tuple[Path, list[Plot]]:
+def plots_of(runs: Sequence[Run], runs_dir: str | Path, data_dir: Path) -> tuple[Path, list[Plot]]:
     """Return the folder of a sweep, of a run or of the first of several runs, and its plots.
 
     Raises
@@ -333,13 +333,33 @@ def plots_of(names: Sequence[str], runs_dir: Path, data_dir: Path) -> tuple[Path
     DataError, UsageError
         A folder is missing or damaged, or a sweep is combined with another folder.
     """
-    match views_of(names, runs_dir):
+    match views_of(runs, runs_dir):
         case SweepView() as view:
             return view.path, sweep_plots(view)
         case [view]:
             return view.path, run_plots(view, inspect_run(view, data_dir))
         case views:
             return views[0].path, [comparison(views)]
+
+
+def select_plots(plots: Sequence[Plot], folder: Path, only: Sequence[str]) -> list[Plot]:
+    """Return the plots with the names in ``only``, by default all; at least one of them can be drawn.
+
+    Raises
+    ------
+    UsageError
+        An unknown name.
+    DataError
+        There is nothing to draw.
+    """
+    names = [plot.name for plot in plots]
+    for name in only:
+        if name not in names:
+            raise UsageError(f"--only {name!r}: expected one of {', '.join(names)}")
+    chosen = [plot for plot in plots if not only or plot.name in only]
+    if all(plot.draw is None for plot in chosen):
+        raise DataError(f"{folder}: nothing to draw\n{chosen[0].caption}\nhint: mlptrain diagnose {folder}")
+    return chosen
 
 
 def write_plots(
@@ -358,14 +378,8 @@ def write_plots(
     """
     if form not in FORMATS:
         raise UsageError(f"--format {form!r}: expected {' or '.join(FORMATS)}")
-    names = [plot.name for plot in plots]
-    for name in only:
-        if name not in names:
-            raise UsageError(f"--only {name!r}: expected one of {', '.join(names)}")
-    chosen = [plot for plot in plots if not only or plot.name in only]
+    chosen = select_plots(plots, folder, only)
     drawable = [(plot, plot.draw) for plot in chosen if plot.draw is not None]
-    if not drawable:
-        raise DataError(f"{folder}: nothing to draw\n{chosen[0].caption}\nhint: mlptrain diagnose {folder}")
     paths = _paths([plot for plot, _ in drawable], folder / PLOTS if output is None else output, form)
     for (plot, draw), path in zip(drawable, paths, strict=True):
         save(draw, path, (plot.title, plot.caption))

@@ -13,6 +13,7 @@ from mlptrain.models.model import Model
 from mlptrain.reporting.reporter import Reporter
 from mlptrain.reporting.run import make_run_reporter
 from mlptrain.reporting.terminal import notebook_shell
+from mlptrain.runs.locate import Run
 from mlptrain.runs.train import TrainResult
 from mlptrain.runs.train import run as run_training
 from mlptrain.training.reports import LayersReport, Report
@@ -36,7 +37,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     time_limit: float | None = None,
-    start: Model | str | Path | None = None,
+    start: Model | Run | None = None,
     progress: bool = False,
 ) -> TrainResult:
     """Train a network to the end and return the result; the parameters and errors are those of `mlptrain.run`.

@@ -10,13 +10,16 @@ from mlptrain.reporting.gallery import views_of
 from mlptrain.reporting.page import run_page
 from mlptrain.reporting.sweep_page import sweep_page
 from mlptrain.runs.comparison import compare
+from mlptrain.runs.locate import Run
 from mlptrain.sweeps.finished import SweepView
 from mlptrain.system.files import make_folder, write_text_atomic
 
 REPORT, COMPARISON = "report.html", "comparison.html"
 
 
-def write_report(names: Sequence[str], runs_dir: Path, data_dir: Path, output: Path | None) -> tuple[Path, Path]:
+def write_report(
+    runs: Sequence[Run], runs_dir: str | Path, data_dir: Path, output: str | Path | None
+) -> tuple[Path, Path]:
     """Write the page of a run, a sweep or several runs, by default into the folder of the first.
 
     Return that folder and the path of the page.
@@ -27,7 +30,7 @@ def write_report(names: Sequence[str], runs_dir: Path, data_dir: Path, output: P
         A folder or its data is missing or damaged, a sweep is combined with another folder, or the page cannot be
         written.
     """
-    match views_of(names, runs_dir):
+    match views_of(runs, runs_dir):
         case SweepView() as view:
             folder, page = view.path, sweep_page(view, data_dir)
         case [view]:
@@ -35,7 +38,7 @@ def write_report(names: Sequence[str], runs_dir: Path, data_dir: Path, output: P
         case views:
             compared = compare([view.path for view in views], data_dir=data_dir)
             folder, page = views[0].path, comparison_page(views, compared)
-    path = folder / (REPORT if len(names) == 1 else COMPARISON) if output is None else output
+    path = folder / (REPORT if len(runs) == 1 else COMPARISON) if output is None else Path(output)
     make_folder(path.parent, "choose another --output")
     write_text_atomic(path, page)
     return folder, path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 from typing import TypeVar
@@ -13,6 +13,7 @@ from typing import TypeVar
 from mlptrain.config.config import Config, argument
 from mlptrain.config.values import flow
 from mlptrain.engine.activations import ACTIVATIONS
+from mlptrain.system.html import fragment, note
 from mlptrain.training.reports import PROBE_IMAGES, EpochReport, LayersReport
 
 
@@ -202,7 +203,7 @@ class Diagnosis:
 
     case: str
     epoch: int | None
-    evidence: tuple[str, ...]
+    evidence: tuple[str, ...] = field(repr=False)
     changes: tuple[str, ...]
 
     @property
@@ -210,6 +211,11 @@ class Diagnosis:
         """Description of the case."""
         since = f" from epoch {self.epoch} on" if self.case == "overfitting" else ""
         return CASES[self.case].title + since
+
+    def _repr_html_(self) -> str:
+        """Return the case, its evidence and the changes to try, for notebooks."""
+        changes = f"try {' '.join(self.changes)}" if self.changes else "nothing needs to change"
+        return fragment(self.title, *map(note, (*self.evidence, changes)))
 
     def command(self, config_file: str) -> str | None:
         """Return the ``mlptrain train`` command that applies the changes to the run's config; None without changes."""

@@ -25,7 +25,7 @@ from mlptrain.runs.files import CONFIG, HISTORY, LAYERS, METRICS, MODEL, load_me
 from mlptrain.runs.folder import load_run_config, load_run_model
 from mlptrain.runs.history import read_history, read_layers
 from mlptrain.runs.job import load_dataset
-from mlptrain.runs.locate import find_model
+from mlptrain.runs.locate import Run, find_model
 from mlptrain.training.reports import LayersReport
 
 SPLITS = ("train", "validation", "test", "all")
@@ -71,10 +71,11 @@ def view_run(path: Path) -> RunView:
     return RunView(path, config, history, read_layers(path / LAYERS), metrics, model)
 
 
-def load_model(run: str | Path, *, runs_dir: str | Path = "runs") -> Model:
+def load_model(run: Run, *, runs_dir: str | Path = "runs") -> Model:
     """Load the model of a run, or of a file ``model.npz``.
 
-    ``run`` is a path, a name under ``runs_dir``, ``latest`` or ``best:METRIC``; see `mlptrain.runs.locate.locate`.
+    ``run`` is a path, a name under ``runs_dir``, ``latest``, ``best:METRIC`` or a result; see
+    `mlptrain.runs.locate.locate`.
 
     Raises
     ------
@@ -88,7 +89,7 @@ def _load_model(path: Path) -> Model:
     return load_model_file(path) if path.is_file() else load_run_model(path)
 
 
-def load_start(start: Model | str | Path | None, runs_dir: str | Path) -> tuple[Model | None, str | None]:
+def load_start(start: Model | Run | None, runs_dir: str | Path) -> tuple[Model | None, str | None]:
     """Return the model with the initial weights and its name, such as ``runs/a (val_accuracy 0.9210)``, if any."""
     if start is None:
         return None, None
@@ -116,7 +117,7 @@ def load_baseline(baseline: str, runs_dir: Path) -> tuple[str, dict[str, Any]]:
 
 
 def predict(
-    model: Model | str | Path,
+    model: Model | Run,
     images: Sequence[str | Path],
     *,
     augment: int | None = None,
@@ -140,12 +141,12 @@ def predict(
     return predictions
 
 
-def _model(model: Model | str | Path, runs_dir: str | Path) -> Model:
+def _model(model: Model | Run, runs_dir: str | Path) -> Model:
     return model if isinstance(model, Model) else load_model(model, runs_dir=runs_dir)
 
 
 def evaluate(
-    models: Model | str | Path | Sequence[Model | str | Path],
+    models: Model | Run | Sequence[Model | Run],
     dataset: Dataset,
     split: Split | None = None,
     part: str = "test",
@@ -173,7 +174,7 @@ def evaluate(
         part, indices = "all", np.arange(len(dataset.labels))
     else:
         indices = getattr(split, part)
-    every = [models] if isinstance(models, Model | str | Path) else models
+    every = [models] if isinstance(models, str) or not isinstance(models, Sequence) else models
     return evaluate_models([_model(model, runs_dir) for model in every], dataset, indices, part, mistakes, augment)
 
 

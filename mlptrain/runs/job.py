@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mlptrain import __version__
-from mlptrain.config.config import Config, argument, plain_values
+from mlptrain.config.config import Config, argument, as_config, plain_values
 from mlptrain.datasets.batches import batch_size_of
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.dataset import load_dataset as _load_dataset
@@ -24,6 +24,7 @@ from mlptrain.errors import UsageError
 from mlptrain.models.evaluation import evaluate_weights
 from mlptrain.models.model import Model
 from mlptrain.system.machine import available_cores, processor, threads_in_use
+from mlptrain.training.lrfind import STEPS, RangeTest, range_test
 from mlptrain.training.memory import check_memory
 from mlptrain.training.reports import METRIC_NAMES, EpochReport, Outcome, RunStart
 from mlptrain.training.stack import architecture_of
@@ -139,6 +140,24 @@ def prepare(
         hidden = argument("hidden", start.architecture.layers[1:-1])
         raise UsageError(f"--from: the layers must be {expected} (got {given})\nhint: set {hidden}")
     return job
+
+
+def lr_find(
+    config: Config | Mapping[str, Any] | str | Path, *, steps: int = STEPS, data_dir: str | Path | None = None
+) -> RangeTest:
+    """Suggest a learning rate after a range test of ``steps`` batches, in which the rate rises until the loss does.
+
+    ``config`` is a config, a mapping of its keys, or the path of a config file. Nothing is saved.
+
+    Raises
+    ------
+    UsageError, ConfigError, DataError
+        There are fewer than two steps, or the network cannot be trained.
+    """
+    if steps < 2:
+        raise UsageError(f"steps must be at least 2 (got {steps})")
+    job = prepare(as_config(config), data_dir=data_dir)
+    return range_test(job.config, job.dataset, job.split, steps)
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""RUN in commands and functions: a path, a name, ``latest`` or ``best:METRIC``."""
+"""RUN in commands and functions: a path, a name, ``latest`` or ``best:METRIC``, and in functions a result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Protocol
 from zipfile import is_zipfile
 
 from mlptrain.config.messages import enumerate_words, hint
@@ -27,21 +27,37 @@ from mlptrain.runs.files import (
 from mlptrain.training.reports import METRIC_NAMES
 
 
-def locate(run: str | Path, runs_dir: str | Path = "runs") -> Path:
+class Result(Protocol):
+    """The result of training or of a sweep, with the path of its folder, or None if nothing was written."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Path of the folder."""
+
+
+Run = str | Path | Result
+"""A run as an argument of functions; see `locate`."""
+
+
+def locate(run: Run, runs_dir: str | Path = "runs") -> Path:
     """Return the run folder, sweep folder or model file that RUN means.
 
     RUN is a path; else a name under ``runs_dir``; else ``latest``, the newest complete run under ``runs_dir``, or
     ``best:METRIC``, the complete run there with the best value of a metric (the lowest loss, the highest accuracy)
     among those with the data and the split of the newest. Only runs whose folders are directly in ``runs_dir`` count,
-    not those in sweeps. The ``model.npz`` of a run folder means the run.
+    not those in sweeps. The ``model.npz`` of a run folder means the run. A result means its folder.
 
     Raises
     ------
     UsageError
-        The metric is unknown.
+        The metric is unknown, or the result has no folder.
     DataError
         There is nothing of this path or name.
     """
+    if not isinstance(run, str | Path):
+        if run.folder is None:
+            raise UsageError("the result has no folder\nhint: keep the run: mlptrain.train(config, run=NAME)")
+        run = run.folder
     name, runs_dir = str(run), Path(runs_dir)
     for path in (Path(run), runs_dir / run):
         with suppress(OSError):
@@ -64,7 +80,7 @@ def locate(run: str | Path, runs_dir: str | Path = "runs") -> Path:
     )
 
 
-def find_model(run: str | Path, runs_dir: str | Path = "runs") -> Path:
+def find_model(run: Run, runs_dir: str | Path = "runs") -> Path:
     """Return the run folder or model file that RUN means.
 
     Raises
@@ -82,7 +98,7 @@ def find_model(run: str | Path, runs_dir: str | Path = "runs") -> Path:
     return path
 
 
-def find_run(run: str | Path, runs_dir: str | Path = "runs") -> Path:
+def find_run(run: Run, runs_dir: str | Path = "runs") -> Path:
     """Return the run folder that RUN means.
 
     Raises

@@ -18,6 +18,7 @@ from mlptrain.config.values import described, difference
 from mlptrain.errors import DivergedError, UsageError
 from mlptrain.models.model import Model, make_model
 from mlptrain.runs.checkpoint import Checkpoint, Saver, load_checkpoint, unusable
+from mlptrain.runs.diagnosis import Diagnosis, curves_of, diagnose
 from mlptrain.runs.files import CHECKPOINT, CONFIG, HISTORY, LAYERS, load_metrics
 from mlptrain.runs.finished import load_start
 from mlptrain.runs.folder import (
@@ -33,7 +34,7 @@ from mlptrain.runs.folder import (
 from mlptrain.runs.fragments import metrics_and_curves
 from mlptrain.runs.history import layers_until, read_history, read_layers, report_of
 from mlptrain.runs.job import Job, add_test_metrics, metrics_of, outcome_of, prepare
-from mlptrain.runs.locate import is_selection
+from mlptrain.runs.locate import Run, is_selection
 from mlptrain.system.files import remove_leftovers
 from mlptrain.system.html import fragment
 from mlptrain.system.signals import Interrupted, Signals
@@ -54,6 +55,12 @@ class TrainResult:
     history: tuple[EpochReport, ...]
     folder: Path | None
     layers: tuple[LayersReport, ...] = ()
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """Diagnosis of the learning curves and the statistics of the layers."""
+        config = as_config(self.model.config)
+        return diagnose(curves_of(self.history), config, len(self.model.class_names), self.layers)
 
     def __repr__(self) -> str:
         folder = None if self.folder is None else str(self.folder)
@@ -81,7 +88,7 @@ def run(
     resume: bool = False,
     force: bool = False,
     time_limit: float | None = None,
-    start: Model | str | Path | None = None,
+    start: Model | Run | None = None,
     clock: Clock | None = None,
 ) -> Generator[Report | TrainResult, None, None]:
     """Train a network and yield reports: RunStart, then Progress, EpochReport and LayersReport, Outcome, TrainResult.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
@@ -16,11 +16,15 @@ from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
 from mlptrain.engine.streams import stream
 from mlptrain.models.evaluation import score_examples
+from mlptrain.system.html import Cell, bar, fragment, table
+from mlptrain.system.text import keras_number
 from mlptrain.training.stack import Stack
 
 LOWEST, HIGHEST = 1e-6, 100.0  # learning rates
 
 STEPS = 200
+
+MAX_ROWS = 20  # rows that a notebook shows
 
 SMOOTHING = 0.9  # share of the previous mean in the smoothed loss
 
@@ -36,11 +40,23 @@ class RangeTest:
     ``stopped`` is True if the loss rose too far before the highest rate was reached.
     """
 
-    rates: tuple[float, ...]
-    losses: tuple[float, ...]
-    smoothed: tuple[float, ...]
+    rates: tuple[float, ...] = field(repr=False)
+    losses: tuple[float, ...] = field(repr=False)
+    smoothed: tuple[float, ...] = field(repr=False)
     suggestion: float | None
     stopped: bool
+
+    def _repr_html_(self) -> str:
+        """Return the suggestion, and the losses at some of the rates, for notebooks."""
+        found = "the loss did not fall" if self.suggestion is None else f"suggested learning_rate={self.suggestion:g}"
+        top = max(self.smoothed, default=1.0)
+        every = max(1, -(-len(self.rates) // MAX_ROWS))
+        columns = (values[::every] for values in (self.rates, self.losses, self.smoothed))
+        rows: list[list[Cell]] = [
+            [f"{rate:.2g}", keras_number(loss), (keras_number(mean), bar(mean / top))]
+            for rate, loss, mean in zip(*columns, strict=True)
+        ]
+        return fragment(found, table(("learning rate", "loss", "smoothed loss"), rows))
 
 
 def range_test(config: Config, dataset: Dataset, split: Split, steps: int = STEPS) -> RangeTest:

@@ -13,7 +13,7 @@ import pytest
 from mlptrain.config.config import load_config
 from mlptrain.engine.layers import LayerStatistics
 from mlptrain.runs import diagnosis
-from mlptrain.runs.diagnosis import CASES, LearningCurves, chance_loss, curves_of, diagnose
+from mlptrain.runs.diagnosis import CASES, Diagnosis, LearningCurves, chance_loss, curves_of, diagnose
 from mlptrain.runs.folder import RunFolder
 from mlptrain.runs.history import read_history, report_of
 from mlptrain.training.reports import LayersReport
@@ -342,3 +342,11 @@ def test_the_chance_loss():
     assert chance_loss("cross_entropy", 10) == pytest.approx(CHANCE)
     assert chance_loss("binary_cross_entropy", 10) == pytest.approx(-10 * (p * math.log(p) + 0.9 * math.log(0.9)))
     assert chance_loss("mse", 10) == pytest.approx(0.5 * (0.9**2 + 9 * 0.1**2))
+
+
+def test_a_notebook_shows_the_case_its_evidence_and_the_changes():
+    found = Diagnosis("overfitting", 7, ("val_loss < loss",), ("l2=0.001", "dropout=0.2"))
+    html = found._repr_html_()
+    assert found.title in html and "val_loss &lt; loss" in html and "l2=0.001 dropout=0.2" in html
+    assert repr(found) == "Diagnosis(case='overfitting', epoch=7, changes=('l2=0.001', 'dropout=0.2'))"
+    assert "nothing needs to change" in Diagnosis("healthy", None, (), ())._repr_html_()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 import mlptrain
-from mlptrain.errors import DataError
+from mlptrain.errors import DataError, UsageError
 from mlptrain.runs.job import metrics_of, outcome_of, prepare
 from tests.runs.made import idx_folder, quick
 
@@ -26,3 +26,10 @@ def test_an_outcome_is_restored_from_its_metrics():
     assert again.pop("samples_per_second") == pytest.approx(metrics["samples_per_second"], rel=0.05)  # rounded
     assert again.pop("finished") >= metrics["finished"]
     assert again == {key: metrics[key] for key in again}
+
+
+def test_lr_find_tests_the_rates_of_a_config():
+    found = mlptrain.lr_find({"hidden": [5], "subset": 200}, steps=50)
+    assert isinstance(found, mlptrain.RangeTest) and 2 < len(found.rates) == len(found.losses) <= 50
+    with pytest.raises(UsageError, match="got 1"):
+        mlptrain.lr_find(quick(), steps=1)

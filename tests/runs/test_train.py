@@ -17,7 +17,7 @@ import mlptrain
 from mlptrain.config.config import load_config
 from mlptrain.errors import ConfigError, DataError, DivergedError, UsageError
 from mlptrain.runs.checkpoint import load_checkpoint
-from mlptrain.runs.finished import evaluate_runs
+from mlptrain.runs.finished import evaluate_runs, view_run
 from mlptrain.runs.train import TrainResult
 from mlptrain.system.lock import locked
 from mlptrain.system.signals import Interrupted
@@ -37,9 +37,10 @@ METRICS = [
 # ---- the package ---------------------------------------------------------------------------------------
 
 
-def test_the_package_offers_its_public_functions():
-    for name in ("load_config", "load_dataset", "train", "run", "evaluate", "load_model"):
-        assert name in mlptrain.__all__ and callable(getattr(mlptrain, name)) and name in dir(mlptrain)
+def test_the_package_offers_its_public_names():
+    assert dir(mlptrain) == sorted(mlptrain.__all__) and {*mlptrain.__all__} == {"__version__", *mlptrain._HOMES}
+    for name, home in mlptrain._HOMES.items():
+        assert getattr(mlptrain, name).__module__ == home
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         mlptrain.trian  # noqa: B018
 
@@ -51,6 +52,11 @@ def test_importing_the_package_does_not_load_numpy():
 
 
 # ---- reports -------------------------------------------------------------------------------------------
+
+
+def test_the_diagnosis_of_a_result_is_that_of_its_folder(tmp_path):
+    result = mlptrain.train(quick("epochs=6"), run="a", runs_dir=tmp_path)
+    assert result.diagnosis == view_run(tmp_path / "a").diagnosis and result.diagnosis.case != "not_enough_epochs"
 
 
 def test_a_notebook_shows_metrics_and_curves_and_no_arrays(tmp_path):

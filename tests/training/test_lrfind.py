@@ -7,7 +7,7 @@ import pytest
 
 from mlptrain.config.config import load_config
 from mlptrain.runs.job import prepare
-from mlptrain.training.lrfind import HIGHEST, LOWEST, MAX_RISE, range_test, suggest
+from mlptrain.training.lrfind import HIGHEST, LOWEST, MAX_RISE, RangeTest, range_test, suggest
 
 
 def raised(*overrides: str, steps: int = 60):
@@ -60,3 +60,11 @@ def test_suggest_by_hand():
     assert suggest(rates, [2.3, 2.2, 1.5, 0.9, 3.0]) == 0.1
     assert suggest(rates, [2.3, 2.29, 2.28, 2.25, 3.0]) is None  # never below 95 % of its start
     assert suggest([], []) is None
+
+
+def test_a_notebook_shows_the_suggestion_and_some_of_the_rates():
+    rates = tuple(10 ** (step / 100 - 6) for step in range(800))
+    html = RangeTest(rates, rates, (2.5, *rates[1:]), 0.1, True)._repr_html_()
+    assert "learning_rate=0.1" in html and html.count("<tr>") == 21 and "2.5000" in html
+    assert repr(RangeTest(rates, rates, rates, None, False)) == "RangeTest(suggestion=None, stopped=False)"
+    assert "did not fall" in RangeTest((), (), (), None, True)._repr_html_()

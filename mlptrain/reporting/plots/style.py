@@ -11,6 +11,8 @@ import io
 import math
 import textwrap
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,28 +79,50 @@ class Draw(Protocol):
         """Return the figure."""
 
 
+class _NotebookFigure(Figure):
+    """A figure that notebooks display even if pyplot, which registers figures with them, is not imported."""
+
+    def _repr_png_(self) -> bytes:
+        return _encoded(self, "png")
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure with a size in inches, without a window or global state."""
-    return Figure(figsize=(width, height), layout="constrained")
+    return _NotebookFigure(figsize=(width, height), layout="constrained")
+
+
+@contextmanager
+def _style(*, inline: bool) -> Iterator[None]:
+    settings: Any = {**_SETTINGS, "svg.fonttype": "none" if inline else "path"}
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks is drawn as a box
+        yield
+
+
+def drawn(draw: Draw, heading: tuple[str, str] | None, *, inline: bool = False) -> Figure:
+    """Return the figure of a plot; ``heading`` is a title and a text to print above it."""
+    with _style(inline=inline):
+        figure = draw(narrow=inline)
+        if heading is not None:
+            _head(figure, *heading)
+    return figure
+
+
+def _encoded(figure: Figure, form: str, *, inline: bool = False) -> bytes:
+    metadata: dict[str, Any] = {"Software": None} if form == "png" else {"Date": None, "Creator": None, "Type": None}
+    stream = io.BytesIO()
+    with _style(inline=inline):
+        figure.savefig(stream, format=form, dpi=DPI, metadata=metadata, transparent=inline)
+    content = stream.getvalue()
+    return content if form == "png" else printable_lines(content.decode()).encode()
 
 
 def rendered(draw: Draw, form: str, *, heading: tuple[str, str] | None = None, inline: bool = False) -> bytes:
     """Return a plot as a png or svg file, without date or version.
 
-    ``heading`` is a title and a text to print above the plot. ``inline`` svg is narrow and transparent, and keeps its
-    text as text.
+    ``inline`` svg is narrow and transparent, and keeps its text as text.
     """
-    settings: Any = {**_SETTINGS, "svg.fonttype": "none" if inline else "path"}
-    metadata: dict[str, Any] = {"Software": None} if form == "png" else {"Date": None, "Creator": None, "Type": None}
-    stream = io.BytesIO()
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks is drawn as a box
-        figure = draw(narrow=inline)
-        if heading is not None:
-            _head(figure, *heading)
-        figure.savefig(stream, format=form, dpi=DPI, metadata=metadata, transparent=inline)
-    content = stream.getvalue()
-    return content if form == "png" else printable_lines(content.decode()).encode()
+    return _encoded(drawn(draw, heading, inline=inline), form, inline=inline)
 
 
 def _head(figure: Figure, title: str, text: str) -> None:
