@@ -258,9 +258,9 @@ def _parent() -> str | None:
 def _add_line(path: Path, line: str) -> None:
     """Add a line to the end of a file unless it is there."""
     try:
-        content = path.read_text(errors="surrogateescape") if path.exists() else ""
+        content = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
         if line not in content.splitlines():
-            with path.open("a") as stream:
+            with path.open("a", encoding="utf-8", errors="surrogateescape", newline="\n") as stream:
                 stream.write(("" if content.endswith("\n") or not content else "\n") + f"{line}\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {reason(error)}\nhint: add the line {line}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +20,7 @@ from mlptrain.datasets.download import checked_mirror, copy_from, fetch, mirrors
 from mlptrain.datasets.verify import FileState, check_dataset
 from mlptrain.errors import DataError, UsageError
 from mlptrain.reporting.download import checked_line, make_download_reporter
-from mlptrain.system.text import write_lines
+from mlptrain.system.text import shell_word, write_lines
 
 ALL = "all"
 
@@ -52,7 +51,7 @@ def download(
     if mirror is not None:
         checked_mirror(mirror)
     folder = data_folder(data_dir)
-    option = "" if folder == data_folder() else f" --data-dir {shlex.quote(str(folder))}"
+    option = "" if folder == data_folder() else f" --data-dir {shell_word(str(folder))}"
     human = sys.stderr if json_output else sys.stdout
     states: list[FileState] = []
     faults: list[str] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +18,7 @@ from mlptrain.config.shipped import LIST_HINT, find_shipped, leading_comment, sh
 from mlptrain.config.yaml import read_yaml
 from mlptrain.errors import ConfigError, UsageError
 from mlptrain.system.files import make_folder, write_text_atomic
-from mlptrain.system.text import write_lines
+from mlptrain.system.text import shell_word, write_lines
 
 
 def init(
@@ -50,7 +49,7 @@ def init(
     if path.exists():
         raise UsageError(f"{path}: this file exists\nhint: choose another folder, or remove the file")
     write_text_atomic(path, text)
-    command = f"mlptrain {'sweep' if is_sweep else 'train'} {shlex.quote(str(path))}"
+    command = f"mlptrain {'sweep' if is_sweep else 'train'} {shell_word(str(path))}"
     write_lines(sys.stderr if json_output else sys.stdout, str(path.absolute()), f"next: {command}")
     if json_output:
         print_result(json.dumps({"config": str(path.absolute())}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ from mlptrain.reporting.terminal import make_console
 from mlptrain.runs import finished
 from mlptrain.runs.locate import find_model, locate
 from mlptrain.system.streams import check_written
-from mlptrain.system.text import csv_cell, csv_line, write_lines
+from mlptrain.system.text import csv_cell, csv_line, shell_line, write_lines
 
 
 def predict(
@@ -96,5 +95,5 @@ def _check_order(run: str, images: list[str], runs_dir: Path) -> None:
     *others, last = images
     with suppress(DataError):
         if locate(last, runs_dir).is_dir():
-            swapped = shlex.join(["mlptrain", "predict", last, run, *others])
+            swapped = shell_line(["mlptrain", "predict", last, run, *others])
             raise UsageError(f"{last}: a run, where an image is expected\nhint: name the run first: {swapped}")

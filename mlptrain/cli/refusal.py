@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from mlptrain.config.config import Config
 from mlptrain.config.messages import ALIASES, hint
+from mlptrain.system.text import shell_word
 
 
 def describe_refusal(error: Any, arguments: Sequence[str], commands: Collection[str]) -> str:
@@ -50,4 +50,4 @@ def _as_override(option: str, value: str) -> str:
     """Return ``KEY=VALUE`` for an option that is a key of configs, or an empty string."""
     name = option.lstrip("-").replace("-", "_")
     key = ALIASES.get(name, name)
-    return shlex.quote(f"{key}={value or 'VALUE'}") if key.partition(".")[0] in Config.model_fields else ""
+    return shell_word(f"{key}={value or 'VALUE'}") if key.partition(".")[0] in Config.model_fields else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +26,7 @@ from mlptrain.runs.watch import RunEnd, RunFound, watch_run
 from mlptrain.sweeps.reports import SweepReport, SweepStart
 from mlptrain.sweeps.trials import Result
 from mlptrain.sweeps.watch import SweepStop, watch_sweep
+from mlptrain.system.text import shell_word
 from mlptrain.training.reports import Report
 
 
@@ -105,7 +105,7 @@ def _watch_run(path: Path, runs_dir: Path, stream: TextIO, *, layers: bool, quie
         raise DataError(f"{path}: the folder was deleted or moved")
     if end.state == DIVERGED:
         raise DivergedError(
-            f"{path}: training diverged in epoch {end.epochs + 1}; see `mlptrain diagnose {shlex.quote(str(path))}`"
+            f"{path}: training diverged in epoch {end.epochs + 1}; see `mlptrain diagnose {shell_word(str(path))}`"
         )
     if end.state != COMPLETE:
         folder = runs_dir if path.is_relative_to(runs_dir) else path.parent

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -30,6 +29,7 @@ from mlptrain.engine.losses import OUTPUTS, PAIRINGS, UNSOUND, outputs_for
 from mlptrain.engine.optimizers import OPTIMIZERS
 from mlptrain.engine.schedules import SCHEDULES
 from mlptrain.errors import ConfigError
+from mlptrain.system.text import shell_word
 
 MAX_WHOLE = 10**9
 """Largest value of the keys that count something."""
@@ -316,7 +316,7 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
     document = Document("defaults", {}, {}) if path is None else read_config_file(path)
     if "parameters" in document.values:
         raise ConfigError(
-            f"{path}: a sweep file, not a config\nhint: train it with `mlptrain sweep {shlex.quote(str(path))}`"
+            f"{path}: a sweep file, not a config\nhint: train it with `mlptrain sweep {shell_word(str(path))}`"
         )
     return config_from(merge(document, parse_overrides(overrides, LIST_KEYS)))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shlex
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from mlptrain.datasets.cache import Decoded, folder_entry_name, load_cached
 from mlptrain.datasets.idx import idx_shape, read_idx
 from mlptrain.errors import DataError
 from mlptrain.system.files import reason
+from mlptrain.system.text import shell_word
 
 MAX_LABEL = 99
 """Largest label in a folder of the user's own."""
@@ -183,7 +183,7 @@ def _registered_files(name: str, data_dir: Path) -> tuple[FilePair, ...]:
     found = {stem: path for stem in STEMS if (path := _first(folder, f"{stem}.gz", stem))}
     missing = [f"{stem}.gz" for stem in STEMS if stem not in found]
     if missing:
-        option = "" if data_dir == data_folder() else f" --data-dir {shlex.quote(str(data_dir))}"
+        option = "" if data_dir == data_folder() else f" --data-dir {shell_word(str(data_dir))}"
         raise DataError(
             f"{folder}: missing {', '.join(missing)}\n"
             f"hint: run `mlptrain download {name}{option}`, or set `dataset: sample`"

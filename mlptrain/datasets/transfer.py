@@ -6,12 +6,12 @@ import errno
 import os
 import queue
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ from mlptrain import __version__
 from mlptrain.config.registry import RemoteFile
 from mlptrain.datasets.verify import Digests
 from mlptrain.errors import DataError
-from mlptrain.system.files import lock_temporary, reason, sync_folder, temporary_beside
+from mlptrain.system.files import WINDOWS, lock_temporary, reason, sync_folder, temporary_beside, when_closed
 from mlptrain.system.text import without_credentials
 
 _PIECE_BYTES = 2**16
@@ -372,9 +372,9 @@ class IncomingFile:
         try:
             self._stream.flush()
             os.fsync(self._stream.fileno())
-            if sys.platform == "win32":
+            if WINDOWS:
                 self._stream.close()  # Windows cannot rename an open file; elsewhere it stays locked until then
-            self._temporary.replace(self.target)
+            when_closed(partial(self._temporary.replace, self.target))
         except OSError as error:
             raise self._unwritable(error) from error
         sync_folder(self.target.parent)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from mlptrain.engine.optimizers import OPTIMIZERS
 from mlptrain.errors import UsageError
 from mlptrain.exercises.exercise import Case, Exercise
 from mlptrain.system.machine import thread_variables
+from mlptrain.system.text import shell_word
 
 LIMIT_SECONDS = 10.0
 """Time in which the calls of a program must be finished."""
@@ -78,7 +78,7 @@ def judge(exercise: Exercise, path: Path, answer: dict[str, Any], expected: Expe
     """
     if "refused" in answer:
         where = path if answer["line"] is None else f"{path}:{answer['line']}"
-        command = f"python {shlex.quote(str(path))}"
+        command = f"python {shell_word(str(path))}"
         raise UsageError(f"{where}: {answer['refused']}\nhint: mend the file; `{command}` shows errors, too")
     reasons: dict[str, str | None] = {}
     for item in exercise.items:

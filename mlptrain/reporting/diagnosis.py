@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from mlptrain.runs.diagnosis import Diagnosis
 from mlptrain.runs.finished import RunView
-from mlptrain.system.text import can_print, printable
+from mlptrain.system.text import can_print, printable, shell_word
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,5 +30,5 @@ def render_diagnosis(view: RunView, console: Console) -> None:
 
 def diagnosis_lines(found: Diagnosis, folder: object) -> list[str]:
     """Return the end of the output of a training run, with the command that tells more if there is a problem."""
-    more = [] if found.case in ("healthy", "not_enough_epochs") else [f"  mlptrain diagnose {shlex.quote(str(folder))}"]
+    more = [] if found.case in ("healthy", "not_enough_epochs") else [f"  mlptrain diagnose {shell_word(str(folder))}"]
     return [f"diagnosis: {found.title}", *more]

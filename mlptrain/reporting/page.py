@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import math
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -27,6 +26,7 @@ from mlptrain.reporting.text import counted, duration, shortened
 from mlptrain.runs.files import CONFIG
 from mlptrain.runs.finished import RunView
 from mlptrain.runs.folder import resume_command
+from mlptrain.system.text import shell_word
 
 MAX_PAIRS = 5
 
@@ -146,7 +146,7 @@ def train_command(view: RunView) -> str:
         options = {"--run": view.path.name, "--resume": True, "--runs-dir": None if folder == Path("runs") else folder}
         return resume_command("train", view.path / CONFIG, options)
     threads = view.metrics.get("threads")
-    return f"mlptrain train {shlex.quote(view.config_file)}" + (f" --threads {threads}" if threads else "")
+    return f"mlptrain train {shell_word(view.config_file)}" + (f" --threads {threads}" if threads else "")
 
 
 def diagnosis_box(view: RunView) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from time import perf_counter
@@ -33,7 +32,7 @@ from mlptrain.sweeps.leaderboard import Leaderboard, Row, summarise_values
 from mlptrain.sweeps.repeats import CONFIDENCE, COVERAGE, Repeats, tolerance_factor
 from mlptrain.sweeps.reports import Advance, Retry, SweepEnd, SweepReport, SweepStart, TrialEnd, Watched, WaveStart
 from mlptrain.sweeps.trials import HALVED, Result, trial_name
-from mlptrain.system.text import can_print, keras_number, printable, write_lines
+from mlptrain.system.text import can_print, keras_number, printable, shell_word, write_lines
 
 MAX_VALUE = 24  # characters of a parameter's value in the leaderboard
 
@@ -214,7 +213,7 @@ def end_lines(end: SweepEnd) -> list[str]:
     if end.ranked:
         lines.append(f"all trials: {end.folder}/leaderboard.csv{more}")
     else:
-        folder = shlex.quote(end.folder)
+        folder = shell_word(end.folder)
         lines += [f"write leaderboard.csv with all trials{more}:", f"  mlptrain sweep --collect {folder}"]
     if end.command is not None and end.board.best is not None:
         kept = "" if end.best is None else f" in {end.best}"

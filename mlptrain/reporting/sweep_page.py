@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -33,7 +32,7 @@ from mlptrain.sweeps.shell import train_command
 from mlptrain.sweeps.trials import HALVED, PAUSED, trial_name
 from mlptrain.sweeps.watch import resume_commands
 from mlptrain.system.lock import is_in_use
-from mlptrain.system.text import keras_number
+from mlptrain.system.text import keras_number, shell_line, shell_word
 
 FIRST_ROWS = 20  # of the leaderboard, shown at once
 
@@ -80,7 +79,7 @@ def _sections(view: SweepView, data_dir: Path) -> Iterator[str]:
     yield _failed(view)
     file = view.path / SWEEP
     if file.is_file():
-        command, text = f"mlptrain sweep {shlex.quote(str(file))}", file.read_text(encoding="utf-8")
+        command, text = f"mlptrain sweep {shell_word(str(file))}", file.read_text(encoding="utf-8")
         yield heading("Reproduce") + command_block(command) + heading("Sweep file") + code_block(text)
     if view.best is not None:
         yield heading(f"Best run: {view.best}")
@@ -120,7 +119,7 @@ def _best(view: SweepView, best: Row, data_dir: Path) -> str:
     if view.spec is not None and view.config is not None:
         command = train_command(view.spec, view.config, data_dir)
     else:
-        command = shlex.join(["mlptrain", "train", str(view.best / CONFIG)]) if view.best else ""
+        command = shell_line(["mlptrain", "train", str(view.best / CONFIG)]) if view.best else ""
     again = f"<p>Train it again:</p>{command_block(command)}" if command else ""
     mean = f", means of {counted(best.repeats, 'seed')}" if view.board.repeat > 1 else ""
     title = heading(f"Best trial: {trial_name(best.best_trial)}{mean}")

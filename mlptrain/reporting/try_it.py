@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shlex
 from collections.abc import Mapping
 from html import escape
 from math import isqrt
@@ -24,6 +23,7 @@ from mlptrain.models.inspection import most_influential_units
 from mlptrain.models.model import Model
 from mlptrain.reporting.document import html_document
 from mlptrain.system.files import write_text_atomic
+from mlptrain.system.text import shell_word
 
 MAX_PARAMETERS = 200_000  # of a network that is part of a report: 1.1 MB
 
@@ -79,7 +79,7 @@ def try_it_section(model: Model, run: str) -> str:
     if not _has_square_images(model):
         text = "Drawings can be classified only by a network for square images."
     elif count > MAX_PARAMETERS:
-        command = escape(f"mlptrain export {shlex.quote(run)} --format html")
+        command = escape(f"mlptrain export {shell_word(run)} --format html")
         text = f"The network has {count:,} parameters, too many for this page. Export a page of its own:"
         return f'<h2>Try it</h2><p>{text}</p><pre class="command">{command}</pre>'
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -14,6 +13,7 @@ from mlptrain.config.config import Config, argument
 from mlptrain.config.values import flow
 from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.system.html import fragment, note
+from mlptrain.system.text import shell_word
 from mlptrain.training.reports import PROBE_IMAGES, EpochReport, LayersReport
 
 
@@ -221,7 +221,7 @@ class Diagnosis:
         """Return the ``mlptrain train`` command that applies the changes to the run's config; None without changes."""
         if not self.changes:
             return None
-        return " ".join(["mlptrain train", shlex.quote(config_file), *map(shlex.quote, self.changes)])
+        return " ".join(["mlptrain train", shell_word(config_file), *map(shell_word, self.changes)])
 
 
 @dataclass(frozen=True)

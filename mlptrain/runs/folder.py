@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,8 +17,17 @@ from mlptrain.errors import DataError, UsageError
 from mlptrain.models.model import Model, load_model_file, save_model
 from mlptrain.runs.files import CHECKPOINT, CONFIG, HISTORY, LAYERS, METRICS, MODEL, is_complete
 from mlptrain.runs.history import HEADING, LAYER_HEADING, layer_rows_of, row_of
-from mlptrain.system.files import make_folder, reason, write_text_atomic
+from mlptrain.system.files import (
+    BINARY,
+    WINDOWS,
+    make_folder,
+    reason,
+    when_closed,
+    windows_fault,
+    write_text_atomic,
+)
 from mlptrain.system.lock import locked
+from mlptrain.system.text import shell_line
 from mlptrain.training.reports import EpochReport, LayersReport
 
 MAX_NAME_BYTES = 255
@@ -59,7 +67,7 @@ class RunFolder:
         name, rows = (HISTORY, row_of(report)) if isinstance(report, EpochReport) else (LAYERS, layer_rows_of(report))
         path = self.path / name
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | BINARY)
             try:
                 if os.write(descriptor, rows.encode()) < len(rows):  # a full disk takes some bytes and reports no error
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -148,8 +156,11 @@ def run_path(runs_dir: Path, name: str) -> Path:
     given = PurePath(name)
     if given != runs_dir and given.is_relative_to(runs_dir):
         given = given.relative_to(runs_dir)
-    if not given.parts or given.is_absolute() or ".." in given.parts:
+    if not given.parts or given.anchor or ".." in given.parts:
         raise UsageError(f"--run must be a name or a relative path within {runs_dir} (got {name!r})")
+    faults = ((part, windows_fault(part)) for part in given.parts if WINDOWS)
+    if found := next((f"{part!r} cannot be the name of a folder: {fault}" for part, fault in faults if fault), None):
+        raise UsageError(f"--run {name!r}: {found}\nhint: use letters, digits, ._- and / only")
     if any(len(os.fsencode(part)) > MAX_NAME_BYTES for part in given.parts):
         raise _unwritable(runs_dir / given, OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)))
     return runs_dir / given
@@ -161,7 +172,7 @@ def resume_command(command: str, path: Path, options: Mapping[str, object]) -> s
     for option, value in options.items():
         if value is not None and value is not False:
             words += [option] if value is True else [option, str(value)]
-    return shlex.join(words)
+    return shell_line(words)
 
 
 def check_claimable(runs_dir: Path, name: str, *, overwrite: bool, resume: bool = False) -> None:
@@ -195,7 +206,7 @@ def _clear(path: Path) -> None:
 
 def _unlink(path: Path) -> None:
     try:
-        path.unlink(missing_ok=True)
+        when_closed(lambda: path.unlink(missing_ok=True))
     except OSError as error:
         raise _unwritable(path, error) from error
 

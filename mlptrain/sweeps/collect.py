@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from mlptrain.sweeps.sweep import SweepResult, result_of
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import FAILED, FINISHED, Result, Trial, config_key, trial_of
 from mlptrain.system.files import make_folder
+from mlptrain.system.text import shell_line
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def _ranked(
 
     command = None
     if row is not None and spec is None:
-        command = shlex.join(["mlptrain", "train", str(found[row.best_trial].folder / CONFIG)])
+        command = shell_line(["mlptrain", "train", str(found[row.best_trial].folder / CONFIG)])
     elif row is not None and spec is not None:
         command = train_command(spec, config_of(results[row.best_trial]))
     repeats = summarise_repeats(results.values()) if spec is not None and spec.seeds_only else None

@@ -21,7 +21,7 @@ from mlptrain.sweeps.journal import FREE_SPACE, read_record
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.sweepfile import read_sweep
 from mlptrain.sweeps.trials import PAUSED, Result, Trial, config_key, trial_name
-from mlptrain.system.files import make_folder, reason, temporary_beside, write_text_atomic
+from mlptrain.system.files import make_folder, reason, temporary_beside, when_closed, write_text_atomic
 
 STATES = "states"
 
@@ -139,8 +139,8 @@ class SweepFolder:
             text = json.dumps({**load_metrics(temporary), "run": str(target)}, indent=2)
             write_text_atomic(temporary / METRICS, text + "\n")
             with suppress(FileNotFoundError):
-                target.rename(old)
-            temporary.rename(target)
+                when_closed(lambda: target.rename(old))
+            when_closed(lambda: temporary.rename(target))
         except OSError as error:
             raise DataError(f"{target}: cannot be written: {reason(error)}\nhint: {FREE_SPACE}") from error
         finally:

@@ -20,7 +20,7 @@ from mlptrain.errors import DataError
 from mlptrain.sweeps.planning import StackPlan, WavePlan
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import DIVERGED, FAILED, FINISHED, HALVED, PAUSED, Result, Trial
-from mlptrain.system.files import check_in_place, reason, sync_folder
+from mlptrain.system.files import BINARY, check_in_place, reason, sync_folder
 from mlptrain.training.reports import METRIC_NAMES
 
 FREE_SPACE = "free space, then continue with --resume"
@@ -47,7 +47,7 @@ class Journal:
         self.path = path
         try:
             new = not path.exists()
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY, 0o666)
             if new:
                 sync_folder(path.parent)
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from mlptrain.runs.folder import run_path
 from mlptrain.sweeps.methods import points_of
 from mlptrain.sweeps.spec import Spec
 from mlptrain.sweeps.trials import Trial, trials_of
+from mlptrain.system.text import shell_line
 
 _SAFE = re.compile(r"(?![=%])(?!.*==)[A-Za-z0-9_@%+=:,./-]+")
 """A word that no shell changes; zsh expands ``=ls`` and with an option ``a==ls``, old versions of fish ``%self``."""
@@ -76,8 +76,8 @@ def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = N
     UsageError
         A path would need quotes, or leads out of ``runs_dir``.
     """
-    folders = [] if runs_dir == Path("runs") else ["--runs-dir", str(runs_dir)]
-    folders += [] if data_dir is None else ["--data-dir", str(data_dir)]
+    folders = [] if runs_dir == Path("runs") else ["--runs-dir", runs_dir.as_posix()]
+    folders += [] if data_dir is None else ["--data-dir", data_dir.as_posix()]
     for trial in all_trials(spec):
         run = f"{name}/trials/{trial.name}"
         words = [*_train(spec, trial.config), "--threads", str(threads), "--run", run, "--resume", *folders]
@@ -94,7 +94,7 @@ def commands(spec: Spec, name: str, *, runs_dir: Path, data_dir: Path | None = N
 def train_command(spec: Spec, config: Config, data_dir: Path | None = None) -> str:
     """Return the ``mlptrain train`` command of a trial's config, with all keys that the sweep varies."""
     folders = [] if data_dir in (None, data_folder()) else ["--data-dir", str(data_dir)]
-    return shlex.join([*_train(spec, config, spec.space.varied), *folders])
+    return shell_line([*_train(spec, config, spec.space.varied), *folders])
 
 
 def _train(spec: Spec, config: Config, named: Collection[str] = ()) -> list[str]:

@@ -7,17 +7,30 @@ import os
 import re
 import secrets
 import stat
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mlptrain.errors import DataError
 
-if sys.platform != "win32":
-    import fcntl
+WINDOWS = os.name == "nt"
+
+BINARY = getattr(os, "O_BINARY", 0)
+"""Flag for ``os.open``: without it, Windows adds a carriage return to every line feed."""
+
+
+def _module(name: str) -> Any:
+    """Return a module that some systems lack; None on those."""
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+_fcntl, _msvcrt = _module("fcntl"), _module("msvcrt")  # of POSIX systems, and of Windows
 
 
 def reason(error: OSError) -> str:
@@ -54,6 +67,29 @@ def make_folder(folder: Path, hint: str, *, parents: bool = True) -> None:
         raise DataError(f"{folder}: cannot be written: {reason(error)}\nhint: {hint}") from error
 
 
+CLOSE_SECONDS = 2.0 if WINDOWS else 0.0
+"""Time in which other programs, such as virus scanners, may close a file that is to be replaced or deleted."""
+
+
+def when_closed(action: Callable[[], object]) -> None:
+    """Call ``action``, which renames or deletes a file or folder, again while Windows refuses because a file is open.
+
+    Raises
+    ------
+    OSError
+        The action failed, on Windows for `CLOSE_SECONDS`.
+    """
+    end = time.monotonic() + CLOSE_SECONDS
+    while True:
+        try:
+            action()
+            return
+        except PermissionError:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(0.02)
+
+
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Call ``write`` on a temporary file beside ``path``, make it durable, and rename it to ``path``.
 
@@ -68,7 +104,7 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
+        when_closed(lambda: temporary.replace(path))
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written: {reason(error)}\nhint: free some space, or choose another folder"
@@ -124,31 +160,60 @@ def remove_leftovers(folder: Path) -> None:
 def try_lock(descriptor: int) -> bool:
     """Lock an open file until it is closed; return False if another process has locked it.
 
-    Without effect on file systems without locks, and on Windows.
+    The position in the file becomes its start. Without effect on file systems without locks.
     """
-    return _flock(descriptor, shared=False) is not False
+    return _lock(descriptor, shared=False) is not False
 
 
 def is_locked(descriptor: int) -> bool | None:
     """Return whether another process has locked an open file; None if the file system has no locks.
 
-    Until the file is closed, the caller has a shared lock, which does not disturb others that call this.
+    Until the file is closed, the caller has a shared lock, which does not disturb others that call this. On Windows,
+    which lacks such locks, it has an exclusive one for a moment.
     """
-    granted = _flock(descriptor, shared=True)
+    granted = _lock(descriptor, shared=True)
     return None if granted is None else not granted
 
 
-def _flock(descriptor: int, *, shared: bool) -> bool | None:
+def _lock(descriptor: int, *, shared: bool) -> bool | None:
     """Lock an open file without waiting; return whether that succeeded, None if there are no locks."""
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            return False
-        except OSError:  # the file system has no locks
-            pass
-    return None
+    try:
+        if _fcntl is not None:
+            _fcntl.flock(descriptor, (_fcntl.LOCK_SH if shared else _fcntl.LOCK_EX) | _fcntl.LOCK_NB)
+        elif _msvcrt is not None:
+            _lock_byte(descriptor, _msvcrt.LK_NBLCK)
+            if shared:
+                _lock_byte(descriptor, _msvcrt.LK_UNLCK)
+        else:
+            return None
+    except BlockingIOError:
+        return False
+    except OSError as error:  # the file system has no locks
+        return False if _fcntl is None and isinstance(error, PermissionError) else None
+    return True
+
+
+_LOCKED_BYTE = 2**30  # Windows keeps other processes from reading a locked byte, so it is beyond the end of the file
+
+
+def _lock_byte(descriptor: int, mode: int) -> None:
+    os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+    try:
+        _msvcrt.locking(descriptor, mode, 1)
+    finally:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+
+
+_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])( *\.| *$)", re.IGNORECASE)
+
+
+def windows_fault(name: str) -> str:
+    """Describe why a file or folder cannot have this name on Windows; empty if it can."""
+    if _DEVICES.match(name):
+        return "it is the name of a device"
+    if found := re.search(r'[<>:"|?*\\/\x00-\x1f]', name):
+        return f"it contains {found[0]!r}"
+    return "it ends with a full stop or a space" if name.endswith((".", " ")) else ""
 
 
 def is_removed(descriptor: int) -> bool:
@@ -192,7 +257,7 @@ def _remove_if_left(path: Path, process: int) -> None:
         return
     if time.time() - status.st_mtime > LEFTOVER_SECONDS:
         path.unlink()
-    elif sys.platform != "win32" and not _is_running(process):
+    elif not WINDOWS and not _is_running(process):
         with path.open("rb") as stream:
             if try_lock(stream.fileno()):
                 path.unlink()  # while it is locked

@@ -11,7 +11,16 @@ from functools import cache, partial
 from pathlib import Path
 
 from mlptrain.errors import DataError, UsageError
-from mlptrain.system.files import check_in_place, is_in_place, is_locked, is_removed, reason, try_lock
+from mlptrain.system.files import (
+    BINARY,
+    WINDOWS,
+    check_in_place,
+    is_in_place,
+    is_locked,
+    is_removed,
+    reason,
+    try_lock,
+)
 
 LOCK = ".lock"
 
@@ -31,11 +40,11 @@ def locked(folder: Path) -> Iterator[Callable[[], None]]:
 
     The value is a function that checks that the folder is still in its place, see `check_in_place`.
 
-    The lock is an flock of the file ``.lock`` in the folder, not its existence: the kernel releases it when the process
+    The lock is a lock of the file ``.lock`` in the folder, not its existence: the system releases it when the process
     ends, so a file left by a killed process blocks nobody. The file names the process, for the message. Programs that
     the block starts do not inherit the lock; a fork without exec does.
 
-    Without effect on file systems without locks (some network mounts) and on Windows. If locks are local to a machine,
+    Without effect on file systems without locks (some network mounts). If locks are local to a machine,
     as with NFS mounted with ``local_lock``, other machines are not kept out.
 
     Raises
@@ -55,13 +64,16 @@ def locked(folder: Path) -> Iterator[Callable[[], None]]:
             if is_in_place(path, descriptor):  # not the lock of a process that has replaced the folder
                 path.unlink()
         os.close(descriptor)
+        if WINDOWS:  # where an open file cannot be deleted, neither by this process nor while another one locks it
+            with suppress(OSError):
+                path.unlink()
 
 
 def _acquire(path: Path) -> int:
     """Open and lock the file, again if another process removes it in between; return its descriptor."""
     while True:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NOFOLLOW, 0o666)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | BINARY | _NOFOLLOW, 0o666)
         except OSError as error:
             hint = "hint: check the permissions of the folder"
             raise DataError(f"{path}: cannot be written: {reason(error)}\n{hint}") from error

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
+"""A closed terminal is SIGHUP, a closed console of Windows SIGBREAK."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -98,7 +99,8 @@ def terminal_signals_blocked() -> Iterator[None]:
         return
     from multiprocessing import resource_tracker  # takes 9 ms, and most commands start no process
 
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
+    from_terminal = [signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, from_terminal)
     resource_tracker.ensure_running()  # multiprocessing starts it with the first process, and then unblocks SIGINT
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:

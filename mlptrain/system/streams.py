@@ -13,16 +13,26 @@ from mlptrain.errors import DataError
 from mlptrain.system.files import reason
 
 
-class _Descriptor(io.FileIO):
+class _Descriptor(io.RawIOBase):
     """A descriptor that drops everything from the first failed write on, and remembers its ``failure``.
 
     A closed pipe raises BrokenPipeError, once. ``missing`` tells that the program was started without the descriptor.
     """
 
     def __init__(self, number: int, *, missing: bool) -> None:
-        super().__init__(number, "w", closefd=False)
         self.failure: OSError | None = None
         self._missing = missing
+        # Of a Windows console, ``open`` returns a stream that takes UTF-8, whatever the code page is.
+        self._raw = open(number, "wb", buffering=0, closefd=False)  # noqa: SIM115
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def isatty(self) -> bool:
+        return self._raw.isatty()
 
     def write(self, data: Any, /) -> int:
         """Write some of the bytes, and return how many."""
@@ -30,7 +40,7 @@ class _Descriptor(io.FileIO):
             while self.failure is None:
                 if self._missing:
                     raise OSError(errno.EBADF, "it is closed")
-                written: int | None = super().write(data)
+                written: int | None = self._raw.write(data)
                 if written is not None:
                     return written
                 select([], [self], [])  # another program has made the descriptor non-blocking, and it is full

@@ -9,11 +9,16 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shlex
 import sys
 from collections.abc import Iterable
 from typing import TextIO
 
+from mlptrain.system.files import WINDOWS
+
 _CREDENTIALS = re.compile(r"(?<=://).*@")
+
+_WINDOWS_WORD = re.compile(r"[\w+:@./\\=-]+")
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
@@ -53,6 +58,18 @@ def without_credentials(text: str) -> str:
     special characters cannot be told from the rest of an address.
     """
     return _CREDENTIALS.sub("", text)
+
+
+def shell_word(text: str) -> str:
+    """Return ``text`` as a word of a command, in quotes if a shell needs them: on Windows double ones, for cmd too."""
+    if not WINDOWS:
+        return shlex.quote(text)
+    return text if _WINDOWS_WORD.fullmatch(text) else '"' + text.replace('"', '\\"') + '"'
+
+
+def shell_line(words: Iterable[str]) -> str:
+    """Return words as a command."""
+    return " ".join(map(shell_word, words))
 
 
 def write_lines(stream: TextIO, *lines: str) -> None:
