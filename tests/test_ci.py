@@ -46,7 +46,7 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_the_workflows_name_what_exists(path):
+def test_the_workflows_name_what_exists(path: Path) -> None:
     """Check modules, extras and actions; actionlint checks the rest."""
     workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlptrain.config.config import Augment, Elastic
 from mlptrain.config.values import flat
+from mlptrain.engine.arrays import Bytes, Floats
 from mlptrain.errors import ConfigError
 
 MAX_AMOUNT = 1e6
@@ -18,7 +19,7 @@ BLOCK_PIXELS = 64 * 784
 slower, larger ones no faster (benchmarks/LOG.md)."""
 
 
-def affine_coefficients(augmentation: Augment, shape: tuple[int, int], units: np.ndarray) -> np.ndarray:
+def affine_coefficients(augmentation: Augment, shape: tuple[int, int], units: Floats) -> Floats:
     """Return the source of each pixel of the augmented images as coefficients of (1, y, x), y and x from the centre.
 
     An image is scaled, sheared, rotated (anticlockwise as displayed) and shifted, in this order, about its centre;
@@ -43,11 +44,11 @@ def affine_coefficients(augmentation: Augment, shape: tuple[int, int], units: np
     by_y = np.stack([cos / scale_y, (-sin - shear * cos) / scale_x])
     by_x = np.stack([sin / scale_y, (cos - shear * sin) / scale_x])
     centre = (np.array(shape).reshape(2, 1) - 1) / 2
-    coefficients: np.ndarray = np.stack([centre - by_y * down - by_x * right, by_y, by_x], axis=-1)
+    coefficients: Floats = np.stack([centre - by_y * down - by_x * right, by_y, by_x], axis=-1)
     return coefficients
 
 
-def gaussian_matrix(size: int, sigma: float) -> np.ndarray:
+def gaussian_matrix(size: int, sigma: float) -> Floats:
     """Return the matrix ``(size, size)`` that smooths a line of pixels by a Gaussian whose sum is 1.
 
     The kernel is truncated at the border without renormalisation: rows within about 3σ of the border sum to less than
@@ -59,7 +60,7 @@ def gaussian_matrix(size: int, sigma: float) -> np.ndarray:
     kernel[kernel < 1e-30] = 0.0  # subnormal numbers in float32 are slow
     # The sum over all integers; from σ = 2 it equals the integral in every digit of a double.
     total = sigma * math.sqrt(2 * math.pi) if sigma >= 2 else 2 * kernel.sum() - kernel[0]
-    matrix: np.ndarray = kernel[np.abs(np.subtract.outer(np.arange(size), np.arange(size)))] / total
+    matrix: Floats = kernel[np.abs(np.subtract.outer(np.arange(size), np.arange(size)))] / total
     return matrix
 
 
@@ -85,7 +86,7 @@ class Resampler:
         self._indices = np.empty((rows, pixels), np.intp)
         self._neighbours = np.empty((4, rows, pixels), dtype)
 
-    def apply(self, images: np.ndarray, coordinates: np.ndarray, out: np.ndarray) -> None:
+    def apply(self, images: Bytes | Floats, coordinates: Floats, out: Floats) -> None:
         """Write pixel / 255 at fractional coordinates of each image; outside of an image it is 0.
 
         Parameters
@@ -123,7 +124,7 @@ class Resampler:
         np.divide(bottom_right, number(255), out=out)
 
 
-def _interpolate(a: np.ndarray, b: np.ndarray, fraction: np.ndarray) -> None:
+def _interpolate(a: Floats, b: Floats, fraction: Floats) -> None:
     """Compute b ← a + (b − a)·fraction in place; for bytes the result is always between a and b."""
     b -= a
     b *= fraction
@@ -167,7 +168,7 @@ class Augmenter:
             self._noise = np.empty((self.rows, 2 * pixels), dtype)
             self._smoothed = np.empty((self.rows, 2 * height, width), dtype)
 
-    def apply(self, images: np.ndarray, rng: np.random.Generator, out: np.ndarray) -> None:
+    def apply(self, images: Bytes | Floats, rng: np.random.Generator, out: Floats) -> None:
         """Write the augmented images as floats in [0, 1].
 
         The affine maps of all images are drawn from ``rng`` first, then the noise of each image in turn.
@@ -185,7 +186,7 @@ class Augmenter:
             self._resampler.apply(images[block], self._sources(coefficients[:, block], rng), out[block])
 
     def apply_same(
-        self, images: np.ndarray, rng: np.random.Generator, out: np.ndarray, *, opposite: bool = False
+        self, images: Bytes | Floats, rng: np.random.Generator, out: Floats, *, opposite: bool = False
     ) -> None:
         """Write the images, all changed by the map that `apply` draws for one image, as floats in [0, 1].
 
@@ -207,12 +208,12 @@ class Augmenter:
             np.copyto(coordinates, sources)
             self._resampler.apply(images[block], coordinates, out[block])
 
-    def _coefficients(self, count: int, rng: np.random.Generator) -> np.ndarray:
+    def _coefficients(self, count: int, rng: np.random.Generator) -> Floats:
         """Return the coefficients ``(2, count, 3)`` of random affine maps."""
         units = rng.uniform(-1.0, 1.0, (count, 6))
         return affine_coefficients(self.augmentation, self.shape, units).astype(self._basis.dtype)
 
-    def _sources(self, coefficients: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _sources(self, coefficients: Floats, rng: np.random.Generator) -> Floats:
         """Return the source ``(2, count, height·width)`` of each pixel, in a buffer, with elastic displacements."""
         coordinates = self._coordinates[:, : coefficients.shape[1]]
         np.matmul(coefficients, self._basis, out=coordinates)
@@ -220,7 +221,7 @@ class Augmenter:
             coordinates += self._displacements(coordinates.shape[1], rng)
         return coordinates
 
-    def _displacements(self, count: int, rng: np.random.Generator) -> np.ndarray:
+    def _displacements(self, count: int, rng: np.random.Generator) -> Floats:
         """Return elastic displacements ``(2, count, height·width)`` of rows and columns, in pixels.
 
         Simard, Steinkraus & Platt 2003, section 2. Smoothing is two small matrix products per image and axis. Noise of

@@ -7,11 +7,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlptrain.config.config import Augment, Config
 from mlptrain.datasets.augment import Augmenter
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
+from mlptrain.engine.arrays import Bytes, Floats, Indices, Integers
 from mlptrain.engine.parameters import empty_aligned
 
 CHUNK_IMAGES = 2048
@@ -25,9 +27,9 @@ class Chunk:
     ``labels`` (steps, batch). The arrays are buffers, valid until the next chunk is requested.
     """
 
-    x: np.ndarray
-    y: np.ndarray
-    labels: np.ndarray
+    x: Floats
+    y: Floats
+    labels: Integers
 
 
 class _Buffers:
@@ -50,7 +52,7 @@ class Batches:
     def __init__(
         self,
         dataset: Dataset,
-        indices: np.ndarray,
+        indices: Indices,
         batch_size: int,
         classes: int,
         dtype: str | np.dtype,
@@ -99,7 +101,7 @@ class Batches:
 
     def _chunks(
         self,
-        pieces: Sequence[tuple[np.ndarray, int]],
+        pieces: Sequence[tuple[Indices, int]],
         first: int,
         augment: Callable[[int], np.random.Generator] | None,
     ) -> Iterator[Chunk]:
@@ -117,9 +119,7 @@ class Batches:
                 if chunk is not None:
                     yield chunk
 
-    def _gather(
-        self, indices: np.ndarray, batch_size: int, buffers: _Buffers, rng: np.random.Generator | None
-    ) -> Chunk:
+    def _gather(self, indices: Indices, batch_size: int, buffers: _Buffers, rng: np.random.Generator | None) -> Chunk:
         """Return the images at ``indices``, whose number is a multiple of ``batch_size``, as a chunk."""
         rows, steps = len(indices), len(indices) // batch_size
         raw, x = buffers.bytes[:rows], buffers.x[:rows]
@@ -136,7 +136,7 @@ class Batches:
         return Chunk(x.reshape(steps, batch_size, -1), y, labels)
 
 
-def _items(images: np.ndarray) -> np.ndarray:
+def _items(images: Bytes) -> NDArray[np.void]:
     """Return a view of images (n, pixels) as n items, which are copied four times as fast as single bytes."""
     return images.view(f"V{images.shape[1]}")[:, 0]
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from mlptrain.datasets.idx import GZIP_MAGIC
+from mlptrain.engine.arrays import Bytes
 from mlptrain.errors import DataError
 from mlptrain.system.files import remove_leftovers, write_atomic, write_text_atomic
 
@@ -36,8 +37,8 @@ class Decoded:
     The first ``train_count`` images are those of the training file.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: Bytes
+    labels: Bytes
     train_count: int
     fingerprint: str
 

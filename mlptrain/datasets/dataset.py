@@ -14,6 +14,7 @@ import numpy as np
 from mlptrain.config.registry import DATASET_NAMES, DATASETS, SAMPLE, STEMS
 from mlptrain.datasets.cache import Decoded, folder_entry_name, load_cached
 from mlptrain.datasets.idx import idx_shape, read_idx
+from mlptrain.engine.arrays import Bytes
 from mlptrain.errors import DataError
 from mlptrain.system.files import reason
 from mlptrain.system.text import shell_word
@@ -32,8 +33,8 @@ class Dataset:
     """
 
     name: str
-    images: np.ndarray = field(repr=False)
-    labels: np.ndarray = field(repr=False)
+    images: Bytes = field(repr=False)
+    labels: Bytes = field(repr=False)
     train_count: int
     shape: tuple[int, int]
     class_names: tuple[str, ...]
@@ -244,11 +245,11 @@ def _check_labels(pairs: tuple[FilePair, ...], decoded: Decoded, highest: int) -
         )
 
 
-def _numbered_classes(labels: np.ndarray) -> tuple[str, ...]:
+def _numbered_classes(labels: Bytes) -> tuple[str, ...]:
     return tuple(str(label) for label in range(max(10, int(labels.max()) + 1)))
 
 
-def _fingerprint(images: np.ndarray, labels: np.ndarray, train_count: int) -> str:
+def _fingerprint(images: Bytes, labels: Bytes, train_count: int) -> str:
     digest = hashlib.sha256()
     digest.update(f"images {images.shape} labels {labels.shape} train {train_count}\n".encode())
     digest.update(images.data)

@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from mlptrain.engine.arrays import Bytes
 from mlptrain.errors import DataError
 from mlptrain.system.files import reason, write_atomic
 
@@ -62,7 +63,7 @@ def idx_shape(path: Path, *, dimensions: int) -> tuple[int, ...]:
         return shape
 
 
-def read_idx(path: Path, out: np.ndarray) -> None:
+def read_idx(path: Path, out: Bytes) -> None:
     """Read an IDX file of unsigned bytes into ``out``, a C-contiguous uint8 array of the shape from `idx_shape`.
 
     The content, not the name, decides whether it is gzipped.
@@ -80,7 +81,7 @@ def read_idx(path: Path, out: np.ndarray) -> None:
         _read_body(path, out, readinto)
 
 
-def read_idx_images(stream: BinaryIO, name: str, *, limit: int = MAX_BYTES) -> np.ndarray:
+def read_idx_images(stream: BinaryIO, name: str, *, limit: int = MAX_BYTES) -> Bytes:
     """Read one image (height, width) or several (n, height, width) of at most ``limit`` bytes from a seekable stream.
 
     Error messages call the stream ``name``.
@@ -96,7 +97,7 @@ def read_idx_images(stream: BinaryIO, name: str, *, limit: int = MAX_BYTES) -> n
         return array
 
 
-def write_idx(path: Path, array: np.ndarray) -> None:
+def write_idx(path: Path, array: Bytes) -> None:
     """Write a uint8 array as an IDX file, atomically; a name ``*.gz`` selects gzip with reproducible bytes.
 
     Raises
@@ -123,7 +124,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
     write_atomic(path, write_gzip if path.suffix == ".gz" else write)
 
 
-def _read_body(name: _Name, array: np.ndarray, readinto: _ReadInto) -> None:
+def _read_body(name: _Name, array: Bytes, readinto: _ReadInto) -> None:
     """Fill ``array`` with the body, which must have exactly its length."""
     filled = _fill(readinto, array.data.cast("B"))
     if filled < array.size:

@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from mlptrain.datasets.dataset import Dataset
+from mlptrain.engine.arrays import Indices
 from mlptrain.engine.streams import stream
 from mlptrain.errors import ConfigError
 
@@ -24,9 +25,9 @@ class Split:
     the order of the files.
     """
 
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
+    train: Indices
+    validation: Indices
+    test: Indices
     fingerprint: str
 
 
@@ -71,7 +72,7 @@ def make_split(
     return Split(train, validation, test, _fingerprint(train, validation, test))
 
 
-def _by_files(dataset: Dataset, name: str) -> list[np.ndarray]:
+def _by_files(dataset: Dataset, name: str) -> list[Indices]:
     count, total = dataset.train_count, len(dataset.labels)
     if count == total:
         raise ConfigError(
@@ -84,7 +85,7 @@ def _by_files(dataset: Dataset, name: str) -> list[np.ndarray]:
 
 def _by_fractions(
     dataset: Dataset, split: tuple[float, float, float], rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Indices, Indices, Indices]:
     """Distribute the shuffled images of each class by the table of `class_counts`."""
     exact = [Fraction(str(number)) for number in split]  # the decimals as written: 0.7 + 0.2 + 0.1 is 1
     fractions = [fraction / sum(exact) for fraction in exact]
@@ -156,7 +157,7 @@ def split_sizes(count: int, fractions: list[Fraction]) -> list[int]:
     return sizes
 
 
-def _fingerprint(*splits: np.ndarray) -> str:
+def _fingerprint(*splits: Indices) -> str:
     digest = hashlib.sha256()
     for indices in splits:
         digest.update(len(indices).to_bytes(8, "little"))

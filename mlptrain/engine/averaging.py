@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mlptrain.engine.arrays import Floats
 from mlptrain.engine.network import Network
 from mlptrain.engine.parameters import Parameters, Statistics, make_blocks
 from mlptrain.engine.state import State
@@ -18,7 +19,7 @@ class Average:
     initial weights; the bound on d soon removes their influence. ``decays`` is ``(K,)``; with 0 the average is w.
     """
 
-    def __init__(self, network: Network, decays: np.ndarray) -> None:
+    def __init__(self, network: Network, decays: Floats) -> None:
         self.decays = np.asarray(decays, np.float64)
         self.network = network
         shape = network.architecture, network.members, network.dtype, network.sizes

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mlptrain.engine.arrays import Floats
+
 # A unit is kept if a random 16-bit number is below LEVELS times the share of units kept. Each 64-bit draw decides for
 # four units, which takes 25 µs for 512 × 128 units; uniform floats take 163.
 LEVELS = 65_536
@@ -21,7 +23,7 @@ class Dropout:
 
     def __init__(
         self,
-        rates: np.ndarray,
+        rates: Floats,
         generators: Sequence[np.random.Generator],
         shape: tuple[int, int, int],
         dtype: np.dtype,
@@ -37,7 +39,7 @@ class Dropout:
         self._drawn = [(own[k], generators[k]) for k, rate in enumerate(rates) if rate > 0]
         self.mask = np.empty(shape, dtype)
 
-    def draw(self) -> np.ndarray:
+    def draw(self) -> Floats:
         """Return a new mask (K, units, batch), in an array that the next call overwrites."""
         for numbers, rng in self._drawn:
             drawn = rng.bit_generator.random_raw(-(-numbers.size // 4)).view(np.uint16)

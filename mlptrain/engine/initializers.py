@@ -11,16 +11,17 @@ from collections.abc import Callable
 import numpy as np
 
 from mlptrain.engine.activations import ACTIVATIONS
+from mlptrain.engine.arrays import Floats
 
-Initializer = Callable[[np.random.Generator, int, int], tuple[np.ndarray, np.ndarray]]
+Initializer = Callable[[np.random.Generator, int, int], tuple[Floats, Floats]]
 
 
-def zeros(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[np.ndarray, np.ndarray]:
+def zeros(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[Floats, Floats]:
     """w = 0: without dropout all units of a hidden layer get equal gradients and stay equal."""
     return np.zeros((fan_out, fan_in)), np.zeros(fan_out)
 
 
-def normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[np.ndarray, np.ndarray]:
+def normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[Floats, Floats]:
     """w, b ~ N(0, 1), independent of the size of the layer (Nielsen's ``network.py``)."""
     return rng.standard_normal((fan_out, fan_in)), rng.standard_normal(fan_out)
 
@@ -28,7 +29,7 @@ def normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[np.ndar
 def _uniform(variance: Callable[[int, int], float]) -> Initializer:
     """w ~ U(−√(3v), √(3v)), whose variance is v."""
 
-    def draw(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[np.ndarray, np.ndarray]:
+    def draw(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[Floats, Floats]:
         bound = np.sqrt(3 * variance(fan_in, fan_out))
         return rng.uniform(-bound, bound, (fan_out, fan_in)), np.zeros(fan_out)
 
@@ -38,7 +39,7 @@ def _uniform(variance: Callable[[int, int], float]) -> Initializer:
 def _gaussian(variance: Callable[[int, int], float]) -> Initializer:
     """w ~ N(0, v)."""
 
-    def draw(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[np.ndarray, np.ndarray]:
+    def draw(rng: np.random.Generator, fan_in: int, fan_out: int) -> tuple[Floats, Floats]:
         return rng.standard_normal((fan_out, fan_in)) * np.sqrt(variance(fan_in, fan_out)), np.zeros(fan_out)
 
     return draw

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlptrain.engine.activations import ACTIVATIONS
+from mlptrain.engine.arrays import Floats
 from mlptrain.engine.backprop import HiddenLayer, TrainingPass
 from mlptrain.engine.losses import outputs
 from mlptrain.engine.network import Network
@@ -42,7 +43,7 @@ class LayerStatistics(NamedTuple):
 
 
 def measure_layers(
-    network: Network, optimizer: Optimizer, x: np.ndarray, y: np.ndarray, rates: np.ndarray
+    network: Network, optimizer: Optimizer, x: Floats, y: Floats, rates: Floats
 ) -> list[tuple[LayerStatistics, ...]]:
     """Return the statistics of each layer, input side first, of each of K networks; nothing but the gradients changes.
 
@@ -94,7 +95,7 @@ def _hidden_units(layer: HiddenLayer, name: str, units: Sequence[int]) -> list[l
     return _moments(z) + _moments(a) + shares
 
 
-def _moments(values: Sequence[np.ndarray]) -> list[list[float | None]]:
+def _moments(values: Sequence[Floats]) -> list[list[float | None]]:
     """Return the means and standard deviations of arrays, such as the activations (units, batch) of K networks."""
     return [
         [float(each.mean(dtype=np.float64)) for each in values],
@@ -102,6 +103,6 @@ def _moments(values: Sequence[np.ndarray]) -> list[list[float | None]]:
     ]
 
 
-def _norms(arrays: Sequence[np.ndarray]) -> np.ndarray:
+def _norms(arrays: Sequence[Floats]) -> Floats:
     """Return the norm of each network's part of the arrays (K, out, in), as (arrays, K)."""
     return np.sqrt([[np.dot(row, row) for row in array.reshape(len(array), -1)] for array in arrays], dtype=np.float64)

@@ -15,14 +15,15 @@ from functools import cache
 import numpy as np
 
 from mlptrain.engine.activations import logistic
+from mlptrain.engine.arrays import Floats
 
 
 @cache
-def _ones(classes: int, dtype: np.dtype) -> np.ndarray:
+def _ones(classes: int, dtype: np.dtype) -> Floats:
     return np.ones((1, classes), dtype)
 
 
-def _sum_classes(a: np.ndarray, column: np.ndarray) -> None:
+def _sum_classes(a: Floats, column: Floats) -> None:
     """Write the sums over the classes into ``column`` (..., 1, batch).
 
     A product with ones takes 0.5 µs for 10 × 10 values, ``np.add.reduce`` 1.1.
@@ -31,7 +32,7 @@ def _sum_classes(a: np.ndarray, column: np.ndarray) -> None:
     product(_ones(a.shape[-2], a.dtype), a, out=column)
 
 
-def softmax(z: np.ndarray, out: np.ndarray, column: np.ndarray) -> None:
+def softmax(z: Floats, out: Floats, column: Floats) -> None:
     """a_i = exp(z_i) / Σ_j exp(z_j), computed from z − max z so that nothing overflows.
 
     ``column`` (..., 1, batch) is scratch.
@@ -43,29 +44,29 @@ def softmax(z: np.ndarray, out: np.ndarray, column: np.ndarray) -> None:
     np.divide(out, column, out=out)
 
 
-def _sigmoid(z: np.ndarray, out: np.ndarray, column: np.ndarray) -> None:
+def _sigmoid(z: Floats, out: Floats, column: Floats) -> None:
     logistic(z, out)
 
 
-def _linear(z: np.ndarray, out: np.ndarray, column: np.ndarray) -> None:
+def _linear(z: Floats, out: Floats, column: Floats) -> None:
     np.copyto(out, z)
 
 
-OUTPUTS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], None]] = {
+OUTPUTS: dict[str, Callable[[Floats, Floats, Floats], None]] = {
     "softmax": softmax,
     "sigmoid": _sigmoid,
     "linear": _linear,
 }
 
 
-def outputs(output: str, z: np.ndarray) -> np.ndarray:
+def outputs(output: str, z: Floats) -> Floats:
     """Return the activations a of the output units for weighted inputs ``z`` (..., classes, batch)."""
     a = np.empty_like(z)
     OUTPUTS[output](z, a, np.empty((*z.shape[:-2], 1, z.shape[-1]), z.dtype))
     return a
 
 
-def cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+def cross_entropy(z: Floats, y: Floats) -> Floats:
     """C = −Σ y ln a with a = softmax(z): ln Σ exp(z − max z) − Σ y (z − max z).
 
     The sum over the classes is 1 for the largest z, plus a rest that may be too small to change 1. The rest is summed
@@ -76,29 +77,29 @@ def cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
     np.exp(shifted, out=shifted)
     largest = np.floor(shifted)  # 1 for the largest z, or for each of several
     shifted -= largest
-    value: np.ndarray = np.log1p(shifted.sum(axis=-2) + (largest.sum(axis=-2) - 1)) - weighted
+    value: Floats = np.log1p(shifted.sum(axis=-2) + (largest.sum(axis=-2) - 1)) - weighted
     return value
 
 
-def binary_cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+def binary_cross_entropy(z: Floats, y: Floats) -> Floats:
     """C = −Σ [y ln a + (1 − y) ln(1 − a)] with a = σ(z): Σ max(z, 0) − z y + ln(1 + exp(−|z|))."""
-    value: np.ndarray = (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).sum(axis=-2)
+    value: Floats = (np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))).sum(axis=-2)
     return value
 
 
-def _squared_error(output: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    def mse(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _squared_error(output: str) -> Callable[[Floats, Floats], Floats]:
+    def mse(z: Floats, y: Floats) -> Floats:
         """C = ½ Σ (y − a)², of which the mean over n examples is the quadratic cost 1/(2n) Σ ‖y − a‖²."""
         error = outputs(output, z)
         error -= y
         error *= error
-        value: np.ndarray = 0.5 * error.sum(axis=-2)
+        value: Floats = 0.5 * error.sum(axis=-2)
         return value
 
     return mse
 
 
-DeltaFunction = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], None]
+DeltaFunction = Callable[[Floats, Floats, Floats, Floats, Floats], None]
 """A function of (z, y, delta, scratch, column) that writes dC/dz into ``delta``.
 
 ``scratch`` has the shape of ``delta``, ``column`` that of one of its rows.
@@ -109,18 +110,14 @@ def _plain_delta(output: str) -> DeltaFunction:
     """dC/dz = a − y: the derivative of the output function cancels (Nielsen, eq. 66)."""
     activate = OUTPUTS[output]
 
-    def delta_function(
-        z: np.ndarray, y: np.ndarray, delta: np.ndarray, scratch: np.ndarray, column: np.ndarray
-    ) -> None:
+    def delta_function(z: Floats, y: Floats, delta: Floats, scratch: Floats, column: Floats) -> None:
         activate(z, delta, column)
         delta -= y
 
     return delta_function
 
 
-def _mse_sigmoid_delta(
-    z: np.ndarray, y: np.ndarray, delta: np.ndarray, scratch: np.ndarray, column: np.ndarray
-) -> None:
+def _mse_sigmoid_delta(z: Floats, y: Floats, delta: Floats, scratch: Floats, column: Floats) -> None:
     """dC/dz = (a − y) a (1 − a) (Nielsen, eq. BP1a)."""
     logistic(z, delta)
     np.subtract(1, delta, out=scratch)
@@ -129,9 +126,7 @@ def _mse_sigmoid_delta(
     delta *= scratch
 
 
-def _mse_softmax_delta(
-    z: np.ndarray, y: np.ndarray, delta: np.ndarray, scratch: np.ndarray, column: np.ndarray
-) -> None:
+def _mse_softmax_delta(z: Floats, y: Floats, delta: Floats, scratch: Floats, column: Floats) -> None:
     """dC/dz_i = a_i (e_i − Σ_j a_j e_j) with e = a − y, from da_j/dz_i = a_j ([i = j] − a_i)."""
     softmax(z, scratch, column)
     np.subtract(scratch, y, out=delta)
@@ -145,7 +140,7 @@ def _mse_softmax_delta(
 class Pairing:
     """A loss of an output function: ``value(z, y)`` is C for each example, ``delta`` writes dC/dz."""
 
-    value: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    value: Callable[[Floats, Floats], Floats]
     delta: DeltaFunction
 
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from mlptrain.engine.activations import ACTIVATIONS
+from mlptrain.engine.arrays import Floats
 from mlptrain.engine.initializers import layer_initializers
 from mlptrain.engine.losses import outputs
 from mlptrain.engine.normalization import fold
@@ -43,9 +44,9 @@ class Network:
         for gains, mask in zip(self.parameters.gains, self.masks(), strict=False):
             gains[:] = 1 if mask is None else mask
 
-    def masks(self) -> list[np.ndarray | None]:
+    def masks(self) -> list[Floats | None]:
         """Return an array ``(K, units, 1)`` per hidden layer, 0 for padding and 1 for units; None without padding."""
-        found: list[np.ndarray | None] = []
+        found: list[Floats | None] = []
         for layer, units in enumerate(self.architecture.layers[1:-1], start=1):
             own = np.array([layers[layer] for layers in self.sizes]).reshape(-1, 1, 1)
             mask = np.arange(units).reshape(1, -1, 1) < own
@@ -59,7 +60,7 @@ class Network:
             pairs = zip(initializers, pairwise(self.sizes[k]), strict=True)
             self.assign(k, *zip(*(initializer(rng, *sizes) for initializer, sizes in pairs), strict=True))
 
-    def assign(self, member: int, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]) -> None:
+    def assign(self, member: int, weights: Sequence[Floats], biases: Sequence[Floats]) -> None:
         """Set the parameters of one member: ``weights[l]`` ``(out, in)``, ``biases[l]`` ``(out,)``."""
         for index, (layer_weights, layer_biases) in enumerate(zip(weights, biases, strict=True)):
             units, inputs = layer_weights.shape
@@ -70,11 +71,11 @@ class Network:
         """Return copies of one member's weights ``(out, in)`` and biases ``(out,)``, layer by layer."""
         return self.unflatten(member, self.flatten(member))
 
-    def flatten(self, member: int) -> np.ndarray:
+    def flatten(self, member: int) -> Floats:
         """Return a copy (n,) of one member's parameters: all weights, all biases, all gains."""
         return self.parameters.read(member)
 
-    def unflatten(self, member: int, entries: np.ndarray) -> Weights:
+    def unflatten(self, member: int, entries: Floats) -> Weights:
         """Return the weights and biases in ``entries``, which are those of a member's `flatten`, as views."""
         layers = self.sizes[member]
         arrays = split_views(entries, [(out, inputs) for inputs, out in pairwise(layers)] + [(n,) for n in layers[1:]])
@@ -135,7 +136,7 @@ class ForwardPass:
         self.activations = [np.empty((members, units, batch_size), network.dtype) for units in layers[1:-1]]
         self.scratch = [np.empty_like(a) for a in self.activations]
 
-    def forward(self, x: np.ndarray, logits: np.ndarray) -> None:
+    def forward(self, x: Floats, logits: Floats) -> None:
         """Write the weighted inputs of the output units for ``x`` (batch, inputs) into ``logits`` (K, classes, batch).
 
         a = f(W·a + b) for each hidden layer, and W·a + b for the output layer.
@@ -151,7 +152,7 @@ class ForwardPass:
             outs[index] += parameters.biases[index]
 
 
-def predict(network: Network, x: np.ndarray) -> np.ndarray:
+def predict(network: Network, x: Floats) -> Floats:
     """Return the output activations ``(K, classes, n)`` of a plain network for examples ``x`` ``(n, inputs)``."""
     logits = np.empty((network.members, network.architecture.layers[-1], len(x)), network.dtype)
     ForwardPass(network, len(x)).forward(np.ascontiguousarray(x, network.dtype), logits)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlptrain.engine.arrays import Floats
+
 EPSILON = 1e-5
 MOMENTUM = 0.1  # share of the new batch in the running statistics
 
@@ -24,10 +26,10 @@ class BatchNorm:
 
     def __init__(
         self,
-        gains: np.ndarray,
-        shifts: np.ndarray,
-        running_mean: np.ndarray,
-        running_variance: np.ndarray,
+        gains: Floats,
+        shifts: Floats,
+        running_mean: Floats,
+        running_variance: Floats,
         batch_size: int,
     ) -> None:
         self.gains, self.shifts = gains, shifts
@@ -38,7 +40,7 @@ class BatchNorm:
         self.ones = np.ones((batch_size, 1), gains.dtype)
         self._column = np.empty_like(gains)
 
-    def forward(self, z: np.ndarray) -> None:
+    def forward(self, z: Floats) -> None:
         """Replace z by γ ẑ + β, and update the running statistics: mean ← 0.9 mean + 0.1 mean of the batch.
 
         The running variance uses the unbiased variance of the batch, as PyTorch does.
@@ -68,9 +70,7 @@ class BatchNorm:
         np.multiply(normalized, self.gains, out=z)
         z += self.shifts
 
-    def backward(
-        self, delta: np.ndarray, scratch: np.ndarray, gain_gradient: np.ndarray, shift_gradient: np.ndarray
-    ) -> None:
+    def backward(self, delta: Floats, scratch: Floats, gain_gradient: Floats, shift_gradient: Floats) -> None:
         """Replace δ = dC/dy by dC/dz, and write dC/dγ and dC/dβ.
 
         dC/dβ = Σ δ, dC/dγ = Σ δ ẑ, dC/dz = γ / √(variance + ε) · (δ − (dC/dβ + ẑ dC/dγ) / batch), with sums over the
@@ -91,13 +91,13 @@ class BatchNorm:
 
 
 def fold(
-    weights: np.ndarray,
-    gains: np.ndarray,
-    shifts: np.ndarray,
-    running_mean: np.ndarray,
-    running_variance: np.ndarray,
-    out_weights: np.ndarray,
-    out_biases: np.ndarray,
+    weights: Floats,
+    gains: Floats,
+    shifts: Floats,
+    running_mean: Floats,
+    running_variance: Floats,
+    out_weights: Floats,
+    out_biases: Floats,
 ) -> None:
     """Write the plain layer that computes the same as a layer with normalisation by its running statistics.
 

@@ -14,21 +14,22 @@ from typing import Any
 
 import numpy as np
 
+from mlptrain.engine.arrays import Floats
 from mlptrain.engine.network import Network
 from mlptrain.engine.parameters import Parameters, make_blocks
 from mlptrain.engine.state import State
 
-Arrays = Sequence[np.ndarray]
+Arrays = Sequence[Floats]
 
 Numbers = Mapping[str, Any]
 
 
-def sgd(w: np.ndarray, step: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
+def sgd(w: Floats, step: Floats, state: Arrays, scratch: Floats, h: Numbers) -> None:
     """w ← w − η g (Robbins & Monro 1951)."""
     np.subtract(w, step, out=w)
 
 
-def momentum(w: np.ndarray, step: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
+def momentum(w: Floats, step: Floats, state: Arrays, scratch: Floats, h: Numbers) -> None:
     """v ← μ v − η g;  w ← w + v (Polyak 1964, in the form of Sutskever et al. 2013)."""
     (velocity,) = state
     velocity *= h["momentum"]
@@ -36,7 +37,7 @@ def momentum(w: np.ndarray, step: np.ndarray, state: Arrays, scratch: np.ndarray
     w += velocity
 
 
-def nesterov(w: np.ndarray, step: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
+def nesterov(w: Floats, step: Floats, state: Arrays, scratch: Floats, h: Numbers) -> None:
     """v ← μ v − η g;  w ← w + μ v − η g (Nesterov 1983, in the form of Sutskever et al. 2013)."""
     (velocity,) = state
     velocity *= h["momentum"]
@@ -46,7 +47,7 @@ def nesterov(w: np.ndarray, step: np.ndarray, state: Arrays, scratch: np.ndarray
     w += step
 
 
-def _descend(w: np.ndarray, g: np.ndarray, squares: np.ndarray, scratch: np.ndarray, h: Numbers) -> None:
+def _descend(w: Floats, g: Floats, squares: Floats, scratch: Floats, h: Numbers) -> None:
     """w ← w − η g / (√s + ε)."""
     np.sqrt(squares, out=scratch)
     scratch += h["epsilon"]
@@ -55,7 +56,7 @@ def _descend(w: np.ndarray, g: np.ndarray, squares: np.ndarray, scratch: np.ndar
     w -= g
 
 
-def adagrad(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
+def adagrad(w: Floats, g: Floats, state: Arrays, scratch: Floats, h: Numbers) -> None:
     """s ← s + g²;  w ← w − η g / (√s + ε) (Duchi et al. 2011)."""
     (squares,) = state
     np.multiply(g, g, out=scratch)
@@ -63,7 +64,7 @@ def adagrad(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h:
     _descend(w, g, squares, scratch, h)
 
 
-def rmsprop(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
+def rmsprop(w: Floats, g: Floats, state: Arrays, scratch: Floats, h: Numbers) -> None:
     """s ← ρ s + (1 − ρ) g²;  w ← w − η g / (√s + ε) (Tieleman & Hinton 2012, lecture 6.5)."""
     (squares,) = state
     np.multiply(g, g, out=scratch)
@@ -73,7 +74,7 @@ def rmsprop(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h:
     _descend(w, g, squares, scratch, h)
 
 
-def adadelta(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
+def adadelta(w: Floats, g: Floats, state: Arrays, scratch: Floats, h: Numbers) -> None:
     """s ← ρ s + (1 − ρ) g²;  d = √(u + ε) / √(s + ε) · g;  u ← ρ u + (1 − ρ) d²;  w ← w − η d (Zeiler 2012)."""
     squares, updates = state
     np.multiply(g, g, out=scratch)
@@ -92,7 +93,7 @@ def adadelta(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h
     w -= g
 
 
-def adam(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
+def adam(w: Floats, g: Floats, state: Arrays, scratch: Floats, h: Numbers) -> None:
     """m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²;  w ← w − η m̂ / (√v̂ + ε) (Kingma & Ba 2015, algorithm 1).
 
     m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). The state contains M = m / (1 − β₁) and V = v / (1 − β₂), which saves two
@@ -118,7 +119,7 @@ def _adam_numbers(h: Numbers, t: int) -> dict[str, Any]:
     return {"scaled epsilon": h["epsilon"] * root, "scaled rate": h["rate"] * share * root}
 
 
-def nadam(w: np.ndarray, g: np.ndarray, state: Arrays, scratch: np.ndarray, h: Numbers) -> None:
+def nadam(w: Floats, g: Floats, state: Arrays, scratch: Floats, h: Numbers) -> None:
     """w ← w − η [μₜ₊₁ m / (1 − Πμ μₜ₊₁) + (1 − μₜ) g / (1 − Πμ)] / (√v̂ + ε): Adam with Nesterov's look-ahead.
 
     m, v and v̂ as in `adam`, μₜ = β₁ (1 − ½ · 0.96^(t/250)), and Πμ is the product of μ₁ to μₜ (Dozat 2016).
@@ -170,7 +171,7 @@ class Rule:
     w ← w − η · decay · w.
     """
 
-    update: Callable[[np.ndarray, np.ndarray, Arrays, np.ndarray, Numbers], None]
+    update: Callable[[Floats, Floats, Arrays, Floats, Numbers], None]
     states: int
     hyperparameters: tuple[str, ...] = ()
     numbers: Callable[[Numbers, int], dict[str, Any]] | None = None
@@ -201,10 +202,10 @@ class Penalties:
     unit after a step (Srivastava et al. 2014).
     """
 
-    l1: np.ndarray
-    l2: np.ndarray
-    clip_norm: np.ndarray
-    max_norm: np.ndarray
+    l1: Floats
+    l2: Floats
+    clip_norm: Floats
+    max_norm: Floats
 
 
 def no_penalties(members: int) -> Penalties:
@@ -212,7 +213,7 @@ def no_penalties(members: int) -> Penalties:
     return Penalties(np.zeros(members), np.zeros(members), np.full(members, np.inf), np.full(members, np.inf))
 
 
-def _within(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _within(values: Floats, dtype: np.dtype) -> Floats:
     """Keep values between 0 and 1 distinct from both in ``dtype``, because rules divide by ε and by 1 − β."""
     limits = np.finfo(dtype)
     between = (values > 0) & (values < 1)
@@ -230,7 +231,7 @@ class Optimizer:
         self,
         name: str,
         network: Network,
-        hyperparameters: Mapping[str, np.ndarray],
+        hyperparameters: Mapping[str, Floats],
         penalties: Penalties | None = None,
         *,
         same_rates: bool = True,
@@ -259,18 +260,18 @@ class Optimizer:
         separate = self._penalized or self.rule.decoupled
         self._blocks = make_blocks(tensors, uniform=self._uniform, separate_weights=separate)
 
-    def _number(self, values: np.ndarray) -> Any:
+    def _number(self, values: Floats) -> Any:
         """Convert one number per network to a scalar, if all are equal, or to ``(K, 1, 1)``."""
         dtype = self.network.dtype
         return dtype.type(values[0]) if self._uniform else values.astype(dtype).reshape(-1, 1, 1)
 
-    def delta_scale(self, rates: np.ndarray, batch_size: int) -> Any:
+    def delta_scale(self, rates: Floats, batch_size: int) -> Any:
         """Return the factor of the output delta, ``(K, 1, 1)`` or a number, for learning rates ``rates`` ``(K,)``."""
         scale = (rates if self.rule.linear else np.ones_like(rates)) / batch_size
         scale = scale.astype(self.network.dtype)
         return scale.reshape(()) if len(scale) == 1 else scale.reshape(-1, 1, 1)
 
-    def update(self, rates: np.ndarray) -> None:
+    def update(self, rates: Floats) -> None:
         """Make a step with the gradients of the backward pass, at learning rates ``rates`` ``(K,)``."""
         keep = self._begin_step(rates)
         rule, h = self.rule, self._numbers
@@ -282,7 +283,7 @@ class Optimizer:
             for weights in self.network.parameters.weights:
                 self._bound(weights)
 
-    def preview(self, rates: np.ndarray) -> Parameters:
+    def preview(self, rates: Floats) -> Parameters:
         """Replace the gradients by the changes that ``update`` would make, and return them; nothing else changes."""
         numbers, steps = dict(self._numbers), self.steps
         keep = self._begin_step(rates)
@@ -300,7 +301,7 @@ class Optimizer:
         self._numbers, self.steps = numbers, steps
         return self.gradients
 
-    def _begin_step(self, rates: np.ndarray) -> Any:
+    def _begin_step(self, rates: Floats) -> Any:
         """Count the step, change the gradients by penalties and clipping, and return the factor of decoupled decay."""
         self.steps += 1
         rule, h = self.rule, self._numbers
@@ -347,7 +348,7 @@ class Optimizer:
                 scratch *= h["l1"] * factor
                 g += scratch
 
-    def _clip(self, rates: np.ndarray) -> None:
+    def _clip(self, rates: Floats) -> None:
         """g ← g · min(1, clip_norm / ‖g‖), with the norm over all parameters of a network."""
         squares = sum(np.einsum("koi,koi->k", g, g, dtype=np.float64) for g in self.gradients.arrays)
         # A schedule may have reduced a rate to 0; then η g is 0 too, and needs no clipping.
@@ -359,7 +360,7 @@ class Optimizer:
             for g in self.gradients.arrays:
                 g *= factors.astype(self.network.dtype).reshape(-1, 1, 1)
 
-    def _bound(self, weights: np.ndarray) -> None:
+    def _bound(self, weights: Floats) -> None:
         """w ← w · min(1, max_norm / ‖w‖) for the incoming weights w of each unit in ``weights`` (K, out, in)."""
         bounds = self.penalties.max_norm.reshape(-1, 1)
         norms = np.sqrt(np.einsum("koi,koi->ko", weights, weights))

@@ -14,10 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mlptrain.engine.arrays import Floats
+
 Shape = tuple[int, ...]
 """The sizes of the layers of a network, or of the axes of an array."""
 
-Weights = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]
+Weights = tuple[Sequence[Floats], Sequence[Floats]]
 """The weights (out, in) and the biases (out,) of each layer of one network."""
 
 
@@ -64,17 +66,17 @@ class Tensors:
         self.flat[:] = 0
         self.arrays = split_views(self.flat, stacked)
 
-    def member(self, member: int) -> list[np.ndarray]:
+    def member(self, member: int) -> list[Floats]:
         """Return views of the arrays of one network, without padding."""
         shapes = self._shapes(self.sizes[member], self.architecture.batch_norm)
         return [array[member][:rows, :columns] for array, (rows, columns) in zip(self.arrays, shapes, strict=True)]
 
-    def read(self, member: int) -> np.ndarray:
+    def read(self, member: int) -> Floats:
         """Return a copy (n,) of the entries of one network, array by array."""
         views = self.member(member)
         return np.concatenate([view.ravel() for view in views]) if views else np.empty(0)
 
-    def write(self, member: int, entries: np.ndarray) -> None:
+    def write(self, member: int, entries: Floats) -> None:
         """Set the entries of one network, in the order of `read`."""
         views = self.member(member)
         for view, values in zip(views, split_views(entries, [view.shape for view in views]), strict=True):
@@ -124,7 +126,7 @@ class Statistics(Tensors):
             variance[:] = 1
 
 
-def split_views(flat: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+def split_views(flat: Floats, shapes: Sequence[tuple[int, ...]]) -> list[Floats]:
     """Return views of consecutive pieces of ``flat`` (n,), one of each shape."""
     views, start = [], 0
     for shape in shapes:
@@ -137,7 +139,7 @@ def split_views(flat: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> list[np.
 CACHE_LINE_BYTES = 64
 
 
-def empty_aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def empty_aligned(shape: tuple[int, ...], dtype: np.dtype) -> Floats:
     """Return an uninitialised array that begins at the start of a cache line.
 
     ``np.empty`` begins at any multiple of 16 bytes. BLAS kernels for small matrices read whole cache lines of their
@@ -157,8 +159,8 @@ BLOCK_ENTRIES = 65_536
 class Block(NamedTuple):
     """The same entries of several tensors, and ``scratch`` of their shape; ``is_weight`` if all are weights."""
 
-    arrays: tuple[np.ndarray, ...]
-    scratch: np.ndarray
+    arrays: tuple[Floats, ...]
+    scratch: Floats
     is_weight: bool
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mlptrain.engine.activations import ACTIVATIONS
+from mlptrain.engine.arrays import Floats
 from mlptrain.engine.losses import PAIRINGS
 from mlptrain.engine.optimizers import OPTIMIZERS
 from mlptrain.errors import UsageError
@@ -34,7 +35,7 @@ STEPS = 10
 
 Call = dict[str, Any]
 
-Expected = dict[str, list[tuple[int, int, int, np.ndarray]]]
+Expected = dict[str, list[tuple[int, int, int, Floats]]]
 """For each item, its results: number of the call, of the step, of the result, and the value."""
 
 
@@ -87,7 +88,7 @@ def judge(exercise: Exercise, path: Path, answer: dict[str, Any], expected: Expe
     return Verdict(reasons, answer.get("printed", ""))
 
 
-def _reason(answer: dict[str, Any], call: int, step: int, result: int, right: np.ndarray) -> str | None:
+def _reason(answer: dict[str, Any], call: int, step: int, result: int, right: Floats) -> str | None:
     """Return why a result is incorrect, or None."""
     if "failed" in answer:
         return str(answer["failed"])
@@ -143,7 +144,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.communicate()
 
 
-def central_differences(function: Callable[[np.ndarray], float], at: np.ndarray) -> np.ndarray:
+def central_differences(function: Callable[[Floats], float], at: Floats) -> Floats:
     """Return the gradient of ``function`` by (f(x + h) - f(x - h)) / 2h, entry by entry."""
     gradient = np.empty_like(at)
     for index in np.ndindex(at.shape):
@@ -161,7 +162,7 @@ def _backward_case(case: Case) -> tuple[list[Call], Expected]:
     x, w, da = rng.normal(size=(inputs, batch)), rng.normal(size=(units, inputs)), rng.normal(size=(units, batch))
     b = rng.normal(size=(units, 1))
 
-    def cost(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> float:
+    def cost(x: Floats, w: Floats, b: Floats) -> float:
         z = w @ x + b
         ACTIVATIONS[case.name].apply(z, np.empty_like(z))
         return float((da * z).sum())
@@ -205,7 +206,7 @@ def _loss_case(case: Case) -> tuple[list[Call], Expected]:
     pairing = PAIRINGS[tuple(case.name.split())]  # type: ignore[index]
     y = np.eye(classes)[:, [0, 2, 3]]
 
-    def cost(z: np.ndarray) -> float:
+    def cost(z: Floats) -> float:
         values = pairing.value(z, y)
         return float(values.mean() if case.mean else values.sum())
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mlptrain.engine.arrays import Booleans, Bytes, Floats, Indices
 from mlptrain.handwriting.ink import extract_ink, find_sheet
 from mlptrain.handwriting.marks import (
     Marks,
@@ -51,11 +52,11 @@ class Digit(NamedTuple):
     ``warning`` says why the image may not contain one digit; it is empty if nothing is unusual.
     """
 
-    pixels: np.ndarray
+    pixels: Floats
     warning: str
 
 
-def find_digit(grey: np.ndarray, side: int = MNIST_SIDE) -> Digit | None:
+def find_digit(grey: Bytes | Floats, side: int = MNIST_SIDE) -> Digit | None:
     """Return the digit in a photograph or drawing, or None if there is none.
 
     Parameters
@@ -78,7 +79,7 @@ def find_digit(grey: np.ndarray, side: int = MNIST_SIDE) -> Digit | None:
     return Digit(frame_digit(thicken_strokes(digit), side), _find_doubt(ink, marks, chosen, digit))
 
 
-def _find_doubt(ink: np.ndarray, marks: Marks, chosen: np.ndarray, digit: np.ndarray) -> str:
+def _find_doubt(ink: Floats, marks: Marks, chosen: Indices, digit: Floats) -> str:
     """Describe why the chosen marks, cut out as ``digit``, may not be one digit; empty if nothing is unusual."""
     height, width = digit.shape
     if has_second_digit(marks) or width > MAX_ASPECT * height:
@@ -93,7 +94,7 @@ def _find_doubt(ink: np.ndarray, marks: Marks, chosen: np.ndarray, digit: np.nda
     return ""
 
 
-def _cut_out(ink: np.ndarray, marks: Marks, chosen: np.ndarray) -> np.ndarray:
+def _cut_out(ink: Floats, marks: Marks, chosen: Indices) -> Floats:
     """Return the ink of the chosen marks and of the pixels next to them, in [0, 1], cropped."""
     own = np.isin(marks.labels, chosen + 1)
     boxes = marks.boxes[chosen]
@@ -104,13 +105,13 @@ def _cut_out(ink: np.ndarray, marks: Marks, chosen: np.ndarray) -> np.ndarray:
     return _crop(scaled)
 
 
-def _crop(ink: np.ndarray) -> np.ndarray:
+def _crop(ink: Floats) -> Floats:
     """Return the rows and columns of ``ink`` from its first to its last edge."""
     rows, columns = (np.flatnonzero((ink > EDGE_INK).any(axis=axis)) for axis in (1, 0))
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def thicken_strokes(ink: np.ndarray) -> np.ndarray:
+def thicken_strokes(ink: Floats) -> Floats:
     """Return ``ink`` with strokes as wide as those of MNIST if they are thinner, as those of a ballpoint pen are."""
     fine = _enlarge(ink)
     steps = round((STROKE_PIXELS * FINE_PIXELS / MNIST_BOX - _stroke_width(fine)) / 2)
@@ -121,19 +122,19 @@ def thicken_strokes(ink: np.ndarray) -> np.ndarray:
     return _crop(fine)
 
 
-def _enlarge(ink: np.ndarray) -> np.ndarray:
+def _enlarge(ink: Floats) -> Floats:
     """Return ``ink`` with a longer side of `FINE_PIXELS`, and a margin."""
     return np.pad(resize(ink, *_fit_shape(ink, FINE_PIXELS)), FINE_PIXELS // 8)
 
 
-def _stroke_width(fine: np.ndarray) -> float:
+def _stroke_width(fine: Floats) -> float:
     """Return the mean width of the strokes: twice their area divided by the length of their outline."""
     mask = fine > 0.5
     outline = sum(np.count_nonzero(np.diff(mask, axis=axis)) for axis in (0, 1)) * np.pi / 4
     return float(2 * np.count_nonzero(mask) / max(1.0, outline))
 
 
-def _spread(ink: np.ndarray, *, diagonal: bool) -> np.ndarray:
+def _spread(ink: Floats, *, diagonal: bool) -> Floats:
     """Return the maximum of each pixel and its four neighbours, or eight neighbours with ``diagonal``."""
     padded = np.pad(ink, 1)
     spread = ink
@@ -142,7 +143,7 @@ def _spread(ink: np.ndarray, *, diagonal: bool) -> np.ndarray:
     return spread
 
 
-def _dilate(mask: np.ndarray, reach: int) -> np.ndarray:
+def _dilate(mask: Booleans, reach: int) -> Booleans:
     """Return ``mask`` with all pixels that are within ``reach`` of it along both axes."""
     for _ in range(2):
         sums = np.cumsum(np.pad(mask, ((reach + 1, reach), (0, 0))), axis=0)
@@ -150,7 +151,7 @@ def _dilate(mask: np.ndarray, reach: int) -> np.ndarray:
     return mask
 
 
-def frame_digit(ink: np.ndarray, side: int) -> np.ndarray:
+def frame_digit(ink: Floats, side: int) -> Floats:
     """Return ``ink`` (height, width) scaled to the box of MNIST, with its centre of mass in the centre of the image."""
     height, width = _fit_shape(ink, max(1, round(side * MNIST_BOX / MNIST_SIDE)))
     digit = resize(ink, height, width)
@@ -161,13 +162,13 @@ def frame_digit(ink: np.ndarray, side: int) -> np.ndarray:
     return frame
 
 
-def _fit_shape(ink: np.ndarray, longest: int) -> tuple[int, int]:
+def _fit_shape(ink: Floats, longest: int) -> tuple[int, int]:
     """Return the height and width of ``ink`` after scaling its longer side to ``longest``."""
     height, width = (max(1, round(size * longest / max(ink.shape))) for size in ink.shape)
     return height, width
 
 
-def _offset(mass: np.ndarray, side: int) -> int:
+def _offset(mass: Floats, side: int) -> int:
     """Return the offset along one axis that moves the centre of ``mass`` to the centre of ``side`` pixels.
 
     The centres of mass in MNIST are at pixel 14, counted from 0.

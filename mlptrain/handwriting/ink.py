@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlptrain.engine.arrays import Floats
 from mlptrain.handwriting.marks import label_components
 from mlptrain.handwriting.resampling import block_means, resize, smooth
 
@@ -26,7 +27,7 @@ MIN_FILL = 0.7  # share of its bounding box that the sheet covers; a digit cover
 MIN_ASPECT = 0.4  # shorter side of the sheet divided by the longer one
 
 
-def extract_ink(grey: np.ndarray) -> np.ndarray:
+def extract_ink(grey: Floats) -> Floats:
     """Return the contrast of each pixel of ``grey`` (height, width), in [0, 1], with the paper around it.
 
     Ink is positive and paper is about 0, for dark ink and for chalk: strokes cover fewer pixels and deviate further
@@ -34,16 +35,16 @@ def extract_ink(grey: np.ndarray) -> np.ndarray:
     """
     paper = _paper(grey)
     brightness = np.maximum(paper, MIN_BRIGHTNESS)
-    deviation: np.ndarray = smooth(grey - paper) * (float(np.median(brightness)) / brightness)
+    deviation: Floats = smooth(grey - paper) * (float(np.median(brightness)) / brightness)
     return _with_positive_skew(deviation)
 
 
-def _with_positive_skew(deviation: np.ndarray) -> np.ndarray:
+def _with_positive_skew(deviation: Floats) -> Floats:
     """Return ``deviation`` with the sign that makes its third moment positive."""
     return -deviation if (deviation**3).sum() < 0 else deviation
 
 
-def _paper(grey: np.ndarray) -> np.ndarray:
+def _paper(grey: Floats) -> Floats:
     """Return the brightness that each pixel would have without ink.
 
     A quadratic surface models gradients and vignettes, and a running median of the residuals models shadows. Both
@@ -55,7 +56,7 @@ def _paper(grey: np.ndarray) -> np.ndarray:
     return resize(paper, *grey.shape)
 
 
-def fit_surface(cells: np.ndarray) -> np.ndarray:
+def fit_surface(cells: Floats) -> Floats:
     """Return the values at ``cells`` of the quadratic surface that fits them best.
 
     The fit is repeated with Cauchy weights 1 / (1 + (r / 2s)²) of the residuals r, where s is the median of |r|.
@@ -76,7 +77,7 @@ def fit_surface(cells: np.ndarray) -> np.ndarray:
     return fitted.reshape(height, width)
 
 
-def _running_median(cells: np.ndarray) -> np.ndarray:
+def _running_median(cells: Floats) -> Floats:
     """Return the median of a square window around each cell, with cells reflected at the edges."""
     reach = max(1, min(int(min(cells.shape) * MEDIAN_WINDOW / 2), min(cells.shape) - 1))
     padded = np.pad(cells, reach, mode="symmetric")
@@ -84,7 +85,7 @@ def _running_median(cells: np.ndarray) -> np.ndarray:
     return np.stack([np.median(row.reshape(len(row), -1), axis=1) for row in windows])
 
 
-def find_sheet(grey: np.ndarray) -> tuple[slice, slice] | None:
+def find_sheet(grey: Floats) -> tuple[slice, slice] | None:
     """Return the rows and columns of the sheet of paper on a table in ``grey`` (height, width), in [0, 1], or None."""
     cells = block_means(grey, SHEET_CELLS)
     deviation = _with_positive_skew(cells - fit_surface(cells))

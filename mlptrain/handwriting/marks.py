@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from mlptrain.engine.arrays import Booleans, Floats, Indices, Integers
 
 MIN_PEAK = 0.04  # contrast of the strongest ink
 
@@ -33,23 +36,23 @@ class Marks:
     of each mark, and ``boxes`` (n, 4) are their bounds: top, left, bottom, right, the last two exclusive.
     """
 
-    labels: np.ndarray
-    mass: np.ndarray
-    boxes: np.ndarray
+    labels: Integers
+    mass: Floats
+    boxes: Integers
 
 
-def estimate_peak(ink: np.ndarray) -> float:
+def estimate_peak(ink: Floats) -> float:
     """Return the mean of the strongest thousandth of the pixels, at least 16 of them."""
     count = min(ink.size, max(16, ink.size // 1000))
     return float(np.partition(ink.ravel(), -count)[-count:].mean())
 
 
-def estimate_noise(ink: np.ndarray) -> float:
+def estimate_noise(ink: Floats) -> float:
     """Return the standard deviation of the paper, estimated by the median deviation, on which ink has little effect."""
     return 1.4826 * float(np.median(np.abs(ink - np.median(ink))))
 
 
-def find_marks(ink: np.ndarray) -> Marks | None:
+def find_marks(ink: Floats) -> Marks | None:
     """Return the connected marks in ``ink`` (height, width), or None if there is only paper."""
     peak, noise = estimate_peak(ink), estimate_noise(ink)
     if peak < max(MIN_PEAK, MIN_DEVIATIONS * noise):
@@ -66,10 +69,11 @@ def find_marks(ink: np.ndarray) -> Marks | None:
         boxes[:, side] = np.iinfo(np.int64).max if side < 2 else -1
         extreme.at(boxes[:, side], owners, positions)
     boxes[:, 2:] += 1
-    return Marks(labels, np.bincount(owners, ink[rows, columns], count), boxes)
+    mass: Any = np.bincount(owners, ink[rows, columns], count)  # floats, unlike the type that NumPy states
+    return Marks(labels, mass, boxes)
 
 
-def label_components(mask: np.ndarray) -> np.ndarray:
+def label_components(mask: Booleans) -> Integers:
     """Number the 8-connected components of a boolean array from 1; other pixels get 0.
 
     Every pixel points to a pixel of its component with a lower number. Pointers of neighbours are joined and shortened
@@ -100,7 +104,7 @@ def label_components(mask: np.ndarray) -> np.ndarray:
     return labels
 
 
-def choose_digit_marks(marks: Marks) -> np.ndarray:
+def choose_digit_marks(marks: Marks) -> Indices:
     """Return the indices of the marks that form the digit: the largest one, and those close to it.
 
     Frames are excluded, unless there is nothing else: then the image was cropped to the digit.
@@ -134,7 +138,7 @@ def has_second_digit(marks: Marks) -> bool:
     return False
 
 
-def are_cut_off(marks: Marks, chosen: np.ndarray) -> bool:
+def are_cut_off(marks: Marks, chosen: Indices) -> bool:
     """Return whether an edge of the image cuts through more of the chosen marks than the end of a stroke."""
     boxes = marks.boxes[chosen]
     size = (boxes[:, 2:].max(axis=0) - boxes[:, :2].min(axis=0)).max()
@@ -151,14 +155,14 @@ def _main_mark(marks: Marks) -> tuple[int, list[int]]:
     return main, [other for other in inner.tolist() if other != main]
 
 
-def _are_frames(marks: Marks) -> np.ndarray:
+def _are_frames(marks: Marks) -> Booleans:
     """Return for each mark whether it is a frame, a ruled line, or the table beside the paper.
 
     Such a mark covers much of an edge of the image, or reaches from one edge to the opposite one.
     """
     height, width = marks.labels.shape
     top, left, bottom, right = marks.boxes.T
-    found: np.ndarray = ((top == 0) & (bottom == height)) | ((left == 0) & (right == width))
+    found: Booleans = ((top == 0) & (bottom == height)) | ((left == 0) & (right == width))
     for edge in (marks.labels[0], marks.labels[-1], marks.labels[:, 0], marks.labels[:, -1]):
         counts = np.bincount(edge, minlength=len(marks.mass) + 1)[1:]
         found |= counts > MAX_EDGE_SHARE * len(edge)

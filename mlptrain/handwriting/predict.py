@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isqrt
 
 import numpy as np
 
+from mlptrain.engine.arrays import Bytes, Floats
 from mlptrain.errors import DataError, UsageError
 from mlptrain.handwriting.digit import Digit, find_digit
 from mlptrain.handwriting.reading import STANDARD_INPUT, Images, read_images
@@ -33,7 +34,7 @@ class Prediction:
     image: str
     label: str
     probabilities: tuple[float, ...]
-    seen: np.ndarray
+    seen: Floats
     warning: str = ""
     class_names: tuple[str, ...] = ()
 
@@ -99,7 +100,7 @@ def predict_images(model: Model, sources: Sequence[str], augment: int | None = N
 
 
 def _predict_batch(
-    model: Model, named: Sequence[tuple[str, np.ndarray]], kind: str, augment: int | None
+    model: Model, named: Sequence[tuple[str, Bytes | Floats]], kind: str, augment: int | None
 ) -> list[Prediction | Rejection]:
     """Classify images (height, width), each given with its name."""
     digits: list[Digit | Rejection] = []
@@ -109,7 +110,7 @@ def _predict_batch(
         except DataError as error:
             digits.append(Rejection(name, error))
     seen = [digit.pixels for digit in digits if isinstance(digit, Digit)]
-    outputs = iter(_outputs(model, np.stack(seen), augment) if seen else ())
+    outputs: Iterator[Floats] = iter(_outputs(model, np.stack(seen), augment) if seen else ())
     results: list[Prediction | Rejection] = []
     for (name, _), digit in zip(named, digits, strict=True):
         if isinstance(digit, Digit):
@@ -122,7 +123,7 @@ def _predict_batch(
     return results
 
 
-def _outputs(model: Model, images: np.ndarray, augment: int | None) -> np.ndarray:
+def _outputs(model: Model, images: Floats, augment: int | None) -> Floats:
     return model.probabilities(images) if augment is None else mean_outputs_of_copies(model, images, augment)
 
 
@@ -135,7 +136,7 @@ def _rows_as_images(images: Images, inputs: int) -> Images:
     return replace(images, pixels=images.pixels.reshape(count * height, side, side), is_list=height > 1)
 
 
-def _network_input(name: str, image: np.ndarray, kind: str, inputs: int) -> Digit:
+def _network_input(name: str, image: Bytes | Floats, kind: str, inputs: int) -> Digit:
     """Return ``image``, or the digit in it, as an image of the size of the model's inputs."""
     side = isqrt(inputs)
     if image.min() == image.max():
@@ -161,7 +162,7 @@ def _network_input(name: str, image: np.ndarray, kind: str, inputs: int) -> Digi
     return digit
 
 
-def _background(image: np.ndarray) -> float:
+def _background(image: Bytes | Floats) -> float:
     """Return the median brightness along the edges, in [0, 1]."""
     edges = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     return float(np.median(edges)) / (255 if image.dtype == np.uint8 else 1)

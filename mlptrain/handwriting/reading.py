@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlptrain.datasets.idx import read_idx_images
+from mlptrain.engine.arrays import Bytes, Floats
 from mlptrain.errors import DataError
 from mlptrain.models.npz import parse_npy
 from mlptrain.system.extras import require_extra
@@ -47,7 +49,7 @@ _PIECE_BYTES = 2**20
 
 _BAND_PIXELS = 2**20
 
-_UPRIGHT: dict[object, Callable[[np.ndarray], np.ndarray]] = {
+_UPRIGHT: dict[object, Callable[[Bytes], Bytes]] = {
     2: np.fliplr,
     3: partial(np.rot90, k=2),
     4: np.flipud,
@@ -79,7 +81,7 @@ class Images:
     """
 
     kind: Literal["photograph", "array", "dataset"]
-    pixels: np.ndarray
+    pixels: Bytes | Floats
     is_list: bool
 
 
@@ -147,7 +149,7 @@ def _check_bytes(count: int, name: str) -> None:
         raise DataError(f"{name}: more than {MAX_BYTES} bytes\nhint: use a smaller file")
 
 
-def _decode(stream: BinaryIO, name: str, *, png: bool) -> np.ndarray:
+def _decode(stream: BinaryIO, name: str, *, png: bool) -> Bytes:
     """Return the grey bytes (height, width) of a PNG or JPEG image, upright."""
     require_extra("PIL", "images", f"{name}: reading PNG and JPEG")
     from PIL import ExifTags
@@ -163,7 +165,7 @@ def _decode(stream: BinaryIO, name: str, *, png: bool) -> np.ndarray:
                 _check_pixels(image.size, name, 2 * len(image.getbands()))
             image.draft("L", (MIN_JPEG_PIXELS, MIN_JPEG_PIXELS))  # no effect on PNG
             _check_pixels(image.size, name, 1 if image.mode in ("1", "L", "P") else 4)
-            grey: np.ndarray = _to_grey(image)
+            grey = _to_grey(image)
             upright = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
             return upright(grey) if upright else grey
     except DataError:
@@ -187,7 +189,7 @@ def _check_pixels(size: tuple[int, int], name: str, decoded: int = 1) -> None:
         )
 
 
-def _to_grey(image: Image.Image) -> np.ndarray:
+def _to_grey(image: Image.Image) -> Bytes:
     """Return a Pillow image as grey bytes (height, width), converted in bands of rows to save memory.
 
     The background of a transparent image is white, or black if the image would have only one colour.
@@ -204,7 +206,7 @@ def _to_grey(image: Image.Image) -> np.ndarray:
     return grey
 
 
-def _grey_band(band: Image.Image, paper: int | None) -> np.ndarray:
+def _grey_band(band: Image.Image, paper: int | None) -> Bytes:
     """Return a band as grey bytes, with ``paper`` as the brightness of a transparent background."""
     from PIL import Image
 
@@ -216,7 +218,7 @@ def _grey_band(band: Image.Image, paper: int | None) -> np.ndarray:
     return np.asarray(band.convert("L"))
 
 
-def _read_array(stream: BinaryIO, name: str) -> np.ndarray:
+def _read_array(stream: BinaryIO, name: str) -> NDArray[Any]:
     _check_bytes(stream.seek(0, io.SEEK_END), name)
     stream.seek(0)
     try:
@@ -228,7 +230,7 @@ def _read_array(stream: BinaryIO, name: str) -> np.ndarray:
     return array
 
 
-def _from_array(array: np.ndarray, name: str) -> Images:
+def _from_array(array: NDArray[Any], name: str) -> Images:
     """Return the images in an array: (height, width), (height, width, channels), a list (n, …) of either, or one row.
 
     There are 1, 3 or 4 channels. Integers are in 0 to 255; floats are in [0, 1], or in 0 to 255 if one exceeds 1.

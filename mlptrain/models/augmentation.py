@@ -7,6 +7,7 @@ import numpy as np
 from mlptrain.config.config import Augment, config_from
 from mlptrain.config.yaml import Document
 from mlptrain.datasets.augment import Augmenter
+from mlptrain.engine.arrays import Bytes, Floats
 from mlptrain.engine.losses import outputs
 from mlptrain.engine.network import ForwardPass
 from mlptrain.engine.streams import stream
@@ -45,7 +46,7 @@ def copies_augmentation(model: Model, copies: int, name: str = "the model") -> A
     return Augment(**{key: STRENGTH * amount for key, amount in amounts.items()}, elastic=elastic)
 
 
-def mean_outputs_of_copies(model: Model, images: np.ndarray, copies: int) -> np.ndarray:
+def mean_outputs_of_copies(model: Model, images: Bytes | Floats, copies: int) -> Floats:
     """Return the output activations (n, classes), averaged over deformed copies in float64.
 
     Copies 2i and 2i + 1 of every image are deformed by map i and by its opposite. The maps come from fixed streams, so

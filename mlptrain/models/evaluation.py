@@ -10,6 +10,7 @@ import numpy as np
 
 from mlptrain.datasets.batches import Batches
 from mlptrain.datasets.dataset import Dataset
+from mlptrain.engine.arrays import Floats, Indices, Integers
 from mlptrain.engine.losses import PAIRINGS, outputs
 from mlptrain.engine.network import ForwardPass, Network
 from mlptrain.engine.parameters import Architecture, Weights
@@ -30,7 +31,7 @@ MAX_MISTAKES = 10  # mistakes that are drawn in a notebook
 class Evaluator:
     """A repeatable evaluation of a network on fixed images, with buffers that are allocated once."""
 
-    def __init__(self, network: Network, dataset: Dataset, indices: np.ndarray) -> None:
+    def __init__(self, network: Network, dataset: Dataset, indices: Indices) -> None:
         classes = network.architecture.layers[-1]
         self.network = network
         self.batches = Batches(dataset, indices, BATCH, classes, network.dtype)
@@ -41,7 +42,7 @@ class Evaluator:
         self._logits = np.empty((network.members, classes, len(indices)), network.dtype)
         self._buffers = {size: np.empty((network.members, classes, size), network.dtype) for size in self.passes}
 
-    def logits(self) -> np.ndarray:
+    def logits(self) -> Floats:
         """Return the weighted inputs of the output units (K, classes, n), in an array that the next call overwrites."""
         start = 0
         with np.errstate(over="ignore", invalid="ignore"):
@@ -53,7 +54,7 @@ class Evaluator:
                     start += size
         return self._logits
 
-    def metrics(self) -> tuple[np.ndarray, np.ndarray]:
+    def metrics(self) -> tuple[Floats, Floats]:
         """Return the mean loss (K,) and the accuracy (K,) with the present weights of the network."""
         architecture, logits = self.network.architecture, self.logits()
         losses, correct = score_examples(architecture.loss, architecture.output, logits, self.targets, self.labels)
@@ -62,8 +63,8 @@ class Evaluator:
 
 
 def evaluate_weights(
-    architecture: Architecture, weights: Sequence[Weights], dtype: str, dataset: Dataset, indices: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    architecture: Architecture, weights: Sequence[Weights], dtype: str, dataset: Dataset, indices: Indices
+) -> tuple[Floats, Floats]:
     """Return the mean loss (K,) and the accuracy (K,) of K networks without normalisation, evaluated together.
 
     The networks have the functions of the architecture, and any sizes of hidden layers.
@@ -76,9 +77,7 @@ def evaluate_weights(
     return Evaluator(network, dataset, indices).metrics()
 
 
-def score_examples(
-    loss: str, output: str, logits: np.ndarray, targets: np.ndarray, labels: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def score_examples(loss: str, output: str, logits: Floats, targets: Floats, labels: Integers) -> tuple[Floats, Floats]:
     """Return, for each example, the loss (..., n) and whether the predicted label is the true one (..., n).
 
     ``logits`` has shape (..., classes, n); one-hot ``targets`` and ``labels`` broadcast to it. The predicted label is
@@ -91,7 +90,7 @@ def score_examples(
     return losses, z.argmax(axis=0).reshape(shape) == labels
 
 
-def _classes_first(array: np.ndarray) -> np.ndarray:
+def _classes_first(array: Floats) -> Floats:
     """Return ``array`` (..., classes, n) as (classes, examples).
 
     Reductions over the classes then run along contiguous rows, which is three times as fast for batches of 10.
@@ -119,7 +118,7 @@ class Mistake:
     """
 
     index: int
-    image: np.ndarray = field(repr=False)
+    image: Floats = field(repr=False)
     truth: str
     guess: str
     confidence: float
@@ -223,7 +222,7 @@ def shown_metrics(result: Evaluation | Augmented) -> str:
 def evaluate_models(
     models: Sequence[Model],
     dataset: Dataset,
-    indices: np.ndarray,
+    indices: Indices,
     split: str,
     mistakes: int = 0,
     augment: int | None = None,
@@ -285,14 +284,14 @@ def evaluate_models(
     return Evaluation(split, len(indices), loss, accuracy, confusion, names, worst, augmented)
 
 
-def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> tuple[tuple[int, ...], ...]:
+def confusion_matrix(labels: Integers, predicted: Integers, classes: int) -> tuple[tuple[int, ...], ...]:
     """Count the images of each true class (rows) with each predicted label (columns); both arrays are (n,)."""
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (labels, predicted), 1)
     return tuple(tuple(row) for row in matrix.tolist())
 
 
-def worst_mistakes(confidence: np.ndarray, predicted: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+def worst_mistakes(confidence: Floats, predicted: Integers, labels: Integers, count: int) -> Indices:
     """Return the positions of the ``count`` wrong predictions with the highest confidence, in decreasing order.
 
     The arrays are (n,). Equal confidences stay in the order of the images.
@@ -317,7 +316,7 @@ def _check_fits(model: Model, dataset: Dataset) -> None:
         )
 
 
-def _mean_outputs(models: Sequence[Model], dataset: Dataset, indices: np.ndarray) -> np.ndarray:
+def _mean_outputs(models: Sequence[Model], dataset: Dataset, indices: Indices) -> Floats:
     """Return the output activations (classes, n), averaged over the models in float64."""
     total = np.zeros((models[0].architecture.layers[-1], len(indices)))
     for model in models:
@@ -327,18 +326,18 @@ def _mean_outputs(models: Sequence[Model], dataset: Dataset, indices: np.ndarray
     return total / len(models)
 
 
-def _finite_logits(model: Model, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
+def _finite_logits(model: Model, dataset: Dataset, indices: Indices) -> Floats:
     """Return the weighted inputs of the output units (classes, n)."""
     return require_finite(Evaluator(model.network(), dataset, indices).logits()[0])
 
 
-def _log(a: np.ndarray) -> np.ndarray:
+def _log(a: Floats) -> Floats:
     """Return ln a, at least the logarithm of the smallest positive number."""
-    logarithm: np.ndarray = np.log(np.maximum(a, np.finfo(np.float64).tiny))
+    logarithm: Floats = np.log(np.maximum(a, np.finfo(np.float64).tiny))
     return logarithm
 
 
-LOSSES_OF_OUTPUTS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+LOSSES_OF_OUTPUTS: dict[str, Callable[[Floats, Floats], Floats]] = {
     "mse": lambda a, y: 0.5 * ((y - a) ** 2).sum(axis=0),
     "cross_entropy": lambda a, y: -(y * _log(a)).sum(axis=0),
     "binary_cross_entropy": lambda a, y: -(y * _log(a) + (1 - y) * _log(1 - a)).sum(axis=0),
@@ -347,7 +346,7 @@ LOSSES_OF_OUTPUTS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 weighted inputs, which averaged outputs do not have."""
 
 
-def _loss_of_outputs(models: Sequence[Model], a: np.ndarray, y: np.ndarray) -> float | None:
+def _loss_of_outputs(models: Sequence[Model], a: Floats, y: Floats) -> float | None:
     """Return the mean loss at outputs ``a`` (classes, n), or None if the models have different losses."""
     losses = {model.architecture.loss for model in models}
     if len(losses) > 1:

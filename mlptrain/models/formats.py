@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from mlptrain import __version__
 from mlptrain.config.messages import enumerate_words, hint
+from mlptrain.engine.arrays import Floats
 from mlptrain.errors import UsageError
 from mlptrain.models.model import PIXEL_SCALE, Model, save_model
 from mlptrain.models.onnx import write_onnx
@@ -85,7 +84,7 @@ def write_json(path: Path, model: Model, metadata: Mapping[str, Any]) -> None:
     write_atomic(path, write)
 
 
-def _json_list(values: np.ndarray) -> bytes:
+def _json_list(values: Floats) -> bytes:
     return f"[{', '.join(map(str, values))}]".encode()
 
 

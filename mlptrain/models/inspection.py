@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlptrain.datasets.dataset import Dataset
+from mlptrain.engine.arrays import Booleans, Floats, Indices, Integers
 from mlptrain.engine.losses import outputs
 from mlptrain.engine.network import ForwardPass
 from mlptrain.models.evaluation import BATCH
@@ -23,25 +24,25 @@ class Inspection:
     each unit of hidden layer l over the images of a class, nan for a class without images.
     """
 
-    indices: np.ndarray
-    labels: np.ndarray
-    probabilities: np.ndarray
-    mean_activations: tuple[np.ndarray, ...]
+    indices: Indices
+    labels: Integers
+    probabilities: Floats
+    mean_activations: tuple[Floats, ...]
 
     @property
-    def predicted_labels(self) -> np.ndarray:
+    def predicted_labels(self) -> Indices:
         """Predicted labels (n,): the class with the largest output, the first of several."""
-        labels: np.ndarray = self.probabilities.argmax(axis=1)
+        labels: Indices = self.probabilities.argmax(axis=1)
         return labels
 
     @property
-    def confidence(self) -> np.ndarray:
+    def confidence(self) -> Floats:
         """The largest output (n,)."""
-        confidence: np.ndarray = self.probabilities.max(axis=1)
+        confidence: Floats = self.probabilities.max(axis=1)
         return confidence
 
 
-def inspect(model: Model, dataset: Dataset, indices: np.ndarray) -> Inspection:
+def inspect(model: Model, dataset: Dataset, indices: Indices) -> Inspection:
     """Run ``model`` on the images ``indices`` of a dataset and record its activations.
 
     Raises
@@ -67,16 +68,16 @@ def inspect(model: Model, dataset: Dataset, indices: np.ndarray) -> Inspection:
     return Inspection(indices, labels, probabilities, mean_activations)
 
 
-def strongest_classes(mean_activations: np.ndarray, count: int = 2) -> np.ndarray:
+def strongest_classes(mean_activations: Floats, count: int = 2) -> Indices:
     """Return, for each unit, the ``count`` classes with the highest mean activation, the highest first.
 
     ``mean_activations`` is (units, classes), the result (units, count).
     """
-    order: np.ndarray = np.argsort(-np.nan_to_num(mean_activations, nan=-np.inf), axis=1, kind="stable")
+    order: Indices = np.argsort(-np.nan_to_num(mean_activations, nan=-np.inf), axis=1, kind="stable")
     return order[:, :count]
 
 
-def most_influential_units(model: Model, layer: int, count: int) -> np.ndarray:
+def most_influential_units(model: Model, layer: int, count: int) -> Indices:
     """Return up to ``count`` units of a hidden layer, in order, whose outgoing weights have the largest norms."""
     norms = np.linalg.norm(model.weights[layer + 1].astype(np.float64), axis=0)
     return np.sort(np.argsort(-norms, kind="stable")[:count])
@@ -90,13 +91,13 @@ class Calibration:
     Σ_b n_b/n · |accuracy_b − confidence_b| (Guo, Pleiss, Sun & Weinberger 2017, eq. 3).
     """
 
-    counts: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
+    counts: Integers
+    confidence: Floats
+    accuracy: Floats
     error: float
 
 
-def measure_calibration(confidence: np.ndarray, correct: np.ndarray) -> Calibration:
+def measure_calibration(confidence: Floats, correct: Booleans) -> Calibration:
     """Compare ``confidence`` (n,) in [0, 1] with ``correct`` (n,), which is True for correct predicted labels."""
     bin_of = np.minimum((np.asarray(confidence) * BINS).astype(int), BINS - 1)
     counts = np.bincount(bin_of, minlength=BINS)

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlptrain.engine.activations import ACTIVATIONS
+from mlptrain.engine.arrays import Bytes, Floats, Indices
 from mlptrain.engine.losses import PAIRINGS
 from mlptrain.engine.network import Network, predict
 from mlptrain.engine.parameters import Architecture, Weights
@@ -33,8 +35,8 @@ class Model:
     """
 
     architecture: Architecture
-    weights: tuple[np.ndarray, ...] = field(repr=False)
-    biases: tuple[np.ndarray, ...] = field(repr=False)
+    weights: tuple[Floats, ...] = field(repr=False)
+    biases: tuple[Floats, ...] = field(repr=False)
     class_names: tuple[str, ...]
     config: Mapping[str, Any] = field(repr=False)
 
@@ -44,7 +46,7 @@ class Model:
         network.assign(0, self.weights, self.biases)
         return network
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def probabilities(self, images: Bytes | Floats) -> Floats:
         """Return the output activations (n, classes) for ``images`` (n, ...): bytes, or floats in [0, 1].
 
         Raises
@@ -59,13 +61,13 @@ class Model:
         with np.errstate(over="ignore", invalid="ignore"):
             return require_finite(np.ascontiguousarray(predict(self.network(), rows)[0].T))
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: Bytes | Floats) -> Indices:
         """Return the index (n,) of the most probable class of each image."""
-        labels: np.ndarray = self.probabilities(images).argmax(axis=1)
+        labels: Indices = self.probabilities(images).argmax(axis=1)
         return labels
 
 
-def require_finite(values: np.ndarray) -> np.ndarray:
+def require_finite(values: Floats) -> Floats:
     """Return ``values``, which a model computed, unchanged.
 
     Raises
@@ -94,7 +96,7 @@ def save_model(path: Path, model: Model) -> None:
     DataError
         The file cannot be written.
     """
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for index, (weights, biases) in enumerate(zip(model.weights, model.biases, strict=True), start=1):
         arrays[f"W{index}"] = weights
         arrays[f"b{index}"] = biases
@@ -125,7 +127,7 @@ def load_model_file(path: Path) -> Model:
         ) from error
 
 
-def _read_model(arrays: Mapping[str, np.ndarray]) -> Model:
+def _read_model(arrays: Mapping[str, NDArray[Any]]) -> Model:
     """Return the model in the arrays of its file; a ValueError says why they do not form one."""
 
     def text(key: str) -> str:
@@ -158,7 +160,7 @@ def _read_model(arrays: Mapping[str, np.ndarray]) -> Model:
     return Model(architecture, weights, biases, tuple(names.tolist()), config)
 
 
-def _check_layers(weights: tuple[np.ndarray, ...], biases: tuple[np.ndarray, ...]) -> None:
+def _check_layers(weights: tuple[Floats, ...], biases: tuple[Floats, ...]) -> None:
     """Check that successive layers fit together, have one float type and contain only finite numbers."""
     if not weights:
         raise ValueError("W1 is missing")
@@ -172,7 +174,7 @@ def _check_layers(weights: tuple[np.ndarray, ...], biases: tuple[np.ndarray, ...
             raise ValueError(f"W{index + 1} or b{index + 1} contains a number that is not finite")
 
 
-def _fold_pixel_scale(weights: np.ndarray, scale: np.ndarray) -> None:
+def _fold_pixel_scale(weights: Floats, scale: Floats) -> None:
     """Multiply the weights of the first layer by 255 / ``scale``, for inputs that are bytes / 255."""
     is_number = scale.ndim == 0 and scale.dtype.kind in "iuf"
     if not (is_number and 0 < scale < np.inf):

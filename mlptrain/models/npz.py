@@ -11,9 +11,10 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlptrain.config.values import shown_key
 from mlptrain.errors import DataError
@@ -34,7 +35,7 @@ _HEADER = re.compile(
 )
 
 
-def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write ``arrays`` uncompressed, in their order, with a fixed date, so that equal arrays give equal bytes.
 
     Raises
@@ -52,7 +53,7 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     write_atomic(path, write)
 
 
-def read_npz(path: Path, limit: int) -> dict[str, np.ndarray]:
+def read_npz(path: Path, limit: int) -> dict[str, NDArray[Any]]:
     """Read every array of an archive whose arrays have at most ``limit`` bytes in total.
 
     Members must be uncompressed arrays of numbers or text, exactly as long as their headers declare. A file therefore
@@ -101,14 +102,14 @@ class _BoundedFile(io.BufferedReader):
         return content
 
 
-def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     name = shown_key(member.filename)
     if member.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"{name} is compressed")
     return parse_npy(archive.read(member), name)
 
 
-def parse_npy(content: bytes, name: str) -> np.ndarray:
+def parse_npy(content: bytes, name: str) -> NDArray[Any]:
     """Return the array in the content of a .npy file, numbers or text in C order; messages begin with ``name``.
 
     Raises
@@ -134,5 +135,5 @@ def parse_npy(content: bytes, name: str) -> np.ndarray:
     flat = np.frombuffer(content, dtype, offset=end)
     if dtype.kind == "U" and flat.view(np.dtype("u4").newbyteorder(dtype.byteorder)).max(initial=0) > sys.maxunicode:
         raise ValueError(f"{name}: text contains invalid characters")
-    array: np.ndarray = flat.reshape(shape).copy()
+    array: NDArray[Any] = flat.reshape(shape).copy()
     return array

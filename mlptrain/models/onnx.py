@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlptrain import __version__
 from mlptrain.engine.activations import GELU_CUBIC, GELU_SCALE, LEAKY_RELU_SLOPE, SELU_ALPHA, SELU_SCALE
@@ -134,7 +135,7 @@ def onnx_model(model: Model, metadata: Mapping[str, Any]) -> ModelProto:
     return proto
 
 
-def _nodes(steps: list[Step], constants: dict[str, np.ndarray]) -> Iterator[NodeProto]:
+def _nodes(steps: list[Step], constants: dict[str, NDArray[Any]]) -> Iterator[NodeProto]:
     """Yield the ONNX nodes of ``steps``, and add the numbers among their inputs to ``constants``."""
     from onnx import helper
 

@@ -6,6 +6,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
+from mlptrain.engine.arrays import Floats
 from mlptrain.system.text import can_print
 
 INK = 0.35  # brightness from which a pixel is drawn on a terminal without shades
@@ -15,7 +16,7 @@ RAMP = " .:-=+*#%@"
 _BLOCKS = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
 
 
-def draw(image: np.ndarray, console: Console) -> list[Text]:
+def draw(image: Floats, console: Console) -> list[Text]:
     """Return ``image`` (height, width) in [0, 1], light on dark, as lines of ``width`` characters.
 
     It is drawn in shades of grey if the terminal has at least 256 colours, else in black and white, and with ASCII
@@ -35,7 +36,7 @@ def _block(upper: object, lower: object) -> str:
     return _BLOCKS[bool(upper), bool(lower)]
 
 
-def _shades(upper: np.ndarray, lower: np.ndarray) -> Text:
+def _shades(upper: Floats, lower: Floats) -> Text:
     """Return two rows with the brighter half in the foreground: copied without its colours, the digit stays legible."""
     line = Text()
     for above, below in zip(_bytes(upper), _bytes(lower), strict=True):
@@ -45,6 +46,6 @@ def _shades(upper: np.ndarray, lower: np.ndarray) -> Text:
     return line
 
 
-def _bytes(row: np.ndarray) -> list[int]:
+def _bytes(row: Floats) -> list[int]:
     values: list[int] = np.rint(np.clip(row, 0, 1) * 255).astype(int).tolist()
     return values

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlptrain.engine.state import State, add_prefix, select_prefix
 from mlptrain.errors import DataError
@@ -69,7 +70,7 @@ def load_state(path: Path, hint: str = HINT) -> State:
         raise unusable(path, f"its values cannot be read ({error})", hint) from error
 
 
-def _state_of_0_1(arrays: Mapping[str, np.ndarray]) -> State:
+def _state_of_0_1(arrays: Mapping[str, NDArray[Any]]) -> State:
     """Return a checkpoint of 0.1, whose values are JSON texts as bytes and whose history is one table."""
     values = {key: json.loads(arrays[key].tobytes()) for key in ("origin", "plain", "forced", "format")}
     if values.pop("format") != "mlptrain checkpoint 1":

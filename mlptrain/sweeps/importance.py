@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mlptrain.engine.arrays import Floats
 from mlptrain.sweeps.space import fingerprint
 from mlptrain.sweeps.trials import Result
 
@@ -76,9 +77,9 @@ class _Effect:
     covariance 0 over the trials; ``prior`` (k,) is the part of the effect's variance that is expected of each.
     """
 
-    level: np.ndarray
-    functions: np.ndarray
-    prior: np.ndarray
+    level: Floats
+    functions: Floats
+    prior: Floats
 
 
 def _effect(values: Sequence[Any]) -> _Effect:
@@ -99,7 +100,7 @@ def _effect(values: Sequence[Any]) -> _Effect:
     return _Effect(level, orthonormal[level], prior / max(1.0, prior.sum()))
 
 
-def _shares_of_grid(effects: Sequence[_Effect], y: np.ndarray) -> np.ndarray | None:
+def _shares_of_grid(effects: Sequence[_Effect], y: Floats) -> Floats | None:
     """Return the shares of a complete grid, None if the trials are not one; ``y`` has the mean 0 and the variance 1.
 
     The share of a parameter with L values is the variance of the means of its values, minus the part of it that is due
@@ -116,11 +117,11 @@ def _shares_of_grid(effects: Sequence[_Effect], y: np.ndarray) -> np.ndarray | N
     within = y - (np.bincount(point.ravel(), y) / repeats)[point.ravel()]
     noise = within @ within / max(1, len(y) - len(repeats))
     between = [np.sum(np.bincount(e.level, y) ** 2 / np.bincount(e.level)) for e in effects]
-    shares: np.ndarray = np.maximum(0.0, between - (np.array(counts) - 1) * noise) / (y @ y)
+    shares: Floats = np.maximum(0.0, between - (np.array(counts) - 1) * noise) / (y @ y)
     return shares
 
 
-def _shares_of_sample(effects: Sequence[_Effect], y: np.ndarray) -> np.ndarray:
+def _shares_of_sample(effects: Sequence[_Effect], y: Floats) -> Floats:
     """Return the estimated shares of trials at any points; ``y`` has the mean 0 and the variance 1.
 
     The model is that of smoothing splines: y is the sum of an effect of each parameter, of interactions of two and of
@@ -155,7 +156,7 @@ def _shares_of_sample(effects: Sequence[_Effect], y: np.ndarray) -> np.ndarray:
     return shares[: len(effects)]
 
 
-def _products(a: _Effect, b: _Effect) -> tuple[np.ndarray, np.ndarray]:
+def _products(a: _Effect, b: _Effect) -> tuple[Floats, Floats]:
     """Return the products of the first functions of two parameters, with the mean 0, and their prior."""
     one, two = a.functions[:, :MAX_FUNCTIONS_IN_PAIRS], b.functions[:, :MAX_FUNCTIONS_IN_PAIRS]
     products = (one[:, :, None] * two[:, None, :]).reshape(len(one), -1)

@@ -7,9 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
 from mlptrain.config.config import Config, EarlyStopping
+from mlptrain.engine.arrays import Floats
 from mlptrain.engine.network import Network
 from mlptrain.engine.state import State, add_prefix, select_prefix
 from mlptrain.training.reports import EpochReport, Outcome, Progress
@@ -29,9 +28,9 @@ class Patience:
         self._min_delta = rule.min_delta if rule is not None else 0.0
         self._waited = 0
         self.best: EpochReport | None = None
-        self.weights: np.ndarray | None = None
+        self.weights: Floats | None = None
 
-    def update(self, report: EpochReport, copy_weights: Callable[[], np.ndarray]) -> None:
+    def update(self, report: EpochReport, copy_weights: Callable[[], Floats]) -> None:
         """Compare a finished epoch with the best one; without a finite metric nothing changes."""
         value = getattr(report, self._monitor)
         if value is None or not math.isfinite(value):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mlptrain.config.config import Config, batch_seed_of
+from mlptrain.engine.arrays import Floats
 from mlptrain.engine.averaging import Average
 from mlptrain.engine.backprop import Timed, TrainingPass, untimed
 from mlptrain.engine.dropout import Dropout
@@ -47,13 +48,13 @@ def architecture_of(config: Config, inputs: int, classes: int, *others: Config) 
     return Architecture((inputs, *hidden, classes), config.activation, config.output, config.loss, config.batch_norm)
 
 
-def _each(configs: Sequence[Config], key: str, absent: float = 0.0) -> np.ndarray:
+def _each(configs: Sequence[Config], key: str, absent: float = 0.0) -> Floats:
     """Return the values of a key, one per network (K,); null becomes ``absent``."""
     values = [getattr(config, key) for config in configs]
     return np.array([absent if value is None else value for value in values], np.float64)
 
 
-def _dropout_rates(configs: Sequence[Config], layer: int) -> np.ndarray:
+def _dropout_rates(configs: Sequence[Config], layer: int) -> Floats:
     """Return the dropout rates of a hidden layer, one per network (K,)."""
     rates = [config.dropout[layer] if isinstance(config.dropout, tuple) else config.dropout for config in configs]
     return np.array(rates, np.float64)
@@ -123,7 +124,7 @@ class Stack:
         network = self.network
         pixels, *hidden, _ = zip(*network.sizes, strict=True)
 
-        def dropout(rates: np.ndarray, units: Sequence[int], columns: int) -> Dropout | None:
+        def dropout(rates: Floats, units: Sequence[int], columns: int) -> Dropout | None:
             shape = network.members, max(units), columns
             return Dropout(rates, self._generators, shape, network.dtype, units) if rates.any() else None
 
@@ -136,7 +137,7 @@ class Stack:
             self._timed,
         )
 
-    def targets(self, y: np.ndarray) -> np.ndarray:
+    def targets(self, y: Floats) -> Floats:
         """Return one-hot targets (..., classes, batch) with label smoothing (Szegedy et al. 2016).
 
         y′ = (1 − s) y + s / classes; if s differs between the networks, y′ is (..., K, classes, batch).
@@ -145,21 +146,21 @@ class Stack:
         if not smoothing.any():
             return y
         if (smoothing == smoothing[0]).all():
-            smoothed: np.ndarray = y * (1 - smoothing[0]) + smoothing[0] / y.shape[-2]
+            smoothed: Floats = y * (1 - smoothing[0]) + smoothing[0] / y.shape[-2]
             return smoothed
         share = smoothing.reshape(-1, 1, 1)
-        each: np.ndarray = y[..., np.newaxis, :, :] * (1 - share) + share / y.shape[-2]
+        each: Floats = y[..., np.newaxis, :, :] * (1 - share) + share / y.shape[-2]
         return each
 
-    def rates(self) -> np.ndarray:
+    def rates(self) -> Floats:
         """Return the learning rates of the next step (K,)."""
         if self._constant:
             return self.base_rates
         step, pairs = self.optimizer.steps, zip(self.schedules, self.total_steps, strict=True)
-        rates: np.ndarray = self.base_rates * np.array([schedule(step, steps) for schedule, steps in pairs])
+        rates: Floats = self.base_rates * np.array([schedule(step, steps) for schedule, steps in pairs])
         return rates
 
-    def step(self, x: np.ndarray, y: np.ndarray, logits: np.ndarray, rates: np.ndarray | None = None) -> None:
+    def step(self, x: Floats, y: Floats, logits: Floats, rates: Floats | None = None) -> None:
         """Train on a batch ``x`` (batch, pixels) with targets ``y``, and write the weighted inputs into ``logits``.
 
         ``rates`` (K,) replace the learning rates of the schedules.
@@ -179,7 +180,7 @@ class Stack:
             self.average.update()
         self.last_rates = rates
 
-    def layers(self, x: np.ndarray, y: np.ndarray) -> list[tuple[LayerStatistics, ...]]:
+    def layers(self, x: Floats, y: Floats) -> list[tuple[LayerStatistics, ...]]:
         """Return the statistics of each network's layers on a batch, as `measure_layers` does.
 
         The learning rates are those of the last step; before the first step, those of the first.

@@ -13,6 +13,7 @@ from mlptrain.config.config import Config, batch_seed_of
 from mlptrain.datasets.batches import Batches, Chunk, training_batches
 from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
+from mlptrain.engine.arrays import Floats
 from mlptrain.engine.backprop import untimed
 from mlptrain.engine.network import Network
 from mlptrain.engine.parameters import Weights
@@ -217,7 +218,7 @@ class Trainer:
             if not self._members or self._is_interrupted():
                 return
 
-    def _measure(self, chunk: Chunk, logits: np.ndarray) -> None:
+    def _measure(self, chunk: Chunk, logits: Floats) -> None:
         """Add loss and accuracy of the steps that wrote ``logits``, with respect to the labels without smoothing."""
         architecture, (steps, _, _, batch) = self.network.architecture, logits.shape
         y, labels = chunk.y[:steps, np.newaxis], chunk.labels[:steps, np.newaxis]

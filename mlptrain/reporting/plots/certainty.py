@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from mlptrain.engine.arrays import Bytes, Floats, Integers
 from mlptrain.models.inspection import Calibration
 from mlptrain.reporting.plots.images import ImageGrid
 from mlptrain.reporting.plots.panels import Panels
@@ -26,7 +27,7 @@ _FEW: dict[str, Any] = {**_MANY, "markerfacecolor": "none"}
 
 
 def mistake_images(
-    images: np.ndarray, true: Sequence[str], predicted: Sequence[str], confidence: Sequence[float]
+    images: Bytes | Floats, true: Sequence[str], predicted: Sequence[str], confidence: Sequence[float]
 ) -> ImageGrid:
     """Return images (n, height, width), dark on white, each with its true label, predicted label and confidence."""
     captions = [
@@ -58,7 +59,7 @@ def _draw_accuracy(calibration: Calibration, axes: Axes) -> None:
     axes.set_title("accuracy")
 
 
-def _draw_counts(counts: np.ndarray, axes: Axes) -> None:
+def _draw_counts(counts: Integers, axes: Axes) -> None:
     bins = len(counts)
     middles = ((np.arange(bins) + 0.5) / bins)[counts > 0]
     counts = counts[counts > 0]

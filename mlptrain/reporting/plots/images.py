@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
+from mlptrain.engine.arrays import Bytes, Floats
 from mlptrain.reporting.plots.style import new_figure, remove_frame
 
 SIDE = 0.76  # inches of an image in a file
@@ -20,7 +21,7 @@ SIDE = 0.76  # inches of an image in a file
 class ImageGrid:
     """Images (n, height, width) in rows of ``columns``, with captions of up to ``lines`` lines above them."""
 
-    images: np.ndarray
+    images: Bytes | Floats
     captions: Sequence[str]
     columns: int
     cmap: str

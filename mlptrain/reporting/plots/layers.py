@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
 
+from mlptrain.engine.arrays import Floats
 from mlptrain.engine.layers import LayerStatistics
 from mlptrain.reporting.plots.panels import Panels
 from mlptrain.reporting.plots.style import DASHES, MARKERS, MUTED, SERIES, STEPS, plain_numbers
@@ -60,7 +61,7 @@ def _style(layer: int) -> dict[str, Any]:
     }
 
 
-def _draw(name: str, epochs: Sequence[int], values: np.ndarray, axes: Axes) -> None:
+def _draw(name: str, epochs: Sequence[int], values: Floats, axes: Axes) -> None:
     """Draw a statistic (epochs, layers)."""
     for layer, line in enumerate(values.T):
         axes.plot(epochs, line, markevery=max(1, len(epochs) // MAX_MARKERS), **_style(layer))

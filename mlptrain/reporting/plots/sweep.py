@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from mlptrain.engine.arrays import Floats, Indices, Integers
 from mlptrain.reporting.plots.scale import Scale, distinct, metric_scale, number_label, parameter_scale
 from mlptrain.reporting.plots.style import HEAT, INK, MUTED, PAPER, SERIES, ink_on, new_figure, remove_frame
 from mlptrain.reporting.text import shortened
@@ -149,9 +150,9 @@ class RateByBatch:
 
     rates: tuple[tuple[float, str], ...]
     sizes: tuple[str, ...]
-    best: np.ndarray
-    goodness: np.ndarray
-    counts: np.ndarray
+    best: Floats
+    goodness: Floats
+    counts: Integers
 
 
 def rate_by_batch(sweep: SweepView) -> RateByBatch:
@@ -173,7 +174,7 @@ def rate_by_batch(sweep: SweepView) -> RateByBatch:
     return RateByBatch(columns, tuple(map(str, sizes)), best, places if good else 1 - places, counts)
 
 
-def _rate_bins(rates: Sequence[float]) -> tuple[np.ndarray, list[str]]:
+def _rate_bins(rates: Sequence[float]) -> tuple[Indices, list[str]]:
     """Return the lower edges of bins, and the names of the bins: one per learning rate if there are few.
 
     Else the names are those of the round edges between which the bins are, one more than there are bins.

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
+from mlptrain.engine.arrays import Floats, Indices
 from mlptrain.models.inspection import strongest_classes
 from mlptrain.reporting.plots.images import ImageGrid
 from mlptrain.reporting.plots.panels import Panels
@@ -23,7 +24,7 @@ _SCALE = {"lowest mean of the layer": 0.0, "halfway": 0.5, "highest mean": 1.0}
 
 
 def weight_images(
-    weights: np.ndarray, shape: tuple[int, int], units: np.ndarray, activations: np.ndarray, names: Sequence[str]
+    weights: Floats, shape: tuple[int, int], units: Indices, activations: Floats, names: Sequence[str]
 ) -> ImageGrid:
     """Return the incoming weights (out, in) of first-layer ``units`` as images, each on its own scale around 0.
 
@@ -37,20 +38,20 @@ def weight_images(
     return ImageGrid(_scaled(weights[units]).reshape(-1, *shape), captions, 10, HEAT, (-1, 1))
 
 
-def class_weight_images(weights: np.ndarray, shape: tuple[int, int], names: Sequence[str]) -> ImageGrid:
+def class_weight_images(weights: Floats, shape: tuple[int, int], names: Sequence[str]) -> ImageGrid:
     """Return the weights (classes, in) of a network without hidden layers as images, each on its own scale around 0."""
     return ImageGrid(_scaled(weights).reshape(-1, *shape), [shortened(name, 12) for name in names], 10, HEAT, (-1, 1))
 
 
-def _scaled(weights: np.ndarray) -> np.ndarray:
+def _scaled(weights: Floats) -> Floats:
     """Return weights (units, in) divided by the largest absolute value of each unit."""
     rows = weights.astype(np.float64)
-    scaled: np.ndarray = rows / np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-300)
+    scaled: Floats = rows / np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-300)
     return scaled
 
 
 def mean_activations(
-    layers: Sequence[np.ndarray], units: Sequence[np.ndarray], names: Sequence[str], counts: Sequence[int]
+    layers: Sequence[Floats], units: Sequence[Indices], names: Sequence[str], counts: Sequence[int]
 ) -> Panels:
     """Return the mean activations (units, classes) of hidden layers, a row of panels for each layer.
 
@@ -84,7 +85,7 @@ def mean_activations(
 
 
 def _draw_activations(
-    means: np.ndarray, units: np.ndarray, labels: Sequence[str], limits: tuple[float, float], title: str, axes: Axes
+    means: Floats, units: Indices, labels: Sequence[str], limits: tuple[float, float], title: str, axes: Axes
 ) -> None:
     """Draw means (classes, units) within the ``limits`` of the layer."""
     axes.imshow(means, cmap=HEAT, aspect="auto", vmin=limits[0], vmax=limits[1])
