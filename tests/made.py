@@ -38,8 +38,8 @@ def dataset(count: int = 60, pixels: int = 6, classes: int = 3, seed: int = 0) -
 
 def split(train: int, validation: int = 0, test: int = 0) -> Split:
     """Return a split in which the first images are for training and the next for validation and test."""
-    indices = np.split(np.arange(train + validation + test), [train, train + validation])
-    return Split(*indices, "sha256:made")
+    parts = np.split(np.arange(train + validation + test), [train, train + validation])
+    return Split(parts[0], parts[1], parts[2], "sha256:made")
 
 
 def kept(outcome: Outcome, architecture: Architecture, dtype: str) -> Network:
@@ -72,7 +72,7 @@ def model(
     return Model(Architecture(layers, activation, output, loss), w, b, names, {"seed": 0})
 
 
-def random_model(*layers: int, seed: int = 0, **functions: str) -> Model:
+def random_model(*layers: int, seed: int = 0, **functions: Any) -> Model:
     rng = np.random.default_rng(seed)
     pairs = list(pairwise(layers))
     weights = [rng.standard_normal((out, fan_in)) for fan_in, out in pairs]

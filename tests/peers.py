@@ -102,7 +102,7 @@ def layer_statistics(network: Network, x: np.ndarray, y: np.ndarray, rate: float
     (-(torch.from_numpy(y.T.astype(np.float64)) * torch.log(a)).sum(dim=1).mean()).backward()
     before = [layer[0].weight.detach().clone() for layer in modules]
     optimizer.step()
-    rows = []
+    rows: list[Any] = []
     for (linear, *_, above), old in zip(modules, before, strict=True):
         z, a = seen[modules[len(rows)][-2]].detach(), seen[above].detach()
         saturated = dead = None

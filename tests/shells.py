@@ -58,7 +58,7 @@ class Shell:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
-        words = []
+        words: list[str] = []
         for word in self._process.stdout:
             if word == "# end\n":
                 return words

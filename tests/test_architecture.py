@@ -115,7 +115,7 @@ LAST = len(PACKAGES) - 1
 MODULES = sorted(set(SOURCES) - {"mlptrain"})
 
 
-def test_imports_are_found():
+def test_imports_are_found() -> None:
     assert {"mlptrain.config.config", "mlptrain.engine.network", "numpy"} <= imports("mlptrain.training.trainer")
     assert "mlptrain.reporting.gallery" in imports("mlptrain.cli.plot"), "also within functions"
     assert "mlptrain.reporting.progress" in imports("mlptrain"), "also for types"
@@ -123,7 +123,7 @@ def test_imports_are_found():
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_packages_import_only_from_earlier_packages(name):
+def test_packages_import_only_from_earlier_packages(name: str) -> None:
     mine = level(name)
     forbidden = {
         other
@@ -133,39 +133,39 @@ def test_packages_import_only_from_earlier_packages(name):
     assert not forbidden
 
 
-def test_every_package_is_listed_once():
+def test_every_package_is_listed_once() -> None:
     packages = " ".join(PACKAGES).split()
     assert len(packages) == len(set(packages))
     assert {package(name) for name in MODULES} == set(packages)
 
 
-def test_no_import_cycles():
+def test_no_import_cycles() -> None:
     TopologicalSorter({name: ours(imports(name)) - {"mlptrain"} for name in MODULES}).prepare()
 
 
-def test_the_root_holds_at_most_twenty_entries():
+def test_the_root_holds_at_most_twenty_entries() -> None:
     assert len([path for path in HOME.iterdir() if path.name != "__pycache__"]) <= 20
 
 
-def test_importing_mlptrain_imports_no_module_of_it():
+def test_importing_mlptrain_imports_no_module_of_it() -> None:
     assert ours(imports("mlptrain", typing_only=False)) == set()
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if package(name) == "engine"])
-def test_the_engine_depends_on_numpy_alone(name):
+def test_the_engine_depends_on_numpy_alone(name: str) -> None:
     assert {other for other in ours(imports(name)) if package(other) != "engine"} == set()
     libraries = {other.partition(".")[0] for other in imports(name)} - sys.stdlib_module_names
     assert libraries <= {"numpy", "mlptrain"}
 
 
 @pytest.mark.parametrize("name", ["mlptrain", *MODULES])
-def test_libraries_are_imported_only_by_their_packages(name):
+def test_libraries_are_imported_only_by_their_packages(name: str) -> None:
     tops = {other.partition(".")[0] for other in imports(name)}
     libraries = tops - sys.stdlib_module_names - {"__future__", "mlptrain"}
     assert not {library for library in libraries if package(name) not in LIBRARIES.get(library, ())}
 
 
-def test_libraries_are_the_declared_dependencies():
+def test_libraries_are_the_declared_dependencies() -> None:
     text = (HOME.parent / "pyproject.toml").read_text(encoding="utf-8")
     declared = re.search(r"^dependencies = \[(.*?)\]", text, re.DOTALL | re.MULTILINE)
     assert declared
@@ -178,7 +178,7 @@ def test_libraries_are_the_declared_dependencies():
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith("mlptrain.reporting.plots")])
-def test_optional_libraries_are_imported_within_functions(name):
+def test_optional_libraries_are_imported_within_functions(name: str) -> None:
     """Everywhere but in the modules that draw plots, which are imported only after the extra was found."""
     top_level = [
         node for node in ast.parse(SOURCES[name].read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)
@@ -187,7 +187,7 @@ def test_optional_libraries_are_imported_within_functions(name):
     assert not {top.partition(".")[0] for top in tops} & OPTIONAL.keys()
 
 
-def test_the_list_of_commands_imports_no_command_and_no_large_library():
+def test_the_list_of_commands_imports_no_command_and_no_large_library() -> None:
     code = "import sys; from mlptrain.cli import main; main(['--help']); print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     loaded = set(done.stderr.split())

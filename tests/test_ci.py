@@ -16,7 +16,7 @@ import yaml
 from tests.readme import ROOT, blocks
 
 
-def test_the_steps_of_the_workflow_run(tmp_path):
+def test_the_steps_of_the_workflow_run(tmp_path: Path) -> None:
     """Run them as GitHub does, with a ``pip`` that only records; those that need MNIST if its files are there."""
     workflow = yaml.safe_load(next(block.code for block in blocks(ROOT / "docs/ci.md") if block.language == "yaml"))
     (job,) = workflow["jobs"].values()

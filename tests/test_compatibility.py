@@ -21,7 +21,7 @@ NEARLY = 0.01  # processors round differently
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, whose ``runs/`` holds copies of what 0.1 wrote."""
     shutil.copytree(V01, tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
@@ -29,7 +29,9 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(folder, monkeypatch, capsys) -> Iterator[Callable[[str], dict[str, Any]]]:
+def run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[[str], dict[str, Any]]]:
     """Run a command in ``folder``, and return the object that it prints."""
     monkeypatch.delenv("MLPTRAIN_DATA_DIR", raising=False)
 
@@ -53,7 +55,7 @@ def assert_kept(before: list[str], after: list[str]) -> None:
         assert new.startswith(old)
 
 
-def test_a_finished_run_evaluates_to_its_metrics(folder, run):
+def test_a_finished_run_evaluates_to_its_metrics(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
     metrics = json.loads((folder / "runs/finished/metrics.json").read_text())
     found = run("eval finished")
     assert found["accuracy"] == pytest.approx(metrics["test_accuracy"])
@@ -61,11 +63,11 @@ def test_a_finished_run_evaluates_to_its_metrics(folder, run):
     assert run("eval finished --split validation")["accuracy"] == pytest.approx(metrics["val_accuracy"])
 
 
-def test_a_finished_run_is_diagnosed(folder, run):
+def test_a_finished_run_is_diagnosed(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
     assert run("diagnose finished")["case"] == "rate_too_low"
 
 
-def test_a_finished_run_predicts_as_it_did(folder, run):
+def test_a_finished_run_predicts_as_it_did(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
     image = np.zeros((28, 28), np.uint8)
     image[4:24, 12:16] = 255
     np.save(folder / "one.npy", image)
@@ -76,24 +78,26 @@ def test_a_finished_run_predicts_as_it_did(folder, run):
     assert model.probabilities(image.reshape(1, -1))[0] == pytest.approx(found["probabilities"])
 
 
-def test_a_finished_run_is_repeated_by_its_config(folder, run):
+def test_a_finished_run_is_repeated_by_its_config(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
     found = run("train runs/finished/config.yaml --run again --threads 1")
     assert found["test_loss"] == pytest.approx(1.8896572703942656, rel=NEARLY)
 
 
-def test_training_starts_from_the_weights_of_a_finished_run(folder, run):
+def test_training_starts_from_the_weights_of_a_finished_run(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
     config = "runs/finished/config.yaml"
     found = run(f"train {config} --from finished --run more epochs=0 batch_norm=false")
     assert found["test_loss"] == pytest.approx(1.8896572703942656, rel=1e-4)
 
 
-def test_a_complete_run_is_left_as_it_is_by_resume(folder, run):
+def test_a_complete_run_is_left_as_it_is_by_resume(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
     before = (folder / "runs/finished/model.npz").read_bytes()
     assert run("train runs/finished/config.yaml --run finished --resume")["epochs"] == 6
     assert (folder / "runs/finished/model.npz").read_bytes() == before
 
 
-def test_an_interrupted_run_resumes_to_the_end_that_it_would_have_reached(folder, run):
+def test_an_interrupted_run_resumes_to_the_end_that_it_would_have_reached(
+    folder: Path, run: Callable[[str], dict[str, Any]]
+) -> None:
     path = folder / "runs/interrupted"
     before = rows(path)
     found = run("train runs/interrupted/config.yaml --run interrupted --resume --force --threads 1")
@@ -105,7 +109,7 @@ def test_an_interrupted_run_resumes_to_the_end_that_it_would_have_reached(folder
     assert found["test_accuracy"] == pytest.approx(0.412, abs=NEARLY)
 
 
-def test_a_complete_sweep_is_read_and_not_trained_again(folder, run):
+def test_a_complete_sweep_is_read_and_not_trained_again(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
     before = (folder / "runs/sweep/leaderboard.csv").read_text()
     found = run("sweep runs/sweep/sweep.yaml --run sweep --resume")
     assert (found["trials"], found["failed"]) == (4, 0)
@@ -114,12 +118,12 @@ def test_a_complete_sweep_is_read_and_not_trained_again(folder, run):
     assert (folder / "runs/sweep/leaderboard.csv").read_text() == before
 
 
-def test_the_best_run_of_a_sweep_evaluates_to_its_metrics(folder, run):
+def test_the_best_run_of_a_sweep_evaluates_to_its_metrics(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
     metrics = json.loads((folder / "runs/sweep/best/metrics.json").read_text())
     assert run("eval runs/sweep/best")["accuracy"] == pytest.approx(metrics["test_accuracy"])
 
 
-def test_an_interrupted_sweep_resumes_its_paused_trial(folder, run):
+def test_an_interrupted_sweep_resumes_its_paused_trial(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
     path = folder / "runs/halving"
     before = rows(path / "trials/0002")
     found = run("sweep runs/halving/sweep.yaml --run halving --resume --threads 1")

@@ -132,13 +132,13 @@ def tree(tmp_path: Path) -> Iterator[Tree]:
         tree.process.communicate()
 
 
-def test_every_story_is_followed_by_a_test():
+def test_every_story_is_followed_by_a_test() -> None:
     assert len(STORIES) == 6
     for story in STORIES:
         assert f"test_{story.lower().replace(' ', '_')}" in globals()
 
 
-def test_every_file_and_module_that_the_page_names_exists():
+def test_every_file_and_module_that_the_page_names_exists() -> None:
     prose = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
     for path in re.findall(r"`((?:mlptrain|tests|tools|docs|benchmarks)/[\w/.-]+)`", prose):
         assert (ROOT / path).exists() or path in ("mlptrain/cli/score.py", "tests/cli/test_score.py"), path
@@ -147,14 +147,14 @@ def test_every_file_and_module_that_the_page_names_exists():
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
 
 
-def test_add_an_activation(tree):
+def test_add_an_activation(tree: Tree) -> None:
     tree.follow("Add an activation")
     assert "softsign" in tree.schema()["activation"]["enum"]
     metrics = tree.train("activation=softsign")
     assert 0 < metrics["test_loss"] != tree.train("activation=linear")["test_loss"]
 
 
-def test_add_an_optimizer(tree):
+def test_add_an_optimizer(tree: Tree) -> None:
     tree.follow("Add an optimizer")
     schema = tree.schema()
     assert "lion" in schema["optimizer"]["enum"]
@@ -162,7 +162,7 @@ def test_add_an_optimizer(tree):
     assert tree.train("optimizer=lion", "epochs=3")["loss"] < tree.train("optimizer=lion")["loss"]
 
 
-def test_add_a_dataset(tree):
+def test_add_a_dataset(tree: Tree) -> None:
     tree.follow("Add a dataset")
     assert "my-digits" in tree.mlptrain("download", "--help")
     assert "my-digits" in tree.schema()["dataset"]["description"]
@@ -175,7 +175,7 @@ def test_add_a_dataset(tree):
     assert tree.train("dataset=my-digits", "split=official")["test_loss"] > 0
 
 
-def test_add_a_command(tree):
+def test_add_a_command(tree: Tree) -> None:
     tree.follow("Add a command")
     assert re.search(r"score +Print the test accuracy of a run\.", tree.mlptrain("--help"))
     metrics = tree.train("--run", "first")
@@ -183,7 +183,7 @@ def test_add_a_command(tree):
     assert "other" in tree.mlptrain("score", "other", code=3)
 
 
-def test_add_a_config_key(tree):
+def test_add_a_config_key(tree: Tree) -> None:
     tree.follow("Add a config key")
     assert tree.schema()["bias_init"]["default"] == 0
     assert "bias_init" in tree.mlptrain("config", "bias_init=-1", code=2)
@@ -194,7 +194,7 @@ def test_add_a_config_key(tree):
     assert losses[0] != losses[1]
 
 
-def test_add_a_metric_per_epoch(tree):
+def test_add_a_metric_per_epoch(tree: Tree) -> None:
     tree.follow("Add a metric per epoch")
     tree.train("epochs=3", "--run", "first")
     with tree.start(INTERRUPTED) as interrupted:

@@ -85,7 +85,7 @@ def run_page(name: str, shell: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_code_blocks_run(name, tmp_path):
+def test_code_blocks_run(name: str, tmp_path: Path) -> None:
     """Run each page in one shell; ``python -m tests.stress.documentation`` runs all pages in all shells."""
     installed = list(filter(shutil.which, SHELLS))
     run_page(name, installed[QUICK.index(name) % len(installed)], tmp_path)
@@ -111,7 +111,7 @@ def lines() -> list[str]:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_every_shell_runs_the_same_commands(shell, tmp_path):
+def test_every_shell_runs_the_same_commands(shell: str, tmp_path: Path) -> None:
     """Compare the words that programs get from a shell with those of a POSIX shell without files that match."""
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
@@ -138,7 +138,7 @@ def test_every_shell_runs_the_same_commands(shell, tmp_path):
     assert records[0] == records[1] and len(records[0]) > 60
 
 
-def test_every_option_is_documented():
+def test_every_option_is_documented() -> None:
     """An option that at most three commands have must be in a section that mentions the command."""
     sections = [section for text in TEXTS.values() for section in re.split(r"^#+ ", text, flags=re.MULTILINE)]
     options = {name: set(re.findall(r"(?<!\S)--[a-z][a-z-]+", help_text(name))) for name in commands()}
@@ -152,7 +152,7 @@ def test_every_option_is_documented():
     assert missing == []
 
 
-def test_every_config_key_is_documented():
+def test_every_config_key_is_documented() -> None:
     schema = json.loads(run("mlptrain", "config", "--schema"))
     keys = [*schema["properties"], *(key for nested in schema["$defs"].values() for key in nested["properties"])]
     page = TEXTS["docs/configuration.md"]
@@ -160,14 +160,14 @@ def test_every_config_key_is_documented():
 
 
 @pytest.mark.parametrize("page", ["configuration", "diagnosis"])
-def test_generated_tables_are_those_of_the_code(page):
+def test_generated_tables_are_those_of_the_code(page: str) -> None:
     updated = runpy.run_path(str(ROOT / "tools" / f"make_{page}.py"))["updated"]
     text = TEXTS[f"docs/{page}.md"]
     assert updated(text) == text, f"run `python tools/make_{page}.py`"
 
 
 @pytest.mark.parametrize("name", LINKING)
-def test_relative_links_resolve(name):
+def test_relative_links_resolve(name: str) -> None:
     page = ROOT / name
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     broken = []

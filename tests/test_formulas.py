@@ -54,7 +54,7 @@ def assert_equal(actual: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activation_and_derivative(name):
+def test_activation_and_derivative(name: str) -> None:
     activation, z = ACTIVATIONS[name], np.linspace(-6, 6, 121).reshape(1, 11, 11)
     a, scratch, delta = z.copy(), np.empty_like(z), np.full_like(z, 3.0)
     activation.apply(a, scratch)
@@ -64,13 +64,13 @@ def test_activation_and_derivative(name):
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_output(name):
+def test_output(name: str) -> None:
     z = np.random.default_rng(0).normal(0, 3, (10, 20))
     assert_equal(outputs(name, z), formula(name)(z))
 
 
 @pytest.mark.parametrize(("loss", "output"), PAIRINGS)
-def test_loss_and_delta(loss, output):
+def test_loss_and_delta(loss: str, output: str) -> None:
     rng = np.random.default_rng(1)
     z, y = rng.normal(0, 3, (10, 20)), np.eye(10)[:, rng.integers(0, 10, 20)]
     y = formula("label_smoothing")(y, 0.1)
@@ -84,7 +84,7 @@ def test_loss_and_delta(loss, output):
 
 
 @pytest.mark.parametrize("name", INITIALIZERS)
-def test_initializer(name):
+def test_initializer(name: str) -> None:
     for drawn, expected in zip(
         INITIALIZERS[name](np.random.default_rng(2), 7, 5), formula(name)(np.random.default_rng(2), 7, 5), strict=True
     ):
@@ -92,7 +92,7 @@ def test_initializer(name):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_automatic_initializer(activation):
+def test_automatic_initializer(activation: str) -> None:
     chosen = [formula("auto")(activation, is_output_layer) for is_output_layer in (False, True)]
     assert [INITIALIZERS[name] for name in chosen] == layer_initializers("auto", activation, 2)
 
@@ -154,12 +154,12 @@ def assert_same_steps(name: str, penalties: dict[str, float]) -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_optimizer(name):
+def test_optimizer(name: str) -> None:
     assert_same_steps(name, {})
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_defaults_of_an_optimizer_are_those_of_the_config(name):
+def test_defaults_of_an_optimizer_are_those_of_the_config(name: str) -> None:
     config, parameters = mlptrain.load_config(), inspect.signature(formula(name)).parameters
     for key in OPTIMIZERS[name].hyperparameters:
         assert parameters[key].default == getattr(config, key), key
@@ -170,12 +170,12 @@ PENALTIES = {"l1": 0.2, "l2": 0.3, "clip_norm": 2.0, "max_norm": 1.5}
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum"])
 @pytest.mark.parametrize("name", [field.name for field in fields(Penalties)])
-def test_penalty(name, optimizer):
+def test_penalty(name: str, optimizer: str) -> None:
     formula(name)
     assert_same_steps(optimizer, {name: PENALTIES[name]})
 
 
-def test_penalties_act_in_the_order_of_the_page():
+def test_penalties_act_in_the_order_of_the_page() -> None:
     assert_same_steps("sgd", PENALTIES)
 
 
@@ -186,7 +186,7 @@ OPTIONS = {"step": {"every": 7, "gamma": 0.5}, "exponential": {"gamma": 0.97}}
 
 @pytest.mark.parametrize("warmup", [0.0, 0.29])
 @pytest.mark.parametrize("name", [name for name in SCHEDULES if name != "plateau"])
-def test_schedule(name, warmup):
+def test_schedule(name: str, warmup: float) -> None:
     function, options, total = formula(name), OPTIONS.get(name, {}), 100
     schedule, _ = make_schedule(name, options, warmup)
     for t in range(total):
@@ -195,7 +195,7 @@ def test_schedule(name, warmup):
 
 
 @pytest.mark.parametrize("patience", [0, 1, 2])
-def test_plateau(patience):
+def test_plateau(patience: int) -> None:
     schedule, plateau = make_schedule("plateau", {"factor": 0.5, "patience": patience}, 0.0)
     assert plateau is not None
     losses = [3.0, 2.0, 2.0, 2.5, 2.0, 1.0, 1.5, 1.5, 1.5, 1.5, 0.5]
@@ -208,7 +208,7 @@ def test_plateau(patience):
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.999, 0.9999999])
-def test_dropout(rate):
+def test_dropout(rate: float) -> None:
     units, batch = 256, 1024
     mask = Dropout(np.array([rate]), [np.random.default_rng(4)], (1, units, batch), np.dtype("float64")).draw()
     dropped = formula("dropout")(np.ones((units, batch)), rate, np.random.default_rng(5))
@@ -219,7 +219,7 @@ def test_dropout(rate):
 
 
 @pytest.mark.parametrize(("loss", "at_zero"), [("cross_entropy", 0.1), ("binary_cross_entropy", 0.5)])
-def test_label_smoothing(loss, at_zero, tmp_path):
+def test_label_smoothing(loss: str, at_zero: float, tmp_path: Path) -> None:
     # Every example has the label 3. From zero weights, one step at rate 1 leaves y - a in the biases.
     header = bytes([0, 0, 8])
     for name, data in {
@@ -234,7 +234,7 @@ def test_label_smoothing(loss, at_zero, tmp_path):
 
 
 @pytest.mark.parametrize("batch", [1, 2, 9])
-def test_batch_normalisation(batch):
+def test_batch_normalisation(batch: int) -> None:
     rng = np.random.default_rng(6)
     gamma, beta, mean = rng.normal(size=(3, 4, 1))
     variance = rng.uniform(0.5, 2, (4, 1))
@@ -255,13 +255,13 @@ def test_batch_normalisation(batch):
                 assert_equal(own, theirs)
 
 
-def test_running_statistics_start_at_mean_0_and_variance_1():
+def test_running_statistics_start_at_mean_0_and_variance_1() -> None:
     network = Network(Architecture((5, 4, 3), "relu", "softmax", "cross_entropy", batch_norm=True), 1, "float64")
     assert (network.statistics.means[0] == 0).all() and (network.statistics.variances[0] == 1).all()
     assert (network.parameters.gains[0] == 1).all()
 
 
-def test_plain_layer():
+def test_plain_layer() -> None:
     rng = np.random.default_rng(7)
     w, (gamma, beta, mean), variance = rng.normal(size=(4, 5)), rng.normal(size=(3, 4, 1)), rng.uniform(1, 2, (4, 1))
     plain = np.empty_like(w), np.empty_like(beta)
@@ -271,7 +271,7 @@ def test_plain_layer():
 
 
 @pytest.mark.parametrize("decay", [0.2, 0.999])
-def test_averaged_weights(decay):
+def test_averaged_weights(decay: float) -> None:
     rng = np.random.default_rng(8)
     network = Network(Architecture((5, 4, 3), "relu", "softmax", "cross_entropy", batch_norm=True), 1, "float64")
     network.parameters.flat[:] = rng.normal(size=network.parameters.flat.size)

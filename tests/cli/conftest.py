@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 from threadpoolctl import threadpool_limits
 
@@ -13,8 +16,11 @@ class Result:
         self.code, self.out, self.err = code, out, err
 
 
+Command = Callable[..., Result]
+
+
 @pytest.fixture
-def mlptrain(tmp_path, monkeypatch, capfd):
+def mlptrain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """Run commands in this process, in a temporary folder, without MLPTRAIN_DATA_DIR; restore the BLAS threads."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLPTRAIN_DATA_DIR", raising=False)
@@ -30,7 +36,7 @@ def mlptrain(tmp_path, monkeypatch, capfd):
 
 
 @pytest.fixture
-def tiny(tmp_path):
+def tiny(tmp_path: Path) -> Path:
     """A config that trains in a few milliseconds."""
     path = tmp_path / "tiny.yaml"
     path.write_text("hidden: [8]\nsubset: 200\nepochs: 2\nbatch_size: 20\n")

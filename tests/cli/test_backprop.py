@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+
+from tests.cli.conftest import Command
 
 NEURON = ["1/(1 + exp(-(w0*x0 + w1*x1 + w2)))", "w0=2", "w1=-3", "w2=-3", "x0=-1", "x1=-2"]
 
 
-def test_the_tree_shows_values_and_gradients(mlptrain):
+def test_the_tree_shows_values_and_gradients(mlptrain: Command) -> None:
     result = mlptrain("backprop", "(x + y) * z", "x=-2", "y=5", "z=-4")
     assert (result.code, result.err) == (0, "")
     assert result.out.splitlines() == [
@@ -31,7 +34,7 @@ def test_the_tree_shows_values_and_gradients(mlptrain):
     ]
 
 
-def test_json_lists_inputs_and_nodes(mlptrain):
+def test_json_lists_inputs_and_nodes(mlptrain: Command) -> None:
     result = mlptrain("backprop", "2 * (x*y + max(z, w))", "x=3", "y=-4", "z=2", "w=-1", "--json")
     assert (result.code, result.err) == (0, "")
     printed = json.loads(result.out)
@@ -44,14 +47,14 @@ def test_json_lists_inputs_and_nodes(mlptrain):
     assert [node["id"] for node in printed["nodes"]] == list(range(9))
 
 
-def test_gradients_of_a_sigmoid_neuron(mlptrain):
+def test_gradients_of_a_sigmoid_neuron(mlptrain: Command) -> None:
     printed = json.loads(mlptrain("backprop", *NEURON, "--json").out)
     assert round(printed["value"], 2) == 0.73
     rounded = {name: round(gradient, 4) for name, gradient in printed["gradients"].items()}
     assert rounded == {"w0": -0.1966, "x0": 0.3932, "w1": -0.3932, "x1": -0.5898, "w2": 0.1966}
 
 
-def test_an_undefined_gradient_is_null(mlptrain):
+def test_an_undefined_gradient_is_null(mlptrain: Command) -> None:
     printed = json.loads(mlptrain("backprop", "--json", "x**2", "x=-3").out)
     assert [node["gradient"] for node in printed["nodes"]] == [-6, None, 1]
     assert "2             2         -" in mlptrain("backprop", "x**2", "x=-3").out
@@ -74,7 +77,9 @@ def test_an_undefined_gradient_is_null(mlptrain):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_expressions_may_look_like_options(arguments, value, gradients, mlptrain):
+def test_expressions_may_look_like_options(
+    arguments: list[str], value: float, gradients: dict[str, Any], mlptrain: Command
+) -> None:
     result = mlptrain("backprop", "--json", *arguments)
     assert result.code == 0, result.err
     printed = json.loads(result.out)
@@ -106,7 +111,7 @@ def test_expressions_may_look_like_options(arguments, value, gradients, mlptrain
     ],
     ids=lambda value: " ".join(value)[:20] if value and "is" not in " ".join(value) else None,
 )
-def test_wrong_usage_is_exit_2(arguments, parts, mlptrain):
+def test_wrong_usage_is_exit_2(arguments: list[str], parts: list[str], mlptrain: Command) -> None:
     result = mlptrain("backprop", *arguments)
     assert (result.code, result.out) == (2, ""), result.err
     assert all(part in result.err for part in parts), result.err
@@ -114,11 +119,11 @@ def test_wrong_usage_is_exit_2(arguments, parts, mlptrain):
     assert "\x1b" not in result.err
 
 
-def test_a_missing_expression_is_exit_2(mlptrain):
+def test_a_missing_expression_is_exit_2(mlptrain: Command) -> None:
     assert mlptrain("backprop").code == 2
 
 
-def test_numpy_is_not_imported():
+def test_numpy_is_not_imported() -> None:
     code = (
         "import sys; from mlptrain.cli import main; main(['backprop', 'x*y', 'x=1', 'y=2']); "
         "sys.exit('numpy' in sys.modules)"

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+from tests.cli.conftest import Command
 
 KEYS = ["runs", "config", "metrics", "groups", "differences", "mcnemar", "untested"]
 
 
-def test_compare(mlptrain, tiny):
+def test_compare(mlptrain: Command, tiny: Path) -> None:
     for seed in (1, 2):
         assert mlptrain("train", tiny, "--run", f"s{seed}", f"seed={seed}", "-q").code == 0
     shown = mlptrain("compare", "s1", "s2")

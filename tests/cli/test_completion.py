@@ -17,6 +17,7 @@ import pytest
 from mlptrain.cli import completion
 from mlptrain.cli.commands import COMMANDS
 from mlptrain.cli.completion import LINE, SHELLS, TABLE, candidates, split
+from tests.cli.conftest import Command
 from tools.make_completion import text
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,7 @@ def make_run(path: Path) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with runs, a config, and the command ``mlptrain`` in ``bin``."""
     for name in ("alpha-001", "alpha-002", "beta", "a b"):
         make_run(tmp_path / "runs" / name)
@@ -46,11 +47,11 @@ def words(line: str) -> list[str]:
     return [word for word, _ in candidates(split(line)[1:])]
 
 
-def test_the_table_is_up_to_date():
+def test_the_table_is_up_to_date() -> None:
     assert TABLE.read_text(encoding="utf-8") == text(), "run python tools/make_completion.py"
 
 
-def test_candidates(folder):
+def test_candidates(folder: Path) -> None:
     assert words("mlptrain ") == list(COMMANDS) and words("mlptrain tr") == ["train"]
     assert words("mlptrain --v") == ["--version"] and words("mlptrain train --dry") == ["--dry-run"]
     assert words("mlptrain eval alpha") == ["alpha-001", "alpha-002"]
@@ -77,12 +78,12 @@ def test_candidates(folder):
 @pytest.mark.parametrize(
     "line", ["", " ", "mlptrain", "'", '"\\', "mlptrain \x00", "mlptrain eval \\", "mlptrain runs/a\n "]
 )
-def test_any_line_is_split(line):
+def test_any_line_is_split(line: str) -> None:
     assert split(line)
     candidates(split(line)[1:] or [""])
 
 
-def test_an_answer_needs_neither_numpy_nor_typer_and_no_message(folder):
+def test_an_answer_needs_neither_numpy_nor_typer_and_no_message(folder: Path) -> None:
     code = "import sys\nfrom mlptrain.cli import entry\ntry: entry()\nfinally: print(*sys.modules, file=sys.stderr)"
     make_run(folder / "runs/x\x1b[31m\ny")
 
@@ -96,7 +97,7 @@ def test_an_answer_needs_neither_numpy_nor_typer_and_no_message(folder):
     assert answer("mlptrain nowhere ").stdout == ""
 
 
-def test_an_answer_takes_a_fifth_of_a_second(folder):
+def test_an_answer_takes_a_fifth_of_a_second(folder: Path) -> None:
     """Processor time of the process, because other tests run at the same time."""
     for number in range(200):
         make_run(folder / f"runs/many-{number}")
@@ -170,7 +171,7 @@ class Terminal:
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-terminals")
-def test_shells_complete_a_run_and_a_key_with_its_value(shell, folder):
+def test_shells_complete_a_run_and_a_key_with_its_value(shell: str, folder: Path) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     script = folder / f"completion.{shell}"
@@ -186,7 +187,9 @@ def test_shells_complete_a_run_and_a_key_with_its_value(shell, folder):
 
 
 @pytest.mark.parametrize(("shell", "start"), [("bash", ".bashrc"), ("zsh", ".zshrc"), ("fish", None)])
-def test_installing_completion_twice_adds_one_line(shell, start, mlptrain, tmp_path, monkeypatch):
+def test_installing_completion_twice_adds_one_line(
+    shell: str, start: str | None, mlptrain: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "ZDOTDIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -203,7 +206,7 @@ def test_installing_completion_twice_adds_one_line(shell, start, mlptrain, tmp_p
         assert (tmp_path / start).read_text() == f"alias l=ls\n. {written}\n"
 
 
-def test_completion_of_an_unknown_shell(mlptrain, tmp_path, monkeypatch):
+def test_completion_of_an_unknown_shell(mlptrain: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHELL", "/bin/tcsh")
     monkeypatch.setattr(completion, "_parent", lambda: None)
     assert mlptrain("--install-completion").code == mlptrain("--show-completion", "tcsh").code == 2
@@ -214,6 +217,6 @@ def test_completion_of_an_unknown_shell(mlptrain, tmp_path, monkeypatch):
     assert refused.code == 3 and "hint" in refused.err
 
 
-def test_short_help(mlptrain):
+def test_short_help(mlptrain: Command) -> None:
     assert mlptrain("-h").out == mlptrain("--help").out
     assert all(mlptrain(name, "-h").out == mlptrain(name, "--help").out for name in ("train", "backprop", "runs"))

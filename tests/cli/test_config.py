@@ -1,37 +1,39 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
 
 from mlptrain.config.config import EarlyStopping, load_config
+from tests.cli.conftest import Command
 
 
-def test_without_a_config_the_defaults_are_shown(mlptrain):
+def test_without_a_config_the_defaults_are_shown(mlptrain: Command) -> None:
     result = mlptrain("config")
     values = yaml.safe_load(result.out)
     assert result.code == 0 and values["hidden"] == [30] and values["learning_rate"] == 0.5
     assert values["output"] == "softmax"  # auto is resolved
 
 
-def test_json_holds_the_overrides(mlptrain, tiny):
+def test_json_holds_the_overrides(mlptrain: Command, tiny: Path) -> None:
     values = json.loads(mlptrain("config", tiny, "hidden=15", "loss=mse", "learning_rate=1e-3", "--json").out)
     assert values["hidden"] == [15] and values["learning_rate"] == 0.001 and values["epochs"] == 2
     assert values["output"] == "sigmoid"
 
 
-def test_overrides_need_no_config(mlptrain):
+def test_overrides_need_no_config(mlptrain: Command) -> None:
     assert yaml.safe_load(mlptrain("config", "epochs=7").out)["epochs"] == 7
 
 
-def test_the_output_is_a_config(mlptrain, tiny, tmp_path):
+def test_the_output_is_a_config(mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     shown = mlptrain("config", tiny).out
     (tmp_path / "again.yaml").write_text(shown)
     assert mlptrain("config", "again.yaml").out == shown
 
 
-def test_the_output_means_the_same_as_the_config_file_of_a_run(mlptrain, tmp_path):
+def test_the_output_means_the_same_as_the_config_file_of_a_run(mlptrain: Command, tmp_path: Path) -> None:
     shown = mlptrain("config", "srivastava").out
     (tmp_path / "shown.yaml").write_text(shown)
     assert load_config("shown.yaml") == load_config("srivastava").resolve()
@@ -43,7 +45,7 @@ def test_the_output_means_the_same_as_the_config_file_of_a_run(mlptrain, tmp_pat
         assert above.startswith("# "), key
 
 
-def test_list_has_one_line_per_config(mlptrain):
+def test_list_has_one_line_per_config(mlptrain: Command) -> None:
     lines = mlptrain("config", "--list").out.splitlines()
     names = [line.split()[0] for line in lines]
     assert {"quickstart", "nielsen", "lab1/rate_too_low", "sweeps/hidden"} <= set(names)
@@ -54,7 +56,7 @@ def test_list_has_one_line_per_config(mlptrain):
     assert mlptrain("config", "--list", "--explain").code == 2
 
 
-def test_explain_describes_one_key_or_all(mlptrain):
+def test_explain_describes_one_key_or_all(mlptrain: Command) -> None:
     out = mlptrain("config", "--explain", "activation").out
     assert (
         out.startswith("activation\n") and "hidden layers" in out and "leaky_relu" in out and "default: sigmoid" in out
@@ -72,11 +74,11 @@ def test_explain_describes_one_key_or_all(mlptrain):
     ("key", "meant"),
     [("learning_rat", "learning_rate"), ("lr", "learning_rate"), ("augment.shft", "augment.shift"), ("a.b.c", "")],
 )
-def test_explain_an_unknown_key(mlptrain, key, meant):
+def test_explain_an_unknown_key(mlptrain: Command, key: str, meant: str) -> None:
     result = mlptrain("config", "--explain", key)
     assert result.code == 2 and result.out == "" and meant in result.err and "`mlptrain config --explain`" in result.err
 
 
-def test_the_schema_names_every_key(mlptrain, tiny):
+def test_the_schema_names_every_key(mlptrain: Command, tiny: Path) -> None:
     schema = json.loads(mlptrain("config", "--schema").out)
     assert set(schema["properties"]) == set(json.loads(mlptrain("config", "--json").out))

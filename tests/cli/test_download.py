@@ -192,7 +192,7 @@ def test_an_answer_that_is_not_http_is_shown_without_control_characters(
 ) -> None:
     monkeypatch.setattr(transfers, "Limits", lambda: Limits(tries=2, backoff=0.01))
     answer = b"\x1b[2J\x9b http://me:secret@host\r\n\r\n"
-    server.always(IMAGES, lambda handler, body: handler.wfile.write(answer))
+    server.always(IMAGES, lambda handler, body: handler.wfile.writelines([answer]))
     assert main(["download"]) == 3
     output, errors = capsys.readouterr()
     assert "\\x1b[2j\\x9b http://host" in output.lower() and "\\x1b[2j\\x9b http://host" in errors.lower()

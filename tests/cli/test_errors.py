@@ -8,7 +8,9 @@ import signal
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +18,12 @@ from typer.core import TyperGroup
 
 from mlptrain.datasets.idx import write_idx
 from mlptrain.system.signals import SIGNALS
+from tests.cli.conftest import Command
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
-def config_with(text: str):
+def config_with(text: str) -> Callable[[Path], list[str]]:
     def make(folder: Path) -> list[str]:
         (folder / "bad.yaml").write_text(text)
         return ["bad.yaml"]
@@ -28,11 +31,11 @@ def config_with(text: str):
     return make
 
 
-def override(*arguments: str):
+def override(*arguments: str) -> Callable[[Path], list[str]]:
     return lambda folder: ["tiny.yaml", *arguments]
 
 
-def own_folder(spoil):
+def own_folder(spoil: Any) -> Callable[[Path], list[str]]:
     """Return a maker of a folder with 20 images and labels, damaged by ``spoil``."""
 
     def make(folder: Path) -> list[str]:
@@ -133,7 +136,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_inputs_of_train(name, mlptrain, tiny, tmp_path):
+def test_wrong_inputs_of_train(name: str, mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     make, code, parts = WRONG[name]
     arguments = make(tmp_path)
     if name == "impossible split":
@@ -161,7 +164,9 @@ def test_wrong_inputs_of_train(name, mlptrain, tiny, tmp_path):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_wrong_inputs_of_other_commands(arguments, code, parts, mlptrain, tiny):
+def test_wrong_inputs_of_other_commands(
+    arguments: list[str], code: int, parts: list[str], mlptrain: Command, tiny: Path
+) -> None:
     mlptrain("train", tiny, "--run", "a")
     result = mlptrain(*arguments)
     assert result.code == code, result.err
@@ -193,7 +198,9 @@ def test_wrong_inputs_of_other_commands(arguments, code, parts, mlptrain, tiny):
         ("train sweep.yaml", ["sweep.yaml", "`mlptrain sweep sweep.yaml`"]),
     ],
 )
-def test_what_people_type_gets_a_hint(arguments, parts, mlptrain, tiny, tmp_path):
+def test_what_people_type_gets_a_hint(
+    arguments: str, parts: list[str], mlptrain: Command, tiny: Path, tmp_path: Path
+) -> None:
     (tmp_path / "sweep.yaml").write_text("base: tiny.yaml\nmethod: grid\nparameters: {seed: {values: [1, 2]}}\n")
     result = mlptrain(*arguments.split())
     assert (result.code, result.out) == (2, "")
@@ -204,7 +211,9 @@ def test_what_people_type_gets_a_hint(arguments, parts, mlptrain, tiny, tmp_path
 
 @pytest.mark.parametrize("method", ["make_context", "invoke", "main"])
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_at_any_time_has_its_exit_code(mlptrain, monkeypatch, number, method):
+def test_a_signal_at_any_time_has_its_exit_code(
+    mlptrain: Command, monkeypatch: pytest.MonkeyPatch, number: Any, method: str
+) -> None:
     monkeypatch.setattr(TyperGroup, method, lambda *arguments, **settings: signal.raise_signal(number))
     result = mlptrain("backprop", "x^2", "x=1")
     assert (result.code, result.out) == (128 + number, "") and result.err.count("\n") == 1
@@ -222,7 +231,7 @@ def test_a_signal_at_any_time_has_its_exit_code(mlptrain, monkeypatch, number, m
     ],
     ids=["open files", "libraries", "data", "train", "sweep"],
 )
-def test_limits_of_the_shell(limit, command, code, parts, tiny, tmp_path):
+def test_limits_of_the_shell(limit: str, command: str, code: int, parts: list[str], tiny: Path, tmp_path: Path) -> None:
     if limit.startswith("-v") and sys.platform != "linux":
         pytest.skip("needs Linux")
     (tmp_path / "own").mkdir()
@@ -238,7 +247,7 @@ def test_limits_of_the_shell(limit, command, code, parts, tiny, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["train", "sweep"])
-def test_a_run_name_too_long_for_the_file_system(command, mlptrain, tiny, tmp_path):
+def test_a_run_name_too_long_for_the_file_system(command: str, mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     values = ["seed=1,2"] if command == "sweep" else []
     for _ in range(2):  # without and with a folder of runs
         result = mlptrain(command, tiny, *values, "--run", "x" * 300)
@@ -248,7 +257,9 @@ def test_a_run_name_too_long_for_the_file_system(command, mlptrain, tiny, tmp_pa
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be deleted")
 @pytest.mark.parametrize("command", [["train", "{}"], ["sweep", "{}", "seed=1,2"], ["eval", "a"], ["config", "{}"]])
-def test_a_current_folder_that_is_deleted(command, mlptrain, tiny, tmp_path, monkeypatch):
+def test_a_current_folder_that_is_deleted(
+    command: list[str], mlptrain: Command, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()

@@ -3,20 +3,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mlptrain.datasets.idx import write_idx
+from tests.cli.conftest import Command
 from tests.runs.made import idx_folder
 
 
 @pytest.fixture
-def trained(mlptrain, tiny):
+def trained(mlptrain: Command, tiny: Path) -> dict[str, Any]:
     return json.loads(mlptrain("train", tiny, "--run", "a", "--json", "-q").out)
 
 
-def test_eval_gives_the_metrics_of_the_run(mlptrain, trained):
+def test_eval_gives_the_metrics_of_the_run(mlptrain: Command, trained: dict[str, Any]) -> None:
     for split in ("test", "validation"):
         metrics = json.loads(mlptrain("eval", "a", "--json", "--split", split).out)
         key = "val" if split == "validation" else split
@@ -25,7 +28,7 @@ def test_eval_gives_the_metrics_of_the_run(mlptrain, trained):
         assert metrics["loss"] == pytest.approx(trained[f"{key}_loss"], rel=1e-6)
 
 
-def test_json_holds_every_class_and_the_confusion_matrix(mlptrain, trained):
+def test_json_holds_every_class_and_the_confusion_matrix(mlptrain: Command, trained: dict[str, Any]) -> None:
     metrics = json.loads(mlptrain("eval", "a", "--json", "-q").out)
     assert [row["label"] for row in metrics["per_class"]] == list("0123456789")
     assert set(metrics["per_class"][0]) == {"label", "precision", "recall", "f1", "support"}
@@ -34,13 +37,13 @@ def test_json_holds_every_class_and_the_confusion_matrix(mlptrain, trained):
     assert [row["support"] for row in metrics["per_class"]] == confusion.sum(axis=1).tolist()
 
 
-def test_without_json_a_table_is_printed(mlptrain, trained):
+def test_without_json_a_table_is_printed(mlptrain: Command, trained: dict[str, Any]) -> None:
     result = mlptrain("eval", "runs/a", "--confusion")
     assert result.code == 0 and "\x1b" not in result.out
     assert all(word in result.out for word in ("precision", "recall", "F1", "support", "confusion", "predicted as"))
 
 
-def test_every_split_has_its_images(mlptrain, trained):
+def test_every_split_has_its_images(mlptrain: Command, trained: dict[str, Any]) -> None:
     counts = {
         split: np.sum(json.loads(mlptrain("eval", "a", "--json", "--split", split).out)["confusion"])
         for split in ("train", "validation", "test", "all")
@@ -48,7 +51,7 @@ def test_every_split_has_its_images(mlptrain, trained):
     assert counts == {"train": 200, "validation": 1000, "test": 500, "all": 5000}
 
 
-def test_another_dataset_must_have_the_same_shape(mlptrain, trained, tmp_path):
+def test_another_dataset_must_have_the_same_shape(mlptrain: Command, trained: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     rng = np.random.default_rng(0)
     write_idx(tmp_path / "own/train-images-idx3-ubyte.gz", rng.integers(0, 256, (40, 28, 28)).astype(np.uint8))
@@ -60,7 +63,7 @@ def test_another_dataset_must_have_the_same_shape(mlptrain, trained, tmp_path):
     assert refused.code == 3 and "8 x 8" in refused.err and "784" in refused.err
 
 
-def test_several_runs_are_averaged(mlptrain, tiny, trained):
+def test_several_runs_are_averaged(mlptrain: Command, tiny: Path, trained: dict[str, Any]) -> None:
     mlptrain("train", tiny, "--run", "b", "seed=1")
     metrics = json.loads(mlptrain("eval", "a", "b", "--json").out)
     assert metrics["run"] == ["runs/a", "runs/b"] and metrics["loss"] > 0
@@ -69,7 +72,7 @@ def test_several_runs_are_averaged(mlptrain, tiny, trained):
     assert refused.code == 2 and "split" in refused.err
 
 
-def test_mistakes_are_sorted_by_confidence(mlptrain, trained):
+def test_mistakes_are_sorted_by_confidence(mlptrain: Command, trained: dict[str, Any]) -> None:
     metrics = json.loads(mlptrain("eval", "a", "--json", "-q", "--mistakes", 3, "--threads", 1).out)
     worst = metrics["mistakes"]
     assert len(worst) == 3 and set(worst[0]) == {"index", "truth", "guess", "confidence"}
@@ -77,7 +80,7 @@ def test_mistakes_are_sorted_by_confidence(mlptrain, trained):
     assert [row["confidence"] for row in worst] == sorted((row["confidence"] for row in worst), reverse=True)
 
 
-def test_a_run_is_named_in_every_way(mlptrain, trained, tmp_path):
+def test_a_run_is_named_in_every_way(mlptrain: Command, trained: dict[str, Any], tmp_path: Path) -> None:
     shutil.copy(tmp_path / "runs/a/model.npz", tmp_path / "copy.npz")
     for name in ("a", "latest"):  # files that are no models hide nothing
         (tmp_path / name).write_text("notes")
@@ -96,12 +99,12 @@ def test_a_run_is_named_in_every_way(mlptrain, trained, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_pipe_is_no_model(mlptrain, tmp_path):
+def test_a_pipe_is_no_model(mlptrain: Command, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert mlptrain("eval", "pipe").code == 3  # without waiting for a writer
 
 
-def test_a_sweep_is_refused_by_commands_about_one_run(mlptrain, tiny):
+def test_a_sweep_is_refused_by_commands_about_one_run(mlptrain: Command, tiny: Path) -> None:
     mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "--run", "s", "-q")
     for command in ("eval s", "diagnose s", "export runs/s", "predict s one.npy"):
         refused = mlptrain(*command.split())
@@ -109,7 +112,7 @@ def test_a_sweep_is_refused_by_commands_about_one_run(mlptrain, tiny):
     assert mlptrain("eval", "s/best").code == 0
 
 
-def test_a_model_file_trained_on_a_folder_needs_a_dataset(mlptrain, tiny, tmp_path):
+def test_a_model_file_trained_on_a_folder_needs_a_dataset(mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     own = idx_folder(tmp_path / "own", pixels=(28, 28))
     assert mlptrain("train", tiny, "dataset=./own", "subset=20", "--run", "b", "-q").code == 0
     (tmp_path / "runs/b/model.npz").rename(tmp_path / "b.npz")
@@ -118,7 +121,7 @@ def test_a_model_file_trained_on_a_folder_needs_a_dataset(mlptrain, tiny, tmp_pa
     assert mlptrain("eval", "b.npz", "--dataset", own).code == 0
 
 
-def test_augment_adds_the_metrics_of_averaged_copies(mlptrain, tiny, trained):
+def test_augment_adds_the_metrics_of_averaged_copies(mlptrain: Command, tiny: Path, trained: dict[str, Any]) -> None:
     mlptrain("train", tiny, "--run", "b", "-q", "augment.shift=2", "augment.elastic.alpha=30")
     mlptrain("train", tiny, "--run", "c", "-q", "augment.rotate=20", "seed=1")
     plain = json.loads(mlptrain("eval", "b", "--json").out)
@@ -135,7 +138,7 @@ def test_augment_adds_the_metrics_of_averaged_copies(mlptrain, tiny, trained):
     assert both["run"] == ["runs/b", "runs/c"] and both["augmented"]["loss"] != both["loss"]
 
 
-def test_min_accuracy_tests_the_plain_outputs(mlptrain, tiny):
+def test_min_accuracy_tests_the_plain_outputs(mlptrain: Command, tiny: Path) -> None:
     mlptrain("train", tiny, "--run", "b", "-q", "augment.rotate=180", "epochs=4")
     found = json.loads(mlptrain("eval", "b", "--json", "--augment", 1).out)
     plain, augmented = found["accuracy"], found["augmented"]["accuracy"]
@@ -144,13 +147,14 @@ def test_min_accuracy_tests_the_plain_outputs(mlptrain, tiny):
     assert mlptrain("eval", "b", "--augment", 1, "--min-accuracy", (plain + augmented) / 2).code == code
 
 
-def test_augment_needs_a_run_with_augmentation(mlptrain, tiny, trained):
+def test_augment_needs_a_run_with_augmentation(mlptrain: Command, tiny: Path, trained: dict[str, Any]) -> None:
     mlptrain("train", tiny, "--run", "b", "-q", "augment.shift=2")
-    for arguments, part in [
+    cases: list[tuple[list[Any], str]] = [
         (["a", "--augment", 4], "runs/a: "),
         (["b", "a", "--augment", 4], "runs/a: "),
         (["b", "--augment", 0], "--augment: "),
         (["b", "--augment", "x"], "--augment: "),
-    ]:
+    ]
+    for arguments, part in cases:
         refused = mlptrain("eval", *arguments, "--json")
         assert (refused.code, refused.out) == (2, "") and part in refused.err and "\nhint: " in refused.err

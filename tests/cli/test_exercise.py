@@ -4,29 +4,32 @@ import io
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlptrain.cli import exercise as command
 from mlptrain.exercises.kinds import KINDS, make_exercise
 from mlptrain.exercises.progress import read_progress
+from tests.cli.conftest import Command, Result
 
 PROGRAMS = ("backward", "update-rule", "loss")
 NUMBERS = [name for name in KINDS if name not in PROGRAMS]
 
 
 @pytest.fixture(autouse=True)
-def data_home(tmp_path, monkeypatch):
+def data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.fixture
-def at_terminal(mlptrain, monkeypatch):
+def at_terminal(mlptrain: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Run the command in a terminal in which lines are typed."""
     monkeypatch.setattr(command, "is_terminal", lambda stream: True)
 
-    def run(lines, *arguments):
+    def run(lines: Any, *arguments: Any) -> Result:
         monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
         return mlptrain("exercise", *arguments)
 
@@ -37,7 +40,7 @@ def stated(kind: str, seed: str) -> list[str]:
     return [item.stated for item in make_exercise(kind, seed).items]
 
 
-def test_the_kinds_are_listed_with_progress(mlptrain, at_terminal):
+def test_the_kinds_are_listed_with_progress(mlptrain: Command, at_terminal: Callable[..., Result]) -> None:
     shown = mlptrain("exercise")
     assert shown.code == 0 and all(name in shown.out for name in KINDS)
     at_terminal(stated("neuron", "1"), "neuron")
@@ -51,7 +54,7 @@ def test_the_kinds_are_listed_with_progress(mlptrain, at_terminal):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_printed_solution_is_graded_as_correct(kind, mlptrain):
+def test_a_printed_solution_is_graded_as_correct(kind: str, mlptrain: Command) -> None:
     program = kind in PROGRAMS
     file = Path("answers.py" if program else "answers.yaml")
     file.write_text(mlptrain("exercise", kind, "--seed", "s1", "--solution", *["--hint"] * 3).out)
@@ -71,7 +74,7 @@ def test_a_printed_solution_is_graded_as_correct(kind, mlptrain):
 
 
 @pytest.mark.parametrize("kind", NUMBERS)
-def test_the_printed_questions_are_a_file_without_answers(kind, mlptrain):
+def test_the_printed_questions_are_a_file_without_answers(kind: str, mlptrain: Command) -> None:
     printed = mlptrain("exercise", kind, "--seed", "7")
     assert printed.code == 0 and printed.err == "" and "--answers" in printed.out
     Path("sheet.yaml").write_text(printed.out)
@@ -79,7 +82,7 @@ def test_the_printed_questions_are_a_file_without_answers(kind, mlptrain):
     assert result.code == 5 and json.loads(result.out)["correct"] == 0
 
 
-def test_wrong_and_missing_answers_are_exit_5(mlptrain):
+def test_wrong_and_missing_answers_are_exit_5(mlptrain: Command) -> None:
     right = stated("two-layer", "7")
     Path("a.yaml").write_text(f"z1: {right[0]}\nz2: 1000\n")
     result = mlptrain("exercise", "two-layer", "--seed", "7", "--answers", "a.yaml", "--json")
@@ -90,7 +93,7 @@ def test_wrong_and_missing_answers_are_exit_5(mlptrain):
     assert shown.code == 5 and "1 of 13 correct" in shown.out and "no answer" in shown.out
 
 
-def test_fractions_are_answers(mlptrain):
+def test_fractions_are_answers(mlptrain: Command) -> None:
     Path("a.yaml").write_text("squared: 97/100\n")
     result = mlptrain("exercise", "counting", "--seed", "7", "--answers", "a.yaml", "--json")
     assert json.loads(result.out)["items"][0] == {"id": "squared", "correct": True}
@@ -111,7 +114,7 @@ def test_fractions_are_answers(mlptrain):
         ("z.a: 1\n", ["a.yaml:1"]),
     ],
 )
-def test_malformed_answers_are_exit_2(text, parts, mlptrain):
+def test_malformed_answers_are_exit_2(text: str, parts: list[str], mlptrain: Command) -> None:
     Path("a.yaml").write_text(text)
     result = mlptrain("exercise", "neuron", "--seed", "7", "--answers", "a.yaml", "--json")
     assert (result.code, result.out) == (2, "")
@@ -130,12 +133,12 @@ def test_malformed_answers_are_exit_2(text, parts, mlptrain):
         (["loss", "--seed", "1", "--answers", "nowhere.py"], "nowhere.py"),
     ],
 )
-def test_wrong_usage_is_exit_2(arguments, part, mlptrain):
+def test_wrong_usage_is_exit_2(arguments: list[str], part: str, mlptrain: Command) -> None:
     result = mlptrain("exercise", *arguments)
     assert (result.code, result.out) == (2, "") and part in result.err and "hint: " in result.err
 
 
-def test_questions_as_json(mlptrain):
+def test_questions_as_json(mlptrain: Command) -> None:
     shown = json.loads(mlptrain("exercise", "neuron", "--seed", "7", "--json").out)
     assert shown.keys() == {"exercise", "seed", "items"}
     assert shown["items"][0].keys() == {"id", "given", "question"}
@@ -145,7 +148,7 @@ def test_questions_as_json(mlptrain):
     assert "NotImplementedError" in shown["program"] and not list(Path().glob("*.py"))
 
 
-def test_more_hints_are_shown_when_the_option_is_repeated(mlptrain):
+def test_more_hints_are_shown_when_the_option_is_repeated(mlptrain: Command) -> None:
     hints = [hint for item in make_exercise("counting", "7").items for hint in item.hints]
     for count in (1, 2, 3):
         shown = mlptrain("exercise", "counting", "--seed", "7", *["--hint"] * count).out
@@ -155,7 +158,7 @@ def test_more_hints_are_shown_when_the_option_is_repeated(mlptrain):
     assert len(hints) == shown.count("# hint: ")
 
 
-def test_a_program_is_written_once_and_then_checked(mlptrain):
+def test_a_program_is_written_once_and_then_checked(mlptrain: Command) -> None:
     written = mlptrain("exercise", "loss")
     path = Path("loss-1.py")
     assert written.code == 0 and "loss-1.py" in written.out and "def loss(" in path.read_text()
@@ -168,7 +171,7 @@ def test_a_program_is_written_once_and_then_checked(mlptrain):
     assert "loss-2.py" in mlptrain("exercise", "loss").out
 
 
-def test_the_questions_are_asked_one_by_one(at_terminal):
+def test_the_questions_are_asked_one_by_one(at_terminal: Callable[..., Result]) -> None:
     right = stated("counting", "1")
     wrong = at_terminal(["1e6", "0,5", "x", "", "help", *["hint"] * 4, "solution", "skip", *right[2:]], "counting")
     assert wrong.code == 0 and "7 of 9 correct" in wrong.out
@@ -184,7 +187,9 @@ def test_the_questions_are_asked_one_by_one(at_terminal):
     assert read_progress()["counting"]["1"].is_solved
 
 
-def test_answers_are_kept_when_the_input_ends_or_is_interrupted(at_terminal, mlptrain, monkeypatch):
+def test_answers_are_kept_when_the_input_ends_or_is_interrupted(
+    at_terminal: Callable[..., Result], mlptrain: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     right = stated("neuron", "1")
     ended = at_terminal(right[:2], "neuron")
     assert ended.code == 0 and "2 of 8 correct" in ended.out and "next: mlptrain exercise neuron --seed 1" in ended.out
@@ -192,7 +197,7 @@ def test_answers_are_kept_when_the_input_ends_or_is_interrupted(at_terminal, mlp
     lines = [f"{right[2]}\n"]
 
     class Stream:
-        def readline(self):
+        def readline(self) -> str:
             if not lines:
                 os.kill(os.getpid(), signal.SIGINT)
             return lines.pop()
@@ -203,7 +208,9 @@ def test_answers_are_kept_when_the_input_ends_or_is_interrupted(at_terminal, mlp
     assert len(read_progress()["neuron"]["1"].correct) == 3
 
 
-def test_progress_that_cannot_be_saved_is_a_single_warning(at_terminal, monkeypatch):
+def test_progress_that_cannot_be_saved_is_a_single_warning(
+    at_terminal: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", os.devnull)
     result = at_terminal(stated("neuron", "1"), "neuron")
     assert result.code == 0 and "8 of 8 correct" in result.out

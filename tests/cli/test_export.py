@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+from tests.cli.conftest import Command
 
 
-def test_export_writes_the_chosen_format(mlptrain, tiny, tmp_path):
+def test_export_writes_the_chosen_format(mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     mlptrain("train", tiny, "--run", "a", "-q")
     result = mlptrain("export", "a", "--format", "json")
     assert result.code == 0 and result.out.startswith("runs/a/model.json: json, ")

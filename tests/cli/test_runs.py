@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
+
+from tests.cli.conftest import Command
 
 COLUMNS = "name path kind state started dataset layers epochs val_accuracy test_accuracy seconds problem"
 
 
-def test_runs_are_listed_as_table_json_and_csv(mlptrain, tiny, tmp_path):
+def test_runs_are_listed_as_table_json_and_csv(mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     for rate in (0.1, 0.5):
         assert mlptrain("train", tiny, "--run", f"r{rate}", f"learning_rate={rate}", "-q").code == 0
     (tmp_path / "runs/notes").mkdir()
@@ -38,7 +41,7 @@ def test_runs_are_listed_as_table_json_and_csv(mlptrain, tiny, tmp_path):
     )
 
 
-def test_nothing_to_list(mlptrain, tmp_path):
+def test_nothing_to_list(mlptrain: Command, tmp_path: Path) -> None:
     assert mlptrain("runs").code == 3
     (tmp_path / "runs").mkdir()
     assert mlptrain("runs").code == 0 and json.loads(mlptrain("runs", "--json", "--where", "seed=1").out) == {

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from mlptrain.cli.commands import COMMANDS
-from mlptrain.runs.finished import load_metrics, load_run_model
+from mlptrain.runs.files import load_metrics
+from mlptrain.runs.folder import load_run_model
 from mlptrain.runs.job import load_dataset
 from tests.datasets.fault_server import CONTENTS
 from tests.reporting.made_runs import run
@@ -175,7 +176,7 @@ def check(case: Case, state: str, folder: Path, code: int) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_commands_without_working_streams(tmp_path):
+def test_commands_without_working_streams(tmp_path: Path) -> None:
     """One test, so that only one process imports all commands."""
     assert list(CASES) == list(COMMANDS)
     make_inputs(tmp_path)
@@ -211,7 +212,7 @@ def test_commands_without_working_streams(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs terminals")
-def test_a_run_continues_when_its_terminal_is_gone(tmp_path):
+def test_a_run_continues_when_its_terminal_is_gone(tmp_path: Path) -> None:
     import pty
 
     (tmp_path / "tiny.yaml").write_text("hidden: [6]\nsubset: 100\nepochs: 200\nbatch_size: 5\n")

@@ -18,10 +18,11 @@ import pytest
 from mlptrain.config.config import dump_yaml, load_config
 from mlptrain.sweeps.finished import view_sweep
 from mlptrain.sweeps.leaderboard import read_leaderboard
+from tests.cli.conftest import Command
 
 
 @pytest.fixture
-def grid(tiny):
+def grid(tiny: Path) -> list[Any]:
     """A config and a space of four trials."""
     return [tiny, "learning_rate=0.1,0.5", "hidden=[3],[4]", "epochs=1"]
 
@@ -30,7 +31,7 @@ def board(path: Path) -> list[tuple[int, dict[str, Any]]]:
     return [(row.trial, dict(row.values)) for row in read_leaderboard(path / "leaderboard.csv").rows]
 
 
-def test_a_sweep_is_shown_ranked_and_saved(mlptrain, grid, tmp_path):
+def test_a_sweep_is_shown_ranked_and_saved(mlptrain: Command, grid: list[Any], tmp_path: Path) -> None:
     result = mlptrain("sweep", *grid)
     assert result.code == 0 and result.err == ""
     lines = result.out.splitlines()
@@ -42,7 +43,7 @@ def test_a_sweep_is_shown_ranked_and_saved(mlptrain, grid, tmp_path):
     assert "\x1b" not in result.out
 
 
-def test_json_and_print_give_the_same_values(mlptrain, grid):
+def test_json_and_print_give_the_same_values(mlptrain: Command, grid: list[Any]) -> None:
     result = mlptrain("sweep", *grid, "-q", "--json")
     summary = json.loads(result.out)
     assert result.err == "" and list(summary) == ["sweep", "trials", "failed", "best"]
@@ -55,7 +56,7 @@ def test_json_and_print_give_the_same_values(mlptrain, grid):
     assert mlptrain("sweep", *grid, "-q", "--print", "best.nothing", "--run", "again", "--resume").code == 2
 
 
-def test_repeats_of_a_config_suggest_a_limit(mlptrain, tiny, tmp_path):
+def test_repeats_of_a_config_suggest_a_limit(mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     arguments = ("sweep", tiny, "repeat=3", "--run", "a", "--keep", "all", "--workers", 1)
     assert "suggested limit: --min-accuracy 0" in mlptrain(*arguments).out
     again = json.loads(mlptrain(*arguments, "--resume", "-q", "--json").out)
@@ -70,7 +71,7 @@ def test_repeats_of_a_config_suggest_a_limit(mlptrain, tiny, tmp_path):
     assert float(printed.out) == again["repeats"]["min_accuracy"]
 
 
-def test_an_existing_sweep_is_resumed_or_refused(mlptrain, grid):
+def test_an_existing_sweep_is_resumed_or_refused(mlptrain: Command, grid: list[Any]) -> None:
     assert mlptrain("sweep", *grid, "-q", "--run", "a").code == 0
     refused = mlptrain("sweep", *grid, "-q", "--run", "a")
     assert refused.code == 2 and "--resume" in refused.err
@@ -80,7 +81,7 @@ def test_an_existing_sweep_is_resumed_or_refused(mlptrain, grid):
     assert "{value: 1}" in changed.err and "{value: 2}" in changed.err
 
 
-def test_failed_trials_are_exit_6_and_json_is_printed(mlptrain, tmp_path):
+def test_failed_trials_are_exit_6_and_json_is_printed(mlptrain: Command, tmp_path: Path) -> None:
     (tmp_path / "linear.yaml").write_text(
         "hidden: []\noutput: linear\nloss: mse\nsubset: 100\nepochs: 1\nbatch_size: 20\n"
     )
@@ -89,7 +90,9 @@ def test_failed_trials_are_exit_6_and_json_is_printed(mlptrain, tmp_path):
     assert "1 of 2 trials" in result.err and "0001 (diverged)" in result.err and result.err.count("\n") <= 3
 
 
-def test_the_listed_commands_need_no_quotes_and_give_the_same_trials(mlptrain, grid, tmp_path):
+def test_the_listed_commands_need_no_quotes_and_give_the_same_trials(
+    mlptrain: Command, grid: list[Any], tmp_path: Path
+) -> None:
     grid[0] = Path("tiny.yaml")
     lines = mlptrain("sweep", *grid, "early_stopping.patience=3", "--list", "--run", "L").out.splitlines()
     assert len(lines) == 4 and not list(tmp_path.glob("runs/*"))
@@ -111,7 +114,7 @@ def test_the_listed_commands_need_no_quotes_and_give_the_same_trials(mlptrain, g
     assert sorted(board(tmp_path / "runs/L"), key=repr) == sorted(board(tmp_path / "runs/S"), key=repr)
 
 
-def test_a_shipped_sweep_is_found_by_its_name(mlptrain, tmp_path):
+def test_a_shipped_sweep_is_found_by_its_name(mlptrain: Command, tmp_path: Path) -> None:
     arguments = ("hidden", "hidden=5,6", "epochs=1", "repeat=1", "subset=100")
     line = mlptrain("sweep", *arguments, "--list").out.splitlines()[0]
     assert line.startswith("mlptrain train quickstart ")
@@ -122,7 +125,7 @@ def test_a_shipped_sweep_is_found_by_its_name(mlptrain, tmp_path):
     assert mlptrain("sweep", *arguments, "--resume").out.splitlines()[-1] == "runs/hidden-001"
 
 
-def test_a_path_that_needs_quotes_is_refused(mlptrain, tiny, tmp_path):
+def test_a_path_that_needs_quotes_is_refused(mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "a b.yaml").write_text(tiny.read_text())
     result = mlptrain("sweep", "a b.yaml", "learning_rate=0.1,0.2", "--list")
     assert result.code == 2 and "a b.yaml" in result.err and result.out == ""
@@ -133,7 +136,7 @@ def test_a_path_that_needs_quotes_is_refused(mlptrain, tiny, tmp_path):
 VAST = "seed={min: 0, max: 999999999}", "split_seed={min: 0, max: 999999999}", "batch_size=10,20,30", "epochs=1,2"
 
 
-def test_a_trial_or_a_shard_of_a_vast_grid_trains_at_once(mlptrain, tiny, tmp_path):
+def test_a_trial_or_a_shard_of_a_vast_grid_trains_at_once(mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     assert mlptrain("sweep", tiny, *VAST, "--index", 999_999_999_999, "--run", "one", "-q").code == 0
     text = (tmp_path / "runs/one/trials/999999999999/config.yaml").read_text()
     assert "split_seed: 666666666" in text and "seed: 166" in text and "batch_size: 20" in text and "epochs: 2" in text
@@ -144,7 +147,7 @@ def test_a_trial_or_a_shard_of_a_vast_grid_trains_at_once(mlptrain, tiny, tmp_pa
     assert json.loads(shard.out)["best"]["config"]["split_seed"] == 999_999_999
 
 
-def test_the_best_trial_is_shown_with_the_command_that_trains_it(mlptrain, tiny, tmp_path):
+def test_the_best_trial_is_shown_with_the_command_that_trains_it(mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     space = "hidden=[3,2],[2,3]", "learning_rate=0.1,0.5", "batch_size=10,20", "epochs=2"
     own = "--data-dir", "elsewhere"
     swept = mlptrain("sweep", tiny, *space, "method=halving", "run_cap=3", "--run", "s", "--workers", 1, *own)
@@ -160,7 +163,7 @@ def test_the_best_trial_is_shown_with_the_command_that_trains_it(mlptrain, tiny,
         assert again.read_text() == (tmp_path / "runs/s/best/config.yaml").read_text()
 
 
-def test_runs_are_collected_by_any_name(mlptrain, tiny, tmp_path):
+def test_runs_are_collected_by_any_name(mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     for name in ("rate=0.1", "b"):
         mlptrain("train", tiny, "epochs=1", "--run", name, "-q")
     for first in ("runs/rate=0.1", "rate=0.1"):
@@ -170,21 +173,21 @@ def test_runs_are_collected_by_any_name(mlptrain, tiny, tmp_path):
     assert refused.code == 2 and "epochs=1" in refused.err
 
 
-def test_an_index_trains_one_trial(mlptrain, grid, tmp_path):
+def test_an_index_trains_one_trial(mlptrain: Command, grid: list[Any], tmp_path: Path) -> None:
     assert mlptrain("sweep", *grid, "--index", 2, "-q").code == 0
     text = (tmp_path / "runs/tiny/trials/0002/config.yaml").read_text()
     assert "learning_rate: 0.5" in text and "hidden: [3]" in text
     assert mlptrain("sweep", *grid, "--index", 4).code == 2
 
 
-def test_an_index_needs_a_method_that_lists_its_trials(mlptrain, grid, tmp_path):
+def test_an_index_needs_a_method_that_lists_its_trials(mlptrain: Command, grid: list[Any], tmp_path: Path) -> None:
     result = mlptrain("sweep", *grid, "--index", 0, "--run", "job")
     assert result.code == 0 and result.out.splitlines()[-1] == "runs/job/trials/0000" and "epoch" in result.out.lower()
     refused = mlptrain("sweep", *grid, "method=halving", "--index", 0)
     assert refused.code == 2 and "--index" in refused.err and "halving" in refused.err
 
 
-def test_fail_fast_stops_at_the_first_failure(mlptrain, tmp_path):
+def test_fail_fast_stops_at_the_first_failure(mlptrain: Command, tmp_path: Path) -> None:
     (tmp_path / "linear.yaml").write_text(
         "hidden: []\noutput: linear\nloss: mse\nsubset: 100\nepochs: 1\nbatch_size: 20\n"
     )
@@ -194,7 +197,7 @@ def test_fail_fast_stops_at_the_first_failure(mlptrain, tmp_path):
     assert json.loads(result.out)["best"] is None
 
 
-def test_keys_without_effect_give_one_warning_each(mlptrain, tiny):
+def test_keys_without_effect_give_one_warning_each(mlptrain: Command, tiny: Path) -> None:
     result = mlptrain("sweep", tiny, "momentum=0.5,0.9", "rho=0.8", "optimizer=sgd,adam", "--list")
     assert result.code == 0 and len(result.out.splitlines()) == 4
     momentum, rho = result.err.splitlines()
@@ -203,7 +206,9 @@ def test_keys_without_effect_give_one_warning_each(mlptrain, tiny):
     assert mlptrain("sweep", tiny, "momentum=0.5,0.9", "optimizer=sgd,nesterov", "--list").err == ""
 
 
-def test_batches_of_one_image_with_batch_normalisation_give_one_warning(mlptrain, tiny, tmp_path):
+def test_batches_of_one_image_with_batch_normalisation_give_one_warning(
+    mlptrain: Command, tiny: Path, tmp_path: Path
+) -> None:
     result = mlptrain("sweep", tiny, "batch_norm=false,true", "batch_size=1,2,4", "--list")
     assert result.err.count("warning: batch_norm") == 1
     assert mlptrain("sweep", tiny, "batch_norm=true", "batch_size=2,4", "--list").err == ""
@@ -214,7 +219,7 @@ def test_batches_of_one_image_with_batch_normalisation_give_one_warning(mlptrain
     assert mlptrain("sweep", "range.yaml", "--list").err.count("warning: batch_norm") == 1
 
 
-def test_a_sweep_over_losses_is_plotted_and_collected(mlptrain, tiny, tmp_path):
+def test_a_sweep_over_losses_is_plotted_and_collected(mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     assert mlptrain("sweep", tiny, "loss=mse,cross_entropy", "epochs=1,2", "--run", "s", "-q").code == 0
     assert mlptrain("plot", "s", "--only", "parameters").code == 0
@@ -226,7 +231,7 @@ def test_a_sweep_over_losses_is_plotted_and_collected(mlptrain, tiny, tmp_path):
     assert mlptrain("sweep", "--collect", "runs/s").code == 0
 
 
-def test_shards_are_collected_to_the_whole_sweep(mlptrain, grid, tmp_path):
+def test_shards_are_collected_to_the_whole_sweep(mlptrain: Command, grid: list[Any], tmp_path: Path) -> None:
     for shard in ("1/2", "2/2"):
         assert mlptrain("sweep", *grid, "--shard", shard, "-q").code == 0
     assert [path.name for path in sorted((tmp_path / "runs/tiny").iterdir())] == ["shard-1-of-2", "shard-2-of-2"]
@@ -254,18 +259,20 @@ def test_shards_are_collected_to_the_whole_sweep(mlptrain, grid, tmp_path):
         (["--collect", "."], "no run"),
     ],
 )
-def test_wrong_usage_is_exit_2(mlptrain, tiny, tmp_path, arguments, words):
+def test_wrong_usage_is_exit_2(mlptrain: Command, tiny: Path, tmp_path: Path, arguments: list[str], words: str) -> None:
     result = mlptrain("sweep", *arguments)
     assert result.code == 2 and words in result.err, result.err
     assert not (tmp_path / "runs").exists()
 
 
-def test_missing_data_leaves_no_folder(mlptrain, tiny, tmp_path):
+def test_missing_data_leaves_no_folder(mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     result = mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "dataset=mnist")
     assert result.code == 3 and "mnist" in result.err and not (tmp_path / "runs").exists()
 
 
-def test_tpe_without_optuna_names_the_extra(mlptrain, tiny, tmp_path, monkeypatch):
+def test_tpe_without_optuna_names_the_extra(
+    mlptrain: Command, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mlptrain.system.extras.find_spec", lambda name: None)
     result = mlptrain("sweep", tiny, "learning_rate=0.1,0.2", "method=tpe", "run_cap=2")
     assert result.code == 2 and "pip install 'mlptrain[optuna]'" in result.err and not (tmp_path / "runs").exists()
@@ -304,7 +311,9 @@ def gone(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("command", [["sweep", "tiny.yaml", "learning_rate=0.1,0.2"], ["train", "tiny.yaml"]])
-def test_a_folder_that_is_deleted_while_it_is_used_is_exit_3_and_stays_deleted(tiny, tmp_path, command):
+def test_a_folder_that_is_deleted_while_it_is_used_is_exit_3_and_stays_deleted(
+    tiny: Path, tmp_path: Path, command: list[str]
+) -> None:
     path = tmp_path / "runs/s"
     arguments = [sys.executable, "-m", "mlptrain", *command, "epochs=1000000", "--run", "s", "-q"]
     with subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
@@ -328,8 +337,8 @@ def test_a_folder_that_is_deleted_while_it_is_used_is_exit_3_and_stays_deleted(t
     ],
 )
 def test_a_signal_ends_all_workers_and_leaves_a_sweep_to_resume(
-    mlptrain, tiny, tmp_path, executor, number, code, delay
-):
+    mlptrain: Command, tiny: Path, tmp_path: Path, executor: str, number: Any, code: int, delay: float
+) -> None:
     """Also while the workers start; as from a terminal, Ctrl-C and SIGHUP reach all processes."""
     if executor == "dask":
         pytest.importorskip("distributed")
@@ -353,7 +362,7 @@ def test_a_signal_ends_all_workers_and_leaves_a_sweep_to_resume(
         assert b"0 of 2 trials" in errors and b"--resume --run s" in errors and errors.count(b"\n") == 2, errors
 
 
-def test_the_hint_of_an_interrupted_sweep_resumes_it_when_pasted(tiny, tmp_path):
+def test_the_hint_of_an_interrupted_sweep_resumes_it_when_pasted(tiny: Path, tmp_path: Path) -> None:
     program = [sys.executable, "-m", "mlptrain"]
     options = ["--workers", "1", "--no-stack", "--keep", "all", "--runs-dir", "my runs"]
     command = [*program, "sweep", "tiny.yaml", "seed=1,2,3,4", "epochs=100", *options]
@@ -372,7 +381,9 @@ def test_the_hint_of_an_interrupted_sweep_resumes_it_when_pasted(tiny, tmp_path)
     assert len(list((tmp_path / "my runs/tiny-001/trials").glob("*/model.npz"))) == 4
 
 
-def test_a_leading_folder_of_runs_is_dropped_from_the_name_of_a_sweep(mlptrain, grid, tmp_path):
+def test_a_leading_folder_of_runs_is_dropped_from_the_name_of_a_sweep(
+    mlptrain: Command, grid: list[Any], tmp_path: Path
+) -> None:
     assert "nothing to resume" in mlptrain("sweep", *grid, "--run", "runs/a", "--resume").out
     again = mlptrain("sweep", *grid, "--run", "runs/a", "--resume").out
     assert "4 already finished" in again and "nothing to resume" not in again
@@ -393,7 +404,7 @@ def can_unshare() -> bool:
 
 
 @pytest.mark.skipif(not can_unshare(), reason="mounts a folder in a namespace of its own")
-def test_dask_needs_no_shared_memory(tiny, tmp_path):
+def test_dask_needs_no_shared_memory(tiny: Path, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     command = [sys.executable, "-m", "mlptrain", "sweep", "tiny.yaml", "learning_rate=0.1,0.2", "--executor", "dask"]
     done = subprocess.run(
@@ -403,7 +414,7 @@ def test_dask_needs_no_shared_memory(tiny, tmp_path):
     assert len(board(tmp_path / "runs/tiny-001")) == 2
 
 
-def test_a_signal_ends_the_wait_for_a_scheduler(tiny, tmp_path):
+def test_a_signal_ends_the_wait_for_a_scheduler(tiny: Path, tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"

@@ -6,23 +6,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlptrain.runs import watch as runs_watch
 from mlptrain.sweeps import watch as sweeps_watch
+from tests.cli.conftest import Command
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def _no_grace(monkeypatch):
+def _no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (runs_watch, sweeps_watch):
         monkeypatch.setattr(module, "SETTLED_SECONDS", 0.0)
         monkeypatch.setattr(module, "GONE_SECONDS", 0.0)
 
 
-def test_a_complete_run_and_its_result(mlptrain, tiny, tmp_path):
+def test_a_complete_run_and_its_result(mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     assert mlptrain("watch").code == 3, "there is no run"
     mlptrain("train", tiny, "--run", "a", "-q")
     result = mlptrain("watch", "a")
@@ -35,11 +37,11 @@ def test_a_complete_run_and_its_result(mlptrain, tiny, tmp_path):
     assert mlptrain("watch", "b").code == 3
 
 
-def test_a_killed_run_is_resumed_by_the_command_of_the_message(mlptrain, tmp_path):
+def test_a_killed_run_is_resumed_by_the_command_of_the_message(mlptrain: Command, tmp_path: Path) -> None:
     """The newest run is one that trains, although another run began later."""
     (tmp_path / "long.yaml").write_text("hidden: [6]\nsubset: 100\nepochs: 100000\nbatch_size: 5\n")
     program = [sys.executable, "-m", "mlptrain"]
-    options = {"cwd": tmp_path, "env": {"PYTHONPATH": str(ROOT), "PATH": ""}, "text": True}
+    options: dict[str, Any] = {"cwd": tmp_path, "env": {"PYTHONPATH": str(ROOT), "PATH": ""}, "text": True}
     process = subprocess.Popen([*program, "train", "long.yaml", "--run", "a", "-q"], **options)
     try:
         history = tmp_path / "runs/a/history.csv"
@@ -59,13 +61,13 @@ def test_a_killed_run_is_resumed_by_the_command_of_the_message(mlptrain, tmp_pat
     assert stopped.code == 3 and "was stopped" in stopped.err and "test - loss" in stopped.out
 
 
-def test_a_run_that_diverged(mlptrain, tiny):
+def test_a_run_that_diverged(mlptrain: Command, tiny: Path) -> None:
     mlptrain("train", tiny, "learning_rate=1e30", "activation=relu", "hidden=5,5", "--run", "a", "-q")
     result = mlptrain("watch", "a")
     assert result.code == 4 and "diverged in epoch 1" in result.err
 
 
-def test_sweeps_and_their_failed_trials(mlptrain, tiny, tmp_path):
+def test_sweeps_and_their_failed_trials(mlptrain: Command, tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "linear.yaml").write_text("hidden: []\noutput: linear\nloss: mse\nsubset: 100\nepochs: 1\n")
     mlptrain("sweep", "linear.yaml", "learning_rate=0.001,1e30", "--run", "s", "--workers", 1, "-q")
     result = mlptrain("watch", "s")

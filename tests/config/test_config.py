@@ -396,7 +396,7 @@ def test_one_warning_for_each_unused_key() -> None:
 def test_arguments_read_back_as_their_values(key: str, value: Any, text: str) -> None:
     assert argument(key, value) == f"{key}={text}"
     read = parse_overrides([argument(key, value)], LIST_KEYS).values[key]
-    hidden = {"hidden": [8]} if key == "dropout" else {}
+    hidden: dict[str, Any] = {"hidden": [8]} if key == "dropout" else {}
     if key == "dataset":
         assert read == value
     else:
@@ -539,7 +539,7 @@ def test_refusing_a_vast_config_takes_less_than_a_second(text: str) -> None:
         ("schedule.warmupp", "unknown key 'schedule.warmupp'; did you mean 'schedule.warmup'?"),
     ],
 )
-def test_a_key_below_an_unknown_key_is_unknown(key, words):
+def test_a_key_below_an_unknown_key_is_unknown(key: str, words: str) -> None:
     assert describe_problem(key, 1).startswith(words)
 
 

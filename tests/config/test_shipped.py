@@ -27,13 +27,13 @@ def name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", ALL, ids=name)
-def test_configs_are_valid_and_begin_with_a_comment(path):
+def test_configs_are_valid_and_begin_with_a_comment(path: Path) -> None:
     assert warnings(load_config(path)) == []
     assert path.read_text().startswith("# ")
 
 
 @pytest.mark.parametrize("path", LABORATORIES, ids=name)
-def test_the_laboratories_train(path):
+def test_the_laboratories_train(path: Path) -> None:
     # One epoch of few images; the run that must diverge needs all of them.
     diverges = path.stem == "divergence"
     overrides = ["epochs=1"] if diverges else ["epochs=1", "subset=64"]
@@ -45,7 +45,7 @@ def test_the_laboratories_train(path):
         assert mlptrain.train(config).metrics["test_loss"] > 0
 
 
-def test_the_guides_name_every_laboratory():
+def test_the_guides_name_every_laboratory() -> None:
     for folder in ("lab1", "lab2"):
         guide = (CONFIGS / folder / "README.md").read_text()
         for path in (CONFIGS / folder).glob("*.yaml"):
@@ -53,14 +53,14 @@ def test_the_guides_name_every_laboratory():
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=name)
-def test_sweeps_are_valid_and_begin_with_a_comment(path):
+def test_sweeps_are_valid_and_begin_with_a_comment(path: Path) -> None:
     wave = next(waves(read_sweep(path)))
     assert len(wave.trials) > 10
     assert path.read_text().startswith("# ") and f"# mlptrain sweep {path.stem}" in path.read_text()
     assert all(warnings(trial.config) == [] for trial in wave.trials)
 
 
-def test_a_config_is_found_by_its_path_or_its_last_part():
+def test_a_config_is_found_by_its_path_or_its_last_part() -> None:
     for path in (*ALL, *SWEEPS):
         full = name(path).removesuffix(".yaml")
         assert find_config(full) == path
@@ -70,7 +70,9 @@ def test_a_config_is_found_by_its_path_or_its_last_part():
     assert load_config("lab1/rate_too_low") == load_config(CONFIGS / "lab1/rate_too_low.yaml")
 
 
-def test_a_file_is_preferred_to_a_shipped_config_and_a_folder_is_not(tmp_path, monkeypatch):
+def test_a_file_is_preferred_to_a_shipped_config_and_a_folder_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("nielsen").mkdir()
     assert find_config("nielsen") == CONFIGS / "nielsen.yaml"
@@ -91,7 +93,9 @@ def test_a_file_is_preferred_to_a_shipped_config_and_a_folder_is_not(tmp_path, m
         ("../configs/quickstart", ["no such file"]),
     ],
 )
-def test_a_config_that_does_not_exist(tmp_path, monkeypatch, given, words):
+def test_a_config_that_does_not_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, words: list[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text("")
     with pytest.raises(ConfigError) as error:
@@ -100,12 +104,12 @@ def test_a_config_that_does_not_exist(tmp_path, monkeypatch, given, words):
     assert message.startswith(f"{given}: ") and all(word in message for word in words) and message.count("\n") < 3
 
 
-def test_messages_about_a_shipped_config_name_it():
+def test_messages_about_a_shipped_config_name_it() -> None:
     with pytest.raises(ConfigError, match=r"^lab2/early_stopping:\d+: early_stopping: "):
         load_config("lab2/early_stopping", ["split=official-60k"])
 
 
-def test_the_base_of_a_sweep_may_be_a_shipped_config(tmp_path, monkeypatch):
+def test_the_base_of_a_sweep_may_be_a_shipped_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text(
         "base: nielsen\nmethod: grid\nmetric: {name: val_loss, goal: minimize}\nparameters: {seed: {values: [1, 2]}}\n"
@@ -116,13 +120,15 @@ def test_the_base_of_a_sweep_may_be_a_shipped_config(tmp_path, monkeypatch):
     assert read_sweep("mine.yaml").base_config.epochs == 3
 
 
-def test_a_word_that_would_find_another_file_is_not_the_base_path(tmp_path, monkeypatch):
+def test_a_word_that_would_find_another_file_is_not_the_base_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("quickstart").write_text("epochs: 3\n")
     assert load_config(read_sweep("hidden").base_path) == load_config(CONFIGS / "quickstart.yaml")
 
 
-def test_every_shipped_config_has_a_summary_of_one_line():
+def test_every_shipped_config_has_a_summary_of_one_line() -> None:
     for path in (*ALL, *SWEEPS):
         text = summary(path)
         assert 10 < len(text) < 250 and "\n" not in text and text[-1] in ".?"

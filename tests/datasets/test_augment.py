@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from mlptrain.config.config import Augment, Elastic
 from mlptrain.config.values import put
@@ -22,14 +24,16 @@ def noise(count: int, shape: tuple[int, int] = (28, 28), seed: int = 0) -> np.nd
 
 
 def augmented(
-    images: np.ndarray, augmentation: Augment, shape: tuple[int, int] = (28, 28), seed: int = 0, dtype="float32"
+    images: np.ndarray, augmentation: Augment, shape: tuple[int, int] = (28, 28), seed: int = 0, dtype: Any = "float32"
 ) -> np.ndarray:
     out = np.full(images.shape, np.nan, dtype)
     Augmenter(shape, augmentation, dtype).apply(images, np.random.default_rng(seed), out)
     return out
 
 
-def moved(image: list[list[int]] | np.ndarray, augmentation: Augment, dtype="float64", **units: float) -> np.ndarray:
+def moved(
+    image: list[list[int]] | np.ndarray, augmentation: Augment, dtype: Any = "float64", **units: float
+) -> np.ndarray:
     """Return one image changed by the given fractions of the limits, from 0 to 255."""
     pixels = np.array(image, np.uint8)
     columns = {"down": DOWN, "right": RIGHT, "turn": TURN, "scale_y": SCALE_Y, "scale_x": SCALE_X, "shear": SHEAR}
@@ -38,11 +42,11 @@ def moved(image: list[list[int]] | np.ndarray, augmentation: Augment, dtype="flo
         row[0, columns[name]] = value
     coefficients = affine_coefficients(augmentation, pixels.shape, row)
     y, x = np.indices(pixels.shape) - (np.array(pixels.shape).reshape(2, 1, 1) - 1) / 2
-    sources = [a + b * y.ravel() + c * x.ravel() for ((a, b, c),) in coefficients]
-    return resample(pixels, *sources, dtype=dtype)
+    down, right = (a + b * y.ravel() + c * x.ravel() for ((a, b, c),) in coefficients)
+    return resample(pixels, down, right, dtype=dtype)
 
 
-def resample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, dtype="float64") -> np.ndarray:
+def resample(image: np.ndarray, rows: ArrayLike, columns: ArrayLike, dtype: Any = "float64") -> np.ndarray:
     """Return the values of one image at fractional rows and columns, from 0 to 255."""
     out = np.full((1, image.size), np.nan, dtype)
     places = np.array([[np.ravel(rows)], [np.ravel(columns)]], dtype)
@@ -55,7 +59,7 @@ def resample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, dtype="fl
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(28, 28), (9, 14), (1, 5), (3, 1)])
-def test_no_change_gives_the_exact_pixels(dtype, shape):
+def test_no_change_gives_the_exact_pixels(dtype: str, shape: tuple[int, int]) -> None:
     images = noise(150, shape)
     images[0, :2] = 0, 255
     found = augmented(images, Augment(), shape, dtype=dtype)
@@ -63,13 +67,13 @@ def test_no_change_gives_the_exact_pixels(dtype, shape):
     assert found.dtype == dtype
 
 
-def test_half_a_pixel_is_the_mean_of_its_neighbours():
+def test_half_a_pixel_is_the_mean_of_its_neighbours() -> None:
     image = np.array([[10, 20], [50, 100]], np.uint8)
     found = resample(image, [0, 0.5, 0.5, 1], [0.5, 0, 0.5, 0.25])
-    np.testing.assert_allclose(found, [[15, 30], [45, 62.5]], rtol=1e-14)
+    np.testing.assert_allclose(found, [[15.0, 30.0], [45.0, 62.5]], rtol=1e-14)
 
 
-def test_outside_of_an_image_is_background():
+def test_outside_of_an_image_is_background() -> None:
     image = np.full((2, 2), 200, np.uint8)
     found = resample(image, [-0.25, 1.5, 2, -1], [0, 1, 0, 0])
     np.testing.assert_allclose(found, [[150, 100], [0, 0]], rtol=1e-14, atol=0)
@@ -80,7 +84,7 @@ def test_outside_of_an_image_is_background():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_values_are_within_0_and_1(dtype):
+def test_values_are_within_0_and_1(dtype: str) -> None:
     images = np.concatenate([np.full((300, 784), 255, np.uint8), noise(300), 255 * (noise(300) > 127).astype(np.uint8)])
     found = augmented(images, RECIPE, dtype=dtype)
     assert found.min() == 0 and found.max() == 1
@@ -91,7 +95,7 @@ def test_values_are_within_0_and_1(dtype):
 
 @pytest.mark.parametrize(("down", "right"), [(0, 3), (0, -3), (2, 0), (-2, 0), (3, -1), (-28, 0), (5, 40)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_shift_by_whole_pixels(down, right, dtype):
+def test_a_shift_by_whole_pixels(down: int, right: int, dtype: str) -> None:
     image = noise(1).reshape(28, 28)
     expected = np.zeros((28 + 80, 28 + 80), np.uint8)
     expected[40 + down :, 40 + right :][:28, :28] = image
@@ -102,13 +106,13 @@ def test_a_shift_by_whole_pixels(down, right, dtype):
 
 @pytest.mark.parametrize(("quarters", "angle"), [(1, 90), (2, 180), (-1, -90)])
 @pytest.mark.parametrize("size", [6, 7])
-def test_a_quarter_turn_is_anticlockwise(quarters, angle, size):
+def test_a_quarter_turn_is_anticlockwise(quarters: int, angle: int, size: int) -> None:
     image = noise(1, (size, size)).reshape(size, size)
     found = moved(image, Augment(rotate=180), turn=angle / 180)
     np.testing.assert_allclose(found, np.rot90(image, quarters), atol=1e-10)
 
 
-def test_an_eighth_turn_by_hand():
+def test_an_eighth_turn_by_hand() -> None:
     image = np.zeros((5, 5), np.uint8)
     image[2, 4] = 100  # two pixels right of the centre; moves to √2 right and √2 up
     found = moved(image, Augment(rotate=45), turn=1)
@@ -119,7 +123,7 @@ def test_an_eighth_turn_by_hand():
     assert found[3, 3] == found[3, 1] == found[1, 1] == 0
 
 
-def test_scale_by_hand():
+def test_scale_by_hand() -> None:
     half = Augment(scale=0.5)
     line = [[10, 20, 30, 40, 50]]
     np.testing.assert_allclose(moved(line, half, scale_x=-1), [[0, 10, 30, 50, 0]], atol=1e-12)
@@ -129,7 +133,7 @@ def test_scale_by_hand():
     np.testing.assert_allclose(moved(np.transpose(line), half, scale_y=-1), [[0], [10], [30], [50], [0]], atol=1e-12)
 
 
-def test_shear_by_hand():
+def test_shear_by_hand() -> None:
     image = [[10, 20, 30, 40]] * 3
     slope = Augment(shear=1)
     whole = [[20, 30, 40, 0], [10, 20, 30, 40], [0, 10, 20, 30]]
@@ -138,7 +142,7 @@ def test_shear_by_hand():
     np.testing.assert_allclose(moved(image, slope, shear=0.5), half, atol=1e-12)
 
 
-def test_source_is_the_inverse_of_scale_shear_rotation_shift():
+def test_source_is_the_inverse_of_scale_shear_rotation_shift() -> None:
     augmentation = Augment(shift=3, rotate=40, scale=0.3, shear=0.5)
     units = np.random.default_rng(1).uniform(-1, 1, (5, 6))
     coefficients = affine_coefficients(augmentation, (9, 14), units)
@@ -152,7 +156,7 @@ def test_source_is_the_inverse_of_scale_shear_rotation_shift():
         np.testing.assert_allclose(coefficients[:, index] @ [1, y, x], [row, column], rtol=1e-12)
 
 
-def test_shifts_are_uniform_within_their_limits():
+def test_shifts_are_uniform_within_their_limits() -> None:
     image = np.zeros((1, 41, 41), np.uint8)
     image[0, 20, 20] = 255
     found = augmented(np.repeat(image.reshape(1, -1), 4000, axis=0), Augment(shift=5), (41, 41), dtype="float64")
@@ -168,7 +172,7 @@ def centroids(images: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return places @ images.T / images.sum(axis=1)
 
 
-def test_images_are_not_moved_on_average():
+def test_images_are_not_moved_on_average() -> None:
     disc = (np.hypot(*(np.indices((28, 28)) - 13.5)) < 5).astype(np.uint8) * 255
     found = augmented(np.repeat(disc.reshape(1, -1), 4000, axis=0), RECIPE)
     centres = centroids(found.astype(float), (28, 28))
@@ -180,7 +184,7 @@ def test_images_are_not_moved_on_average():
 # Elastic displacements
 
 
-def test_the_gaussian_sums_to_1_and_is_truncated_at_the_border():
+def test_the_gaussian_sums_to_1_and_is_truncated_at_the_border() -> None:
     matrix = gaussian_matrix(51, 5)
     # In the middle the kernel is 1/(5√2π) exp(−d²/50), and all but 3e-7 of it lies inside.
     peak = 0.0797884561
@@ -192,11 +196,11 @@ def test_the_gaussian_sums_to_1_and_is_truncated_at_the_border():
 
 
 @pytest.mark.parametrize("sigma", [0.3, 0.7, 1.0, 1.99, 2.0])
-def test_a_narrow_gaussian_sums_to_1(sigma):
+def test_a_narrow_gaussian_sums_to_1(sigma: float) -> None:
     assert gaussian_matrix(41, sigma)[20].sum() == pytest.approx(1, abs=1e-12)
 
 
-def test_extreme_gaussians():
+def test_extreme_gaussians() -> None:
     np.testing.assert_array_equal(gaussian_matrix(5, 0), np.eye(5))
     np.testing.assert_allclose(gaussian_matrix(5, 0.081), np.eye(5), atol=1e-30)
     np.testing.assert_allclose(gaussian_matrix(5, 1e9), np.full((5, 5), 1 / (1e9 * math.sqrt(2 * math.pi))), rtol=1e-9)
@@ -213,7 +217,7 @@ def displacements(augmentation: Augment, count: int, size: int = 28, seed: int =
     return fields.reshape(2, count, size, size)[:, :, 4:-4, 4:-4]
 
 
-def test_elastic_displacements_have_the_expected_spread_and_correlation():
+def test_elastic_displacements_have_the_expected_spread_and_correlation() -> None:
     fields = displacements(Augment(elastic=Elastic(alpha=12, sigma=2)), 2000)
     # alpha · 1/√3 · Σk² along each axis, where Σk² = 1/(2√π σ) for a Gaussian.
     expected = 12 / math.sqrt(3) / (2 * math.sqrt(math.pi) * 2)
@@ -230,14 +234,14 @@ def test_elastic_displacements_have_the_expected_spread_and_correlation():
     assert abs(far) < 0.08
 
 
-def test_unsmoothed_noise_is_uniform_within_alpha():
+def test_unsmoothed_noise_is_uniform_within_alpha() -> None:
     fields = displacements(Augment(elastic=Elastic(alpha=2, sigma=0.01)), 50)
     assert abs(fields).max() <= 2 + 1e-4 and abs(fields).max() > 1.99
     quartiles = np.quantile(fields, [0.25, 0.5, 0.75], axis=(1, 2, 3))
     np.testing.assert_allclose(quartiles, [[-1, -1], [0, 0], [1, 1]], atol=0.05)
 
 
-def test_displacements_of_images_are_independent():
+def test_displacements_of_images_are_independent() -> None:
     fields = displacements(Augment(elastic=Elastic(alpha=12, sigma=2)), 200)
     flat = fields[0].reshape(200, -1)
     correlations = np.corrcoef(flat) - np.eye(200)
@@ -248,7 +252,7 @@ def test_displacements_of_images_are_independent():
 
 
 @pytest.mark.parametrize("key", ["shift", "shear", "elastic.alpha", "elastic.sigma"])
-def test_huge_limits_are_refused(key):
+def test_huge_limits_are_refused(key: str) -> None:
     values: dict = {}
     put(values, key, 1e300)
     with pytest.raises(ConfigError, match=rf"^augment.{key}: .*1e\+300"):
@@ -256,7 +260,7 @@ def test_huge_limits_are_refused(key):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_largest_limits_give_background_or_image(dtype):
+def test_the_largest_limits_give_background_or_image(dtype: str) -> None:
     elastic = Elastic(alpha=MAX_AMOUNT, sigma=0.5)
     most = Augment(shift=MAX_AMOUNT, rotate=180, scale=1 - 1e-12, shear=MAX_AMOUNT, elastic=elastic)
     found = augmented(noise(20), most, dtype=dtype)
@@ -266,13 +270,13 @@ def test_the_largest_limits_give_background_or_image(dtype):
 # Batches, blocks and streams
 
 
-def test_the_same_seed_gives_the_same_images():
+def test_the_same_seed_gives_the_same_images() -> None:
     images = sample().images[:200]
     np.testing.assert_array_equal(augmented(images, RECIPE, seed=3), augmented(images, RECIPE, seed=3))
     assert (augmented(images, RECIPE, seed=3) != augmented(images, RECIPE, seed=4)).any(axis=1).all()
 
 
-def test_an_image_is_changed_differently_each_time():
+def test_an_image_is_changed_differently_each_time() -> None:
     images = np.repeat(sample().images[:1], 200, axis=0)
     augmenter, rng = Augmenter((28, 28), RECIPE), np.random.default_rng(0)
     found = np.empty((2, 200, 784), np.float32)
@@ -281,7 +285,7 @@ def test_an_image_is_changed_differently_each_time():
     assert len(np.unique(found.reshape(400, 784), axis=0)) == 400
 
 
-def test_images_do_not_influence_each_other():
+def test_images_do_not_influence_each_other() -> None:
     images = noise(200)
     others = images.copy()
     others[1::2] = 255 - others[1::2]
@@ -290,14 +294,14 @@ def test_images_do_not_influence_each_other():
 
 
 @pytest.mark.parametrize("images_per_block", [1, 3, 50, 64, 1000])
-def test_the_block_size_does_not_matter(images_per_block, monkeypatch):
+def test_the_block_size_does_not_matter(images_per_block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     images = noise(100)
     expected = augmented(images, RECIPE)
     monkeypatch.setattr(module, "BLOCK_PIXELS", images_per_block * 784)
     np.testing.assert_allclose(augmented(images, RECIPE), expected, atol=2e-5)
 
 
-def test_buffers_can_be_reused():
+def test_buffers_can_be_reused() -> None:
     augmenter, images = Augmenter((28, 28), RECIPE), noise(150)
     for count in (150, 64, 7, 65, 1, 0):
         out = np.full((count, 784), np.nan, np.float32)
@@ -305,7 +309,7 @@ def test_buffers_can_be_reused():
         np.testing.assert_array_equal(out, augmented(images[:count], RECIPE, seed=5))
 
 
-def test_images_are_not_modified():
+def test_images_are_not_modified() -> None:
     images = noise(70)
     before = images.copy()
     augmented(images, RECIPE)
@@ -371,13 +375,15 @@ def smoothed(fields: np.ndarray, elastic: Elastic) -> np.ndarray:
     ],
 )
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-5)])
-def test_augmentation_equals_the_reference(shape, augmentation, dtype, tolerance):
+def test_augmentation_equals_the_reference(
+    shape: tuple[int, int], augmentation: Any, dtype: str, tolerance: float
+) -> None:
     images = noise(4, shape, seed=1)
     found = augmented(images, augmentation, shape, seed=2, dtype=dtype)
     np.testing.assert_allclose(found, reference(images, shape, augmentation, seed=2), rtol=0, atol=tolerance)
 
 
-def test_images_larger_than_a_block():
+def test_images_larger_than_a_block() -> None:
     shape = (260, 200)
     images = noise(2, shape)
     found = augmented(images, Augment(shift=4), shape, dtype="float64")
@@ -385,7 +391,7 @@ def test_images_larger_than_a_block():
 
 
 @pytest.mark.parametrize("augmentation", [RECIPE, Augment(shift=3), Augment(elastic=Elastic(alpha=60))])
-def test_the_same_map_for_all_images_is_that_of_a_single_one(augmentation):
+def test_the_same_map_for_all_images_is_that_of_a_single_one(augmentation: Any) -> None:
     images = noise(150)
     augmenter, out = Augmenter((28, 28), augmentation, "float64"), np.full((150, 784), np.nan)
     augmenter.apply_same(images, np.random.default_rng(0), out)
@@ -394,7 +400,7 @@ def test_the_same_map_for_all_images_is_that_of_a_single_one(augmentation):
         np.testing.assert_allclose(out[index : index + 1], alone, rtol=0, atol=1e-9)
 
 
-def test_the_opposite_map_moves_the_other_way():
+def test_the_opposite_map_moves_the_other_way() -> None:
     image = np.zeros((1, 784), np.uint8)
     image[0, 14 * 28 + 14] = 255
     y, x = np.indices((28, 28)).reshape(2, -1)

@@ -33,13 +33,13 @@ def numbers(x: np.ndarray) -> list[int]:
     ("images", "size", "steps"),
     [(10_240, 512, 20), (10_240, 10_240, 1), (60_000, 64, 938), (49_000, 64, 766), (50_000, 10, 5_000), (7, 7, 1)],
 )
-def test_number_of_batches_per_epoch(images, size, steps):
+def test_number_of_batches_per_epoch(images: int, size: int, steps: int) -> None:
     assert len(Batches(dataset(3), np.zeros(images, np.int64), size, 3, "float32")) == steps
 
 
 @pytest.mark.parametrize("count", [1, 6, 7, 8, 50, CHUNK_IMAGES, CHUNK_IMAGES + 1, 2 * CHUNK_IMAGES + 5])
 @pytest.mark.parametrize("shuffled", [True, False])
-def test_each_image_occurs_once_per_epoch(count, shuffled):
+def test_each_image_occurs_once_per_epoch(count: int, shuffled: bool) -> None:
     batches = numbered(count)
     for repeat in range(2):
         found = epoch(batches, np.random.default_rng(repeat) if shuffled else None)
@@ -51,17 +51,17 @@ def test_each_image_occurs_once_per_epoch(count, shuffled):
         assert (seen == list(range(count))) is (not shuffled or count == 1)
 
 
-def test_the_given_images_in_their_order():
+def test_the_given_images_in_their_order() -> None:
     data = dataset(20)
     ((x, _, labels),) = epoch(Batches(data, np.array([11, 3, 5]), 10, 3, "float32"))
     np.testing.assert_array_equal(np.rint(x * 255), data.images[[11, 3, 5]])
     assert labels.tolist() == [2, 0, 2]
 
 
-def test_pixels_are_bytes_over_255():
+def test_pixels_are_bytes_over_255() -> None:
     data = dataset(256, pixels=1)
     data.images[:, 0] = np.arange(256)
-    for dtype in (np.float32, np.float64):
+    for dtype in map(np.dtype, ("float32", "float64")):
         found = epoch(Batches(data, np.arange(256), 100, 3, dtype))
         x = np.concatenate([x for x, _, _ in found])
         assert x.dtype == dtype
@@ -69,7 +69,7 @@ def test_pixels_are_bytes_over_255():
         np.testing.assert_array_max_ulp(x[:, 0], (np.arange(256) / 255).astype(dtype), 1)
 
 
-def test_targets_are_one_hot_columns():
+def test_targets_are_one_hot_columns() -> None:
     data = dataset(11, classes=4)
     for _, y, labels in epoch(Batches(data, np.arange(11), 4, 4, "float32"), np.random.default_rng(0)):
         assert y.shape == (4, len(labels)) and y.dtype == np.float32
@@ -77,7 +77,7 @@ def test_targets_are_one_hot_columns():
             assert y[:, column].tolist() == [float(digit == label) for digit in range(4)]
 
 
-def test_images_keep_their_labels_when_shuffled():
+def test_images_keep_their_labels_when_shuffled() -> None:
     data = sample()
     expected = {image.tobytes(): label for image, label in zip(data.images, data.labels, strict=True)}
     for x, _, labels in epoch(Batches(data, np.arange(0, 5000, 7), 64, 10, "float32"), np.random.default_rng(0)):
@@ -85,7 +85,7 @@ def test_images_keep_their_labels_when_shuffled():
         assert [expected[image.tobytes()] for image in images] == labels.tolist()
 
 
-def test_the_generator_decides_the_order():
+def test_the_generator_decides_the_order() -> None:
     batches = numbered(50)
 
     def order(rng: np.random.Generator) -> list[int]:
@@ -97,20 +97,20 @@ def test_the_generator_decides_the_order():
     assert order(rng) != order(rng), "each epoch is shuffled differently"
 
 
-def test_a_batch_is_at_most_all_images():
+def test_a_batch_is_at_most_all_images() -> None:
     batches = Batches(dataset(5), np.arange(5), 64, 3, "float32")
     assert (batches.batch_size, len(batches)) == (5, 1)
     ((x, _, _),) = epoch(batches, np.random.default_rng(0))
     assert len(x) == 5
 
 
-def test_a_batch_larger_than_a_chunk():
+def test_a_batch_larger_than_a_chunk() -> None:
     count = 2 * CHUNK_IMAGES + 3
     batches = Batches(dataset(count, pixels=1), np.arange(count), CHUNK_IMAGES + 1, 3, "float32")
     assert [len(x) for x, _, _ in epoch(batches)] == [CHUNK_IMAGES + 1, CHUNK_IMAGES + 1, 1]
 
 
-def test_the_dataset_is_not_modified():
+def test_the_dataset_is_not_modified() -> None:
     data = dataset(30)
     images, labels, indices = data.images.copy(), data.labels.copy(), np.arange(30)
     epoch(Batches(data, indices, 8, 3, "float32"), np.random.default_rng(0))
@@ -121,7 +121,7 @@ def test_the_dataset_is_not_modified():
 
 @pytest.mark.parametrize("augmented", [False, True])
 @pytest.mark.parametrize(("count", "size"), [(CHUNK_IMAGES + 100, 64), (41, 8), (40, 8), (5000, 2500), (3, 3)])
-def test_skipping_batches_does_not_change_the_others(count, size, augmented):
+def test_skipping_batches_does_not_change_the_others(count: int, size: int, augmented: bool) -> None:
     augmentation = Augment(shift=1) if augmented else None
     batches = Batches(dataset(count, 4, 3), np.arange(count), size, 3, "float32", augmentation)
 

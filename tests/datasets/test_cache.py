@@ -16,6 +16,7 @@ from mlptrain.datasets import cache, dataset
 from mlptrain.datasets.cache import Decoded
 from mlptrain.datasets.dataset import load_dataset
 from mlptrain.datasets.idx import write_idx
+from mlptrain.errors import DataError
 from mlptrain.system.files import temporary_beside
 from tests.datasets.test_dataset import IMAGES, LABELS, OFFICIAL, fill
 
@@ -184,7 +185,7 @@ def test_cached_labels_are_checked(tmp_path: Path) -> None:
     fill(tmp_path / "mnist", train_labels=np.array([1, 10, 9], np.uint8))
     for _ in range(2):
         assert load_dataset(str(tmp_path / "mnist"), tmp_path).classes == 11
-        with pytest.raises(dataset.DataError, match="label 10"):
+        with pytest.raises(DataError, match="label 10"):
             load_dataset("mnist", tmp_path)
 
 

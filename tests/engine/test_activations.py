@@ -29,7 +29,7 @@ def slopes(name: str, *values: float, dtype: str = "float64", above: Sequence[fl
 
 
 # Six decimals, from the definitions: e = 2.718282, 1/e = 0.367879, λ = 1.050701, λα = 1.758099.
-VALUES = {
+VALUES: dict[str, dict[float, float]] = {
     "sigmoid": {0: 0.5, 2: 0.880797, -2: 0.119203},
     "tanh": {0: 0, 1: 0.761594, -1: -0.761594},
     "relu": {-3: 0, 0: 0, 2.5: 2.5},
@@ -42,7 +42,7 @@ VALUES = {
     "linear": {-7: -7, 0: 0, 3: 3},
 }
 
-SLOPES = {
+SLOPES: dict[str, dict[float, float]] = {
     "sigmoid": {0: 0.25, 2: 0.104994},
     "tanh": {0: 1, 1: 0.419974},
     "relu": {-1: 0, 0: 0, 3: 1},
@@ -56,23 +56,23 @@ SLOPES = {
 }
 
 
-def test_every_activation_has_worked_values_and_limits():
+def test_every_activation_has_worked_values_and_limits() -> None:
     assert VALUES.keys() == SLOPES.keys() == LIMITS.keys() == ACTIVATIONS.keys()
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_worked_values(name):
+def test_worked_values(name: str) -> None:
     worked = VALUES[name]
     np.testing.assert_allclose(applied(name, *worked), list(worked.values()), rtol=0, atol=6e-7)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_worked_slopes(name):
+def test_worked_slopes(name: str) -> None:
     worked = SLOPES[name]
     np.testing.assert_allclose(slopes(name, *worked), list(worked.values()), rtol=0, atol=6e-7)
 
 
-def test_selu_has_the_fixed_point_of_its_paper():
+def test_selu_has_the_fixed_point_of_its_paper() -> None:
     """Mean 0 and variance 1 are preserved (Klambauer et al. 2017): integrals over the normal density."""
     z = np.linspace(-12, 12, 240_001)
     density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
@@ -81,14 +81,14 @@ def test_selu_has_the_fixed_point_of_its_paper():
     assert (a * a * density).sum() == pytest.approx(1, abs=1e-8)
 
 
-def test_gelu_is_near_z_times_the_normal_distribution_function():
+def test_gelu_is_near_z_times_the_normal_distribution_function() -> None:
     z = np.linspace(-6, 6, 101)
     exact = [value * 0.5 * (1 + math.erf(value / math.sqrt(2))) for value in z]
     np.testing.assert_allclose(applied("gelu", *z), exact, rtol=0, atol=5e-4)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_slopes_agree_with_central_differences(name):
+def test_slopes_agree_with_central_differences(name: str) -> None:
     h = 1e-6
     z = np.linspace(-8, 8, 802)  # at least 0.01 from the kinks at 0
     differences = (applied(name, *(z + h)) - applied(name, *(z - h))) / (2 * h)
@@ -96,13 +96,13 @@ def test_slopes_agree_with_central_differences(name):
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_backward_multiplies_the_gradient_from_above(name):
+def test_backward_multiplies_the_gradient_from_above(name: str) -> None:
     z = np.array([-0.7, 0.4])
     np.testing.assert_allclose(slopes(name, *z, above=[8, -3]), slopes(name, *z) * [8, -3], rtol=1e-14)
 
 
 # Value and slope at z = −1e4, −100, 100 and 1e4.
-LIMITS = {
+LIMITS: dict[str, tuple[list[float], list[float]]] = {
     "sigmoid": ([0, 0, 1, 1], [0, 0, 0, 0]),
     "tanh": ([-1, -1, 1, 1], [0, 0, 0, 0]),
     "relu": ([0, 0, 100, 1e4], [0, 0, 1, 1]),
@@ -117,13 +117,13 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_saturated_float32_values_reach_their_limits(name):
+def test_saturated_float32_values_reach_their_limits(name: str) -> None:
     values, derivatives = LIMITS[name]
     np.testing.assert_allclose(applied(name, -1e4, -100, 100, 1e4, dtype="float32"), values, rtol=1e-6, atol=1e-30)
     np.testing.assert_allclose(slopes(name, -1e4, -100, 100, 1e4, dtype="float32"), derivatives, rtol=1e-6, atol=3e-7)
 
 
-def test_lower_tails_keep_their_relative_precision_in_float32():
+def test_lower_tails_keep_their_relative_precision_in_float32() -> None:
     assert applied("sigmoid", -80, dtype="float32")[0] == pytest.approx(1.804851e-35, rel=1e-5)
     assert applied("softplus", -80, dtype="float32")[0] == pytest.approx(1.804851e-35, rel=1e-5)
     assert slopes("softplus", -80, dtype="float32")[0] == pytest.approx(1.804851e-35, rel=1e-5)
@@ -132,7 +132,7 @@ def test_lower_tails_keep_their_relative_precision_in_float32():
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-6)])
-def test_values_and_slopes_agree_with_torch(name, dtype, tolerance):
+def test_values_and_slopes_agree_with_torch(name: str, dtype: str, tolerance: float) -> None:
     torch = torch_or_skip()
     functional = torch.nn.functional
     peers = {

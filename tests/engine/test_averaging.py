@@ -15,7 +15,7 @@ def make(members: int = 1, dtype: str = "float64", batch_norm: bool = False) -> 
     return network
 
 
-def test_worked_averages():
+def test_worked_averages() -> None:
     # d = (1 + t) / (10 + t) at first: 2/11, 3/12; the weights go 1, 12, 8.
     network = make()
     network.parameters.flat[:] = 1
@@ -29,7 +29,7 @@ def test_worked_averages():
     assert (network.parameters.flat == 8).all(), "the network keeps its own weights"
 
 
-def test_small_decay_bounds_the_memory_after_one_step():
+def test_small_decay_bounds_the_memory_after_one_step() -> None:
     # With a decay of 0.2, min(0.2, (1 + t) / (10 + t)) is 2/11, then 0.2.
     network = make()
     network.parameters.flat[:] = 0
@@ -41,7 +41,7 @@ def test_small_decay_bounds_the_memory_after_one_step():
     assert average.parameters.flat == pytest.approx(0.2 * 9 / 11 + 0.8)
 
 
-def test_average_starts_at_the_initial_weights_and_statistics():
+def test_average_starts_at_the_initial_weights_and_statistics() -> None:
     network = make(2, batch_norm=True)
     network.statistics.flat[:] = 3
     average = Average(network, np.array([0.9, 0.9]))
@@ -52,7 +52,7 @@ def test_average_starts_at_the_initial_weights_and_statistics():
     np.testing.assert_allclose(average.parameters.flat, network.parameters.flat, rtol=1e-15)
 
 
-def test_running_statistics_are_averaged_with_the_weights():
+def test_running_statistics_are_averaged_with_the_weights() -> None:
     network = make(batch_norm=True)
     average = Average(network, np.array([0.99]))
     network.statistics.means[0][:] = 11
@@ -65,7 +65,7 @@ def test_running_statistics_are_averaged_with_the_weights():
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_networks_of_a_stack_have_separate_decays(dtype, batch_norm):
+def test_networks_of_a_stack_have_separate_decays(dtype: str, batch_norm: bool) -> None:
     decays = [0.0, 0.5, 0.99]
     stack = make(3, dtype, batch_norm)
     together = Average(stack, np.array(decays))
@@ -100,7 +100,7 @@ def test_networks_of_a_stack_have_separate_decays(dtype, batch_norm):
     )
 
 
-def test_size_of_blocks_does_not_change_the_bytes(monkeypatch):
+def test_size_of_blocks_does_not_change_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     def averaged() -> np.ndarray:
         network = make(2)
         average = Average(network, np.array([0.9, 0.9]))
@@ -114,12 +114,12 @@ def test_size_of_blocks_does_not_change_the_bytes(monkeypatch):
     np.testing.assert_array_equal(averaged(), whole)
 
 
-def test_equal_decays_need_a_single_block():
+def test_equal_decays_need_a_single_block() -> None:
     equal, unequal = Average(make(2), np.array([0.9, 0.9])), Average(make(2), np.array([0.9, 0.5]))
     assert len(equal._blocks) == 1 < len(unequal._blocks)
 
 
-def test_restored_average_of_one_network():
+def test_restored_average_of_one_network() -> None:
     first = Average(make(1), np.array([0.9]))
     first.network.parameters.flat += 1
     first.update()
@@ -129,7 +129,7 @@ def test_restored_average_of_one_network():
     np.testing.assert_array_equal(second.parameters.flat, first.parameters.flat)
 
 
-def test_restored_average_of_a_stack():
+def test_restored_average_of_a_stack() -> None:
     network = make(members=2, batch_norm=True)
     first = Average(network, np.array([0.9, 0.5]))
     first.update()

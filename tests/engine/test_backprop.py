@@ -58,32 +58,34 @@ def error_of(network: Network, batch: int = 7, **dropout: Any) -> float:
 @pytest.mark.parametrize("hidden", HIDDEN, ids=str)
 @pytest.mark.parametrize(("loss", "output"), PAIRINGS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_gradients_of_every_activation_output_and_loss(activation, loss, output, hidden):
+def test_gradients_of_every_activation_output_and_loss(
+    activation: str, loss: str, output: str, hidden: tuple[int, ...]
+) -> None:
     assert error_of(make_network(hidden, activation, output, loss)) < 1e-6
 
 
 @pytest.mark.parametrize("hidden", HIDDEN[1:], ids=str)
 @pytest.mark.parametrize(("loss", "output"), PAIRINGS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_gradients_with_batch_normalisation(activation, loss, output, hidden):
+def test_gradients_with_batch_normalisation(activation: str, loss: str, output: str, hidden: tuple[int, ...]) -> None:
     assert error_of(make_network(hidden, activation, output, loss, batch_norm=True)) < 1e-6
 
 
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_gradients_with_dropout_of_units_and_pixels(activation, batch_norm):
+def test_gradients_with_dropout_of_units_and_pixels(activation: str, batch_norm: bool) -> None:
     network = make_network((4, 3), activation, "softmax", "cross_entropy", batch_norm=batch_norm)
     assert error_of(network, **masks((4, 3), 1)) < 1e-6
 
 
 @pytest.mark.parametrize("which", ["dropout", "input_dropout"])
 @pytest.mark.parametrize("hidden", HIDDEN, ids=str)
-def test_gradients_with_one_kind_of_dropout(hidden, which):
+def test_gradients_with_one_kind_of_dropout(hidden: tuple[int, ...], which: str) -> None:
     network = make_network(hidden, "tanh", "sigmoid", "mse")
     assert error_of(network, **{which: masks(hidden, 1)[which]}) < 1e-6
 
 
-def test_gradients_with_dropout_of_the_second_layer_only():
+def test_gradients_with_dropout_of_the_second_layer_only() -> None:
     network = make_network((4, 3), "silu", "softmax", "cross_entropy")
     assert error_of(network, dropout=[None, FixedMask(1, 3, 7)]) < 1e-6
 
@@ -91,13 +93,13 @@ def test_gradients_with_dropout_of_the_second_layer_only():
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])
 @pytest.mark.parametrize("dropout", [False, True], ids=["all units", "dropout"])
 @pytest.mark.parametrize(("loss", "output"), PAIRINGS)
-def test_gradients_of_stacks(loss, output, dropout, batch_norm):
+def test_gradients_of_stacks(loss: str, output: str, dropout: bool, batch_norm: bool) -> None:
     network = make_network((4, 3), "gelu", output, loss, members=2, batch_norm=batch_norm)
     assert error_of(network, **(masks((4, 3), 2) if dropout else {})) < 1e-6
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-def test_gradients_with_batch_normalisation_of_the_smallest_batches(batch):
+def test_gradients_with_batch_normalisation_of_the_smallest_batches(batch: int) -> None:
     """One example is normalised by the running statistics, which are constants."""
     network = make_network((4, 3), "tanh", "softmax", "cross_entropy", batch_norm=True)
     rng = np.random.default_rng(4)
@@ -106,7 +108,7 @@ def test_gradients_with_batch_normalisation_of_the_smallest_batches(batch):
     assert error_of(network, batch) < 1e-6
 
 
-def test_gradients_with_different_targets_per_network():
+def test_gradients_with_different_targets_per_network() -> None:
     network = make_network((4,), "elu", "softmax", "cross_entropy", members=2)
     x, y = examples()
     share = np.array([0.1, 0.4]).reshape(2, 1, 1)
@@ -114,7 +116,7 @@ def test_gradients_with_different_targets_per_network():
     assert relative_error(analytic_gradient(network, x, smoothed), numerical_gradient(network, x, smoothed)) < 1e-6
 
 
-def test_targets_of_one_network_may_have_the_model_axis():
+def test_targets_of_one_network_may_have_the_model_axis() -> None:
     network = make_network((4,), "elu", "softmax", "cross_entropy")
     x, y = examples()
     with_axis, without = analytic_gradient(network, x, y[np.newaxis]), analytic_gradient(network, x, y)
@@ -123,7 +125,7 @@ def test_targets_of_one_network_may_have_the_model_axis():
 
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])
 @pytest.mark.parametrize("hidden", HIDDEN, ids=str)
-def test_stack_has_the_gradients_of_its_members(hidden, batch_norm):
+def test_stack_has_the_gradients_of_its_members(hidden: tuple[int, ...], batch_norm: bool) -> None:
     stack = make_network(hidden, "sigmoid", "softmax", "cross_entropy", members=3, batch_norm=batch_norm)
     x, y = examples()
     stacked = analytic_gradient(stack, x, y)
@@ -136,7 +138,7 @@ def test_stack_has_the_gradients_of_its_members(hidden, batch_norm):
 
 
 @pytest.mark.parametrize("hidden", HIDDEN, ids=str)
-def test_scale_multiplies_every_gradient(hidden):
+def test_scale_multiplies_every_gradient(hidden: tuple[int, ...]) -> None:
     network = make_network(hidden, "softplus", "softmax", "cross_entropy", members=2, batch_norm=True)
     x, y = examples()
     plain, gradients = analytic_gradient(network, x, y), analytic_gradient(network, x, y)
@@ -148,7 +150,7 @@ def test_scale_multiplies_every_gradient(hidden):
 
 
 @pytest.mark.parametrize("array", range(6), ids=["W1", "W2", "b1", "b2", "gain", "all"])
-def test_central_differences_detect_a_wrong_gradient(array):
+def test_central_differences_detect_a_wrong_gradient(array: int) -> None:
     network = make_network((4,), "tanh", "softmax", "cross_entropy", batch_norm=True)
     x, y = examples()
     analytic = analytic_gradient(network, x, y)
@@ -157,7 +159,7 @@ def test_central_differences_detect_a_wrong_gradient(array):
     assert relative_error(analytic, numerical_gradient(network, x, y)) > 1e-6
 
 
-def test_worked_relative_errors():
+def test_worked_relative_errors() -> None:
     architecture = Architecture((2, 1), "tanh", "linear", "mse")
     analytic, numerical = (Parameters(architecture, 1, np.dtype("float64")) for _ in range(2))
     assert relative_error(analytic, numerical) == 0

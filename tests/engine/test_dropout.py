@@ -16,7 +16,7 @@ def make(rates: list[float], shape: tuple[int, int] = (200, 100), seed: int = 0,
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rate", [0.01, 0.2, 0.5, 0.9])
-def test_units_are_dropped_at_the_rate_and_the_mean_is_1(rate, dtype):
+def test_units_are_dropped_at_the_rate_and_the_mean_is_1(rate: float, dtype: str) -> None:
     dropout = make([rate], dtype=dtype)
     masks = np.array([dropout.draw().copy() for _ in range(10)])
     assert masks.dtype == dtype
@@ -26,7 +26,7 @@ def test_units_are_dropped_at_the_rate_and_the_mean_is_1(rate, dtype):
     assert abs(masks.mean() - 1) < 4 * np.sqrt(rate / (1 - rate) / count)
 
 
-def test_kept_units_have_the_exact_scale():
+def test_kept_units_have_the_exact_scale() -> None:
     # A rate of 1/4 is a multiple of 1/65,536, so the scale is 4/3.
     for rate, scale in ((0.25, 4 / 3), (0.5, 2.0), (0.875, 8.0)):
         mask = make([rate]).draw()
@@ -36,14 +36,14 @@ def test_kept_units_have_the_exact_scale():
     assert make([0.1], dtype="float32").draw().max() == np.float32(65_536 / (65_536 - 6554))
 
 
-def test_each_random_word_decides_for_four_consecutive_units():
+def test_each_random_word_decides_for_four_consecutive_units() -> None:
     words = np.random.default_rng([0, 0]).integers(0, 2**64 - 1, 125_000, np.uint64, endpoint=True)
     numbers = words.view(np.uint16).reshape(1, 1000, 500)
     assert (numbers == 49_152).any() and (numbers == 49_151).any(), "the threshold is tested"
     np.testing.assert_array_equal(make([0.25], (1000, 500)).draw() > 0, numbers < 49_152)
 
 
-def test_networks_of_a_stack_have_separate_rates():
+def test_networks_of_a_stack_have_separate_rates() -> None:
     rates = [0.0, 0.3, 0.8]
     mask = make(rates).draw()
     for member, rate in zip(mask, rates, strict=True):
@@ -51,7 +51,7 @@ def test_networks_of_a_stack_have_separate_rates():
         assert member.max() == pytest.approx(1 / (1 - rate), rel=1e-4)
 
 
-def test_units_and_examples_are_independent():
+def test_units_and_examples_are_independent() -> None:
     dropout = make([0.5], (40, 60))
     masks = np.array([dropout.draw()[0].copy() > 0 for _ in range(200)])
     # Over 200 draws each entry is kept about 100 times, standard deviation 7; neighbours are uncorrelated.
@@ -62,7 +62,7 @@ def test_units_and_examples_are_independent():
         assert abs((centred * other).mean()) < 4 * 0.25 / np.sqrt(masks.size)
 
 
-def test_draws_differ_and_are_reproducible():
+def test_draws_differ_and_are_reproducible() -> None:
     one, same, other = make([0.5, 0.5]), make([0.5, 0.5]), make([0.5, 0.5], seed=1)
     first, second = one.draw().copy(), one.draw().copy()
     assert (first != second).any() and (first[0] != first[1]).any()
@@ -72,14 +72,14 @@ def test_draws_differ_and_are_reproducible():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 1), (5, 3), (1, 6)])
-def test_sizes_that_are_not_multiples_of_four(shape):
+def test_sizes_that_are_not_multiples_of_four(shape: tuple[int, int]) -> None:
     dropout = make([0.5, 0.5], shape)
     draws = np.array([dropout.draw().copy() for _ in range(400)])
     assert draws.shape[2:] == shape
     assert abs((draws == 0).mean(axis=0) - 0.5).max() < 0.15
 
 
-def test_network_without_dropout_draws_no_numbers():
+def test_network_without_dropout_draws_no_numbers() -> None:
     """Its later layers then get the same masks in a stack and alone."""
     generators = [np.random.default_rng(k) for k in range(2)]
     before = [generator.bit_generator.state for generator in generators]
@@ -89,7 +89,7 @@ def test_network_without_dropout_draws_no_numbers():
     assert generators[1].bit_generator.state != before[1]
 
 
-def test_extreme_rates():
+def test_extreme_rates() -> None:
     assert (make([1e-9]).draw() == 1).all(), "rounded to 0"
     # The highest rate keeps one unit in 65,536 with that scale: 61 of 4 million, standard deviation 8.
     mask = make([1 - 1e-9], (2000, 2000), dtype="float32").draw()
@@ -105,7 +105,7 @@ def network(hidden: tuple[int, ...] = (30,), members: int = 1) -> Network:
     return made
 
 
-def test_mean_over_masks_is_the_network_without_dropout():
+def test_mean_over_masks_is_the_network_without_dropout() -> None:
     """Exactly so for a linear network."""
     plain = network()
     x = np.random.default_rng(7).random((5, 40))
@@ -128,7 +128,7 @@ def test_mean_over_masks_is_the_network_without_dropout():
     assert (spread > 0).all()
 
 
-def test_weights_of_dropped_units_have_no_gradient():
+def test_weights_of_dropped_units_have_no_gradient() -> None:
     dropping = network((6,))
     gradients = Parameters(dropping.architecture, 1, dropping.dtype)
     dropout = make([0.5], (6, 1), seed=3)
@@ -142,7 +142,7 @@ def test_weights_of_dropped_units_have_no_gradient():
     assert not gradients.weights[1][0][:, dropped].any() and gradients.weights[1][0][:, ~dropped].all()
 
 
-def test_weights_of_dropped_pixels_have_no_gradient_and_networks_drop_different_ones():
+def test_weights_of_dropped_pixels_have_no_gradient_and_networks_drop_different_ones() -> None:
     stack = network((), members=2)
     gradients = Parameters(stack.architecture, 2, stack.dtype)
     dropout = make([0.5, 0.5], (1, 40))

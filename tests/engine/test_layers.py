@@ -34,7 +34,7 @@ def optimizer_of(network: Network, name: str = "sgd") -> Optimizer:
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch norm"])
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-5)])
-def test_the_statistics_are_those_of_pytorch_hooks(name, batch_norm, dtype, tolerance):
+def test_the_statistics_are_those_of_pytorch_hooks(name: str, batch_norm: bool, dtype: str, tolerance: float) -> None:
     network = random_network(name, batch_norm=batch_norm, dtype=dtype)
     x, y = examples(dtype)
     (layers,) = measure_layers(network, optimizer_of(network), x, y, RATES)
@@ -44,7 +44,7 @@ def test_the_statistics_are_those_of_pytorch_hooks(name, batch_norm, dtype, tole
         )
 
 
-def test_units_of_a_worked_example():
+def test_units_of_a_worked_example() -> None:
     """Two examples, 0 and 1; the units have the weights 1, 10 and −10 and the biases 0, 0 and −1."""
     network = Network(Architecture((1, 3, 2), "relu", "softmax", "cross_entropy"), 1, "float64")
     network.parameters.weights[0][0, :, 0] = [1, 10, -10]
@@ -64,7 +64,7 @@ def test_units_of_a_worked_example():
 
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch norm"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_measuring_changes_nothing_but_the_gradients(name, batch_norm):
+def test_measuring_changes_nothing_but_the_gradients(name: str, batch_norm: bool) -> None:
     network = random_network("selu", batch_norm=batch_norm, dtype="float32", members=2)
     optimizer, (x, y) = optimizer_of(network, name), examples("float32")
     rng = np.random.default_rng(1)
@@ -85,7 +85,7 @@ def test_measuring_changes_nothing_but_the_gradients(name, batch_norm):
     assert len(first) == 2 and all(isinstance(layer, LayerStatistics) for layer in first[0])
 
 
-def test_networks_of_a_stack_are_measured_one_by_one():
+def test_networks_of_a_stack_are_measured_one_by_one() -> None:
     stack, (x, y) = random_network("tanh", members=3), examples()
     together = measure_layers(stack, optimizer_of(stack), x, y, np.array([0.1, 0.2, 0.0]))
     for member, rate in enumerate((0.1, 0.2, 0.0)):

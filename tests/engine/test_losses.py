@@ -16,23 +16,23 @@ def column(*values: float) -> np.ndarray:
     return np.array(values, float)[:, np.newaxis]
 
 
-def test_quadratic_cost_of_a_worked_example():
+def test_quadratic_cost_of_a_worked_example() -> None:
     a = column(0.9, 0.1, 0.1, 0.2, 0, 0, 0, 0, 0, 0)
     value = PAIRINGS["mse", "linear"].value(a, one_hot(0))
     assert value[0] == pytest.approx(0.035)
 
 
-def test_quadratic_cost_of_the_target_is_0():
+def test_quadratic_cost_of_the_target_is_0() -> None:
     assert PAIRINGS["mse", "linear"].value(one_hot(0), one_hot(0))[0] == 0
 
 
-def test_cost_of_a_batch_is_the_mean_over_its_examples():
+def test_cost_of_a_batch_is_the_mean_over_its_examples() -> None:
     a = np.hstack([column(0.9, 0.1, 0.1, 0.2, 0, 0, 0, 0, 0, 0), one_hot(0)])
     value = PAIRINGS["mse", "linear"].value(a, np.hstack([one_hot(0), one_hot(0)]))
     assert value.mean() == pytest.approx(0.0175)
 
 
-def test_worked_values():
+def test_worked_values() -> None:
     # Equal probabilities of ten classes: ln 10; ten probabilities of 0.5: 10 ln 2 and ½ · 10 · 0.5².
     zero = np.zeros((10, 1))
     assert PAIRINGS["cross_entropy", "softmax"].value(zero, one_hot(3))[0] == pytest.approx(np.log(10))
@@ -47,7 +47,7 @@ def test_worked_values():
 
 @pytest.mark.parametrize(("loss", "output"), PAIRINGS)
 @pytest.mark.parametrize("size", [30, 1e3, 1e6])
-def test_losses_and_deltas_of_saturated_float32_outputs_are_finite(loss, output, size):
+def test_losses_and_deltas_of_saturated_float32_outputs_are_finite(loss: str, output: str, size: float) -> None:
     rng = np.random.default_rng(0)
     z = (rng.choice([-size, size], (10, 64))).astype("float32")
     y = np.eye(10, dtype="float32")[:, rng.integers(0, 10, 64)]
@@ -58,7 +58,7 @@ def test_losses_and_deltas_of_saturated_float32_outputs_are_finite(loss, output,
     assert np.isfinite(value).all() and np.isfinite(delta).all()
 
 
-def test_loss_of_a_confident_mistake_is_exact():
+def test_loss_of_a_confident_mistake_is_exact() -> None:
     z = column(100, 0, 0).astype("float32")  # softmax rounds to (1, 0, 0); ln 0 would be infinite
     assert PAIRINGS["cross_entropy", "softmax"].value(z, one_hot(1, 3).astype("float32"))[0] == 100
     z = column(100, -100, 0).astype("float32")
@@ -79,7 +79,7 @@ def test_loss_of_a_confident_mistake_is_exact():
         pytest.param((-40, *[-70] * 9), id="all negative"),
     ],
 )
-def test_cross_entropies_of_saturated_outputs_are_exact(z, dtype):
+def test_cross_entropies_of_saturated_outputs_are_exact(z: tuple[int, ...], dtype: str) -> None:
     for label in (0, 1, 9):
         with localcontext(Context(prec=60)):
             exact = {
@@ -94,7 +94,7 @@ def test_cross_entropies_of_saturated_outputs_are_exact(z, dtype):
             assert value[0] == pytest.approx(float(loss), rel=8 * float(np.finfo(dtype).eps), abs=0)
 
 
-def test_delta_of_cross_entropy_is_output_minus_target():
+def test_delta_of_cross_entropy_is_output_minus_target() -> None:
     z, y, delta = column(1, 2, 3), one_hot(2, 3), np.empty((3, 1))
     PAIRINGS["cross_entropy", "softmax"].delta(z, y, delta, np.empty((3, 1)), np.empty((1, 1)))
     np.testing.assert_allclose(delta[:, 0], [0.0900, 0.2447, 0.6652 - 1], atol=5e-5)

@@ -31,7 +31,7 @@ class Layer:
         return gains, shifts
 
 
-def test_worked_batch():
+def test_worked_batch() -> None:
     # z = (1, 3): mean 2, variance 1, ẑ = ∓1 (but for ε); y = 2 ẑ + 5. The unbiased variance is 2.
     layer = Layer(1, 1, 2)
     layer.gains[:], layer.shifts[:] = 2, 5
@@ -43,7 +43,7 @@ def test_worked_batch():
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_normalised_values_have_mean_0_and_variance_1(dtype):
+def test_normalised_values_have_mean_0_and_variance_1(dtype: str) -> None:
     layer = Layer(3, 4, 50, dtype)
     layer.gains[:], layer.shifts[:] = 1, 0
     z = (np.random.default_rng(0).normal(size=(3, 4, 50)) * 30 + 100).astype(dtype)
@@ -53,7 +53,7 @@ def test_normalised_values_have_mean_0_and_variance_1(dtype):
 
 
 @pytest.mark.parametrize("batch", [2, 3, 20])
-def test_normalisation_agrees_with_torch_in_training_and_evaluation(batch):
+def test_normalisation_agrees_with_torch_in_training_and_evaluation(batch: int) -> None:
     torch = torch_or_skip()
     layer, rng = Layer(1, 4, batch), np.random.default_rng(0)
     peer = torch.nn.BatchNorm1d(4, dtype=torch.float64)
@@ -86,7 +86,7 @@ def test_normalisation_agrees_with_torch_in_training_and_evaluation(batch):
     np.testing.assert_allclose((w @ inputs.T + b)[0], expected, rtol=0, atol=1e-12)
 
 
-def test_one_example_is_normalised_by_unchanged_running_statistics():
+def test_one_example_is_normalised_by_unchanged_running_statistics() -> None:
     layer = Layer(2, 3, 1)
     layer.mean[:], layer.variance[:] = 4, 9
     z = np.random.default_rng(0).normal(size=(2, 3, 1))
@@ -102,7 +102,7 @@ def test_one_example_is_normalised_by_unchanged_running_statistics():
     np.testing.assert_array_equal(shifts, 2)
 
 
-def test_constant_unit_stays_finite():
+def test_constant_unit_stays_finite() -> None:
     layer = Layer(1, 2, 4, "float32")
     z = np.full((1, 2, 4), 7, "float32")
     layer.norm.forward(z)
@@ -137,7 +137,7 @@ def train(network: Network, sizes: list[int], rate: float = 0.05) -> None:
 
 
 @pytest.mark.parametrize("sizes", [[50] * 20, [16, 16, 16, 7] * 5, [8, 2] * 10], ids=["full", "short last", "two last"])
-def test_training_agrees_with_torch(sizes):
+def test_training_agrees_with_torch(sizes: list[int]) -> None:
     torch, network = torch_or_skip(), make()
     model, before = twin(network), network.parameters.flat.copy()
     peer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
@@ -167,7 +167,7 @@ def normalised_outputs(network: Network, x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("hidden", [(), (6,), (6, 5)], ids=str)
-def test_plain_network_computes_the_same_as_the_running_statistics(hidden):
+def test_plain_network_computes_the_same_as_the_running_statistics(hidden: tuple[int, ...]) -> None:
     network = make(3, hidden)
     x, _, _ = examples(11)
     plain = network.plain()
@@ -179,7 +179,7 @@ def test_plain_network_computes_the_same_as_the_running_statistics(hidden):
     np.testing.assert_allclose(logits, normalised_outputs(network, x), rtol=0, atol=1e-12)
 
 
-def test_batch_of_one_trains_every_parameter_and_keeps_the_statistics():
+def test_batch_of_one_trains_every_parameter_and_keeps_the_statistics() -> None:
     network = make()
     train(network, [16, 16])
     weights, statistics = network.parameters.flat.copy(), network.statistics.flat.copy()

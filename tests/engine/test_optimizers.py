@@ -38,7 +38,7 @@ BY_HAND = {
 }
 
 
-def test_every_optimizer_has_worked_steps():
+def test_every_optimizer_has_worked_steps() -> None:
     assert OPTIMIZERS.keys() == {*BY_HAND, "nadam"}
 
 
@@ -59,7 +59,7 @@ def trace(optimizer: Optimizer, gradients: list[float], rate: float = 0.1) -> li
     return seen
 
 
-def made(name: str, values: dict[str, float], **penalties: float) -> Optimizer:
+def made(name: str, values: dict[str, Any], **penalties: Any) -> Optimizer:
     return Optimizer(name, number(), {key: np.array([value]) for key, value in values.items()}, only(**penalties))
 
 
@@ -70,7 +70,7 @@ def only(members: int = 1, **values: Any) -> Penalties:
 
 
 @pytest.mark.parametrize("name", BY_HAND)
-def test_worked_steps(name):
+def test_worked_steps(name: str) -> None:
     values, worked = BY_HAND[name]
     seen = trace(made(name, values), [1, -2, 1])
     assert [weight for weight, _ in seen] == pytest.approx(worked, abs=6e-8)
@@ -78,12 +78,12 @@ def test_worked_steps(name):
         assert [bias for _, bias in seen] == pytest.approx(worked, abs=6e-8)
 
 
-def test_adamw_does_not_decay_biases():
+def test_adamw_does_not_decay_biases() -> None:
     values, _ = BY_HAND["adamw"]
     assert [bias for _, bias in trace(made("adamw", values), [1, -2, 1])] == pytest.approx(BY_HAND["adam"][1], abs=6e-8)
 
 
-def test_worked_steps_of_nadam():
+def test_worked_steps_of_nadam() -> None:
     # μₜ = 0.5 (1 − ½ · 0.96^(0.004 t)): μ₁ = 0.2500408, μ₂ = 0.2500816, μ₃ = 0.2501224; ε = 0, β₂ = 0.75.
     # t = 1: m = 0.5, v̂ = 1: 0.1 [μ₂ 0.5 / (1 − μ₁ μ₂) + (1 − μ₁) / (1 − μ₁)] = 0.1 [0.1333812 + 1].
     # t = 2: m = −0.75, v̂ = 2.7142857; Πμ = 0.0625306:
@@ -92,7 +92,7 @@ def test_worked_steps_of_nadam():
     assert [weight for weight, _ in seen] == pytest.approx([0.8866619, 0.9953381], abs=6e-8)
 
 
-def test_velocity_contains_the_rate():
+def test_velocity_contains_the_rate() -> None:
     # v = −0.1 · 1, then −0.05 − 0.01 · 1 (Sutskever et al. 2013).
     optimizer = made("momentum", {"momentum": 0.5})
     trace(optimizer, [1], rate=0.1)
@@ -103,7 +103,7 @@ def test_velocity_contains_the_rate():
 
 
 @pytest.mark.parametrize("name", ["sgd", "rmsprop"])
-def test_worked_l1(name):
+def test_worked_l1(name: str) -> None:
     # g = 0, l1 = 0.5: the gradient of the weight 1 is 0.5, of −1 it is −0.5, of 0 and of the bias it is 0.
     values = {"rho": 0.0, "epsilon": 0.5}  # rmsprop's step is then rate · 0.5 / (0.5 + 0.5)
     for weight, after in ((1.0, 0.95), (-1.0, -0.95), (0.0, 0.0)):
@@ -113,7 +113,7 @@ def test_worked_l1(name):
 
 
 @pytest.mark.parametrize("name", ["sgd", "rmsprop"])
-def test_worked_l2(name):
+def test_worked_l2(name: str) -> None:
     # g = 0, l2 = 0.5: the gradient of the weight 1 is 0.5 and of 2 it is 1.
     values = {"rho": 0.0, "epsilon": 0.5}
     assert trace(made(name, values, l2=0.5), [0])[0] == pytest.approx([0.95, 1.0])
@@ -122,13 +122,13 @@ def test_worked_l2(name):
     assert trace(optimizer, [0])[0] == pytest.approx([1.9, 1.0])
 
 
-def test_worked_l1_and_l2():
+def test_worked_l1_and_l2() -> None:
     assert trace(made("sgd", {}, l1=0.3, l2=0.5), [1])[0] == pytest.approx([1 - 0.1 * 1.8, 0.9])
 
 
 @pytest.mark.parametrize("rate", [0.1, 1e-30])
 @pytest.mark.parametrize("name", ["sgd", "adagrad"])
-def test_clipping_bounds_the_norm_of_the_whole_gradient(name, rate):
+def test_clipping_bounds_the_norm_of_the_whole_gradient(name: str, rate: float) -> None:
     # Weight and bias have the gradient 3: norm 4.2426407; with a norm of 1 each is 0.7071068.
     optimizer = made(name, {"epsilon": 1.0}, clip_norm=1.0)
     trace(optimizer, [3], rate)
@@ -140,25 +140,25 @@ def test_clipping_bounds_the_norm_of_the_whole_gradient(name, rate):
     assert optimizer.network.parameters.flat == pytest.approx(1 - rate * (3 if name == "sgd" else 0.75))
 
 
-def test_clipping_at_rate_0_and_gradient_0():
+def test_clipping_at_rate_0_and_gradient_0() -> None:
     assert trace(made("sgd", {}, clip_norm=1.0), [5], rate=0.0) == [[1, 1]]
     assert trace(made("sgd", {}, clip_norm=1.0), [0]) == [[1, 1]]
     assert trace(made("adam", {"beta1": 0.9, "beta2": 0.9, "epsilon": 1e-8}, clip_norm=1.0), [0]) == [[1, 1]]
 
 
-def test_clipped_gradient_includes_the_penalties():
+def test_clipped_gradient_includes_the_penalties() -> None:
     # w = 1, l2 = 4: the gradients are 4 and 0, bounded by 1 they are 1 and 0.
     assert trace(made("sgd", {}, l2=4.0, clip_norm=1.0), [0])[0] == pytest.approx([0.9, 1.0])
 
 
-def test_max_norm_bounds_the_incoming_weights_of_each_unit():
+def test_max_norm_bounds_the_incoming_weights_of_each_unit() -> None:
     network = Network(Architecture((2, 3), "tanh", "linear", "mse"), 2, "float64")
     rows = np.array([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])  # norms 5, 0.5 and 0
     network.parameters.flat[:] = 7
     network.parameters.weights[0][:] = rows
     optimizer = Optimizer("sgd", network, {}, only(2, max_norm=np.array([1.0, np.inf])))
     optimizer.update(np.ones(2))
-    np.testing.assert_allclose(network.parameters.weights[0][0], [[0.6, 0.8], [0.3, 0.4], [0, 0]], rtol=1e-14)
+    np.testing.assert_allclose(network.parameters.weights[0][0], [[0.6, 0.8], [0.3, 0.4], [0.0, 0.0]], rtol=1e-14)
     np.testing.assert_array_equal(network.parameters.weights[0][1], rows)
     assert (network.parameters.biases[0] == 7).all()
 
@@ -224,7 +224,7 @@ def train(
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("size", [1, 7, 320, 448])
-def test_size_of_blocks_does_not_change_the_bytes(monkeypatch, name, size):
+def test_size_of_blocks_does_not_change_the_bytes(monkeypatch: pytest.MonkeyPatch, name: str, size: int) -> None:
     """The first layer has 320 weights, the three layers 480."""
     penalties = only(l1=1e-3, l2=1e-2, clip_norm=0.5, max_norm=1.0)
     steps = 2 if size == 1 else 4
@@ -236,7 +236,7 @@ def test_size_of_blocks_does_not_change_the_bytes(monkeypatch, name, size):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_weights_and_state_are_updated_in_place(name):
+def test_weights_and_state_are_updated_in_place(name: str) -> None:
     optimizer = train(make(), name, steps=2)
     arrays = [optimizer.network.parameters.flat, *(state.flat for state in optimizer.states)]
     kept = [array.copy() for array in arrays]
@@ -248,7 +248,7 @@ def test_weights_and_state_are_updated_in_place(name):
 
 @pytest.mark.parametrize(("order", "same"), [((0,), True), ((0, 1), True), ((0, 1), False)])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_restored_optimizer_continues_as_the_original(name, order, same):
+def test_restored_optimizer_continues_as_the_original(name: str, order: tuple[int, ...], same: bool) -> None:
     """For one network, and for a stack that is restored in reverse order."""
     back, count = order[::-1], len(order)
 
@@ -277,7 +277,7 @@ def test_restored_optimizer_continues_as_the_original(name, order, same):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_float32_is_kept_and_close_to_float64(name):
+def test_float32_is_kept_and_close_to_float64(name: str) -> None:
     single, double = make(dtype="float32"), make()
     optimizer = train(single, name, only(l1=1e-3, l2=1e-2, clip_norm=0.5, max_norm=1.0))
     train(double, name, only(l1=1e-3, l2=1e-2, clip_norm=0.5, max_norm=1.0))
@@ -292,7 +292,7 @@ def test_float32_is_kept_and_close_to_float64(name):
     ("key", "value"), [("beta1", 1 - 1e-12), ("beta2", 1 - 1e-12), ("rho", 1 - 1e-12), ("epsilon", 1e-60)]
 )
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_hyperparameters_that_float32_rounds_to_0_or_1(name, key, value, dtype):
+def test_hyperparameters_that_float32_rounds_to_0_or_1(name: str, key: str, value: float, dtype: str) -> None:
     """Rules divide by 1 − β and ε; a pixel that is always 0 has gradient 0."""
     network = make(dtype=dtype)
     optimizer = Optimizer(name, network, {**hyperparameters(), key: np.array([value])})
@@ -304,7 +304,7 @@ def test_hyperparameters_that_float32_rounds_to_0_or_1(name, key, value, dtype):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_scalars_and_one_number_per_network_agree(name):
+def test_scalars_and_one_number_per_network_agree(name: str) -> None:
     flat, broadcast = make(3), make(3)
     train(flat, name, only(3, l1=1e-3, l2=1e-2))
     train(broadcast, name, only(3, l1=1e-3, l2=1e-2), same_rates=False)
@@ -312,7 +312,7 @@ def test_scalars_and_one_number_per_network_agree(name):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_networks_of_a_stack_have_separate_rates(name):
+def test_networks_of_a_stack_have_separate_rates(name: str) -> None:
     rates = RATES.get(name, 0.3) * np.array([0.5, 2.0])
     stack = make(2)
     train(stack, name, rates=rates, same_rates=False)
@@ -324,7 +324,7 @@ def test_networks_of_a_stack_have_separate_rates(name):
             np.testing.assert_allclose(ours[member], alone[0], rtol=0, atol=1e-12)
 
 
-def test_equal_numbers_need_few_blocks():
+def test_equal_numbers_need_few_blocks() -> None:
     assert len(Optimizer("adam", make(2), hyperparameters(2))._blocks) == 1
     assert len(Optimizer("adamw", make(2), hyperparameters(2))._blocks) == 2, "only weights decay"
     assert len(Optimizer("adam", make(2), hyperparameters(2), only(2, l2=[0.1, 0.1]))._blocks) == 2
@@ -333,12 +333,12 @@ def test_equal_numbers_need_few_blocks():
     assert len(Optimizer("sgd", make(2), {}, only(2, l2=0.1), same_rates=False)._blocks) == 6
 
 
-def test_hyperparameters_of_0_and_above_1_are_not_changed():
+def test_hyperparameters_of_0_and_above_1_are_not_changed() -> None:
     assert trace(made("momentum", {"momentum": 0.0}), [1, -2]) == trace(made("sgd", {}), [1, -2])
     assert trace(made("adagrad", {"epsilon": 1.5}), [1])[0][0] == 1 - 0.1 / 2.5
 
 
-def test_clipping_in_a_stack_with_a_rate_of_0():
+def test_clipping_in_a_stack_with_a_rate_of_0() -> None:
     stack, solo = make(2), make(1)
     train(stack, "sgd", only(2, clip_norm=0.1), rates=np.array([0.3, 0.0]), same_rates=False)
     train(solo, "sgd", only(clip_norm=0.1), rates=np.array([0.3]))
@@ -390,7 +390,7 @@ def train_peer(torch: Any, model: Any, peer: Any, steps: int = 20, before: Any =
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])
 @pytest.mark.parametrize("l2", [0.0, 0.02])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_training_agrees_with_torch(name, l2, batch_norm):
+def test_training_agrees_with_torch(name: str, l2: float, batch_norm: bool) -> None:
     if name == "adamw" and l2:
         pytest.skip("PyTorch's AdamW has no other decay")
     torch, network = torch_or_skip(), make(batch_norm=batch_norm)
@@ -403,7 +403,7 @@ def test_training_agrees_with_torch(name, l2, batch_norm):
 
 @pytest.mark.parametrize("bound", [0.05, 0.3])
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam"])
-def test_clipping_agrees_with_torch(name, bound):
+def test_clipping_agrees_with_torch(name: str, bound: float) -> None:
     torch, network = torch_or_skip(), make()
     model = twin(network)
     norms = []
@@ -418,7 +418,7 @@ def test_clipping_agrees_with_torch(name, bound):
 
 
 @pytest.mark.parametrize("name", ["nesterov", "rmsprop"])
-def test_max_norm_agrees_with_torch(name):
+def test_max_norm_agrees_with_torch(name: str) -> None:
     torch, network = torch_or_skip(), make()
     model, clipped = twin(network), []
 
@@ -436,7 +436,7 @@ def test_max_norm_agrees_with_torch(name):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_l1_agrees_with_torch(name):
+def test_l1_agrees_with_torch(name: str) -> None:
     torch, network = torch_or_skip(), make()
     model = twin(network)
 
@@ -450,7 +450,7 @@ def test_l1_agrees_with_torch(name):
 
 
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])
-def test_every_optimizer_reduces_the_loss(batch_norm):
+def test_every_optimizer_reduces_the_loss(batch_norm: bool) -> None:
     x, y, _ = examples()
     for name in OPTIMIZERS:
         network = make(batch_norm=batch_norm)
@@ -473,7 +473,7 @@ def loss_of(network: Network, optimizer: Optimizer, x: np.ndarray, y: np.ndarray
 @pytest.mark.parametrize("penalized", [False, True], ids=["plain", "penalties"])
 @pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_preview_is_the_change_that_the_next_step_makes(name, members, penalized):
+def test_a_preview_is_the_change_that_the_next_step_makes(name: str, members: int, penalized: bool) -> None:
     network = Network(Architecture((5, 4, 3), "tanh", "softmax", "cross_entropy"), members, "float64")
     network.initialize("normal", [np.random.default_rng(seed) for seed in range(members)])
     each = np.arange(1, members + 1, dtype=np.float64)

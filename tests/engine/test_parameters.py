@@ -23,7 +23,7 @@ def architecture(*layers: int, batch_norm: bool = False) -> Architecture:
 # ---- architecture -------------------------------------------------------------------------------------
 
 
-def test_number_of_parameters():
+def test_number_of_parameters() -> None:
     assert architecture(784, 30, 10).parameter_count == 23_860
     assert architecture(784, 10).parameter_count == 7_850
     # Batch normalisation adds a gain for each hidden unit; its running statistics are not trained.
@@ -33,7 +33,7 @@ def test_number_of_parameters():
 # ---- parameters and statistics ------------------------------------------------------------------------
 
 
-def test_parameters_are_views_of_one_array():
+def test_parameters_are_views_of_one_array() -> None:
     parameters = Parameters(architecture(4, 3, 2), 2, FLOAT32)
     assert parameters.flat.size == 2 * (4 * 3 + 3 * 2 + 3 + 2)
     assert [array.shape for array in parameters.arrays] == [(2, 3, 4), (2, 2, 3), (2, 3, 1), (2, 2, 1)]
@@ -43,7 +43,7 @@ def test_parameters_are_views_of_one_array():
     assert parameters.gains == [] and parameters.weight_entries == 2 * (4 * 3 + 3 * 2)
 
 
-def test_gains_of_batch_normalisation_come_last():
+def test_gains_of_batch_normalisation_come_last() -> None:
     parameters = Parameters(architecture(4, 3, 5, 2, batch_norm=True), 2, FLOAT64)
     assert [gains.shape for gains in parameters.gains] == [(2, 3, 1), (2, 5, 1)]
     assert parameters.flat.size == 2 * (4 * 3 + 3 * 5 + 5 * 2 + 3 + 5 + 2 + 3 + 5)
@@ -51,7 +51,7 @@ def test_gains_of_batch_normalisation_come_last():
     assert all((gains == 7).all() for gains in parameters.gains) and not parameters.biases[-1].any()
 
 
-def test_statistics_are_views_of_one_array():
+def test_statistics_are_views_of_one_array() -> None:
     statistics = Statistics(architecture(4, 3, 5, 2, batch_norm=True), 2, FLOAT64)
     assert [mean.shape for mean in statistics.means] == [(2, 3, 1), (2, 5, 1)]
     assert not np.concatenate(statistics.means, axis=1).any()
@@ -61,7 +61,7 @@ def test_statistics_are_views_of_one_array():
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_network_without_hidden_layers_has_no_gains_and_statistics(batch_norm):
+def test_network_without_hidden_layers_has_no_gains_and_statistics(batch_norm: bool) -> None:
     single = architecture(4, 2, batch_norm=batch_norm)
     assert Statistics(single, 2, FLOAT64).flat.size == 0
     assert single.parameter_count == Parameters(single, 1, FLOAT64).flat.size == 10
@@ -72,7 +72,7 @@ def test_network_without_hidden_layers_has_no_gains_and_statistics(batch_norm):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
 @pytest.mark.parametrize("shape", [(), (1,), (7, 3), (2, 30, 784)])
-def test_aligned_arrays_begin_at_a_cache_line_and_have_their_own_memory(shape, dtype):
+def test_aligned_arrays_begin_at_a_cache_line_and_have_their_own_memory(shape: tuple[int, ...], dtype: str) -> None:
     kept = [empty_aligned(shape, np.dtype(dtype)) for _ in range(20)]
     for number, array in enumerate(kept):
         assert array.ctypes.data % CACHE_LINE_BYTES == 0
@@ -83,7 +83,7 @@ def test_aligned_arrays_begin_at_a_cache_line_and_have_their_own_memory(shape, d
         assert (array == number).all()
 
 
-def test_weights_of_the_first_layer_begin_at_a_cache_line():
+def test_weights_of_the_first_layer_begin_at_a_cache_line() -> None:
     assert Parameters(architecture(784, 30, 10), 2, FLOAT32).weights[0].ctypes.data % CACHE_LINE_BYTES == 0
 
 
@@ -96,7 +96,9 @@ def normalised() -> Parameters:
 
 @pytest.mark.parametrize("size", [1, 7, 65_536])
 @pytest.mark.parametrize("options", [{"uniform": True, "separate_weights": True}, {"uniform": False}], ids=str)
-def test_blocks_cover_every_entry_once_and_separate_weights(monkeypatch, options, size):
+def test_blocks_cover_every_entry_once_and_separate_weights(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, bool], size: int
+) -> None:
     monkeypatch.setattr(module, "BLOCK_ENTRIES", size)
     parameters = normalised()
     for (array,), scratch, is_weight in make_blocks([parameters], **options):
@@ -107,7 +109,9 @@ def test_blocks_cover_every_entry_once_and_separate_weights(monkeypatch, options
 
 
 @pytest.mark.parametrize("size", [1, 7, 65_536])
-def test_blocks_of_any_parameters_cover_every_entry_once_and_are_as_few_as_possible(monkeypatch, size):
+def test_blocks_of_any_parameters_cover_every_entry_once_and_are_as_few_as_possible(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     monkeypatch.setattr(module, "BLOCK_ENTRIES", size)
     parameters = normalised()
     blocks = make_blocks([parameters], uniform=True)
@@ -118,7 +122,7 @@ def test_blocks_of_any_parameters_cover_every_entry_once_and_are_as_few_as_possi
     assert len(blocks) == -(-parameters.flat.size // size)
 
 
-def test_blocks_take_the_same_entries_of_every_tensor():
+def test_blocks_take_the_same_entries_of_every_tensor() -> None:
     first, second = normalised(), normalised()
     for block in make_blocks([first, second], uniform=False):
         for array, number in zip(block.arrays, (1, 2), strict=True):
@@ -126,7 +130,7 @@ def test_blocks_take_the_same_entries_of_every_tensor():
     assert (first.flat == 1).all() and (second.flat == 2).all()
 
 
-def test_entries_of_a_member_return_to_their_arrays():
+def test_entries_of_a_member_return_to_their_arrays() -> None:
     made, other = (Parameters(architecture(4, 3, 2, batch_norm=True), 2, FLOAT64) for _ in range(2))
     made.flat[:] = np.arange(made.flat.size)
     entries = made.read(1)
@@ -139,7 +143,7 @@ def test_entries_of_a_member_return_to_their_arrays():
     assert made.flat.min() == 0, "entries are a copy"
 
 
-def test_entries_of_a_small_member_contain_no_padding():
+def test_entries_of_a_small_member_contain_no_padding() -> None:
     made = Parameters(architecture(4, 3, 5, 2), 2, FLOAT64, [(4, 3, 1, 2), (4, 2, 5, 2)])
     made.write(0, np.ones(made.read(0).size))
     made.write(1, 2 * np.ones(made.read(1).size))
@@ -149,7 +153,7 @@ def test_entries_of_a_small_member_contain_no_padding():
     assert not made.weights[2][0, :, 1:].any() and not made.biases[0][1, 2:].any()
 
 
-def test_a_member_of_no_arrays_has_no_entries():
+def test_a_member_of_no_arrays_has_no_entries() -> None:
     made = Statistics(architecture(4, 3, 2), 1, FLOAT64)
     assert made.read(0).shape == (0,)
     made.write(0, np.empty(0))

@@ -7,7 +7,7 @@ from tests.exercises.made import given_numbers
 from tests.peers import torch_or_skip
 
 
-def test_answers_are_those_of_pytorch():
+def test_answers_are_those_of_pytorch() -> None:
     torch = torch_or_skip()
 
     def fold(function: Any) -> Any:
@@ -29,13 +29,13 @@ def test_answers_are_those_of_pytorch():
             assert found == [answers.pop(next(iter(answers))), *(answers[f"d{name}"] for name in numbers)]
 
 
-def test_graphs_grow():
+def test_graphs_grow() -> None:
     items = make_exercise("chain-rule", "3").items
     orders = [item.hints[1] for item in items if item.question.startswith("value")]
     assert [order.count(" = ") for order in orders] == [2, 3, 4]
 
 
-def test_the_third_graph_uses_an_input_twice():
+def test_the_third_graph_uses_an_input_twice() -> None:
     for seed in range(20):
         given = make_exercise("chain-rule", str(seed)).items[-1].given.partition("   for ")[0]
         uses = [given.partition(" = ")[2].replace("relu", "").count(name) for name in "vw"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ PROGRAMS = [name for name in KINDS if name not in ORACLES]
 
 
 @pytest.mark.parametrize("kind", ORACLES)
-def test_solutions_are_right_and_short_and_hints_do_not_contain_them(kind):
+def test_solutions_are_right_and_short_and_hints_do_not_contain_them(kind: str) -> None:
     for seed in SEEDS:
         exercise = make_exercise(kind, seed)
         check_numbers(exercise)
@@ -29,7 +30,7 @@ def test_solutions_are_right_and_short_and_hints_do_not_contain_them(kind):
 
 
 @pytest.mark.parametrize("kind", PROGRAMS)
-def test_solutions_of_programs_pass_and_changed_ones_do_not(kind, tmp_path):
+def test_solutions_of_programs_pass_and_changed_ones_do_not(kind: str, tmp_path: Path) -> None:
     exercises = {}
     for seed in SEEDS:
         exercise = make_exercise(kind, seed)
@@ -41,14 +42,14 @@ def test_solutions_of_programs_pass_and_changed_ones_do_not(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ORACLES)
-def test_a_seed_always_gives_the_same_numbers_and_another_seed_others(kind):
+def test_a_seed_always_gives_the_same_numbers_and_another_seed_others(kind: str) -> None:
     seeds = ["7", "s123456", "S123456", "mary-ann.2026"]
     made = [make_exercise(kind, seed) for seed in seeds]
     assert made == [make_exercise(kind, seed) for seed in seeds]
     assert len({(item.given, item.answer) for exercise in made for item in exercise.items[:1]}) == len(seeds)
 
 
-def test_ids_are_names_that_differ_and_that_yaml_reads_as_text():
+def test_ids_are_names_that_differ_and_that_yaml_reads_as_text() -> None:
     for kind in KINDS:
         ids = [item.id for item in make_exercise(kind, "1").items]
         assert len(set(ids)) == len(ids) and all(re.fullmatch("[a-zA-Z][a-zA-Z0-9_]*", name) for name in ids)
@@ -56,12 +57,12 @@ def test_ids_are_names_that_differ_and_that_yaml_reads_as_text():
 
 
 @pytest.mark.parametrize("seed", ["", "-1", "a b", "../x", "x" * 41, "ü", "a\n"])
-def test_seeds_are_simple_text(seed):
+def test_seeds_are_simple_text(seed: str) -> None:
     with pytest.raises(UsageError, match="--seed"):
         make_exercise("neuron", seed)
 
 
-def test_questions_need_no_numpy():
+def test_questions_need_no_numpy() -> None:
     code = (
         "import sys; from mlptrain.exercises.kinds import KINDS, make_exercise\n"
         "for kind in KINDS: make_exercise(kind, '1')\n"
@@ -70,7 +71,7 @@ def test_questions_need_no_numpy():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_the_examples_of_the_documentation_are_those_of_seed_7():
+def test_the_examples_of_the_documentation_are_those_of_seed_7() -> None:
     page = README.parent / "docs" / "exercises.md"
     printed = {line for kind in ORACLES for line in sheet(make_exercise(kind, "7"), solution=True)}
     shown = [block.code.splitlines() for block in blocks(page) if block.language == "yaml"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mlptrain.errors import DataError
@@ -11,12 +13,12 @@ ALL = [item.id for item in make_exercise("neuron", "1").items]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(progress, "progress_file", lambda: tmp_path / "mlptrain" / "exercises.json")
     return tmp_path / "mlptrain"
 
 
-def test_results_are_kept_and_added():
+def test_results_are_kept_and_added() -> None:
     assert read_progress() == {}
     add_result(make_exercise("neuron", "1"), ["a"])
     add_result(make_exercise("neuron", "x"), [])
@@ -26,7 +28,7 @@ def test_results_are_kept_and_added():
     assert results["1"].correct == ("z", "a") and results["1"].total == len(ALL) and not results["1"].is_solved
 
 
-def test_the_next_seed_is_the_first_that_is_not_solved():
+def test_the_next_seed_is_the_first_that_is_not_solved() -> None:
     assert unsolved_seed({}) == "1"
     for seed in ("1", "3", "x"):
         add_result(make_exercise("neuron", seed), ALL)
@@ -43,7 +45,7 @@ DAMAGED += [
 
 
 @pytest.mark.parametrize("data", DAMAGED)
-def test_a_damaged_file_is_no_progress_and_is_replaced(folder, data):
+def test_a_damaged_file_is_no_progress_and_is_replaced(folder: Path, data: bytes) -> None:
     folder.mkdir()
     (folder / "exercises.json").write_bytes(data)
     assert read_progress() == {}
@@ -51,13 +53,13 @@ def test_a_damaged_file_is_no_progress_and_is_replaced(folder, data):
     assert read_progress()["neuron"]["1"].is_solved
 
 
-def test_a_folder_that_cannot_be_written_is_an_error(folder):
+def test_a_folder_that_cannot_be_written_is_an_error(folder: Path) -> None:
     folder.write_text("not a folder")
     assert read_progress() == {}
     with pytest.raises(DataError):
         add_result(make_exercise("neuron", "1"), ALL)
 
 
-def test_the_file_is_in_the_data_folder_of_the_user(monkeypatch, tmp_path):
+def test_the_file_is_in_the_data_folder_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert progress_file().name == "exercises.json"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import random
 import sys
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ from tests.made import processor_seconds_below
         ("σ + ^", 4, "a power is written"),
     ],
 )
-def test_error_shows_its_position(expression, column, reason):
+def test_error_shows_its_position(expression: str, column: int, reason: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(expression)
     first, shown, mark = str(caught.value).split("\n")
@@ -63,20 +64,20 @@ def test_error_shows_its_position(expression, column, reason):
     assert shown.isprintable() and shown.startswith("  " + "".join(c for c in expression[:70] if c.isprintable())[:1])
 
 
-def test_error_shows_an_excerpt_of_a_long_expression():
+def test_error_shows_an_excerpt_of_a_long_expression() -> None:
     with pytest.raises(UsageError) as caught:
         parse("x + " * 200 + "$" + " + x" * 200)
     _, shown, mark = str(caught.value).split("\n")
     assert shown[mark.index("^")] == "$" and len(shown) <= 80
 
 
-def test_white_space_and_names_are_read_as_by_python():
+def test_white_space_and_names_are_read_as_by_python() -> None:
     graph = parse("\n ﬁ_1 *\n\tσ\u00a0+ ﬁ_1 ")
     assert list(graph.names) == ["fi_1", "σ"]
 
 
 @pytest.mark.parametrize("expression", ["", " \n "])
-def test_empty_expression_raises_usage_error(expression):
+def test_empty_expression_raises_usage_error(expression: str) -> None:
     with pytest.raises(UsageError, match="empty"):
         parse(expression)
 
@@ -87,7 +88,7 @@ def nested(levels: int) -> list[str]:
     return ["-" * gates + "x", "exp(" * gates + "x" + ")" * gates, "2" + "**x" * gates, "x+" * gates + "x"]
 
 
-def test_limits_on_levels_characters_and_nodes():
+def test_limits_on_levels_characters_and_nodes() -> None:
     for expression in nested(MAX_DEPTH):
         parse(expression)
     for expression in nested(MAX_DEPTH + 1):
@@ -113,7 +114,7 @@ PIECES = [
     "sigmoid(", "lambda ", "if ", "not ", "2j", "x(", ".5", "5.", "0x1f", ":=", "1_0", "007", "__import__('os')",
 ]  # fmt: skip
 
-NUMBERS = [0, 1, -1, 2.5, -3, 0.1, 1e300, -1e-300, 700, math.nan, math.inf, 10**400, "a", None]
+NUMBERS: list[Any] = [0, 1, -1, 2.5, -3, 0.1, 1e300, -1e-300, 700, math.nan, math.inf, 10**400, "a", None]
 
 
 def grown(rng: random.Random, depth: int) -> str:
@@ -127,7 +128,7 @@ def grown(rng: random.Random, depth: int) -> str:
     return rng.choice([f"({inner[0]}){operator}({inner[1]})", f"{inner[0]}{operator}{inner[1]}", f"-{inner[0]}", call])
 
 
-def test_any_text_quickly_gives_a_result_or_a_usage_error():
+def test_any_text_quickly_gives_a_result_or_a_usage_error() -> None:
     rng = random.Random(7)
     texts = HOSTILE + ["".join(rng.choices(PIECES, k=rng.randrange(1, 30))) for _ in range(2000)]
     texts += [grown(rng, rng.randrange(1, 5)) for _ in range(2000)]
@@ -145,7 +146,7 @@ def test_any_text_quickly_gives_a_result_or_a_usage_error():
     assert 500 < results < len(texts) - 500
 
 
-def test_deep_call_stacks_do_not_change_the_error():
+def test_deep_call_stacks_do_not_change_the_error() -> None:
     def at(depth: int) -> str:
         if depth:
             return at(depth - 1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,27 +19,27 @@ def passes(expression: str, **values: float) -> Passes:
     return backpropagate(parse(expression), values)
 
 
-def test_gradients_of_a_product_of_a_sum():
+def test_gradients_of_a_product_of_a_sum() -> None:
     result = passes("(x + y) * z", x=-2, y=5, z=-4)
     assert result.value == -12
     assert result.inputs == {"x": -4, "y": -4, "z": 3}
 
 
-def test_gradients_of_a_product_and_a_maximum():
+def test_gradients_of_a_product_and_a_maximum() -> None:
     result = passes("2 * (x*y + max(z, w))", x=3, y=-4, z=2, w=-1)
     assert result.value == -20
     assert result.inputs == {"x": -8, "y": 6, "z": 2, "w": 0}
 
 
 @pytest.mark.parametrize("neuron", ["1/(1 + exp(-(w0*x0 + w1*x1 + w2)))", "sigmoid(w0*x0 + w1*x1 + w2)"])
-def test_gradients_of_a_sigmoid_neuron(neuron):
+def test_gradients_of_a_sigmoid_neuron(neuron: str) -> None:
     result = passes(neuron, w0=2, w1=-3, w2=-3, x0=-1, x1=-2)
     assert round(result.value, 4) == 0.7311
     rounded = {name: round(gradient, 4) for name, gradient in result.inputs.items()}
     assert rounded == {"w0": -0.1966, "x0": 0.3932, "w1": -0.3932, "x1": -0.5898, "w2": 0.1966}
 
 
-def test_nodes_follow_their_inputs_with_value_gradient_and_shares():
+def test_nodes_follow_their_inputs_with_value_gradient_and_shares() -> None:
     result = passes("(x + y) * z", x=-2, y=5, z=-4)
     assert [(node.gate, node.expression, node.inputs) for node in result.graph.nodes] == [
         ("input", "x", ()),
@@ -52,7 +53,7 @@ def test_nodes_follow_their_inputs_with_value_gradient_and_shares():
     assert result.shares == ((), (), (-4, -4), (), (-4, 3))
 
 
-POINTS = {
+POINTS: dict[str, tuple[str, list[tuple[float, ...]]]] = {
     "sum": ("a + b", [(2, 3), (-1.5, 0.25), (0, 0)]),
     "difference": ("a - b", [(2, 3), (-1.5, 0.25), (0, 0)]),
     "product": ("a * b", [(2, 3), (-1.5, 0.25), (0, 4)]),
@@ -69,13 +70,13 @@ POINTS = {
 }
 
 
-def test_every_gate_has_points_to_check():
+def test_every_gate_has_points_to_check() -> None:
     assert POINTS.keys() == GATES.keys()
     assert set(FUNCTIONS) < GATES.keys()
 
 
 @pytest.mark.parametrize(("gate", "point"), [(gate, point) for gate, (_, points) in POINTS.items() for point in points])
-def test_gates_agree_with_central_differences(gate, point):
+def test_gates_agree_with_central_differences(gate: str, point: tuple[float, ...]) -> None:
     expression = f"3 * ({POINTS[gate][0]})"  # the gradient of the gate is 3
     graph = parse(expression)
     assert graph.nodes[-2].gate == gate
@@ -107,30 +108,32 @@ def test_gates_agree_with_central_differences(gate, point):
         ("-(4) + -.5e1", -9, None),
     ],
 )
-def test_gradients_of_all_uses_add_up_and_operators_bind_as_in_python(expression, value, gradients):
+def test_gradients_of_all_uses_add_up_and_operators_bind_as_in_python(
+    expression: str, value: float, gradients: float | None
+) -> None:
     result = passes(expression, **({} if gradients is None else {"x": 3}))
     assert result.value == value
     assert result.inputs == ({} if gradients is None else {"x": pytest.approx(gradients, rel=1e-14)})
 
 
 @pytest.mark.parametrize("expression", ["max(a, b, c)", "min(a, b, c)"])
-def test_first_of_equal_inputs_gets_the_gradient(expression):
+def test_first_of_equal_inputs_gets_the_gradient(expression: str) -> None:
     assert passes(expression, a=2, b=2, c=2).inputs == {"a": 1, "b": 0, "c": 0}
     outer = {"max": 1, "min": 3}[expression[:3]]
     assert passes(expression, a=outer, b=2, c=2).inputs == {"a": 0, "b": 1, "c": 0}
 
 
-def test_relu_at_zero_stops_the_gradient():
+def test_relu_at_zero_stops_the_gradient() -> None:
     assert passes("relu(x)", x=0).inputs == {"x": 0}
 
 
-def test_saturated_gates():
+def test_saturated_gates() -> None:
     assert passes("sigmoid(x)", x=-800).inputs == {"x": 0}
     assert passes("sigmoid(x)", x=40).inputs["x"] == pytest.approx(math.exp(-40), rel=1e-14)
     assert passes("tanh(x)", x=800).value == 1
 
 
-def test_powers_of_zero_and_of_negative_numbers():
+def test_powers_of_zero_and_of_negative_numbers() -> None:
     assert passes("x**2", x=-3).inputs == {"x": -6}
     assert passes("x**2", x=0).inputs == {"x": 0}
     assert passes("x**0", x=0).inputs == {"x": 0}
@@ -140,7 +143,7 @@ def test_powers_of_zero_and_of_negative_numbers():
     assert [math.isnan(g) for g in exponent.gradients] == [False, True, True, True, False]
 
 
-def test_results_contain_no_negative_zero():
+def test_results_contain_no_negative_zero() -> None:
     result = passes("0 * -x - 0", x=3)
     assert "-0.0" not in repr((result.values, result.gradients, result.shares))
 
@@ -170,7 +173,9 @@ def test_results_contain_no_negative_zero():
         ("x", {"x": 1, "\x1b[31m": 2}, ["\\x1b[31m"]),
     ],
 )
-def test_undefined_values_and_gradients_raise_usage_error(expression, values, parts):
+def test_undefined_values_and_gradients_raise_usage_error(
+    expression: str, values: dict[str, Any], parts: list[str]
+) -> None:
     with pytest.raises(UsageError) as caught:
         backpropagate(parse(expression), values)
     message = str(caught.value)
@@ -180,7 +185,7 @@ def test_undefined_values_and_gradients_raise_usage_error(expression, values, pa
 
 @pytest.mark.parametrize("output", ["sigmoid", "linear"])
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
-def test_network_of_gates_has_the_gradients_of_the_engine(activation, output):
+def test_network_of_gates_has_the_gradients_of_the_engine(activation: str, output: str) -> None:
     network = Network(Architecture((2, 2, 2), activation, output, "mse"), 1, "float64")
     rng = np.random.default_rng(3)
     network.parameters.flat[:] = rng.normal(size=network.parameters.flat.size)

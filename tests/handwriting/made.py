@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def seven(size: int = 100) -> np.ndarray:
@@ -13,7 +14,9 @@ def seven(size: int = 100) -> np.ndarray:
     return (bar | stem).astype(np.float32)
 
 
-def scene(height: int, width: int, top: int, left: int, *, ink: float = 0.15, paper: float = 0.8, size: int = 100):
+def scene(
+    height: int, width: int, top: int, left: int, *, ink: float = 0.15, paper: float = 0.8, size: int = 100
+) -> NDArray[np.float64]:
     """Return a 7 on paper with some noise, float32 in [0, 1]."""
     grey = np.full((height, width), paper, np.float32)
     grey[top : top + size, left : left + size] += (ink - paper) * seven(size)

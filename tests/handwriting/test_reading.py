@@ -9,24 +9,27 @@ import sys
 import threading
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mlptrain.datasets.idx import write_idx
 from mlptrain.errors import DataError, UsageError
 from mlptrain.handwriting import reading
-from mlptrain.handwriting.reading import read_images
+from mlptrain.handwriting.reading import Images, read_images
 from tests.made import processor_seconds_below
 
 Image = pytest.importorskip("PIL.Image")
 ImageOps = pytest.importorskip("PIL.ImageOps")
 
-GREY = np.arange(0, 240, 2, np.uint8).reshape(10, 12)
+GREY = np.arange(0, 240, 2, dtype=np.uint8).reshape(10, 12)
 
 
-def encoded(image, form: str = "PNG", **options) -> bytes:
+def encoded(image: Any, form: str = "PNG", **options: Any) -> bytes:
     stream = io.BytesIO()
     image.save(stream, form, **options)
     return stream.getvalue()
@@ -49,15 +52,15 @@ def jpeg(width: int, height: int, *, mode: str = "L", progressive: bool = False)
     return bytes(content)
 
 
-def npy(array: np.ndarray, **options) -> bytes:
+def npy(array: np.ndarray, **options: Any) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array, **options)
     return stream.getvalue()
 
 
 @pytest.fixture
-def read(tmp_path):
-    def read(content: bytes):
+def read(tmp_path: Path) -> Callable[..., Images]:
+    def read(content: bytes) -> Images:
         (tmp_path / "image").write_bytes(content)
         return read_images(str(tmp_path / "image"))
 
@@ -65,31 +68,27 @@ def read(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA", "1", "I;16"])
-def test_png_of_every_mode_becomes_grey(read, mode):
+def test_png_of_every_mode_becomes_grey(read: Callable[..., Images], mode: str) -> None:
     image = Image.fromarray(GREY.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(GREY).convert(mode)
     found = read(encoded(image))
-    assert (found.kind, found.is_list, found.pixels.shape, found.pixels.dtype) == (
-        "photograph",
-        False,
-        (1, 10, 12),
-        "u1",
-    )
+    assert (found.kind, found.is_list, found.pixels.shape) == ("photograph", False, (1, 10, 12))
+    assert found.pixels.dtype == np.uint8
     if mode not in ("1", "P"):
         np.testing.assert_allclose(found.pixels[0].astype(int), GREY, atol=1)
 
 
-def test_jpeg_becomes_grey(read):
+def test_jpeg_becomes_grey(read: Callable[..., Images]) -> None:
     found = read(encoded(Image.fromarray(GREY), "JPEG", quality=95))
     np.testing.assert_allclose(found.pixels[0].astype(int), GREY, atol=8)
 
 
-def test_large_jpeg_is_reduced_by_its_decoder(read):
+def test_large_jpeg_is_reduced_by_its_decoder(read: Callable[..., Images]) -> None:
     found = read(encoded(Image.new("RGB", (6000, 4000), (200, 100, 50)), "JPEG"))
     assert max(found.pixels.shape) <= 3000
 
 
 @pytest.mark.parametrize("orientation", range(10))
-def test_photographs_are_turned_upright(read, orientation):
+def test_photographs_are_turned_upright(read: Callable[..., Images], orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = encoded(Image.fromarray(GREY), "PNG", exif=exif)
@@ -101,7 +100,9 @@ def test_photographs_are_turned_upright(read, orientation):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
-def test_conversion_in_bands_gives_the_same_image(read, monkeypatch, mode):
+def test_conversion_in_bands_gives_the_same_image(
+    read: Callable[..., Images], monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8)).convert(mode)
     whole = read(encoded(image)).pixels
     monkeypatch.setattr(reading, "_BAND_PIXELS", 100)
@@ -110,7 +111,7 @@ def test_conversion_in_bands_gives_the_same_image(read, monkeypatch, mode):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc")
 @pytest.mark.parametrize(("mode", "height"), [("L", 12_799), ("LA", 5_119)])
-def test_the_largest_images_need_at_most_200_megabytes(tmp_path, mode, height):
+def test_the_largest_images_need_at_most_200_megabytes(tmp_path: Path, mode: str, height: int) -> None:
     Image.new(mode, (5000, height)).save(tmp_path / "large.png", compress_level=1)
     code = """if True:
         import sys
@@ -124,7 +125,7 @@ def test_the_largest_images_need_at_most_200_megabytes(tmp_path, mode, height):
 
 
 @pytest.mark.parametrize("ink", [0, 255])
-def test_strokes_on_a_transparent_background(read, ink):
+def test_strokes_on_a_transparent_background(read: Callable[..., Images], ink: int) -> None:
     pixels = np.full((10, 10, 4), ink, np.uint8)
     pixels[..., 3] = 0
     pixels[4:6, 2:8, 3] = 255
@@ -147,27 +148,31 @@ def test_strokes_on_a_transparent_background(read, ink):
         (GREY.ravel(), False, (1, 1, 120)),
     ],
 )
-def test_arrays_of_every_shape_and_type(read, array, is_list, shape):
+def test_arrays_of_every_shape_and_type(
+    read: Callable[..., Images], array: NDArray[Any], is_list: bool, shape: tuple[int, ...]
+) -> None:
     found = read(npy(array))
     assert (found.kind, found.is_list, found.pixels.shape) == ("array", is_list, shape)
     scale = 255 if found.pixels.dtype == np.uint8 else 1
     np.testing.assert_allclose(found.pixels[0].ravel() / scale, GREY.ravel() / 255, atol=1e-6)
 
 
-def test_an_array_of_booleans(read):
+def test_an_array_of_booleans(read: Callable[..., Images]) -> None:
     np.testing.assert_array_equal(read(npy(GREY > 100)).pixels[0], (GREY > 100).astype(np.float32))
 
 
 @pytest.mark.parametrize("array", [GREY, np.stack([GREY] * 3)])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_idx_files(read, tmp_path, array, pack):
+def test_idx_files(
+    read: Callable[..., Images], tmp_path: Path, array: NDArray[Any], pack: Callable[..., Any] | type[Any]
+) -> None:
     write_idx(tmp_path / "idx", array)
     found = read(pack((tmp_path / "idx").read_bytes()))
     assert (found.kind, found.is_list) == ("dataset", array.ndim == 3)
     np.testing.assert_array_equal(found.pixels, array.reshape(-1, 10, 12))
 
 
-def test_pipes_are_read(tmp_path):
+def test_pipes_are_read(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     writer = threading.Thread(target=lambda: path.write_bytes(npy(GREY)))
@@ -220,7 +225,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_damaged_and_hostile_files_are_refused(read, name):
+def test_damaged_and_hostile_files_are_refused(read: Callable[..., Images], name: str) -> None:
     content, parts = HOSTILE[name]
     tracemalloc.start()
     try:
@@ -234,13 +239,13 @@ def test_damaged_and_hostile_files_are_refused(read, name):
     assert all(part in message for part in parts), message
 
 
-def test_a_file_larger_than_the_limit_is_refused(read, monkeypatch):
+def test_a_file_larger_than_the_limit_is_refused(read: Callable[..., Images], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MAX_BYTES", 100)
     with pytest.raises(DataError, match="more than 100 bytes"):
         read(npy(GREY))
 
 
-def test_sources_that_are_not_files_are_refused(tmp_path):
+def test_sources_that_are_not_files_are_refused(tmp_path: Path) -> None:
     for source, part in [(tmp_path, "folder"), (tmp_path / "nowhere", "no such file"), ("a\0b", "cannot be read")]:
         with pytest.raises(DataError, match=part):
             read_images(str(source))
@@ -248,7 +253,7 @@ def test_sources_that_are_not_files_are_refused(tmp_path):
         read_images("/dev/zero")
 
 
-def test_without_pillow_only_arrays_are_read(read, monkeypatch):
+def test_without_pillow_only_arrays_are_read(read: Callable[..., Images], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlptrain.system.extras.find_spec", lambda name: None)
     assert read(npy(GREY)).pixels.shape == (1, 10, 12)
     for content in (WHOLE, encoded(Image.fromarray(GREY), "JPEG")):

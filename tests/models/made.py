@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,9 @@ CASES = [
 """Arguments of `moderate_model`: every activation, every pairing of loss and output, both float types."""
 
 
-def moderate_model(activation="relu", loss="cross_entropy", output="softmax", dtype="float32") -> Model:
+def moderate_model(
+    activation: Any = "relu", loss: Any = "cross_entropy", output: Any = "softmax", dtype: Any = "float32"
+) -> Model:
     """Return a model with weights so small that no output of it is saturated."""
     model = random_model(784, 12, 9, 10, activation=activation, loss=loss, output=output, dtype=dtype)
     weights = tuple(w / np.sqrt(w.shape[1]).astype(w.dtype) for w in model.weights)

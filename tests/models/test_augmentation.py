@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from mlptrain.models.augmentation import SEED, STRENGTH, copies_augmentation, me
 from mlptrain.models.model import Model
 from tests.made import random_model, sample
 
-AMOUNTS = {"shift": 2, "rotate": 15, "scale": 0.2, "shear": 0.1, "elastic": {"alpha": 36, "sigma": 5}}
+AMOUNTS: dict[str, Any] = {"shift": 2, "rotate": 15, "scale": 0.2, "shear": 0.1, "elastic": {"alpha": 36, "sigma": 5}}
 IMAGES = sample().images[:600].reshape(-1, 28, 28)  # more than one block
 
 
@@ -25,7 +26,7 @@ def trained_with(
 
 
 @pytest.mark.parametrize("amounts", [AMOUNTS, {"shift": 3}, {"elastic": {"alpha": 60, "sigma": 4}}])
-def test_the_outputs_are_the_mean_of_those_of_the_copies(amounts):
+def test_the_outputs_are_the_mean_of_those_of_the_copies(amounts: dict[str, Any]) -> None:
     model, some = trained_with(amounts), [0, 64, 511, 512, 599]
     total = np.zeros((len(some), 10))
     augmenter = Augmenter((28, 28), copies_augmentation(model, 3), "float64")
@@ -39,16 +40,16 @@ def test_the_outputs_are_the_mean_of_those_of_the_copies(amounts):
     assert abs(found - model.probabilities(IMAGES[some])).max() > 0.01
 
 
-def test_the_amounts_are_a_fraction_of_those_in_training():
+def test_the_amounts_are_a_fraction_of_those_in_training() -> None:
     weak = copies_augmentation(trained_with(AMOUNTS), 1)
-    elastic = {"alpha": 36 * STRENGTH, "sigma": 5.0}
+    elastic: Any = {"alpha": 36 * STRENGTH, "sigma": 5.0}
     expected = {key: STRENGTH * AMOUNTS[key] for key in ("shift", "rotate", "scale", "shear")}
     assert weak == Augment(**expected, elastic=elastic)
     assert 0 < STRENGTH < 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_outputs_depend_neither_on_other_images_nor_on_the_call(dtype):
+def test_outputs_depend_neither_on_other_images_nor_on_the_call(dtype: str) -> None:
     model = trained_with(AMOUNTS, dtype=dtype)
     outputs = mean_outputs_of_copies(model, IMAGES, 4)
     np.testing.assert_array_equal(mean_outputs_of_copies(model, IMAGES, 4), outputs)
@@ -58,7 +59,7 @@ def test_outputs_depend_neither_on_other_images_nor_on_the_call(dtype):
     np.testing.assert_allclose(mean_outputs_of_copies(model, floats, 4), outputs[:9], rtol=tolerance)
 
 
-def test_more_copies_contain_the_fewer():
+def test_more_copies_contain_the_fewer() -> None:
     model = trained_with(AMOUNTS)
     one, two = (mean_outputs_of_copies(model, IMAGES[:5], copies) for copies in (1, 2))
     second = 2 * two - one
@@ -66,7 +67,7 @@ def test_more_copies_contain_the_fewer():
     np.testing.assert_allclose(second.sum(axis=1), 1)
 
 
-def test_models_without_augmentation_and_too_few_copies_are_refused():
+def test_models_without_augmentation_and_too_few_copies_are_refused() -> None:
     for config in ({"augment": None}, {}):
         model = replace(random_model(784, 10), config=config)
         with pytest.raises(UsageError, match=r"runs/a: .*without augmentation"):

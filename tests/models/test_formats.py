@@ -21,7 +21,7 @@ SNIPPETS = dict(re.findall(r"<!-- runs: (\w+) -->\n```\w+\n(.*?)```", DOCS.read_
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_json_reproduces_every_number_exactly(tmp_path, dtype):
+def test_json_reproduces_every_number_exactly(tmp_path: Path, dtype: str) -> None:
     model = moderate_model(dtype=dtype)
     write_model(tmp_path / "model.json", "json", model)
     found = json.loads((tmp_path / "model.json").read_text())
@@ -32,7 +32,7 @@ def test_json_reproduces_every_number_exactly(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("accuracy", [None, 0.5])
-def test_json_contains_the_metadata(tmp_path, accuracy):
+def test_json_contains_the_metadata(tmp_path: Path, accuracy: float | None) -> None:
     write_model(tmp_path / "model.json", "json", moderate_model("gelu"), accuracy)
     found = json.loads((tmp_path / "model.json").read_text())
     assert (found["activation"], found["output"], found["loss"]) == ("gelu", "softmax", "cross_entropy")
@@ -40,19 +40,19 @@ def test_json_contains_the_metadata(tmp_path, accuracy):
     assert found["class_names"] == list("0123456789") and found["made_by"].startswith("mlptrain ")
 
 
-def test_npz_is_the_file_of_a_run(tmp_path):
+def test_npz_is_the_file_of_a_run(tmp_path: Path) -> None:
     save_model(tmp_path / "model.npz", moderate_model())
     write_model(tmp_path / "exported.npz", "npz", moderate_model(), 0.5)
     assert (tmp_path / "exported.npz").read_bytes() == (tmp_path / "model.npz").read_bytes()
 
 
-def test_an_unknown_format_is_refused(tmp_path):
+def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"onnx, npz or json .*'jsn'.*'json'"):
         write_model(tmp_path / "model.jsn", "jsn", moderate_model())
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_file_that_cannot_be_written(tmp_path, format):
+def test_a_file_that_cannot_be_written(tmp_path: Path, format: str) -> None:
     if format == "onnx":
         pytest.importorskip("onnx")
     with pytest.raises(DataError, match="cannot be written"):
@@ -60,7 +60,7 @@ def test_a_file_that_cannot_be_written(tmp_path, format):
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
-def test_the_javascript_in_the_documentation(tmp_path):
+def test_the_javascript_in_the_documentation(tmp_path: Path) -> None:
     assert len(SNIPPETS["json"].splitlines()) == 20
     models = [moderate_model(*case) for case in CASES]
     for index, model in enumerate(models):
@@ -85,7 +85,7 @@ console.log(JSON.stringify(results));
 
 
 @pytest.mark.parametrize("format", ["npz", "onnx"])
-def test_the_python_in_the_documentation(tmp_path, format):
+def test_the_python_in_the_documentation(tmp_path: Path, format: str) -> None:
     if format == "onnx":
         pytest.importorskip("onnx")
         pytest.importorskip("onnxruntime")

@@ -3,9 +3,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mlptrain.engine.network import Network
 from mlptrain.errors import DataError
@@ -28,7 +30,7 @@ def saved(path: Path, **changes: object) -> Path:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("layers", [(6, 3), LAYERS], ids=str)
-def test_a_saved_model_is_loaded_unchanged(tmp_path, layers, dtype):
+def test_a_saved_model_is_loaded_unchanged(tmp_path: Path, layers: tuple[int, ...], dtype: str) -> None:
     config = {"seed": 3, "hidden": list(layers[1:-1]), "split": [0.7, 0.2, 0.1]}
     made = random_model(*layers, activation="tanh", output="sigmoid", loss="mse", names=("o", "η", "tsu"), dtype=dtype)
     made = replace(made, config=config)
@@ -41,7 +43,7 @@ def test_a_saved_model_is_loaded_unchanged(tmp_path, layers, dtype):
     np.testing.assert_array_equal(found.probabilities(BYTES), made.probabilities(BYTES))
 
 
-def test_equal_models_give_equal_bytes(tmp_path):
+def test_equal_models_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("a.npz", "b.npz"):
         save_model(tmp_path / name, random_model(*LAYERS))
     save_model(tmp_path / "c.npz", random_model(*LAYERS, seed=1))
@@ -53,11 +55,11 @@ def test_equal_models_give_equal_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("output", "loss"), [("softmax", "cross_entropy"), ("sigmoid", "mse"), ("linear", "mse"), ("softmax", "mse")]
 )
-def test_the_file_can_be_used_with_numpy_alone(tmp_path, activation, output, loss):
+def test_the_file_can_be_used_with_numpy_alone(tmp_path: Path, activation: str, output: str, loss: str) -> None:
     made = random_model(*LAYERS, activation=activation, output=output, loss=loss)
     save_model(tmp_path / "model.npz", made)
 
-    functions = {
+    functions: dict[str, Any] = {
         "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
         "tanh": np.tanh,
         "relu": lambda z: np.maximum(z, 0),
@@ -77,7 +79,7 @@ def test_the_file_can_be_used_with_numpy_alone(tmp_path, activation, output, los
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("scale", [np.array(1.0), np.array(512), np.array(0.5, np.float32), np.array(255.0)])
-def test_the_bytes_are_divided_by_the_pixel_scale_of_the_file(tmp_path, scale, dtype):
+def test_the_bytes_are_divided_by_the_pixel_scale_of_the_file(tmp_path: Path, scale: NDArray[Any], dtype: str) -> None:
     path = tmp_path / "model.npz"
     made = random_model(6, 3, dtype=dtype)
     save_model(path, made)
@@ -91,12 +93,12 @@ def test_the_bytes_are_divided_by_the_pixel_scale_of_the_file(tmp_path, scale, d
     np.testing.assert_array_equal(load_model_file(path).probabilities(BYTES), found.probabilities(BYTES))
 
 
-def test_a_model_without_a_pixel_scale_takes_bytes_divided_by_255(tmp_path):
+def test_a_model_without_a_pixel_scale_takes_bytes_divided_by_255(tmp_path: Path) -> None:
     found = load_model_file(saved(tmp_path / "model.npz", pixel_scale=None))
     np.testing.assert_array_equal(found.probabilities(BYTES), random_model(*LAYERS).probabilities(BYTES))
 
 
-def test_names_shapes_and_types_of_the_arrays(tmp_path):
+def test_names_shapes_and_types_of_the_arrays(tmp_path: Path) -> None:
     save_model(tmp_path / "model.npz", random_model(*LAYERS, dtype="float32"))
     with np.load(tmp_path / "model.npz", allow_pickle=False) as file:
         shapes = {name: file[name].shape for name in file}
@@ -107,7 +109,7 @@ def test_names_shapes_and_types_of_the_arrays(tmp_path):
     assert shapes == {**weights, **texts, "class_names": (3,)}
 
 
-def test_bytes_and_floats_give_equal_probabilities():
+def test_bytes_and_floats_give_equal_probabilities() -> None:
     for dtype in ("float32", "float64"):
         made = random_model(*LAYERS, dtype=dtype)
         floats = made.probabilities((BYTES / 255).astype(dtype))
@@ -116,13 +118,13 @@ def test_bytes_and_floats_give_equal_probabilities():
         assert floats.dtype == dtype
 
 
-def test_images_may_have_two_dimensions():
+def test_images_may_have_two_dimensions() -> None:
     made = random_model(*LAYERS)
     np.testing.assert_array_equal(made.probabilities(BYTES.reshape(-1, 2, 3)), made.probabilities(BYTES))
     assert made.probabilities(BYTES[:1]).shape == (1, 3)
 
 
-def test_probabilities_by_hand():
+def test_probabilities_by_hand() -> None:
     # The pixels 255 and 51 give x = (1, 0.2) and z = (2·1, 5·0.2 + 1) = (2, 2): equal probabilities.
     made = model([[[2, 0], [0, 5]]], [[0, 1]])
     np.testing.assert_allclose(made.probabilities(np.array([[255, 51]], np.uint8)), [[0.5, 0.5]], atol=1e-12)
@@ -130,7 +132,7 @@ def test_probabilities_by_hand():
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "relu", "selu", "gelu", "silu", "softplus", "linear"])
-def test_finite_weights_with_infinite_sums_are_refused(activation):
+def test_finite_weights_with_infinite_sums_are_refused(activation: str) -> None:
     made = model(
         [np.full((3, 2), -1e308), np.full((3, 3), 1e308), np.full((2, 3), 1e308)],
         [[0] * 3, [1e308] * 3, [0] * 2],
@@ -142,13 +144,13 @@ def test_finite_weights_with_infinite_sums_are_refused(activation):
         made.predict(np.array([[255, 255]], np.uint8))
 
 
-def test_the_given_images_are_not_changed():
+def test_the_given_images_are_not_changed() -> None:
     floats = BYTES / 255
     random_model(*LAYERS).probabilities(floats)
     np.testing.assert_array_equal(floats, BYTES / 255)
 
 
-def test_a_model_does_not_share_memory_with_its_stack():
+def test_a_model_does_not_share_memory_with_its_stack() -> None:
     made = random_model(*LAYERS)
     stack = Network(made.architecture, 2, "float64")
     stack.assign(1, made.weights, made.biases)
@@ -204,7 +206,7 @@ def test_a_model_does_not_share_memory_with_its_stack():
         pytest.param({"pixel_scale": np.array(5e-324)}, "W1 / pixel_scale", id="scale too small"),
     ],
 )
-def test_damaged_models_are_refused(tmp_path, changes, words):
+def test_damaged_models_are_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     path = saved(tmp_path / "model.npz", **changes)
     with pytest.raises(DataError, match=words) as caught:
         load_model_file(path)
@@ -212,13 +214,13 @@ def test_damaged_models_are_refused(tmp_path, changes, words):
 
 
 @pytest.mark.parametrize("key", ["format", "activation", "config", "class_names"])
-def test_invalid_characters_are_refused(tmp_path, key):
+def test_invalid_characters_are_refused(tmp_path: Path, key: str) -> None:
     text = np.full(3 if key == "class_names" else (), 0x7FFFFFFF, np.uint32).view("<U1")
     with pytest.raises(DataError):
         load_model_file(saved(tmp_path / "model.npz", **{key: text}))
 
 
-def test_other_files_are_refused(tmp_path):
+def test_other_files_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", x=np.ones(3))
     with pytest.raises(DataError, match=r"expected a model\.npz"):
         load_model_file(tmp_path / "other.npz")
@@ -226,7 +228,7 @@ def test_other_files_are_refused(tmp_path):
         load_model_file(tmp_path / "missing.npz")
 
 
-def test_a_model_is_frozen():
+def test_a_model_is_frozen() -> None:
     with pytest.raises(AttributeError):
         random_model(*LAYERS).class_names = ()  # type: ignore[misc]
     assert isinstance(random_model(*LAYERS), Model)

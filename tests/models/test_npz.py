@@ -7,6 +7,7 @@ import time
 import tracemalloc
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def refused(path: Path, limit: int = LIMIT) -> str:
     return message
 
 
-def test_written_arrays_are_read_unchanged(tmp_path):
+def test_written_arrays_are_read_unchanged(tmp_path: Path) -> None:
     write_npz(tmp_path / "a.npz", ARRAYS)
     found = read_npz(tmp_path / "a.npz", LIMIT)
     assert list(found) == list(ARRAYS)
@@ -74,20 +75,21 @@ def test_written_arrays_are_read_unchanged(tmp_path):
         assert found[name].flags.writeable and found[name].flags.owndata
 
 
-def test_numpy_reads_the_archive(tmp_path):
+def test_numpy_reads_the_archive(tmp_path: Path) -> None:
     write_npz(tmp_path / "a.npz", ARRAYS)
     with np.load(tmp_path / "a.npz", allow_pickle=False) as found:
         for name, array in ARRAYS.items():
             np.testing.assert_array_equal(found[name], array)
 
 
-def test_archives_written_by_numpy_are_read(tmp_path):
-    np.savez(tmp_path / "a.npz", **ARRAYS)
+def test_archives_written_by_numpy_are_read(tmp_path: Path) -> None:
+    arrays: dict[str, Any] = ARRAYS
+    np.savez(tmp_path / "a.npz", **arrays)
     found = read_npz(tmp_path / "a.npz", LIMIT)
     np.testing.assert_array_equal(found["W1"], ARRAYS["W1"])
 
 
-def test_equal_arrays_give_equal_bytes_at_any_time(tmp_path, monkeypatch):
+def test_equal_arrays_give_equal_bytes_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_npz(tmp_path / "a.npz", ARRAYS)
     monkeypatch.setattr(time, "time", lambda: 2e9)
     monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(2e9))
@@ -97,21 +99,21 @@ def test_equal_arrays_give_equal_bytes_at_any_time(tmp_path, monkeypatch):
         assert {member.date_time for member in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
-def test_an_array_that_is_not_contiguous_is_written(tmp_path):
+def test_an_array_that_is_not_contiguous_is_written(tmp_path: Path) -> None:
     array = np.arange(12.0).reshape(3, 4)[:, ::2]
     write_npz(tmp_path / "a.npz", {"a": array})
     np.testing.assert_array_equal(read_npz(tmp_path / "a.npz", LIMIT)["a"], array)
 
 
-def test_objects_are_not_written(tmp_path):
+def test_objects_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="pickle"):
         write_npz(tmp_path / "a.npz", {"a": np.array([{}], dtype=object)})
     assert not list(tmp_path.iterdir())
 
 
-def test_pickled_objects_are_refused(tmp_path):
+def test_pickled_objects_are_refused(tmp_path: Path) -> None:
     class Bomb:
-        def __reduce__(self):
+        def __reduce__(self) -> tuple[Any, ...]:
             return (Path(tmp_path / "exploded").touch, ())
 
     np.savez(tmp_path / "a.npz", a=np.array([Bomb()], dtype=object))
@@ -119,7 +121,7 @@ def test_pickled_objects_are_refused(tmp_path):
     assert not (tmp_path / "exploded").exists()
 
 
-def test_compressed_members_are_refused(tmp_path):
+def test_compressed_members_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez_compressed(path, a=np.random.default_rng(0).random(1000))
     assert "is compressed" in refused(path) or "declares" in refused(path)
@@ -129,19 +131,19 @@ def test_compressed_members_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_control_characters_in_member_names_are_escaped(tmp_path, compression):
+def test_control_characters_in_member_names_are_escaped(tmp_path: Path, compression: int) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w", compression) as file:
         file.writestr("a\x1b[2J\x08\n.npy", bytes(100))
     assert all(line.isprintable() for line in refused(tmp_path / "a.npz").splitlines())
 
 
-def test_a_zip_bomb_is_not_decompressed(tmp_path):
+def test_a_zip_bomb_is_not_decompressed(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.npz", npy("|u1", (10**8,), bytes(10**8)), compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 200_000
     assert "declares 100000" in refused(path)
 
 
-def test_members_that_share_bytes_are_refused(tmp_path):
+def test_members_that_share_bytes_are_refused(tmp_path: Path) -> None:
     """Read an archive with 999 directory entries that share one stored member of 1 MB."""
     path = archive(tmp_path / "a.npz", npy("|u1", (10**6,), bytes(10**6)))
     single = path.read_bytes()
@@ -157,11 +159,13 @@ def test_members_that_share_bytes_are_refused(tmp_path):
     [("<f4", (2**33,)), ("<f4", (65536, 131072)), ("<U100000000", (80,)), ("<f8", (2**62, 2**62)), ("<f4", (2, 2**61))],
     ids=str,
 )
-def test_a_header_that_declares_more_than_the_member_contains(tmp_path, descr, shape):
+def test_a_header_that_declares_more_than_the_member_contains(
+    tmp_path: Path, descr: str, shape: tuple[int, ...]
+) -> None:
     assert "bytes for shape" in refused(archive(tmp_path / "a.npz", npy(descr, shape)))
 
 
-def test_a_directory_that_declares_4_gib(tmp_path):
+def test_a_directory_that_declares_4_gib(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.npz", npy())
     content = path.read_bytes()
     entry = content.index(b"PK\x01\x02")
@@ -170,22 +174,22 @@ def test_a_directory_that_declares_4_gib(tmp_path):
     assert "declares 4294967294 bytes" in refused(path)
 
 
-def test_a_member_longer_than_its_header_declares(tmp_path):
+def test_a_member_longer_than_its_header_declares(tmp_path: Path) -> None:
     assert "12 bytes for shape (2,)" in refused(archive(tmp_path / "a.npz", npy(content=bytes(12))))
 
 
-def test_an_archive_larger_than_the_limit(tmp_path):
+def test_an_archive_larger_than_the_limit(tmp_path: Path) -> None:
     write_npz(tmp_path / "a.npz", {"a": np.zeros(1000, np.uint8)})
     assert read_npz(tmp_path / "a.npz", 2000)["a"].shape == (1000,)
     assert "declares" in refused(tmp_path / "a.npz", limit=1000)
 
 
-def test_too_many_members(tmp_path):
+def test_too_many_members(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.npz", *[npy("|u1", (0,), b"")] * (MAX_MEMBERS + 1))
     assert "1001 arrays" in refused(path)
 
 
-def test_a_directory_of_many_members_is_not_read(tmp_path):
+def test_a_directory_of_many_members_is_not_read(tmp_path: Path) -> None:
     single = archive(tmp_path / "a.npz", npy()).read_bytes()
     start, end = single.index(b"PK\x01\x02"), single.index(b"PK\x05\x06")
     entries = single[start:end] * 400_000
@@ -199,12 +203,12 @@ def test_a_directory_of_many_members_is_not_read(tmp_path):
         tracemalloc.stop()
 
 
-def test_a_pipe_is_refused(tmp_path):
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.npz")
     assert "not a regular file" in refused(tmp_path / "a.npz")
 
 
-def test_a_header_written_by_python_2_is_refused_without_a_warning(tmp_path):
+def test_a_header_written_by_python_2_is_refused_without_a_warning(tmp_path: Path) -> None:
     header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2L,), }\n"
     assert "not a .npy header" in refused(archive(tmp_path / "a.npz", npy(header=header)))
 
@@ -250,11 +254,11 @@ def test_a_header_written_by_python_2_is_refused_without_a_warning(tmp_path):
         pytest.param(b"\x93NUMPY\x02" + npy()[7:], id="version 2"),
     ],
 )
-def test_damaged_and_hostile_members_are_refused(tmp_path, member):
+def test_damaged_and_hostile_members_are_refused(tmp_path: Path, member: bytes) -> None:
     refused(archive(tmp_path / "a.npz", npy(), member))
 
 
-def test_other_files_are_refused(tmp_path):
+def test_other_files_are_refused(tmp_path: Path) -> None:
     assert "no such file" in refused(tmp_path / "missing.npz")
     assert "cannot be read: is a directory" in refused(tmp_path)
     for content in (b"", b"text\n", b"PK\x05\x06", npy()):
@@ -264,7 +268,7 @@ def test_other_files_are_refused(tmp_path):
     assert "cannot be read" in refused(tmp_path / "file" / "a.npz")
 
 
-def test_an_encrypted_archive_is_refused(tmp_path):
+def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.npz", npy())
     content = bytearray(path.read_bytes())
     for signature, offset in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
@@ -273,7 +277,7 @@ def test_an_encrypted_archive_is_refused(tmp_path):
     assert "encrypted" in refused(path)
 
 
-def test_every_truncation_is_refused(tmp_path):
+def test_every_truncation_is_refused(tmp_path: Path) -> None:
     write_npz(tmp_path / "a.npz", {"W1": np.ones((2, 3)), "format": np.array("x")})
     content = (tmp_path / "a.npz").read_bytes()
     cut = tmp_path / "cut.npz"
@@ -283,7 +287,7 @@ def test_every_truncation_is_refused(tmp_path):
             read_npz(cut, LIMIT)
 
 
-def test_damage_is_refused_or_harmless(tmp_path):
+def test_damage_is_refused_or_harmless(tmp_path: Path) -> None:
     """Change random bytes; reading must return arrays or raise `DataError`."""
     write_npz(tmp_path / "a.npz", {"W1": np.ones((2, 3)), "format": np.array("x")})
     content = (tmp_path / "a.npz").read_bytes()
@@ -300,7 +304,7 @@ def test_damage_is_refused_or_harmless(tmp_path):
     assert refusals > 1000
 
 
-def test_damaged_headers_are_refused_or_harmless(tmp_path):
+def test_damaged_headers_are_refused_or_harmless(tmp_path: Path) -> None:
     """Change random bytes of a header and recompute the checksum, so that the parser of the header is reached."""
     member, rng, refusals = npy(), random.Random(0), 0
     alphabet = b"()[]{}'\",:<>|-+0123456789fiuUOVTrueNone \n\\\x00\xff"
@@ -316,7 +320,7 @@ def test_damaged_headers_are_refused_or_harmless(tmp_path):
     assert refusals > 1000
 
 
-def test_memory_is_bounded_by_the_length_of_the_file(tmp_path):
+def test_memory_is_bounded_by_the_length_of_the_file(tmp_path: Path) -> None:
     write_npz(tmp_path / "a.npz", {"a": np.zeros(10**6), "b": np.zeros(10**6)})
     size = (tmp_path / "a.npz").stat().st_size
     tracemalloc.start()
@@ -327,7 +331,7 @@ def test_memory_is_bounded_by_the_length_of_the_file(tmp_path):
         tracemalloc.stop()
 
 
-def test_members_are_stored_uncompressed_with_a_checksum(tmp_path):
+def test_members_are_stored_uncompressed_with_a_checksum(tmp_path: Path) -> None:
     write_npz(tmp_path / "a.npz", {"W1": np.zeros((2, 2), np.float32)})
     with zipfile.ZipFile(tmp_path / "a.npz") as file:
         assert [(member.filename, member.compress_type) for member in file.infolist()] == [("W1.npy", 0)]

@@ -19,7 +19,7 @@ FOUND = Comparison(
 
 
 @pytest.mark.parametrize("width", [40, 80, 120, 1000])
-def test_runs_that_do_not_fit_side_by_side_follow_below(width):
+def test_runs_that_do_not_fit_side_by_side_follow_below(width: int) -> None:
     lines = comparison_lines(FOUND, width)
     assert max(map(len, lines)) <= width
     tables = [line for line in lines if line.split()[:1] == ["test_accuracy"]]

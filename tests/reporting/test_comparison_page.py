@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.reporting.test_page import check_self_contained
 
 
 @pytest.fixture(scope="module")
-def view(tmp_path_factory) -> RunView:
+def view(tmp_path_factory: pytest.TempPathFactory) -> RunView:
     return view_run(run(tmp_path_factory.mktemp("comparison"), "a"))
 
 
@@ -36,7 +37,7 @@ def rows(page: str) -> dict[str, list[str]]:
     return {name: re.findall(r"<td>(.*?)</td>", cells) for name, cells in found}
 
 
-def test_what_differs_is_shown_and_the_best_values_are_marked(view):
+def test_what_differs_is_shown_and_the_best_values_are_marked(view: RunView) -> None:
     a = like(view, "a", {"test_accuracy": 0.75, "test_loss": 0.5}, learning_rate=0.5)
     b = like(view, "b", {"test_accuracy": 0.875, "test_loss": 0.75}, learning_rate=0.1)
     page = comparison_page([a, b])
@@ -49,17 +50,17 @@ def test_what_differs_is_shown_and_the_best_values_are_marked(view):
 
 
 @pytest.mark.parametrize("changes", [{"split_seed": 1}, {"dataset": "kmnist"}])
-def test_nothing_is_the_best_on_different_images(view, changes):
+def test_nothing_is_the_best_on_different_images(view: RunView, changes: dict[str, Any]) -> None:
     page = comparison_page([view, like(view, "b", {"test_accuracy": 1.0}, **changes)])
     assert "(best)" not in page and "different data or splits" in page
 
 
-def test_different_losses_have_no_best_value(view):
+def test_different_losses_have_no_best_value(view: RunView) -> None:
     table = rows(comparison_page([view, like(view, "b", {"test_loss": 0.0, "test_accuracy": 1.0}, loss="mse")]))
     assert not any("(best)" in cell for cell in table["test loss"]) and "(best)" in table["test accuracy"][1]
 
 
-def test_runs_without_results_are_compared_too(view):
+def test_runs_without_results_are_compared_too(view: RunView) -> None:
     diverged = replace(view, path=Path("d"), metrics={}, model=None, history=replace(view.history, diverged=4))
     empty = replace(view, path=Path("e"), metrics={}, model=None, history=curves_of([]))
     page = comparison_page([view, diverged, empty])
@@ -69,7 +70,7 @@ def test_runs_without_results_are_compared_too(view):
     assert "<svg" not in comparison_page([empty, empty])
 
 
-def test_comparisons_are_written_beside_the_first_run(view, tmp_path):
+def test_comparisons_are_written_beside_the_first_run(view: RunView, tmp_path: Path) -> None:
     runs, second = view.path.parent, run(tmp_path, "b", "learning_rate=0.1")
     folder, path = write_report(["a", str(second)], runs, tmp_path, None)
     assert folder == view.path and path == view.path / "comparison.html"

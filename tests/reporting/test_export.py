@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from mlptrain.reporting.export import export_run
 from tests.made import random_model
 
 
-def test_a_run_is_exported_with_its_test_accuracy(tmp_path):
+def test_a_run_is_exported_with_its_test_accuracy(tmp_path: Path) -> None:
     model, folder = random_model(6, 4, 3), tmp_path / "runs" / "a"
     folder.mkdir(parents=True)
     save_model(folder / "model.npz", model)
@@ -29,12 +30,12 @@ def test_a_run_is_exported_with_its_test_accuracy(tmp_path):
 
 
 @pytest.mark.parametrize("format", ["jsn", "a/b", ""])
-def test_an_unknown_format_is_refused(tmp_path, format):
+def test_an_unknown_format_is_refused(tmp_path: Path, format: str) -> None:
     save_model(tmp_path / "model.npz", random_model(6, 4, 3))
     with pytest.raises(UsageError, match="format"):
         export_run(tmp_path / "model.npz", format)
 
 
-def test_a_missing_run_is_not_exported(tmp_path):
+def test_a_missing_run_is_not_exported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no run there"):
         export_run("nowhere", runs_dir=tmp_path)

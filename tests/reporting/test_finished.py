@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 import mlptrain
 from mlptrain.system import extras
@@ -24,7 +26,8 @@ def test_a_result_a_path_a_name_and_latest_mean_the_same_run(result: mlptrain.Tr
         result.diagnosis
     }
     for run in (result, [result.folder]):
-        assert mlptrain.plot(run, runs_dir=runs_dir)._repr_png_().startswith(b"\x89PNG")
+        figure: Any = mlptrain.plot(run, runs_dir=runs_dir)
+        assert figure._repr_png_().startswith(b"\x89PNG")
     digits = mlptrain.load_dataset()
     assert mlptrain.evaluate(result, digits) == mlptrain.evaluate(["latest"], digits, runs_dir=runs_dir)
     assert mlptrain.export_run(result, "json") == result.folder / "model.json"
@@ -39,8 +42,8 @@ def test_a_plot_is_drawn_by_its_name_or_is_the_first(result: mlptrain.TrainResul
         mlptrain.plot(result, "curve")
 
 
-def titles(figure: object) -> list[str]:
-    return [text.get_text() for text in figure.texts]  # type: ignore[attr-defined]
+def titles(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.texts]
 
 
 def test_a_report_is_a_page(result: mlptrain.TrainResult, tmp_path: Path) -> None:

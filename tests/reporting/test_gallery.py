@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from mlptrain.errors import DataError, UsageError
 from mlptrain.reporting.gallery import (
@@ -30,7 +32,7 @@ NO_DATA = Path("no-data")
 
 
 @pytest.fixture(scope="module")
-def view(tmp_path_factory) -> RunView:
+def view(tmp_path_factory: pytest.TempPathFactory) -> RunView:
     return view_run(run(tmp_path_factory.mktemp("album"), "a"))
 
 
@@ -46,11 +48,11 @@ def drawn(view: RunView) -> set[str]:
     return {name for name, plot in plots_by_name(view).items() if plot.draw is not None}
 
 
-def with_model(view: RunView, *layers: int, **functions: str) -> RunView:
+def with_model(view: RunView, *layers: int, **functions: Any) -> RunView:
     return replace(view, model=random_model(784, *layers, 10, **functions))
 
 
-def test_the_same_run_gives_the_same_bytes(view):
+def test_the_same_run_gives_the_same_bytes(view: RunView) -> None:
     plots = [*plots_by_name(view).values()]
     assert tuple(plot.name for plot in plots) == RUN_PLOTS
     for plot in (plots[0], plots[-1]):
@@ -62,20 +64,20 @@ def test_the_same_run_gives_the_same_bytes(view):
     assert rendered(plot.draw, "png").startswith(b"\x89PNG")
 
 
-def test_the_confusion_caption_counts_the_mistakes(view):
+def test_the_confusion_caption_counts_the_mistakes(view: RunView) -> None:
     assert view.model is not None
     wrong = round(500 * (1 - view.metrics["test_accuracy"]))
     assert captions(view)["confusion"].startswith(f"{wrong:,} of 500 images ")
 
 
-def test_the_captions_of_a_large_layer_mention_the_selection(view):
+def test_the_captions_of_a_large_layer_mention_the_selection(view: RunView) -> None:
     large = with_model(view, 1024)
     assert f"the {MAX_WEIGHTS} of 1,024 units" in captions(large)["weights"]
     assert f"the {MAX_ROWS} units" in captions(large)["activations"]
     assert "of 6 units" not in captions(view)["weights"]
 
 
-def test_of_many_layers_the_first_are_shown(view):
+def test_of_many_layers_the_first_are_shown(view: RunView) -> None:
     deep = with_model(view, *[4] * 8)
     assert "6 of 8 hidden layers" in captions(deep)["activations"]
     plots = plots_by_name(deep)
@@ -83,7 +85,7 @@ def test_of_many_layers_the_first_are_shown(view):
     assert b"hidden layer 6" in rendered(plots["activations"].draw, "svg", inline=True)
 
 
-def test_without_hidden_layers_there_are_weights_for_each_class(view):
+def test_without_hidden_layers_there_are_weights_for_each_class(view: RunView) -> None:
     flat = with_model(view)
     assert drawn(flat) == set(RUN_PLOTS) - {"activations"}
     plots = plots_by_name(flat)
@@ -91,17 +93,17 @@ def test_without_hidden_layers_there_are_weights_for_each_class(view):
     assert rendered(plots["weights"].draw, "svg", inline=True).count(b"<text") == 10
 
 
-def test_linear_outputs_have_no_confidence(view):
+def test_linear_outputs_have_no_confidence(view: RunView) -> None:
     linear = with_model(view, 5, output="linear", loss="mse")
     assert "calibration" not in drawn(linear) and "probabilities" in captions(linear)["calibration"]
 
 
-def test_without_a_model_there_are_curves_and_layers(view):
+def test_without_a_model_there_are_curves_and_layers(view: RunView) -> None:
     assert drawn(replace(view, model=None)) == {"curves", "layers"}
     assert drawn(replace(view, model=None, layers=())) == {"curves"}  # a run of 0.1
 
 
-def test_without_a_finished_epoch_there_is_no_curve(view):
+def test_without_a_finished_epoch_there_is_no_curve(view: RunView) -> None:
     empty = replace(view, history=replace(view.history, epochs=()))
     assert "curves" not in drawn(empty)
     with pytest.raises(UsageError, match="no epoch was finished"):
@@ -110,7 +112,7 @@ def test_without_a_finished_epoch_there_is_no_curve(view):
 
 @pytest.mark.parametrize("changes", [{"val_loss": (), "val_accuracy": ()}, {"diverged": 4}])
 @pytest.mark.parametrize("epochs", [1, 3])
-def test_curves_without_validation_or_of_a_diverged_run(view, changes, epochs):
+def test_curves_without_validation_or_of_a_diverged_run(view: RunView, changes: dict[str, Any], epochs: int) -> None:
     metrics = ("epochs", "loss", "accuracy", "val_loss", "val_accuracy")
     short = {name: getattr(view.history, name)[:epochs] for name in metrics}
     odd = replace(view, history=replace(view.history, **{**short, **changes}))
@@ -119,15 +121,15 @@ def test_curves_without_validation_or_of_a_diverged_run(view, changes, epochs):
     text = rendered(curves, "svg", inline=True).decode()
     assert ("validation" in text) == ("val_loss" not in changes)
     assert ("diverged" in text) == ("diverged" in changes)
-    assert b"</svg>" in rendered(comparison([view, odd]).draw, "svg")  # type: ignore[arg-type]
+    assert b"</svg>" in rendered(comparison([view, odd]).draw, "svg")
 
 
-def test_data_that_does_not_fit_the_model(view):
+def test_data_that_does_not_fit_the_model(view: RunView) -> None:
     with pytest.raises(DataError, match="expected 9 pixels and 10 classes"):
         inspect_run(replace(view, model=random_model(9, 4, 10)), NO_DATA)
 
 
-def test_runs_are_labelled_by_what_differs(view, tmp_path):
+def test_runs_are_labelled_by_what_differs(view: RunView, tmp_path: Path) -> None:
     def like(name: str, **values: object) -> RunView:
         return replace(view, path=Path(name), config=view.config.model_copy(update=values))
 
@@ -138,7 +140,7 @@ def test_runs_are_labelled_by_what_differs(view, tmp_path):
     assert labels([like("a"), long])[1].startswith("b: hidden=[1, 2")
 
 
-def test_the_plots_of_a_sweep(tmp_path):
+def test_the_plots_of_a_sweep(tmp_path: Path) -> None:
     view = view_sweep(sweep(tmp_path))
     plots = sweep_plots(view)
     assert tuple(plot.name for plot in plots) == ("parameters", "parallel", "rate_by_batch")
@@ -149,13 +151,15 @@ def test_the_plots_of_a_sweep(tmp_path):
 
 
 @pytest.mark.parametrize("keys, names", [(("hidden",), {"parameters", "parallel"}), ((), set())])
-def test_parameters_that_were_not_varied_are_not_drawn(tmp_path, keys, names):
+def test_parameters_that_were_not_varied_are_not_drawn(
+    tmp_path: Path, keys: tuple[str, ...], names: set[Any] | set[str]
+) -> None:
     view = view_sweep(sweep(tmp_path))
     view = replace(view, board=replace(view.board, keys=keys))
     assert {plot.name for plot in sweep_plots(view) if plot.draw} == names
 
 
-def test_a_metric_to_be_minimised_and_few_trials(tmp_path):
+def test_a_metric_to_be_minimised_and_few_trials(tmp_path: Path) -> None:
     view = view_sweep(sweep(tmp_path, trials=4, failed=0))
     lowest = replace(view.board, metric=Metric(goal="minimize"))
     few = replace(lowest, rows=lowest.rows[:1])
@@ -164,7 +168,7 @@ def test_a_metric_to_be_minimised_and_few_trials(tmp_path):
         assert b"</svg>" in rendered(plot.draw, "svg", inline=True)
 
 
-def test_outliers_and_failed_trials_are_counted(tmp_path):
+def test_outliers_and_failed_trials_are_counted(tmp_path: Path) -> None:
     view = view_sweep(sweep(tmp_path, trials=30))
     worse = [replace(row, figure=-9.0) if row.rank in (27, 28) else row for row in view.board.rows]
     caption = sweep_plots(replace(view, board=replace(view.board, rows=tuple(worse))))[0].caption
@@ -172,15 +176,13 @@ def test_outliers_and_failed_trials_are_counted(tmp_path):
     assert "below" not in sweep_plots(view)[0].caption
 
 
-def test_a_sweep_without_a_ranked_trial_has_no_plots(tmp_path):
+def test_a_sweep_without_a_ranked_trial_has_no_plots(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no trial has a val_accuracy"):
         sweep_plots(view_sweep(sweep(tmp_path, trials=2, failed=2)))
 
 
 def plot(name: str, drawable: bool = True) -> Plot:
-    def draw(*, narrow=False):
-        from matplotlib.figure import Figure
-
+    def draw(*, narrow: Any = False) -> Figure:
         figure = Figure(layout="constrained")
         figure.subplots().plot([1, 2])
         return figure
@@ -191,11 +193,11 @@ def plot(name: str, drawable: bool = True) -> Plot:
 PLOTS = [plot("one"), plot("two"), plot("none", drawable=False)]
 
 
-def names(paths) -> list[str]:
+def names(paths: Any) -> list[str]:
     return [path.name for path in paths]
 
 
-def test_plots_of_one_run_several_runs_or_one_sweep(tmp_path):
+def test_plots_of_one_run_several_runs_or_one_sweep(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     first, second = run(tmp_path, "a"), run(tmp_path, "b", "learning_rate=0.5")
     folder, found = plots_of(["a"], runs, tmp_path)
@@ -211,14 +213,14 @@ def test_plots_of_one_run_several_runs_or_one_sweep(tmp_path):
         plots_of(["nobody"], runs, tmp_path)
 
 
-def test_plots_are_written_to_the_default_folder(tmp_path):
+def test_plots_are_written_to_the_default_folder(tmp_path: Path) -> None:
     paths, undrawn = write_plots(PLOTS, tmp_path, None, "png", ())
     assert names(paths) == ["one.png", "two.png"] and paths[0].parent == tmp_path / "plots"
     assert [p.name for p in undrawn] == ["none"]
     assert paths[0].read_bytes().startswith(b"\x89PNG")
 
 
-def test_one_plot_is_written_to_a_file(tmp_path):
+def test_one_plot_is_written_to_a_file(tmp_path: Path) -> None:
     paths, undrawn = write_plots(PLOTS, tmp_path, tmp_path / "new/x.SVG", "png", ["two"])
     assert paths == [tmp_path / "new/x.SVG"] and not undrawn
     assert b"<svg" in paths[0].read_bytes()
@@ -236,7 +238,7 @@ def test_one_plot_is_written_to_a_file(tmp_path):
         (("file/x.png", "png", ["one"]), DataError, "file: cannot be written"),
     ],
 )
-def test_errors(tmp_path, options, error, words):
+def test_errors(tmp_path: Path, options: tuple[Any, ...], error: type[Exception], words: str) -> None:
     (tmp_path / "file").write_text("")
     output, *rest = options
     with pytest.raises(error, match=words):

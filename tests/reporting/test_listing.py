@@ -24,7 +24,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 300])
-def test_lines_fit_and_tell_what_differs(width):
+def test_lines_fit_and_tell_what_differs(width: int) -> None:
     lines = listing_lines(ROWS, width)
     assert max(map(len, lines)) <= width
     if width >= 80:
@@ -35,13 +35,13 @@ def test_lines_fit_and_tell_what_differs(width):
     ) or width < 80
 
 
-def test_many_differences_are_those_from_the_most_frequent_value():
+def test_many_differences_are_those_from_the_most_frequent_value() -> None:
     rows = [row(str(number), **{f"key_{n}": int(n == number) for n in range(12)}) for number in range(12)]
     lines = listing_lines(rows, 100)
     assert lines[0].endswith("what differs from most") and lines[3].endswith("key_2=1")
 
 
-def test_hostile_names_are_harmless():
+def test_hostile_names_are_harmless() -> None:
     rows = [Row("=cmd()", Path("runs/=cmd()"), "run", "complete", None, {"dataset": "a\x1b[31m"}, {}, None)]
     assert csv_rows(rows)[1][:1] == ["'=cmd()"]
     assert "\x1b" not in "".join(listing_lines(rows, 200))

@@ -11,7 +11,7 @@ from mlptrain.reporting import live
 from mlptrain.reporting.live import layout, table_number
 from mlptrain.reporting.run import make_run_reporter
 from mlptrain.reporting.terminal import make_console
-from mlptrain.training.reports import EpochReport, Progress
+from mlptrain.training.reports import EpochReport, Progress, Report
 from tests.reporting import made
 
 pytest.importorskip("pty")
@@ -69,7 +69,9 @@ def test_the_whole_screen() -> None:
 
 
 @pytest.mark.parametrize(("columns", "rows", "table", "curves"), [(80, 24, 16, 4), (40, 12, 4, 4), (80, 9, 4, 1)])
-def test_a_run_of_another_process_shows_its_last_epochs_and_its_curves(columns, rows, table, curves) -> None:
+def test_a_run_of_another_process_shows_its_last_epochs_and_its_curves(
+    columns: int, rows: int, table: int, curves: int
+) -> None:
     history = [made.epoch(number, 40, loss=1 / number) for number in range(1, 31)]
     with made.terminal(columns, rows) as terminal:
         reporter = live.LiveRun(make_console(terminal.stream), 40, history)
@@ -111,7 +113,8 @@ def test_the_best_epoch_by_accuracy_is_shown_with_its_accuracy() -> None:
     epochs = [made.epoch(1, 2, val_loss=0.5, val_accuracy=0.75), made.epoch(2, 2, val_loss=0.25, val_accuracy=0.5)]
     with made.terminal(80, 24) as terminal:
         reporter = make_run_reporter(terminal.stream, quiet=False, no_color=False)
-        for report in (made.start(2), *epochs, made.end(2, best_epoch=1)):
+        reports: list[Report] = [made.start(2), *epochs, made.end(2, best_epoch=1)]
+        for report in reports:
             reporter.show(report)
         reporter.close()
     assert any("best epoch 1 (val_accuracy 0.7500)" in line for line in terminal.screen())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ def drawn(result: RangeTest, encoding: str = "utf-8") -> list[str]:
     return stream.read().splitlines()
 
 
-def test_the_chart_has_axes_a_mark_and_the_suggestion():
+def test_the_chart_has_axes_a_mark_and_the_suggestion() -> None:
     lines = drawn(FALLING)
     assert all(len(line) <= 80 for line in lines)
     ticks = next(line for line in lines if "1e-6" in line)
@@ -31,11 +32,11 @@ def test_the_chart_has_axes_a_mark_and_the_suggestion():
     assert lines[-1].startswith("stopped at 10:")
 
 
-def test_a_terminal_without_unicode():
+def test_a_terminal_without_unicode() -> None:
     lines = drawn(FALLING, "ascii")
     assert any("^" in line for line in lines) and any("|" in line for line in lines)
 
 
 @pytest.mark.parametrize("result", [RangeTest((1e-6,), (2.3,), (2.3,), None, True), RangeTest((), (), (), None, True)])
-def test_a_loss_that_never_fell(result):
+def test_a_loss_that_never_fell(result: Any) -> None:
     assert any("did not fall at any rate" in line for line in drawn(result))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,17 +40,17 @@ class Reader(HTMLParser):
         self.close()
         assert self.open == []
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: Any, attributes: Any) -> None:
         self.tags.add(tag)
         if tag not in VOID:
             self.open.append(tag)
         self._take(tag, attributes)
 
-    def handle_startendtag(self, tag, attributes):
+    def handle_startendtag(self, tag: Any, attributes: Any) -> None:
         self.tags.add(tag)
         self._take(tag, attributes)
 
-    def _take(self, tag, attributes):
+    def _take(self, tag: Any, attributes: Any) -> None:
         if tag == "script":
             self.scripts.add(dict(attributes).get("type"))
         for name, value in attributes:
@@ -59,22 +60,22 @@ class Reader(HTMLParser):
                 self.references.append(value)
             self.references += re.findall(r"url\(([^)]*)\)", value or "")
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: Any) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: Any) -> None:
         self.text += data
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page")
     run(path, "a")
     return path
 
 
 @pytest.fixture(scope="module")
-def run_html(folder):
+def run_html(folder: Path) -> str:
     return run_page(view_run(folder / "runs/a"), NO_DATA)
 
 
@@ -91,10 +92,10 @@ def check_self_contained(page: str) -> Reader:
     return reader
 
 
-def test_the_page_of_a_run(run_html):
+def test_the_page_of_a_run(run_html: str) -> None:
     reader = check_self_contained(run_html)
-    titles = ("Diagnosis", "Learning curves", "Statistics of the layers", "Confusion", "Weights", "Mean activation")
-    titles += ("Worst mistakes", "Calibration", "Configuration", "Environment", "Try it")
+    titles = ["Diagnosis", "Learning curves", "Statistics of the layers", "Confusion", "Weights", "Mean activation"]
+    titles += ["Worst mistakes", "Calibration", "Configuration", "Environment", "Try it"]
     places = [run_html.index(f"<h2>{title}") for title in titles]
     assert places == sorted(places)
     for text in ("not enough epochs", "mlptrain train ", "hidden: [6]", "Digest of the data", "NumPy"):
@@ -102,7 +103,7 @@ def test_the_page_of_a_run(run_html):
     assert "prefers-color-scheme:dark" in run_html and 'name="viewport"' in run_html
 
 
-def test_the_page_begins_with_result_date_and_machine(folder, run_html):
+def test_the_page_begins_with_result_date_and_machine(folder: Path, run_html: str) -> None:
     metrics = load_metrics(folder / "runs/a")
     head = Reader(run_html.split("<h2>")[0] + "</main></body></html>").text
     assert f"{metrics['test_accuracy']:.2%}" in head and "mlptrain train " in head
@@ -114,13 +115,13 @@ def without_plots(view: RunView) -> RunView:
 
 
 @pytest.mark.parametrize("recorded", [{}, {"finished": 3, "machine": [], "versions": "x"}, {"finished": "today"}])
-def test_metrics_without_date_and_machine(folder, recorded):
+def test_metrics_without_date_and_machine(folder: Path, recorded: dict[str, Any]) -> None:
     view = without_plots(view_run(folder / "runs/a"))
     known = {key: value for key, value in view.metrics.items() if key not in ("finished", "machine", "versions")}
     assert "Trained:" not in run_page(replace(view, metrics=known | recorded), NO_DATA)
 
 
-def test_curves_and_diagnosis_name_the_same_epoch(folder):
+def test_curves_and_diagnosis_name_the_same_epoch(folder: Path) -> None:
     view = view_run(folder / "runs/a")
     curves = replace(view.history, epochs=(*range(1, 7),), loss=(0.3,) * 6, accuracy=(0.9,) * 6)
     curves = replace(curves, val_loss=(5.0, 4.0, 3.0, 2.0, 6.0, 7.0), val_accuracy=(0.5,) * 6)
@@ -128,7 +129,7 @@ def test_curves_and_diagnosis_name_the_same_epoch(folder):
     assert "lowest validation loss: 2.0000 in epoch 4" in page and "val_loss is lowest in epoch 4" in page
 
 
-def test_the_metrics_per_class_are_beside_the_confusion_matrix(folder, run_html):
+def test_the_metrics_per_class_are_beside_the_confusion_matrix(folder: Path, run_html: str) -> None:
     measured = evaluate_runs([folder / "runs/a"]).per_class[3]
     cells = (measured.label, *(f"{x:.4f}" for x in (measured.precision, measured.recall, measured.f1)), "50")
     assert "".join(f"<td>{cell}</td>" for cell in cells) in run_html
@@ -142,7 +143,7 @@ BAD_PAGE = """<!DOCTYPE html><main style="width:1000px;padding:0"><h1>Bad</h1>
 
 
 @pytest.mark.skipif(not HAS_CHROMIUM, reason="needs Chromium")
-def test_the_check_of_layouts_finds_faults(tmp_path):
+def test_the_check_of_layouts_finds_faults(tmp_path: Path) -> None:
     (tmp_path / "bad.html").write_text(BAD_PAGE)
     problems = "\n".join(check(tmp_path / "bad.html", tmp_path, 800).problems)
     for words in (
@@ -158,22 +159,22 @@ def test_the_check_of_layouts_finds_faults(tmp_path):
 
 
 @pytest.mark.skipif(not HAS_CHROMIUM, reason="needs Chromium")
-def test_the_page_fits_a_phone_and_a_desktop(run_html, tmp_path):
+def test_the_page_fits_a_phone_and_a_desktop(run_html: str, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(run_html, encoding="utf-8")
     for width, scheme in ((PHONE, LIGHT), (DESKTOP, DARK)):
         assert check(tmp_path / "page.html", tmp_path, width, scheme).problems == []
 
 
-def test_images_are_png_files_with_captions(folder, run_html):
+def test_images_are_png_files_with_captions(folder: Path, run_html: str) -> None:
     assert run_html.count('src="data:image/png;base64,') == run_html.count("<figcaption>") == 6 + MAX_MISTAKES
 
 
-def test_plots_take_the_colours_of_the_page(run_html):
+def test_plots_take_the_colours_of_the_page(run_html: str) -> None:
     assert "#1b1f24" not in run_html.split("</style>", 1)[1] and "var(--ink)" in run_html
     assert "DejaVu" not in run_html.split("</style>", 1)[1]
 
 
-def test_names_are_escaped(folder, tmp_path):
+def test_names_are_escaped(folder: Path, tmp_path: Path) -> None:
     hostile = tmp_path / "<script>alert(1)<" / "script>\"'ä日<b>"
     shutil.copytree(folder / "runs/a", hostile)
     view = view_run(hostile)
@@ -187,7 +188,7 @@ def test_names_are_escaped(folder, tmp_path):
     check_self_contained(comparison_page(both, Comparison((), {}, {}, (), (), (), ())))
 
 
-def test_a_run_that_is_not_finished_or_has_diverged(folder, tmp_path):
+def test_a_run_that_is_not_finished_or_has_diverged(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "runs/a", tmp_path / "b")
     (tmp_path / "b/model.npz").unlink()
     (tmp_path / "b/metrics.json").unlink()

@@ -73,7 +73,7 @@ def test_an_early_stop_is_noted_before_the_result() -> None:
 
 
 def test_layers_follow_their_epoch_if_that_is_shown() -> None:
-    given = [made.start(4), made.layers(0)]
+    given: list[Report] = [made.start(4), made.layers(0)]
     for number in range(1, 5):
         given += [made.epoch(number, 4), made.layers(number)]
     lines = written(*given, log_every=2)

@@ -33,7 +33,7 @@ def profile_lines(profile: Profile) -> list[str]:
     return stream.getvalue().splitlines()
 
 
-def test_a_profile_has_a_line_per_phase_and_the_share_of_the_peak():
+def test_a_profile_has_a_line_per_phase_and_the_share_of_the_peak() -> None:
     # 3e9 operations in 0.5 s of products, 6e9 per second; 2 s in all, so 1.5e9 of 12e9 per second.
     lines = profile_lines(Profile({"products": 0.5, "gather": 1.25, "the rest": 0.25}, 2.0, 3_000_000_000, 12e9))
     assert lines[2:5] == [
@@ -44,7 +44,7 @@ def test_a_profile_has_a_line_per_phase_and_the_share_of_the_peak():
     assert all(value in lines[5] for value in ("6.0 GFLOP/s", "50%", "12.0 GFLOP/s")) and "12%" in lines[6]
 
 
-def test_the_profile_of_a_run_without_training():
+def test_the_profile_of_a_run_without_training() -> None:
     text = "\n".join(profile_lines(Profile({"the rest": 0.0}, 0.0, 0, 1e9)))
     assert "0%" in text and "GFLOP" not in text
     assert Profile({}, 0.0, 0, 1e9).share_of_peak == 0 == Profile({}, 0.0, 0, 1e9).speed

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mlptrain.reporting.plots.scale import MAX_LABELS, metric_scale, parameter_scale
@@ -26,11 +28,11 @@ def labels(values: list) -> list[str]:
         ([0.5], ["0.5"]),
     ],
 )
-def test_ticks_are_round_and_have_the_same_decimals(values, expected):
+def test_ticks_are_round_and_have_the_same_decimals(values: list[Any], expected: list[str]) -> None:
     assert labels(values) == expected
 
 
-def test_every_value_has_a_place_on_the_axis():
+def test_every_value_has_a_place_on_the_axis() -> None:
     for values in ([0.003 * 1.4**n for n in range(24)], [*range(1, 10)], [[1], [2]], [True, False, "a"]):
         scale = parameter_scale(values)
         assert all(0 <= scale.place(value) <= 1 for value in values)
@@ -38,7 +40,7 @@ def test_every_value_has_a_place_on_the_axis():
         assert all(0 <= at <= 1 for at in scale.spread(values * 9))
 
 
-def test_outliers_on_the_worse_side_are_clipped():
+def test_outliers_on_the_worse_side_are_clipped() -> None:
     close = [0.9 + 0.001 * n for n in range(40)]
     scale, limit = metric_scale([*close, 0.1, 0.2], ACCURACY)
     assert limit == 0.9 and scale.place(0.1) < 0 and scale.place(0.9) == 0 and scale.place(close[-1]) == 1
@@ -51,7 +53,7 @@ def test_outliers_on_the_worse_side_are_clipped():
         assert limit is None and all(0 <= scale.place(value) <= 1 for value in few)
 
 
-def test_labels_that_would_overlap_are_in_two_rows_or_shortened():
+def test_labels_that_would_overlap_are_in_two_rows_or_shortened() -> None:
     short, long = parameter_scale(["a", "b"]), parameter_scale(["cross_entropy", "mse", "x" * 50])
     assert [row for _, _, row in short.labels(30)] == [0, 0]
     assert [row for _, _, row in long.labels(30)] == [0, 1, 0]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ def trained() -> TrainResult:
     return mlptrain.train(quick("epochs=3"))
 
 
-def test_the_table_has_the_difference_to_each_metric_of_the_baseline(trained):
+def test_the_table_has_the_difference_to_each_metric_of_the_baseline(trained: TrainResult) -> None:
     before = {**trained.metrics, "val_loss": None, "test_loss": trained.metrics["test_loss"] + 1, "loss": "x"}
     text = run_summary(trained, FOUND, baseline=("base", before))
     table = [[*map(str.strip, line.split("|"))] for line in text.splitlines() if line.startswith("| ")]
@@ -30,19 +31,19 @@ def test_the_table_has_the_difference_to_each_metric_of_the_baseline(trained):
     assert "other data" in run_summary(trained, FOUND, baseline=("base", {**before, "data_fingerprint": "y"}))
 
 
-def test_curves_need_three_epochs(trained):
+def test_curves_need_three_epochs(trained: TrainResult) -> None:
     assert run_summary(trained, FOUND).count("```") == 2
     assert "```" not in run_summary(replace(trained, history=trained.history[:2]), FOUND)
 
 
-def test_the_verdict_needs_a_limit(trained):
+def test_the_verdict_needs_a_limit(trained: TrainResult) -> None:
     accuracy = trained.metrics["test_accuracy"]
     heads = [run_summary(trained, FOUND, limit).splitlines()[0] for limit in (None, accuracy, accuracy + 0.001)]
     assert [word for head in heads for word in ("passed", "failed") if word in head] == ["passed", "failed"]
 
 
-def test_marks_of_names_are_literal(trained):
-    text = run_summary(replace(trained, folder="runs/<b>*x*\n`y`"), FOUND, baseline=("[a](b)", {}))
+def test_marks_of_names_are_literal(trained: TrainResult) -> None:
+    text = run_summary(replace(trained, folder=Path("runs/<b>*x*\n`y`")), FOUND, baseline=("[a](b)", {}))
     assert text.startswith("### runs/\\<b\\>\\*x\\*\\\\n\\`y\\`: ") and "- a \\| b\n" in text
     assert "\\[a\\](b); measured" in text
     assert diverged_summary("*", "lost\nhint: x") == "### \\*: failed\n\nlost\n\n"

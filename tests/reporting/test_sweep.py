@@ -19,6 +19,7 @@ from mlptrain.reporting.sweep import (
     value_lines,
     watched_lines,
 )
+from mlptrain.reporting.terminal import make_console
 from mlptrain.sweeps.leaderboard import Leaderboard, rank
 from mlptrain.sweeps.reports import (
     Advance,
@@ -141,11 +142,11 @@ def test_the_remaining_time_ignores_trials_of_earlier_sessions() -> None:
 
 def test_a_terminal_without_unicode() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    reporter = reporting.LiveSweep(reporting.make_console(stream))
+    reporter = reporting.LiveSweep(make_console(stream))
     for report in reports(3):
         reporter.show(report)
     stream.flush()
-    text = stream.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
+    text = stream.buffer.getvalue().decode("ascii")
     assert "learning_rate         75% ===" in text
 
 
@@ -191,7 +192,7 @@ def test_quiet_shows_nothing() -> None:
 def test_a_sweep_of_other_processes_shows_its_shards(columns: int, rows: int) -> None:
     board = rank(KEYS, Metric(), 1, [result(trial) for trial in range(8)])
     parts = (Part("shard 1", "running", 6, 10), Part("shard 2", "stale lock", 2, 10))
-    given = [START, Watched(8.0, 20, board, parts, 3, 5.0, 42.0), TrialEnd(result(8), 9, board)]
+    given: list[SweepReport] = [START, Watched(8.0, 20, board, parts, 3, 5.0, 42.0), TrialEnd(result(8), 9, board)]
     _, terminal = shown(columns, rows, given)
     text = re.sub(r"\x1b\[[0-9;]*m", "", terminal.data.decode())
     assert "shard 1 6/10, shard 2 2/10 stale lock" in text and "3 stacks in training" in text

@@ -4,6 +4,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,20 +25,20 @@ NO_DATA = Path("no-data")
 
 
 @pytest.fixture(scope="module")
-def view(tmp_path_factory) -> SweepView:
+def view(tmp_path_factory: pytest.TempPathFactory) -> SweepView:
     return view_sweep(sweep(tmp_path_factory.mktemp("page"), trials=32))
 
 
 @pytest.fixture(scope="module")
-def page(view) -> str:
+def page(view: SweepView) -> str:
     return sweep_page(view, NO_DATA)
 
 
-def of_board(view: SweepView, **changes) -> SweepView:
+def of_board(view: SweepView, **changes: Any) -> SweepView:
     return replace(view, board=replace(view.board, **changes))
 
 
-def test_the_page_has_the_best_trial_and_its_run(view, tmp_path):
+def test_the_page_has_the_best_trial_and_its_run(view: SweepView, tmp_path: Path) -> None:
     shutil.copytree(run(tmp_path, "a"), tmp_path / "best")
     reader = check_self_contained(sweep_page(replace(view, best=tmp_path / "best"), NO_DATA))
     for text in ("ranked by the highest val_accuracy", "0.9500", "Best run", "hidden: [6]", "Try it"):
@@ -46,7 +47,7 @@ def test_the_page_has_the_best_trial_and_its_run(view, tmp_path):
     assert "mlptrain sweep " in reader.text
 
 
-def test_the_leaderboard_begins_with_the_rank_and_the_metric(page):
+def test_the_leaderboard_begins_with_the_rank_and_the_metric(page: str) -> None:
     head, *rows = re.findall(r"<tr.*?</tr>", page.split("<h2>Leaderboard</h2>")[1].split("</table>")[0])
     names = [name.replace("<wbr>", "") for name in re.findall(r"<th>(.*?)</th>", head)]
     assert names[:3] == ["rank", "val_accuracy", "learning_rate"]
@@ -55,7 +56,7 @@ def test_the_leaderboard_begins_with_the_rank_and_the_metric(page):
     assert re.findall(r"<td>(.*?)</td>", rows[0])[:3] == ["1", "0.9500", "0.003"]
 
 
-def test_every_trial_has_a_line_and_a_point_per_parameter(view, page):
+def test_every_trial_has_a_line_and_a_point_per_parameter(view: SweepView, page: str) -> None:
     numbers = [str(row.trial) for row in view.ranked] + [f"failed {trial.trial}" for trial in view.failed]
     lines = re.findall(r'<polyline [^>]*data-trial="([^"]+)" points="([^"]+)"', page)
     assert sorted(number for number, _ in lines) == sorted(numbers)
@@ -66,7 +67,7 @@ def test_every_trial_has_a_line_and_a_point_per_parameter(view, page):
     assert "<title>trial 0001: rank 2, val_accuracy 0.9300\nlearning_rate=0.0045 " in page
 
 
-def test_a_sweep_over_one_parameter_needs_no_parallel_coordinates(view):
+def test_a_sweep_over_one_parameter_needs_no_parallel_coordinates(view: SweepView) -> None:
     page = sweep_page(of_board(view, keys=("loss",)), NO_DATA)
     assert "<polyline" not in page and "exploreTrials" not in page
     assert page.count('<svg class="points') == 1
@@ -74,7 +75,7 @@ def test_a_sweep_over_one_parameter_needs_no_parallel_coordinates(view):
     assert "Leaderboard" in nothing.text and "svg" not in nothing.tags
 
 
-def test_the_failed_trials_are_listed_with_their_reasons(view):
+def test_the_failed_trials_are_listed_with_their_reasons(view: SweepView) -> None:
     values = view.ranked[0].values
     failed = [Result(100, 100, "", values, DIVERGED, message="epoch 2: <b>not finite\nhint")]
     failed += [Result(101 + index, 0, "", values, FAILED, message="x" * 999) for index in range(MAX_LISTED)]
@@ -83,7 +84,7 @@ def test_the_failed_trials_are_listed_with_their_reasons(view):
     assert "1 more trial" in reader.text and "b" in reader.tags
 
 
-def test_importances_are_bars(view):
+def test_importances_are_bars(view: SweepView) -> None:
     shares = {"hidden": 0.75, "loss": 0.05}
     page = sweep_page(replace(view, importances=shares), NO_DATA)
     assert re.findall(r"style=\"width:([\d.]+)%", page) == ["75.0", "5.0", "20.0"]
@@ -91,7 +92,7 @@ def test_importances_are_bars(view):
     assert "at least 30 trials" in Reader(sweep_page(replace(view, importances=None), NO_DATA)).text
 
 
-def test_of_a_large_sweep_a_part_is_drawn(view):
+def test_of_a_large_sweep_a_part_is_drawn(view: SweepView) -> None:
     rows = tuple(
         replace(view.ranked[0], rank=rank, trial=rank, figure=0.9 - rank * 1e-5, best_trial=rank)
         for rank in range(1, 10_001)
@@ -103,7 +104,7 @@ def test_of_a_large_sweep_a_part_is_drawn(view):
     assert len(page) < 2e6
 
 
-def test_a_sweep_of_collected_runs(tmp_path):
+def test_a_sweep_of_collected_runs(tmp_path: Path) -> None:
     path = sweep(tmp_path)
     (path / "sweep.yaml").unlink()
     page = sweep_page(view_sweep(path), NO_DATA)
@@ -111,7 +112,7 @@ def test_a_sweep_of_collected_runs(tmp_path):
     assert "mlptrain sweep" not in page and "Best run" not in page and "collected runs" in reader.text
 
 
-def test_the_page_of_a_grid_has_the_mean_and_the_best_per_value(tmp_path):
+def test_the_page_of_a_grid_has_the_mean_and_the_best_per_value(tmp_path: Path) -> None:
     path = sweep(tmp_path)
     assert "Values of the parameters" not in sweep_page(view_sweep(path), NO_DATA)
     rows = [(1, 3, 0.3, 64, 0.9), (2, 1, 0.1, 64, 0.8), (3, 2, 0.3, 16, 0.75), ("", 0, 0.1, 16, "")]
@@ -126,7 +127,7 @@ def test_the_page_of_a_grid_has_the_mean_and_the_best_per_value(tmp_path):
 GRID = "parameters:\n  learning_rate: {values: [0.1, 0.5]}\n  hidden: {values: [[3], [4, 4]]}\n"
 
 
-def test_a_sweep_in_progress(tmp_path):
+def test_a_sweep_in_progress(tmp_path: Path) -> None:
     path = tmp_path / "runs/s"
     with pytest.raises(KeyboardInterrupt):
         drive(spec(tmp_path, GRID), path, Inline(1, 1))
@@ -140,7 +141,7 @@ def test_a_sweep_in_progress(tmp_path):
     assert "The sweep is running" in text and "--resume" not in text
 
 
-def test_a_sweep_without_results(tmp_path):
+def test_a_sweep_without_results(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.mkdir()
     SweepFolder(path).begin(spec(tmp_path, GRID))
@@ -152,7 +153,7 @@ def test_a_sweep_without_results(tmp_path):
     assert "0000 failed: killed" in reader.text
 
 
-def test_names_and_values_are_escaped(view):
+def test_names_and_values_are_escaped(view: SweepView) -> None:
     name = "<script>alert('é')</script>\"&\x1b"
     rows = tuple(replace(row, values={**row.values, "loss": f"{name}{row.trial % 3}"}) for row in view.board.rows)
     failed = tuple(replace(trial, values={**trial.values, "loss": f"{name}0"}, message=name) for trial in view.failed)
@@ -165,7 +166,7 @@ def test_names_and_values_are_escaped(view):
         assert plot.draw is not None and rendered(plot.draw, "svg").decode().replace("\n", "").isprintable()
 
 
-def test_pages_and_plots_contain_only_printable_characters(view, tmp_path):
+def test_pages_and_plots_contain_only_printable_characters(view: SweepView, tmp_path: Path) -> None:
     name = "a\x1b[2J\x9b\u202e&"
     board = (view.path / "leaderboard.csv").read_text(encoding="utf-8").replace("learning_rate", name, 1)
     hostile = tmp_path / name
@@ -225,13 +226,13 @@ EXPLORE = """(() => {
 
 @pytest.mark.skipif(not HAS_CHROMIUM, reason="needs Chromium")
 @pytest.mark.parametrize(("width", "scheme"), [(PHONE, DARK), (DESKTOP, LIGHT)])
-def test_the_page_fits_a_phone_and_a_desktop(page, tmp_path, width, scheme):
+def test_the_page_fits_a_phone_and_a_desktop(page: str, tmp_path: Path, width: int, scheme: int) -> None:
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     assert check(tmp_path / "page.html", tmp_path, width, scheme).problems == []
 
 
 @pytest.mark.skipif(not HAS_CHROMIUM, reason="needs Chromium")
-def test_pointing_at_lines_and_dragging_along_axes(view, tmp_path):
+def test_pointing_at_lines_and_dragging_along_axes(view: SweepView, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     file.write_text(sweep_page(view, NO_DATA), encoding="utf-8")
     states = evaluate_on(file, EXPLORE)

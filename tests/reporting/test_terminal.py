@@ -97,25 +97,25 @@ def test_progress_bars() -> None:
     assert progress_bar(0, 4, 4, "ascii").plain == "...."
 
 
-def test_a_falling_line_in_ascii():
+def test_a_falling_line_in_ascii() -> None:
     assert line_chart([0, 1, 2], [2, 1, 0], 3, 3, braille=False) == ["*  ", " * ", "  *"]
 
 
-def test_points_are_joined():
+def test_points_are_joined() -> None:
     assert line_chart([0, 2], [0, 4], 3, 5, braille=False) == ["  *", "  *", " * ", "*  ", "*  "]
 
 
-def test_a_character_holds_two_by_four_dots():
+def test_a_character_holds_two_by_four_dots() -> None:
     # A line from the lower left to the upper right of one cell: dots 7, 3, 5, 4 of braille.
     assert line_chart([0, 1], [0, 3], 1, 1) == ["⡜"]
 
 
-def test_flat_and_single():
+def test_flat_and_single() -> None:
     assert line_chart([1, 2], [5, 5], 4, 2, braille=False)[0] == "****"
     assert line_chart([1], [5], 2, 1, braille=False) == ["* "]
 
 
-def test_sparklines():
+def test_sparklines() -> None:
     assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], 20) == "▁▂▃▄▅▆▇█"
     assert sparkline([0, 0, 7, 7], 2) == "▁█"
     assert sparkline([5.0, float("nan"), 5.0], 9) == "▁ ▁"

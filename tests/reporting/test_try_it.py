@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ SHAPES = [
 
 @needs_javascript
 @pytest.mark.parametrize(("side", "count"), [(28, 92), (8, 4)])
-def test_images_are_those_of_predict(tmp_path, side, count):
+def test_images_are_those_of_predict(tmp_path: Path, side: int, count: int) -> None:
     drawings = [draw(strokes, 145) for strokes in [*SHAPES, *map(trace, DIGITS[40 : 40 + count].reshape(-1, 28, 28))]]
     texts = [base64.b64encode(grey.tobytes()).decode() for grey in drawings]
     found = evaluate(
@@ -67,7 +68,7 @@ def test_images_are_those_of_predict(tmp_path, side, count):
 
 
 @needs_javascript
-def test_outputs_are_those_of_the_model(tmp_path):
+def test_outputs_are_those_of_the_model(tmp_path: Path) -> None:
     trained = mlptrain.load_model(run(tmp_path, "a", "batch_norm=true"))
     models = [*(moderate_model(*case) for case in CASES), random_model(784, 10, activation="relu"), trained]
     pixels = DIGITS[:20] / np.float32(255)
@@ -82,18 +83,18 @@ def test_outputs_are_those_of_the_model(tmp_path):
 
 
 @needs_javascript
-def test_every_function_of_the_engine_has_one_in_the_script(tmp_path):
+def test_every_function_of_the_engine_has_one_in_the_script(tmp_path: Path) -> None:
     names = evaluate(script(), "[ACTIVATIONS, OUTPUTS].map(Object.keys)", tmp_path)
     assert [set(known) for known in names] == [set(ACTIVATIONS), set(OUTPUTS)]
 
 
 @needs_javascript
-def test_paper_without_ink_has_no_digit(tmp_path):
+def test_paper_without_ink_has_no_digit(tmp_path: Path) -> None:
     assert evaluate(script(), "findDigit(newImage(50, 50), 28)", tmp_path) is None
 
 
 @pytest.mark.skipif(not HAS_CHROMIUM, reason="needs Chromium")
-def test_drawings_on_the_page_are_classified_as_by_predict(tmp_path):
+def test_drawings_on_the_page_are_classified_as_by_predict(tmp_path: Path) -> None:
     model = moderate_model("tanh")
     save_model(tmp_path / "model.npz", model)
     page = mlptrain.export_run(tmp_path / "model.npz", "html")
@@ -112,7 +113,7 @@ def test_drawings_on_the_page_are_classified_as_by_predict(tmp_path):
     assert not shown["isTooWide"]
 
 
-def test_a_page_contains_everything_and_names_cannot_leave_the_data(tmp_path):
+def test_a_page_contains_everything_and_names_cannot_leave_the_data(tmp_path: Path) -> None:
     names = ("</script><script>alert(1)</script>", "<img src=x>", "é\u202e")
     model = replace(random_model(16, 4, 3), class_names=names)
     write_html(tmp_path / "model.html", model, describe_model(model, 0.5))
@@ -125,19 +126,19 @@ def test_a_page_contains_everything_and_names_cannot_leave_the_data(tmp_path):
 
 
 @pytest.mark.parametrize(("names", "text"), [("012", "Draw a digit"), (("ki", "su"), "Draw one of the 2 classes")])
-def test_the_classes_are_what_to_draw(names, text):
+def test_the_classes_are_what_to_draw(names: str | tuple[str, str], text: str) -> None:
     model = replace(random_model(16, 4, len(names)), class_names=tuple(names))
     assert text in Reader(try_it(model)).text
 
 
-def test_models_for_images_that_are_not_square_have_no_page(tmp_path):
+def test_models_for_images_that_are_not_square_have_no_page(tmp_path: Path) -> None:
     model = random_model(6, 4, 3)
     with pytest.raises(UsageError, match="6 inputs"):
         write_html(tmp_path / "model.html", model, describe_model(model, None))
     assert "square" in Reader(try_it_section(model, "a")).text
 
 
-def test_reports_contain_small_networks_and_the_command_for_large_ones():
+def test_reports_contain_small_networks_and_the_command_for_large_ones() -> None:
     assert try_it_section(random_model(784, 200, 10), "a").count("<script") == 2
     large = random_model(784, 300, 10)
     assert large.architecture.parameter_count > MAX_PARAMETERS
@@ -145,7 +146,7 @@ def test_reports_contain_small_networks_and_the_command_for_large_ones():
     assert "mlptrain export 'runs/my run' --format html" in Reader(section).text and "<script" not in section
 
 
-def test_the_most_influential_units_of_a_wide_layer_are_shown():
+def test_the_most_influential_units_of_a_wide_layer_are_shown() -> None:
     model = random_model(16, 300, 5, 3)
     model.weights[1][:, 7] = 100
     wide, narrow = embedded(model)["shown"]

@@ -23,7 +23,9 @@ COMPLETE = ["config.yaml", "history.csv", "layers.csv", "metrics.json", "model.n
 def quick(*overrides: str) -> Config:
     """Two epochs on 200 digits: some milliseconds."""
     settings = {"subset": "200", "hidden": "[5]", "epochs": "2", "batch_size": "20"}
-    settings.update(override.split("=", 1) for override in overrides)
+    for override in overrides:
+        key, _, value = override.partition("=")
+        settings[key] = value
     return load_config(None, [f"{key}={value}" for key, value in settings.items()])
 
 

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mlptrain.errors import DataError
 from mlptrain.models.npz import write_npz
@@ -32,7 +36,7 @@ MADE = Checkpoint({"seed": 1, "data": "x"}, STATE, HISTORY, ({"epoch": 1, "chang
 # ---- states --------------------------------------------------------------------------------------------
 
 
-def test_a_state_is_read_as_it_was_saved(tmp_path):
+def test_a_state_is_read_as_it_was_saved(tmp_path: Path) -> None:
     state = {"w": np.arange(6.0).reshape(2, 3), "epoch": 3, "rng": {"a": [1, 2]}, "none": None, "inf": math.inf}
     save_state(tmp_path / "s.npz", state)
     read = load_state(tmp_path / "s.npz")
@@ -53,7 +57,7 @@ def test_a_state_is_read_as_it_was_saved(tmp_path):
     ],
     ids=["no values", "torn", "nested", "list", "numbers", "0.1 without the rest", "0.1 damaged"],
 )
-def test_a_damaged_state_is_an_error_with_the_hint(tmp_path, arrays):
+def test_a_damaged_state_is_an_error_with_the_hint(tmp_path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     write_npz(tmp_path / "s.npz", arrays)
     with pytest.raises(DataError, match=r"s.npz: not a usable checkpoint: .+\nhint: wait$"):
         load_state(tmp_path / "s.npz", "wait")
@@ -62,7 +66,7 @@ def test_a_damaged_state_is_an_error_with_the_hint(tmp_path, arrays):
 # ---- checkpoints ---------------------------------------------------------------------------------------
 
 
-def test_a_checkpoint_is_read_as_it_was_saved(tmp_path):
+def test_a_checkpoint_is_read_as_it_was_saved(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c.npz", MADE)
     loaded = load_checkpoint(tmp_path / "c.npz")
     np.testing.assert_array_equal(loaded.state["stack.w"], STATE["stack.w"])
@@ -71,23 +75,23 @@ def test_a_checkpoint_is_read_as_it_was_saved(tmp_path):
     assert (loaded.origin, loaded.history, loaded.forced) == (MADE.origin, HISTORY, MADE.forced)
 
 
-def test_a_checkpoint_before_the_first_epoch(tmp_path):
+def test_a_checkpoint_before_the_first_epoch(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c.npz", Checkpoint({}, {"epoch": 0}))
     assert load_checkpoint(tmp_path / "c.npz") == Checkpoint({}, {"epoch": 0}, (), ())
 
 
-def test_equal_checkpoints_give_equal_bytes(tmp_path):
+def test_equal_checkpoints_give_equal_bytes(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "a.npz", MADE)
     save_checkpoint(tmp_path / "b.npz", MADE)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-def test_a_checkpoint_of_an_older_version_may_lack_an_optional_column(tmp_path):
+def test_a_checkpoint_of_an_older_version_may_lack_an_optional_column(tmp_path: Path) -> None:
     change(tmp_path / "c.npz", {"history.val_loss": None})
     assert [report.val_loss for report in load_checkpoint(tmp_path / "c.npz").history] == [None, None]
 
 
-def change(path, values):
+def change(path: Path, values: Any) -> None:
     """Save the checkpoint with some values of its state replaced; None leaves one out."""
     save_checkpoint(path, MADE)
     save_state(path, {key: value for key, value in (load_state(path) | values).items() if value is not None})
@@ -114,7 +118,7 @@ def change(path, values):
     ],
     ids=str,
 )
-def test_a_damaged_checkpoint_is_an_error_with_a_hint(tmp_path, values, words):
+def test_a_damaged_checkpoint_is_an_error_with_a_hint(tmp_path: Path, values: dict[str, Any], words: str) -> None:
     change(tmp_path / "c.npz", values)
     with pytest.raises(DataError) as caught:
         load_checkpoint(tmp_path / "c.npz")
@@ -123,7 +127,7 @@ def test_a_damaged_checkpoint_is_an_error_with_a_hint(tmp_path, values, words):
     assert hint.startswith("hint: ") and "--overwrite" in hint
 
 
-def test_a_file_that_is_no_archive(tmp_path):
+def test_a_file_that_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "c.npz").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(DataError, match="not a usable checkpoint"):
         load_checkpoint(tmp_path / "c.npz")
@@ -139,7 +143,7 @@ class Disk:
         self.free.set()
         self.error: Exception | None = None
 
-    def save(self, path, checkpoint):
+    def save(self, path: Path, checkpoint: Any) -> None:
         self.started.set()
         assert self.free.wait(10)
         if self.error is not None:
@@ -148,17 +152,17 @@ class Disk:
 
 
 @pytest.fixture
-def disk(monkeypatch):
+def disk(monkeypatch: pytest.MonkeyPatch) -> Any:
     made = Disk()
     monkeypatch.setattr(module, "save_checkpoint", made.save)
     return made
 
 
-def at(epoch):
+def at(epoch: Any) -> Callable[[], Checkpoint]:
     return lambda: Checkpoint({}, {"epoch": epoch})
 
 
-def test_a_checkpoint_that_is_handed_over_is_written(tmp_path, disk):
+def test_a_checkpoint_that_is_handed_over_is_written(tmp_path: Path, disk: Any) -> None:
     with Saver(tmp_path / "c.npz", 60) as saver:
         saver.save(at(1))
         saver.flush()
@@ -167,7 +171,7 @@ def test_a_checkpoint_that_is_handed_over_is_written(tmp_path, disk):
     assert disk.written == [1, 2], "what waits is written at the end"
 
 
-def test_training_does_not_wait_and_only_the_newest_checkpoint_is_written(tmp_path, disk):
+def test_training_does_not_wait_and_only_the_newest_checkpoint_is_written(tmp_path: Path, disk: Any) -> None:
     disk.free.clear()
     with Saver(tmp_path / "c.npz", 60) as saver:
         for epoch in range(1, 6):
@@ -179,7 +183,7 @@ def test_training_does_not_wait_and_only_the_newest_checkpoint_is_written(tmp_pa
     assert disk.written == [1, 5]
 
 
-def test_a_checkpoint_is_due_after_the_given_seconds(tmp_path, disk):
+def test_a_checkpoint_is_due_after_the_given_seconds(tmp_path: Path, disk: Any) -> None:
     now = [100.0]
     with Saver(tmp_path / "c.npz", 60, clock=lambda: now[0]) as saver:
         assert not saver.due
@@ -189,7 +193,7 @@ def test_a_checkpoint_is_due_after_the_given_seconds(tmp_path, disk):
         assert not saver.due
 
 
-def test_a_write_that_fails_raises_in_the_training_thread(tmp_path, disk):
+def test_a_write_that_fails_raises_in_the_training_thread(tmp_path: Path, disk: Any) -> None:
     disk.error = DataError("full")
     with pytest.raises(DataError, match="full"), Saver(tmp_path / "c.npz", 60) as saver:
         saver.save(at(1))
@@ -203,21 +207,21 @@ def test_a_write_that_fails_raises_in_the_training_thread(tmp_path, disk):
         saver.save(at(2))
 
 
-def test_the_error_that_ends_the_run_is_not_hidden_by_a_failed_write(tmp_path, disk):
+def test_the_error_that_ends_the_run_is_not_hidden_by_a_failed_write(tmp_path: Path, disk: Any) -> None:
     disk.error = DataError("full")
     with pytest.raises(ZeroDivisionError), Saver(tmp_path / "c.npz", 60) as saver:
         saver.save(at(1))
         raise ZeroDivisionError
 
 
-def test_what_waits_when_an_error_ends_the_run_is_written(tmp_path, disk):
+def test_what_waits_when_an_error_ends_the_run_is_written(tmp_path: Path, disk: Any) -> None:
     with pytest.raises(ZeroDivisionError), Saver(tmp_path / "c.npz", 60) as saver:
         saver.save(at(1))
         raise ZeroDivisionError
     assert disk.written == [1]
 
 
-def test_nothing_is_written_after_drop(tmp_path, disk):
+def test_nothing_is_written_after_drop(tmp_path: Path, disk: Any) -> None:
     disk.error = DataError("full")
     disk.free.clear()
     with Saver(tmp_path / "c.npz", 60) as saver:
@@ -229,7 +233,9 @@ def test_nothing_is_written_after_drop(tmp_path, disk):
     assert disk.written == []
 
 
-def test_an_interruption_does_not_wait_for_a_slow_disk(tmp_path, disk, monkeypatch):
+def test_an_interruption_does_not_wait_for_a_slow_disk(
+    tmp_path: Path, disk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "PARTING_SECONDS", 0.01)
     disk.free.clear()
     with pytest.raises(KeyboardInterrupt), Saver(tmp_path / "c.npz", 60) as saver:
@@ -242,7 +248,7 @@ def test_an_interruption_does_not_wait_for_a_slow_disk(tmp_path, disk, monkeypat
     assert disk.written == [1]
 
 
-def test_the_saver_writes_a_checkpoint(tmp_path):
+def test_the_saver_writes_a_checkpoint(tmp_path: Path) -> None:
     with Saver(tmp_path / "c.npz", 60) as saver:
         saver.save(at(7))
     assert load_checkpoint(tmp_path / "c.npz") == at(7)()

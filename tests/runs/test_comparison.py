@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
@@ -18,7 +19,7 @@ from mlptrain.runs.finished import load_model
 from tests.runs.made import quick
 
 
-def test_p_values():
+def test_p_values() -> None:
     assert mcnemar_p(0, 0) == mcnemar_p(12, 12) == mcnemar_p(13, 13) == mcnemar_p(500, 501) == 1
     assert mcnemar_p(1, 9) == pytest.approx(22 / 1024), "2 (1 + 10) / 2^10"
     # 33 and 59 discordant images: (|33 - 59| - 1)^2 / 92 = 6.793, a 0.009 tail of chi-square with one degree of freedom
@@ -26,7 +27,7 @@ def test_p_values():
     assert mcnemar_p(0, 10_000) < 1e-300 or mcnemar_p(0, 10_000) == 0
 
 
-def test_p_values_agree_with_scipy():
+def test_p_values_agree_with_scipy() -> None:
     stats = pytest.importorskip("scipy.stats")
     for n01 in range(0, 60, 3):
         for n10 in range(0, 60, 4):
@@ -38,7 +39,7 @@ def test_p_values_agree_with_scipy():
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two groups of three seeds, a run with another split and one that diverged."""
     folder = tmp_path_factory.mktemp("runs")
     for rate in (0.05, 1):
@@ -50,7 +51,7 @@ def runs(tmp_path_factory):
     return folder
 
 
-def test_groups_of_seeds(runs):
+def test_groups_of_seeds(runs: Path) -> None:
     names = [f"r{rate}-{seed}" for seed in range(3) for rate in (0.05, 1)]
     found = compare(names, runs_dir=runs)
     accuracies = [json.loads((runs / name / "metrics.json").read_text())["test_accuracy"] for name in names]
@@ -65,7 +66,7 @@ def test_groups_of_seeds(runs):
     assert found.metrics["test_accuracy"] == accuracies and len(found.mcnemar) == 15
 
 
-def test_mcnemar_counts_images_that_one_run_alone_has_right(runs):
+def test_mcnemar_counts_images_that_one_run_alone_has_right(runs: Path) -> None:
     (test,) = compare(["r0.05-0", "r1-0"], runs_dir=runs).mcnemar
     dataset = load_dataset("sample")
     indices = make_split(dataset, (0.7, 0.2, 0.1), seed=0, subset=200).test
@@ -78,7 +79,7 @@ def test_mcnemar_counts_images_that_one_run_alone_has_right(runs):
     assert test.p == mcnemar_p(test.n01, test.n10) and test.n01 + test.n10 > 0
 
 
-def test_runs_without_a_test(runs):
+def test_runs_without_a_test(runs: Path) -> None:
     found = compare(["r1-0", "other", "nan"], runs_dir=runs)
     assert found.mcnemar == () and found.groups == ()
     assert [*map("split".__contains__, found.untested)] == [False, False]
@@ -86,7 +87,7 @@ def test_runs_without_a_test(runs):
     assert found.metrics["test_accuracy"][2] is None and found.metrics["epochs"] == [2, 2, 0]
 
 
-def test_data_that_has_changed_is_not_tested(runs, monkeypatch):
+def test_data_that_has_changed_is_not_tested(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = load_dataset("sample")
     monkeypatch.setattr(type(dataset), "fingerprint", "changed", raising=False)
     monkeypatch.setattr("mlptrain.runs.comparison.load_dataset", lambda *_, **__: object.__new__(type(dataset)))
@@ -95,7 +96,7 @@ def test_data_that_has_changed_is_not_tested(runs, monkeypatch):
     assert found.mcnemar == () and all("changed" in reason for reason in found.untested)
 
 
-def test_refused_comparisons(runs, tmp_path):
+def test_refused_comparisons(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least two"):
         compare(["r1-0"], runs_dir=runs)
     with pytest.raises(UsageError, match="same run"):

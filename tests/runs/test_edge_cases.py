@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import mlptrain
 from mlptrain.datasets.idx import write_idx
@@ -14,7 +17,7 @@ from mlptrain.errors import ConfigError, DataError, DivergedError, UsageError
 from tests import made
 
 
-def folder_of(path, images, labels):
+def folder_of(path: Path, images: Any, labels: Any) -> str:
     """Write IDX files with these images (n, 4, 4) and labels, and return their folder."""
     path.mkdir(exist_ok=True)
     write_idx(path / "train-images-idx3-ubyte", images)
@@ -22,11 +25,11 @@ def folder_of(path, images, labels):
     return str(path)
 
 
-def pixels(count, seed=0):
+def pixels(count: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (count, 4, 4), np.uint8)
 
 
-def numbers(result):
+def numbers(result: Any) -> dict[str, float]:
     return {key: value for key, value in result.metrics.items() if isinstance(value, float)}
 
 
@@ -49,7 +52,9 @@ def numbers(result):
     ],
     ids=["large batch", "full batch", "normalised", "sigmoid outputs"],
 )
-def test_unusual_data_gives_metrics(tmp_path, images, labels, options):
+def test_unusual_data_gives_metrics(
+    tmp_path: Path, images: NDArray[Any], labels: list[int], options: dict[str, Any]
+) -> None:
     config = made.config(dataset=folder_of(tmp_path / "data", images, labels), hidden=[5], epochs=1, **options)
     result = mlptrain.train(config, run="a", runs_dir=tmp_path)
     assert all(math.isfinite(value) for value in numbers(result).values()) and numbers(result)
@@ -62,14 +67,14 @@ def test_unusual_data_gives_metrics(tmp_path, images, labels, options):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_too_few_images_for_three_splits(tmp_path, count):
+def test_too_few_images_for_three_splits(tmp_path: Path, count: int) -> None:
     config = made.config(dataset=folder_of(tmp_path / "data", pixels(count), range(count)), epochs=1)
     with pytest.raises((ConfigError, DataError, UsageError)):
         mlptrain.train(config, run="a", runs_dir=tmp_path)
     assert not (tmp_path / "a").exists()
 
 
-def test_three_images_are_enough(tmp_path):
+def test_three_images_are_enough(tmp_path: Path) -> None:
     config = made.config(
         dataset=folder_of(tmp_path / "data", pixels(3), [0, 1, 0]), split=[0.4, 0.3, 0.3], epochs=2, batch_norm=True
     )
@@ -78,7 +83,7 @@ def test_three_images_are_enough(tmp_path):
 
 
 @pytest.mark.parametrize("epochs", [0, 1])
-def test_no_epoch_and_one_epoch(tmp_path, epochs):
+def test_no_epoch_and_one_epoch(tmp_path: Path, epochs: int) -> None:
     config = made.config(hidden=[3], epochs=epochs, subset=100, schedule={"name": "cosine", "warmup": 0.5})
     for _ in range(2):
         result = mlptrain.train(config, run="a", runs_dir=tmp_path, resume=True)
@@ -86,7 +91,7 @@ def test_no_epoch_and_one_epoch(tmp_path, epochs):
         assert math.isfinite(result.metrics["test_loss"])
 
 
-def test_a_run_that_diverges_after_a_best_epoch_writes_no_model(tmp_path):
+def test_a_run_that_diverges_after_a_best_epoch_writes_no_model(tmp_path: Path) -> None:
     config = made.config(
         hidden=[5], epochs=50, subset=300, optimizer="sgd", activation="linear", output="linear", loss="mse",
         learning_rate=2.0, early_stopping={"patience": 50, "monitor": "val_loss"},
@@ -97,7 +102,7 @@ def test_a_run_that_diverges_after_a_best_epoch_writes_no_model(tmp_path):
 
 
 @pytest.mark.parametrize(("output", "loss"), [("softmax", "cross_entropy"), ("sigmoid", "binary_cross_entropy")])
-def test_saturated_outputs_have_finite_losses(output, loss):
+def test_saturated_outputs_have_finite_losses(output: str, loss: str) -> None:
     big = np.full((3, 6), 1e4, np.float32)
     big[0] *= -1
     model = made.model([big], [np.zeros(3)], output=output, loss=loss, dtype="float32")

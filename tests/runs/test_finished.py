@@ -21,14 +21,14 @@ from tests.runs.made import idx_folder, quick
 # ---- views ---------------------------------------------------------------------------------------------
 
 
-def test_a_finished_run(tmp_path):
+def test_a_finished_run(tmp_path: Path) -> None:
     view = view_run(run(tmp_path, "a"))
     assert view.model is not None and view.metrics["epochs"] == len(view.history.epochs) == 3
     assert view.diagnosis.case == "not_enough_epochs"
     assert view.config_file == str(tmp_path / "runs/a/config.yaml")
 
 
-def test_a_run_that_has_not_ended(tmp_path):
+def test_a_run_that_has_not_ended(tmp_path: Path) -> None:
     path = run(tmp_path, "a")
     (path / "model.npz").unlink()
     (path / "metrics.json").unlink()
@@ -37,7 +37,7 @@ def test_a_run_that_has_not_ended(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", "[" * 100_000])
-def test_damaged_metrics(tmp_path, content):
+def test_damaged_metrics(tmp_path: Path, content: str) -> None:
     path = run(tmp_path, "a")
     (path / "metrics.json").write_text(content)
     with pytest.raises(DataError, match=r"metrics\.json: damaged"):
@@ -66,7 +66,7 @@ def metrics(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["a", "b", "other"])
-def test_evaluation_gives_the_metrics_of_training(runs, name):
+def test_evaluation_gives_the_metrics_of_training(runs: Path, name: str) -> None:
     for split, prefix in (("validation", "val"), ("test", "test")):
         result = evaluate_runs([name], part=split, runs_dir=runs)
         assert result.accuracy == metrics(runs / name)[f"{prefix}_accuracy"]
@@ -74,7 +74,7 @@ def test_evaluation_gives_the_metrics_of_training(runs, name):
         assert result.split == split
 
 
-def test_the_sizes_of_the_splits(runs):
+def test_the_sizes_of_the_splits(runs: Path) -> None:
     counts = {split: evaluate_runs(["a"], part=split, runs_dir=runs).count for split in SPLITS}
     assert counts == {"train": 200, "validation": 1000, "test": 500, "all": 5000}
     whole = evaluate_runs(["a"], part="all", runs_dir=runs)
@@ -82,7 +82,7 @@ def test_the_sizes_of_the_splits(runs):
     assert [sum(row) for row in whole.confusion] == [500] * 10
 
 
-def test_evaluate_by_hand(runs):
+def test_evaluate_by_hand(runs: Path) -> None:
     loaded, data = mlptrain.load_model(runs / "a"), sample()
     split = make_split(data, (0.7, 0.2, 0.1), seed=0, subset=200)
     result = mlptrain.evaluate(loaded, data, split, "test")
@@ -93,7 +93,7 @@ def test_evaluate_by_hand(runs):
     assert mlptrain.evaluate(loaded, data).split == "all"
 
 
-def test_an_unknown_split_is_refused(runs):
+def test_an_unknown_split_is_refused(runs: Path) -> None:
     loaded = mlptrain.load_model(runs / "a")
     with pytest.raises(UsageError, match=r"got .testing"):
         mlptrain.evaluate(loaded, sample(), None, "testing")
@@ -101,25 +101,26 @@ def test_an_unknown_split_is_refused(runs):
         evaluate_runs(["a"], part="fingerprint", runs_dir=runs)
 
 
-def test_the_outputs_of_several_runs_are_averaged(runs):
+def test_the_outputs_of_several_runs_are_averaged(runs: Path) -> None:
     both = evaluate_runs(["a", "b"], runs_dir=runs)
     data = sample()
     split = make_split(data, (0.7, 0.2, 0.1), seed=0)
     images, labels = data.images[split.test], data.labels[split.test]
-    mean = sum(mlptrain.load_model(runs / name).probabilities(images).astype(float) for name in "ab") / 2
+    outputs = [mlptrain.load_model(runs / name).probabilities(images).astype(float) for name in "ab"]
+    mean = (outputs[0] + outputs[1]) / 2
     assert both.accuracy == np.mean(mean.argmax(axis=1) == labels)
     assert both.loss == pytest.approx(-np.log(mean[np.arange(500), labels]).mean(), rel=1e-6)
     models = [mlptrain.load_model(runs / name) for name in "ab"]
     assert mlptrain.evaluate(models, data, split, "test") == both
 
 
-def test_runs_of_different_splits_are_averaged_on_all_images_only(runs):
+def test_runs_of_different_splits_are_averaged_on_all_images_only(runs: Path) -> None:
     with pytest.raises(UsageError, match="different splits"):
         evaluate_runs(["a", "other"], runs_dir=runs)
     assert evaluate_runs(["a", "other"], part="all", runs_dir=runs).count == 5000
 
 
-def test_evaluation_on_another_dataset(runs, tmp_path):
+def test_evaluation_on_another_dataset(runs: Path, tmp_path: Path) -> None:
     other = idx_folder(tmp_path / "mine", count=60, pixels=(28, 28))
     assert evaluate_runs(["a"], part="all", dataset=str(other), runs_dir=runs).count == 60
     assert evaluate_runs(["a"], dataset=str(other), runs_dir=runs).count == 6
@@ -131,7 +132,7 @@ def test_evaluation_on_another_dataset(runs, tmp_path):
         evaluate_runs(["a"], dataset="mnist", data_dir=tmp_path, runs_dir=runs)
 
 
-def test_missing_and_damaged_runs(runs, tmp_path):
+def test_missing_and_damaged_runs(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no run there"):
         evaluate_runs(["a", "missing"], runs_dir=runs)
     mlptrain.train(quick(), run="broken", runs_dir=tmp_path)
@@ -140,7 +141,7 @@ def test_missing_and_damaged_runs(runs, tmp_path):
         evaluate_runs(["broken"], runs_dir=tmp_path)
 
 
-def test_load_model(runs, tmp_path, monkeypatch):
+def test_load_model(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(runs.parent)
     by_path = mlptrain.load_model(runs / "a")
     for found in (
@@ -157,7 +158,7 @@ def test_load_model(runs, tmp_path, monkeypatch):
         mlptrain.load_model(runs / "a" / "history.csv")
 
 
-def test_functions_accept_runs_for_models(runs, monkeypatch):
+def test_functions_accept_runs_for_models(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(runs.parent)
     data = sample()
     assert mlptrain.evaluate("a", data, runs_dir=runs) == mlptrain.evaluate(mlptrain.load_model(runs / "a"), data)
@@ -168,14 +169,14 @@ def test_functions_accept_runs_for_models(runs, monkeypatch):
     assert found.probabilities == again.probabilities
 
 
-def test_a_start_has_a_name_with_its_accuracy(runs, tmp_path):
+def test_a_start_has_a_name_with_its_accuracy(runs: Path, tmp_path: Path) -> None:
     model, name = load_start("a", runs)
     assert name == f"{runs / 'a'} (val_accuracy {metrics(runs / 'a')['val_accuracy']:.4f})"
     save_model(tmp_path / "alone.npz", model)
     assert load_start(tmp_path / "alone.npz", runs)[1] == str(tmp_path / "alone.npz")
 
 
-def test_a_model_made_by_hand_is_evaluated():
+def test_a_model_made_by_hand_is_evaluated() -> None:
     brightest = model([np.eye(3, 6)], [np.zeros(3)])
     data = dataset(30)
     data.images[:] = 0
@@ -183,7 +184,7 @@ def test_a_model_made_by_hand_is_evaluated():
     assert mlptrain.evaluate(brightest, data).accuracy == 1
 
 
-def test_nothing_to_evaluate():
+def test_nothing_to_evaluate() -> None:
     with pytest.raises(UsageError, match="at least one"):
         evaluate_runs([])
     with pytest.raises(UsageError, match="at least one"):

@@ -33,7 +33,7 @@ def names(folder: Path) -> list[str]:
 # ---- claiming ----------------------------------------------------------------------------------------
 
 
-def test_numbers_follow_the_highest(tmp_path):
+def test_numbers_follow_the_highest(tmp_path: Path) -> None:
     runs = tmp_path / "deep" / "runs"
     assert [claim_next(runs, "quick").path.name for _ in range(3)] == ["quick-001", "quick-002", "quick-003"]
     assert claim_next(runs, "quick-001").path.name == "quick-001-001"
@@ -47,14 +47,14 @@ def test_numbers_follow_the_highest(tmp_path):
     assert [claim_next(runs, "quick").path.name for _ in range(2)] == ["quick-1000", "quick-1001"]
 
 
-def test_a_stem_is_not_a_pattern(tmp_path):
+def test_a_stem_is_not_a_pattern(tmp_path: Path) -> None:
     (tmp_path / "aab-007").mkdir()
     assert claim_next(tmp_path, "a.b").path.name == "a.b-001"
     assert claim_next(tmp_path, "a+(").path.name == "a+(-001"
 
 
 @pytest.mark.parametrize("stem", ["../up", "/away", "a/../../up"])
-def test_a_stem_that_leads_out_is_refused(tmp_path, stem):
+def test_a_stem_that_leads_out_is_refused(tmp_path: Path, stem: str) -> None:
     runs = tmp_path / "runs"
     (runs / "a").mkdir(parents=True)
     with pytest.raises(UsageError):
@@ -62,7 +62,7 @@ def test_a_stem_that_leads_out_is_refused(tmp_path, stem):
     assert names(tmp_path) == ["runs"]
 
 
-def test_a_number_that_another_process_has_taken(tmp_path, monkeypatch):
+def test_a_number_that_another_process_has_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x-001").mkdir()
     (tmp_path / "x-002").mkdir()
     monkeypatch.setattr(Path, "iterdir", lambda self: iter(()))  # as before the other process
@@ -89,7 +89,7 @@ print(*won)
 """
 
 
-def test_processes_that_claim_at_once_each_get_their_own(tmp_path):
+def test_processes_that_claim_at_once_each_get_their_own(tmp_path: Path) -> None:
     start = tmp_path / "start"
     command = [sys.executable, "-c", CLAIM, str(tmp_path / "runs"), str(start)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
@@ -104,13 +104,13 @@ def test_processes_that_claim_at_once_each_get_their_own(tmp_path):
     assert sorted(won) == sorted(f"named-{number}" for number in range(20)), "each name goes to one of them"
 
 
-def test_names_with_folders(tmp_path):
+def test_names_with_folders(tmp_path: Path) -> None:
     assert claim(tmp_path / "runs", "sweep/trials/0001").path == tmp_path / "runs" / "sweep" / "trials" / "0001"
     assert (tmp_path / "runs" / "sweep" / "trials" / "0001").is_dir()
 
 
 @pytest.mark.parametrize("name", ["", ".", "./", "..", "../x", "a/../../x", "a/..", "/x", "/"])
-def test_names_that_lead_out_are_refused(tmp_path, name):
+def test_names_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
     runs = tmp_path / "runs"
     with pytest.raises(UsageError, match="--run"):
         claim(runs, name)
@@ -119,13 +119,13 @@ def test_names_that_lead_out_are_refused(tmp_path, name):
     assert names(tmp_path) == []
 
 
-def test_a_dotted_name_is_a_name(tmp_path):
+def test_a_dotted_name_is_a_name(tmp_path: Path) -> None:
     assert run_path(tmp_path, "..x") == tmp_path / "..x"
     assert run_path(tmp_path, "v1..v2/a") == tmp_path / "v1..v2" / "a"
 
 
 @pytest.mark.parametrize("runs_dir", ["runs", "./runs", "/elsewhere/runs"])
-def test_a_leading_folder_of_runs_is_dropped_from_a_name(runs_dir):
+def test_a_leading_folder_of_runs_is_dropped_from_a_name(runs_dir: str) -> None:
     runs = Path(runs_dir)
     assert run_path(runs, f"{runs_dir}/a") == run_path(runs, f"{runs_dir}//a/") == run_path(runs, "a") == runs / "a"
     assert run_path(runs, "runs") == runs / "runs"
@@ -134,7 +134,7 @@ def test_a_leading_folder_of_runs_is_dropped_from_a_name(runs_dir):
         run_path(runs, f"{runs_dir}/../a")
 
 
-def test_an_existing_run_is_refused(tmp_path):
+def test_an_existing_run_is_refused(tmp_path: Path) -> None:
     begun(tmp_path / "a").append(report())
     for attempt in (lambda: claim(tmp_path, "a"), lambda: check_claimable(tmp_path, "a", overwrite=False)):
         with pytest.raises(UsageError, match=r"exists\nhint: .*--resume.*--overwrite"):
@@ -144,7 +144,7 @@ def test_an_existing_run_is_refused(tmp_path):
     assert names(tmp_path) == ["a"], "checking makes nothing"
 
 
-def test_overwrite_deletes_the_files_of_the_run_and_no_others(tmp_path):
+def test_overwrite_deletes_the_files_of_the_run_and_no_others(tmp_path: Path) -> None:
     folder = begun(tmp_path / "a")
     folder.finish(random_model(4, 2), {"run": "a"})
     (tmp_path / "a" / "notes.txt").write_text("mine")
@@ -154,13 +154,13 @@ def test_overwrite_deletes_the_files_of_the_run_and_no_others(tmp_path):
     assert names(tmp_path / "a") == ["notes.txt"]
 
 
-def test_overwrite_of_nothing_and_of_an_empty_folder(tmp_path):
+def test_overwrite_of_nothing_and_of_an_empty_folder(tmp_path: Path) -> None:
     assert claim(tmp_path, "new", overwrite=True).path.is_dir()
     assert claim(tmp_path, "new", overwrite=True).path.is_dir()
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
-def test_overwrite_refuses_a_folder_that_is_no_run(tmp_path, kind):
+def test_overwrite_refuses_a_folder_that_is_no_run(tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "thesis"
     if kind == "folder":
         folder.mkdir()
@@ -177,7 +177,7 @@ def test_overwrite_refuses_a_folder_that_is_no_run(tmp_path, kind):
     assert kind == "file" or names(folder) == ["chapter1.tex", "metrics.json"]
 
 
-def test_folders_that_cannot_be_made(tmp_path):
+def test_folders_that_cannot_be_made(tmp_path: Path) -> None:
     """Below a regular file nobody can write, not even root."""
     (tmp_path / "file").write_text("")
     for runs in (tmp_path / "file", tmp_path / "file" / "runs"):
@@ -194,13 +194,13 @@ def test_folders_that_cannot_be_made(tmp_path):
 
 
 @pytest.mark.skipif(not LINUX, reason="/proc")
-def test_a_file_system_that_refuses_folders():
+def test_a_file_system_that_refuses_folders() -> None:
     for attempt in (lambda: claim(Path("/proc"), "a"), lambda: claim_next(Path("/proc"), "a")):
         with pytest.raises(DataError, match="cannot be written"):
             attempt()
 
 
-def test_names_too_long_for_the_file_system(tmp_path):
+def test_names_too_long_for_the_file_system(tmp_path: Path) -> None:
     for attempt in (
         lambda: claim(tmp_path, "x" * 300),
         lambda: check_claimable(tmp_path, "x" * 300, overwrite=False),
@@ -215,7 +215,7 @@ def test_names_too_long_for_the_file_system(tmp_path):
 # ---- reading ----------------------------------------------------------------------------------------
 
 
-def test_missing_files_of_a_run(tmp_path):
+def test_missing_files_of_a_run(tmp_path: Path) -> None:
     begun(tmp_path / "a")
     with pytest.raises(DataError, match=r"model.npz: no such file"):
         load_run_model(tmp_path / "a")
@@ -224,7 +224,7 @@ def test_missing_files_of_a_run(tmp_path):
         load_run_config(tmp_path / "a")
 
 
-def test_a_damaged_config_is_reported_with_its_line(tmp_path):
+def test_a_damaged_config_is_reported_with_its_line(tmp_path: Path) -> None:
     begun(tmp_path / "a")
     path = tmp_path / "a" / "config.yaml"
     path.write_text(path.read_text().replace("dataset: sample", "dataset: sample\nepochz: 3"))
@@ -232,7 +232,7 @@ def test_a_damaged_config_is_reported_with_its_line(tmp_path):
         load_run_config(tmp_path / "a")
 
 
-def test_a_config_is_read_as_it_was_written(tmp_path):
+def test_a_config_is_read_as_it_was_written(tmp_path: Path) -> None:
     settings = load_config(None, ["hidden=[]", "batch_size=full", "split=official-60k", "learning_rate=1e-3"]).resolve()
     folder = claim_next(tmp_path, "a")
     folder.begin(settings)
@@ -242,7 +242,7 @@ def test_a_config_is_read_as_it_was_written(tmp_path):
 # ---- files -------------------------------------------------------------------------------------------
 
 
-def test_begin(tmp_path):
+def test_begin(tmp_path: Path) -> None:
     settings = config(hidden=[7], learning_rate=0.1 + 0.2, seed=5)
     folder = claim_next(tmp_path, "a")
     folder.begin(settings)
@@ -252,7 +252,7 @@ def test_begin(tmp_path):
     assert (folder.path / "history.csv").read_text() == ",".join(COLUMNS) + "\n"
 
 
-def test_rows_of_the_history(tmp_path):
+def test_rows_of_the_history(tmp_path: Path) -> None:
     folder = begun(tmp_path / "a")
     folder.append(report(1, loss=0.1 + 0.2, accuracy=1 / 3))
     folder.append(report(2, val_loss=None, val_accuracy=None))
@@ -265,7 +265,7 @@ def test_rows_of_the_history(tmp_path):
     ]
 
 
-def test_a_row_that_cannot_be_written(tmp_path):
+def test_a_row_that_cannot_be_written(tmp_path: Path) -> None:
     folder = begun(tmp_path / "a")
     (tmp_path / "a" / "history.csv").unlink()
     with pytest.raises(DataError, match=r"history\.csv: cannot be written: no such file or directory"):
@@ -275,7 +275,7 @@ def test_a_row_that_cannot_be_written(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
 @pytest.mark.parametrize("room", [0, 7])
-def test_a_row_on_a_disk_that_is_full(tmp_path, room):
+def test_a_row_on_a_disk_that_is_full(tmp_path: Path, room: int) -> None:
     """With room for some bytes of the row the system writes those and reports no error."""
     import resource
 
@@ -290,7 +290,7 @@ def test_a_row_on_a_disk_that_is_full(tmp_path, room):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_finish(tmp_path):
+def test_finish(tmp_path: Path) -> None:
     folder, made = begun(tmp_path / "a"), random_model(4, 3, 2)
     folder.finish(made, {"run": "a", "val_loss": None, "test_loss": 0.1, "versions": {"numpy": "2"}})
     assert names(tmp_path / "a") == ["config.yaml", "history.csv", "layers.csv", "metrics.json", "model.npz"]
@@ -301,7 +301,7 @@ def test_finish(tmp_path):
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_json_has_no_nan(tmp_path, number):
+def test_json_has_no_nan(tmp_path: Path, number: float) -> None:
     folder = begun(tmp_path / "a")
     with pytest.raises(ValueError, match="JSON compliant"):
         folder.finish(random_model(4, 2), {"loss": number})

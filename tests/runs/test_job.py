@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import mlptrain
@@ -8,7 +10,7 @@ from mlptrain.runs.job import metrics_of, outcome_of, prepare
 from tests.runs.made import idx_folder, quick
 
 
-def test_load_dataset(tmp_path, monkeypatch):
+def test_load_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert mlptrain.load_dataset().images.shape == (5000, 784)
     assert mlptrain.load_dataset(str(idx_folder(tmp_path / "mine"))).shape == (2, 3)
     with pytest.raises(DataError, match="given"):
@@ -18,7 +20,7 @@ def test_load_dataset(tmp_path, monkeypatch):
         mlptrain.load_dataset("mnist")
 
 
-def test_an_outcome_is_restored_from_its_metrics():
+def test_an_outcome_is_restored_from_its_metrics() -> None:
     metrics = mlptrain.train(quick()).metrics
     outcome = outcome_of(metrics)
     assert outcome.weights is None
@@ -28,7 +30,7 @@ def test_an_outcome_is_restored_from_its_metrics():
     assert again == {key: metrics[key] for key in again}
 
 
-def test_lr_find_tests_the_rates_of_a_config():
+def test_lr_find_tests_the_rates_of_a_config() -> None:
     found = mlptrain.lr_find({"hidden": [5], "subset": 200}, steps=50)
     assert isinstance(found, mlptrain.RangeTest) and 2 < len(found.rates) == len(found.losses) <= 50
     with pytest.raises(UsageError, match="got 1"):

@@ -55,7 +55,7 @@ def many(folder: Path, count: int) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs wait4")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux only")
-def test_a_thousand_runs_in_a_second(tmp_path):
+def test_a_thousand_runs_in_a_second(tmp_path: Path) -> None:
     """Processor time and memory of the whole process, and the same answers as the functions give."""
     many(tmp_path / "runs", 1000)
     # The peak that wait4 reports contains the memory of this process, of which the other one is a copy at first.
@@ -89,7 +89,7 @@ def test_a_thousand_runs_in_a_second(tmp_path):
     assert [row.name for row in order(bounded, "learning_rate", reverse=True)[:1]] != [row.name for row in bounded[:1]]
 
 
-def test_rows_of_real_runs(tmp_path):
+def test_rows_of_real_runs(tmp_path: Path) -> None:
     result = mlptrain.train(quick("schedule=cosine", "batch_norm=true"), run="a", runs_dir=tmp_path)
     mlptrain.train(quick("seed=1"), run="group/b", runs_dir=tmp_path)
     with closing(mlptrain.run(small(), run="c", runs_dir=tmp_path)) as reports:
@@ -116,7 +116,7 @@ def test_rows_of_real_runs(tmp_path):
     assert select(runs, ["batch_norm=1"]) == [], "1 is not true"
 
 
-def test_sweeps_and_their_trials(tmp_path):
+def test_sweeps_and_their_trials(tmp_path: Path) -> None:
     mlptrain.sweep(SMOKE, ["seed=1,2"], run="s", runs_dir=tmp_path, keep="all", workers=1)
     (sweep(tmp_path) / "base.yaml").touch()
     (row,) = list_runs(tmp_path / "runs")
@@ -147,7 +147,7 @@ def test_sweeps_and_their_trials(tmp_path):
         ("config.yaml", None, "config.yaml: no such file"),
     ],
 )
-def test_a_damaged_run_is_a_row_with_the_reason(tmp_path, name, content, problem):
+def test_a_damaged_run_is_a_row_with_the_reason(tmp_path: Path, name: str, content: str | None, problem: str) -> None:
     mlptrain.train(quick(), run="a", runs_dir=tmp_path)
     (tmp_path / "a" / name).unlink()
     if content is not None:
@@ -172,7 +172,7 @@ CONTENTS = (
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_no_content_of_a_file_raises(tmp_path, name):
+def test_no_content_of_a_file_raises(tmp_path: Path, name: str) -> None:
     for number, content in enumerate(CONTENTS):
         path = tmp_path / str(number)
         if name in FILES[:3]:
@@ -186,7 +186,7 @@ def test_no_content_of_a_file_raises(tmp_path, name):
     assert {row.name for row in order(rows, "started")} == {row.name for row in rows}
 
 
-def test_conditions_and_orders_that_are_refused(tmp_path):
+def test_conditions_and_orders_that_are_refused(tmp_path: Path) -> None:
     mlptrain.train(quick(), run="a", runs_dir=tmp_path)
     rows = list_runs(tmp_path)
     for condition in ("seed", "=1", "seed=", "lerning_rate=1", "seed=a..b"):

@@ -25,7 +25,7 @@ def finished(path: Path, age: float = 0.0, **metrics: Any) -> Path:
     return path
 
 
-def test_a_run_is_found_by_name_and_by_path(tmp_path, monkeypatch):
+def test_a_run_is_found_by_name_and_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun(tmp_path / "runs" / "a")
     begun(tmp_path / "runs" / "sweep" / "best")
     monkeypatch.chdir(tmp_path)
@@ -35,21 +35,21 @@ def test_a_run_is_found_by_name_and_by_path(tmp_path, monkeypatch):
     assert find_run(str(tmp_path / "runs" / "a"), Path("elsewhere")) == tmp_path / "runs" / "a"
 
 
-def test_a_path_comes_before_a_name(tmp_path, monkeypatch):
+def test_a_path_comes_before_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun(tmp_path / "runs" / "a")
     begun(tmp_path / "a")
     monkeypatch.chdir(tmp_path)
     assert find_run("a", Path("runs")) == Path("a")
 
 
-def test_a_folder_of_that_name_that_is_no_run_is_skipped(tmp_path, monkeypatch):
+def test_a_folder_of_that_name_that_is_no_run_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun(tmp_path / "runs" / "mnist")
     (tmp_path / "mnist").mkdir()
     monkeypatch.chdir(tmp_path)
     assert find_run("mnist", Path("runs")) == Path("runs/mnist")
 
 
-def test_no_run_there(tmp_path):
+def test_no_run_there(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for name in ("missing", "empty", "a\nb", "n" * 5000):
         with pytest.raises(DataError, match="no run there") as caught:
@@ -57,7 +57,7 @@ def test_no_run_there(tmp_path):
         assert str(tmp_path / name) in str(caught.value)
 
 
-def test_a_model_file_means_the_run_around_it(tmp_path):
+def test_a_model_file_means_the_run_around_it(tmp_path: Path) -> None:
     run = finished(tmp_path / "runs/a")
     assert locate(run / "model.npz") == locate("a/model.npz", tmp_path / "runs") == run
     alone = tmp_path / "alone.npz"
@@ -67,7 +67,7 @@ def test_a_model_file_means_the_run_around_it(tmp_path):
         find_run(alone)
 
 
-def test_sweeps_are_found_but_are_no_runs(tmp_path):
+def test_sweeps_are_found_but_are_no_runs(tmp_path: Path) -> None:
     path = sweep(tmp_path)
     assert locate("sweep", tmp_path / "runs") == locate(path) == path
     with pytest.raises(UsageError, match=r"--keep"):
@@ -80,7 +80,7 @@ def test_sweeps_are_found_but_are_no_runs(tmp_path):
     assert locate(path) == path, "an interrupted sweep has only its sweep file"
 
 
-def test_latest_is_the_newest_complete_run(tmp_path):
+def test_latest_is_the_newest_complete_run(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     finished(runs / "old", age=20)
     newest = finished(runs / "new", age=10)
@@ -94,7 +94,7 @@ def test_latest_is_the_newest_complete_run(tmp_path):
     assert locate("latest", runs) == named, "a name comes first"
 
 
-def test_best_compares_complete_runs_with_the_data_and_split_of_the_newest(tmp_path):
+def test_best_compares_complete_runs_with_the_data_and_split_of_the_newest(tmp_path: Path) -> None:
     finished(tmp_path / "high", age=50, val_accuracy=0.9, val_loss=0.5)
     finished(tmp_path / "low", age=40, val_accuracy=0.8, val_loss=0.3)
     finished(tmp_path / "same", age=60, val_accuracy=0.9, val_loss=None)
@@ -111,7 +111,7 @@ def test_best_compares_complete_runs_with_the_data_and_split_of_the_newest(tmp_p
         locate("best:val_acuracy", tmp_path)
 
 
-def test_no_complete_run(tmp_path):
+def test_no_complete_run(tmp_path: Path) -> None:
     begun(tmp_path / "a")
     for run, runs_dir in (("latest", tmp_path), ("best:loss", tmp_path), ("latest", tmp_path / "nowhere")):
         with pytest.raises(DataError, match="no complete run"):
@@ -119,7 +119,9 @@ def test_no_complete_run(tmp_path):
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("wied", "wide"), ("sweeep", "sweep"), ("sweep/bets", "sweep/best")])
-def test_misspelt_names_have_a_suggestion(tmp_path, monkeypatch, typed, meant):
+def test_misspelt_names_have_a_suggestion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, meant: str
+) -> None:
     sweep(tmp_path)
     begun(tmp_path / "runs/wide")
     begun(tmp_path / "runs/sweep/best")
@@ -130,6 +132,6 @@ def test_misspelt_names_have_a_suggestion(tmp_path, monkeypatch, typed, meant):
             locate(run)
 
 
-def test_latest_has_a_suggestion_too(tmp_path):
+def test_latest_has_a_suggestion_too(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="did you mean 'latest'"):
         locate("latets", tmp_path)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ import mlptrain
 from mlptrain.errors import DataError, DivergedError, UsageError
 from mlptrain.runs import job
 from mlptrain.runs.checkpoint import load_checkpoint, save_checkpoint
-from mlptrain.runs.job import versions
+from mlptrain.runs.job import Job, versions
 from mlptrain.system.lock import locked
 from mlptrain.system.signals import Interrupted
 from mlptrain.training.reports import EpochReport, Outcome, Progress
@@ -50,7 +51,7 @@ def interrupted(reports: Iterator[object], number: int = signal.SIGINT) -> str:
 
 
 @pytest.mark.parametrize("name", [*SIX, *OTHERS])
-def test_the_same_bytes_wherever_the_run_is_interrupted(name, tmp_path):
+def test_the_same_bytes_wherever_the_run_is_interrupted(name: str, tmp_path: Path) -> None:
     config = stateful(name)
     whole = mlptrain.train(config, run="whole", runs_dir=tmp_path)
     assert names(whole.folder) == COMPLETE
@@ -72,7 +73,7 @@ def test_the_same_bytes_wherever_the_run_is_interrupted(name, tmp_path):
     assert names(tmp_path / "a") == COMPLETE
 
 
-def test_a_run_is_resumed_after_a_time_limit(tmp_path):
+def test_a_run_is_resumed_after_a_time_limit(tmp_path: Path) -> None:
     whole = mlptrain.train(small(), run="whole", runs_dir=tmp_path)
     partly_trained(tmp_path)
     assert (tmp_path / "a" / "checkpoint.npz").is_file()
@@ -87,7 +88,7 @@ def test_a_run_is_resumed_after_a_time_limit(tmp_path):
     assert not (tmp_path / "a" / "checkpoint.npz").exists()
 
 
-def test_resuming_a_run_that_does_not_exist_starts_it_and_a_complete_one_yields_its_result(tmp_path):
+def test_resuming_a_run_that_does_not_exist_starts_it_and_a_complete_one_yields_its_result(tmp_path: Path) -> None:
     first = resume(tmp_path, small())
     before = {path.name: path.read_bytes() for path in first.folder.iterdir()}
     outcome, again = reports_of_resumed(tmp_path, small())
@@ -98,14 +99,14 @@ def test_resuming_a_run_that_does_not_exist_starts_it_and_a_complete_one_yields_
     np.testing.assert_array_equal(again.model.weights[0], first.model.weights[0])
 
 
-def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(tmp_path):
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / ".lock").touch()
     (tmp_path / "a" / ".config.yaml.99999999.00000000.tmp").touch()
     assert names(resume(tmp_path, small()).folder) == COMPLETE
 
 
-def test_rows_after_the_checkpoint_and_torn_rows_are_repaired(tmp_path):
+def test_rows_after_the_checkpoint_and_torn_rows_are_repaired(tmp_path: Path) -> None:
     whole = mlptrain.train(small(), run="whole", runs_dir=tmp_path)
     partly_trained(tmp_path)
     with (tmp_path / "a" / "history.csv").open("a") as stream:
@@ -114,14 +115,14 @@ def test_rows_after_the_checkpoint_and_torn_rows_are_repaired(tmp_path):
     assert left(tmp_path / "a") == left(whole.folder)
 
 
-def test_a_resumed_run_reports_its_history(tmp_path):
+def test_a_resumed_run_reports_its_history(tmp_path: Path) -> None:
     interrupted(mlptrain.run(small(), run="a", runs_dir=tmp_path))
     start, *reports, result = reports_of_resumed(tmp_path, small())
     assert start.history == result.history[:2]
     assert [report.epoch for report in reports if isinstance(report, EpochReport)] == [3]
 
 
-def test_the_initial_weights_need_not_be_named_again(tmp_path):
+def test_the_initial_weights_need_not_be_named_again(tmp_path: Path) -> None:
     start = mlptrain.train(small(epochs=1)).model
     other = mlptrain.train(small(epochs=1, seed=77)).model
     whole = mlptrain.train(small(), run="whole", runs_dir=tmp_path, start=start)
@@ -135,7 +136,7 @@ def test_the_initial_weights_need_not_be_named_again(tmp_path):
 # ---- signals -------------------------------------------------------------------------------------------
 
 
-def test_the_message_has_the_epoch_and_the_command_that_resumes(tmp_path):
+def test_the_message_has_the_epoch_and_the_command_that_resumes(tmp_path: Path) -> None:
     reports = mlptrain.run(small(), run="b/c d", runs_dir=tmp_path, data_dir=tmp_path)
     first, hint = interrupted(reports, signal.SIGTERM).splitlines()
     assert first == "interrupted in epoch 3"
@@ -143,7 +144,7 @@ def test_the_message_has_the_epoch_and_the_command_that_resumes(tmp_path):
     assert shlex.split(hint)[-10:] == ["mlptrain", "train", str(tmp_path / "b/c d/config.yaml"), *options]
 
 
-def test_a_second_signal_does_not_wait_for_the_checkpoint(tmp_path, monkeypatch):
+def test_a_second_signal_does_not_wait_for_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlptrain.runs.checkpoint.Saver.flush", lambda saver: signal.raise_signal(signal.SIGHUP))
     with pytest.raises(Interrupted) as caught:
         for report in mlptrain.run(small(), run="a", runs_dir=tmp_path):
@@ -163,7 +164,9 @@ def test_a_second_signal_does_not_wait_for_the_checkpoint(tmp_path, monkeypatch)
     ("change", "words"),
     [({"learning_rate": 0.05}, "learning_rate was 0.1 and is 0.05"), ({"split_seed": 3}, "split_fingerprint was")],
 )
-def test_a_changed_config_or_changed_data_is_refused_unless_forced(tmp_path, change, words):
+def test_a_changed_config_or_changed_data_is_refused_unless_forced(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
     partly_trained(tmp_path)
     before = (tmp_path / "a" / "config.yaml").read_bytes()
     with pytest.raises(UsageError, match=words) as caught:
@@ -178,14 +181,14 @@ def test_a_changed_config_or_changed_data_is_refused_unless_forced(tmp_path, cha
         resume(tmp_path, small())
 
 
-def test_what_was_forced_is_kept_over_another_interruption(tmp_path):
+def test_what_was_forced_is_kept_over_another_interruption(tmp_path: Path) -> None:
     partly_trained(tmp_path)
     forced = mlptrain.train(small(epochs=2), run="a", runs_dir=tmp_path, resume=True, force=True, time_limit=0.0)
     assert forced.metrics["forced"][0]["changed"] == {"epochs": [3, 2]}
     assert resume(tmp_path, small(epochs=2)).metrics["forced"] == forced.metrics["forced"]
 
 
-def test_other_versions_and_threads_are_refused(tmp_path, monkeypatch):
+def test_other_versions_and_threads_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     partly_trained(tmp_path)
     monkeypatch.setattr("mlptrain.runs.job.versions", lambda: {**versions(), "numpy": "0.1"})
     monkeypatch.setattr("mlptrain.runs.job.threads_in_use", lambda: 7)
@@ -193,7 +196,7 @@ def test_other_versions_and_threads_are_refused(tmp_path, monkeypatch):
         resume(tmp_path, small())
 
 
-def test_a_checkpoint_of_another_network_is_refused_even_by_force(tmp_path):
+def test_a_checkpoint_of_another_network_is_refused_even_by_force(tmp_path: Path) -> None:
     partly_trained(tmp_path)
     for change in ({"hidden": [5]}, {"optimizer": "adam"}):
         with pytest.raises(UsageError, match="does not fit") as caught:
@@ -202,7 +205,7 @@ def test_a_checkpoint_of_another_network_is_refused_even_by_force(tmp_path):
     assert resume(tmp_path, small()).metrics["epochs"] == 3, "and nothing was harmed"
 
 
-def test_resume_needs_a_run_of_that_name(tmp_path):
+def test_resume_needs_a_run_of_that_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--resume: the name"):
         mlptrain.train(small(), runs_dir=tmp_path, resume=True)
     with pytest.raises(UsageError, match=r"--resume: .*--overwrite"):
@@ -217,20 +220,24 @@ def test_resume_needs_a_run_of_that_name(tmp_path):
 # ---- other processes -----------------------------------------------------------------------------------
 
 
-def test_a_run_in_use_is_refused(tmp_path):
+def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
     partly_trained(tmp_path)
     with locked(tmp_path / "a"):
-        for options in ({"resume": True}, {"overwrite": True}):
+        for resumed in (True, False):
             with pytest.raises(UsageError, match="in use by process"):
-                mlptrain.train(small(), run="a", runs_dir=tmp_path, **options)
+                mlptrain.train(
+                    small(), run="a", runs_dir=tmp_path, resume=option == "resume", overwrite=option == "overwrite"
+                )
     assert resume(tmp_path, small()).metrics["epochs"] == 3
 
 
-def test_a_run_that_another_process_completes_while_the_data_is_loaded(tmp_path, monkeypatch):
+def test_a_run_that_another_process_completes_while_the_data_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     partly_trained(tmp_path)
     prepare = job.prepare
 
-    def slow_prepare(*arguments, **options):
+    def slow_prepare(*arguments: Any, **options: Any) -> Job:
         if not (tmp_path / "done").exists():
             (tmp_path / "done").touch()
             resume(tmp_path, small())
@@ -257,7 +264,9 @@ def test_a_run_that_another_process_completes_while_the_data_is_loaded(tmp_path,
         ({"more": 1}, "more"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_its_own_config_is_damaged(tmp_path, change, words):
+def test_a_checkpoint_that_does_not_fit_its_own_config_is_damaged(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
     partly_trained(tmp_path)
     path = tmp_path / "a" / "checkpoint.npz"
     checkpoint = load_checkpoint(path)
@@ -271,14 +280,14 @@ def test_a_checkpoint_that_does_not_fit_its_own_config_is_damaged(tmp_path, chan
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"test_loss": "x", "test_accuracy": 1}', "[" * 100_000])
-def test_damaged_metrics_of_a_complete_run(tmp_path, content):
+def test_damaged_metrics_of_a_complete_run(tmp_path: Path, content: str) -> None:
     resume(tmp_path, small())
     (tmp_path / "a" / "metrics.json").write_text(content)
     with pytest.raises(DataError, match=r"metrics.json: damaged"):
         resume(tmp_path, small())
 
 
-def test_a_diverged_run_keeps_its_last_checkpoint(tmp_path):
+def test_a_diverged_run_keeps_its_last_checkpoint(tmp_path: Path) -> None:
     config = small(optimizer="sgd", learning_rate=1e30, schedule="constant", max_norm=None, loss="mse", output="linear")
     for _ in range(2):
         with pytest.raises(DivergedError):
@@ -286,14 +295,14 @@ def test_a_diverged_run_keeps_its_last_checkpoint(tmp_path):
     assert not (tmp_path / "a" / "model.npz").exists()
 
 
-def test_a_folder_that_is_deleted_during_training(tmp_path):
+def test_a_folder_that_is_deleted_during_training(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"/a(: the folder was deleted|/checkpoint.npz: .*no such file)"):
         for report in mlptrain.run(small(), run="a", runs_dir=tmp_path):
             if isinstance(report, EpochReport):
                 shutil.rmtree(tmp_path / "a", ignore_errors=True)
 
 
-def test_a_folder_that_is_replaced_during_training_stays_as_it_is(tmp_path):
+def test_a_folder_that_is_replaced_during_training_stays_as_it_is(tmp_path: Path) -> None:
     other = tmp_path / "other"
     mlptrain.train(small(), run="other", runs_dir=tmp_path)
     before = {path.name: path.read_bytes() for path in other.iterdir()}
@@ -314,7 +323,7 @@ def wait_for_first_epoch(folder: Path) -> None:
         time.sleep(0.01)
 
 
-def test_no_more_file_descriptors(tmp_path):
+def test_no_more_file_descriptors(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
@@ -331,7 +340,7 @@ def test_no_more_file_descriptors(tmp_path):
     assert left(tmp_path / "a") == left(whole.folder)
 
 
-def test_kills_at_random_and_at_calls_that_write():
+def test_kills_at_random_and_at_calls_that_write() -> None:
     """Run a few of the kills of ``python -m tests.stress.kills``."""
     command = [sys.executable, "-m", "tests.stress.kills", "--kills", "6", "--configs", "sgd"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
@@ -339,7 +348,7 @@ def test_kills_at_random_and_at_calls_that_write():
     assert "0 lost, 6 of 6 byte-identical" in done.stdout
 
 
-def test_a_full_disk_leaves_a_run_that_can_be_resumed(tmp_path):
+def test_a_full_disk_leaves_a_run_that_can_be_resumed(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     try:
         with small_disk(tmp_path / "disk", 2):

@@ -33,7 +33,7 @@ def journal(path: Path, planned: int, ended: int) -> Path:
     return path
 
 
-def test_states_of_runs(tmp_path):
+def test_states_of_runs(tmp_path: Path) -> None:
     mlptrain.train(quick(), run="done", runs_dir=tmp_path)
     partly_trained(tmp_path)
     with pytest.raises(DivergedError):
@@ -48,7 +48,7 @@ def test_states_of_runs(tmp_path):
     assert run_state(tmp_path / "missing") == "interrupted"
 
 
-def test_course_of_a_history(tmp_path):
+def test_course_of_a_history(tmp_path: Path) -> None:
     path = tmp_path / HISTORY
     assert read_course(path) == Course()
     heading = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n"
@@ -59,7 +59,7 @@ def test_course_of_a_history(tmp_path):
         assert read_course(path) == Course(2, last, 0.75, diverged)
 
 
-def test_states_of_sweeps(tmp_path):
+def test_states_of_sweeps(tmp_path: Path) -> None:
     assert sweep_status(journal(tmp_path / "a", 3, 3)) == Trials("complete", 3, 3)
     assert sweep_status(journal(tmp_path / "b", 3, 2)) == Trials("interrupted", 3, 2)
     (tmp_path / "b" / LOCK).touch()
@@ -68,7 +68,7 @@ def test_states_of_sweeps(tmp_path):
         assert sweep_status(tmp_path / "b").state == "running"
 
 
-def test_shards_and_job_arrays_are_one_sweep(tmp_path):
+def test_shards_and_job_arrays_are_one_sweep(tmp_path: Path) -> None:
     journal(tmp_path / "s/shard-1-of-2", 2, 2)
     journal(tmp_path / "s/shard-2-of-2", 2, 1)
     assert sweep_status(tmp_path / "s") == Trials("interrupted", 4, 3)
@@ -82,7 +82,7 @@ def test_shards_and_job_arrays_are_one_sweep(tmp_path):
     assert sweep_status(tmp_path / "half") == Trials("interrupted", 1, 1), "one shard has not started"
 
 
-def test_a_reader_never_makes_a_writer_fail(tmp_path):
+def test_a_reader_never_makes_a_writer_fail(tmp_path: Path) -> None:
     """Readers that look at the lock all the time, while it is taken 300 times."""
     code = "import sys\nfrom pathlib import Path\nfrom mlptrain.system.lock import is_in_use\nprint(1, flush=True)\n"
     command = [sys.executable, "-c", f"{code}while True: is_in_use(Path(sys.argv[1]))", str(tmp_path)]
@@ -95,7 +95,7 @@ def test_a_reader_never_makes_a_writer_fail(tmp_path):
         reader.kill()
 
 
-def test_lock_that_cannot_be_seen(tmp_path, monkeypatch):
+def test_lock_that_cannot_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock of another machine, and a file system without locks: the folder is in use while it changes."""
     (tmp_path / LOCK).write_text("process 1 on another-machine\n")
     assert is_in_use(tmp_path)
@@ -108,6 +108,6 @@ def test_lock_that_cannot_be_seen(tmp_path, monkeypatch):
     assert not is_in_use(tmp_path)
 
 
-def test_states_need_no_numpy():
+def test_states_need_no_numpy() -> None:
     code = "import sys, mlptrain.runs.status, mlptrain.training.reports; print('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

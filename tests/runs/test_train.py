@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +39,7 @@ METRICS = [
 # ---- the package ---------------------------------------------------------------------------------------
 
 
-def test_the_package_offers_its_public_names():
+def test_the_package_offers_its_public_names() -> None:
     assert dir(mlptrain) == sorted(mlptrain.__all__) and {*mlptrain.__all__} == {"__version__", *mlptrain._HOMES}
     for name, home in mlptrain._HOMES.items():
         assert getattr(mlptrain, name).__module__ == home
@@ -45,7 +47,7 @@ def test_the_package_offers_its_public_names():
         mlptrain.trian  # noqa: B018
 
 
-def test_importing_the_package_does_not_load_numpy():
+def test_importing_the_package_does_not_load_numpy() -> None:
     code = "import sys, mlptrain, mlptrain.cli; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
@@ -54,12 +56,12 @@ def test_importing_the_package_does_not_load_numpy():
 # ---- reports -------------------------------------------------------------------------------------------
 
 
-def test_the_diagnosis_of_a_result_is_that_of_its_folder(tmp_path):
+def test_the_diagnosis_of_a_result_is_that_of_its_folder(tmp_path: Path) -> None:
     result = mlptrain.train(quick("epochs=6"), run="a", runs_dir=tmp_path)
     assert result.diagnosis == view_run(tmp_path / "a").diagnosis and result.diagnosis.case != "not_enough_epochs"
 
 
-def test_a_notebook_shows_metrics_and_curves_and_no_arrays(tmp_path):
+def test_a_notebook_shows_metrics_and_curves_and_no_arrays(tmp_path: Path) -> None:
     result = mlptrain.train(quick(), run="<b>", runs_dir=tmp_path)
     accuracy = result.metrics["test_accuracy"]
     assert repr(result).endswith(f"/<b>', layers=(784, 5, 10), epochs=2, test_accuracy={accuracy})")
@@ -71,7 +73,7 @@ def test_a_notebook_shows_metrics_and_curves_and_no_arrays(tmp_path):
         assert "array(" not in repr(report)
 
 
-def test_reports_come_in_order():
+def test_reports_come_in_order() -> None:
     *reports, result = mlptrain.run(quick())
     each = [Progress, EpochReport, LayersReport]
     assert [type(report) for report in reports] == [RunStart, LayersReport, *each, *each, Outcome]
@@ -88,14 +90,14 @@ def test_reports_come_in_order():
     assert [report.epoch for report in result.layers] == [0, 1, 2]
 
 
-def test_train_returns_the_result_that_run_yields_last():
+def test_train_returns_the_result_that_run_yields_last() -> None:
     *_, result = mlptrain.run(quick())
     trained = mlptrain.train(quick())
     assert trained.history[1].loss == result.history[1].loss
     assert trained.metrics["test_loss"] == result.metrics["test_loss"]
 
 
-def test_nothing_happens_before_the_first_report_is_requested(tmp_path):
+def test_nothing_happens_before_the_first_report_is_requested(tmp_path: Path) -> None:
     reports = mlptrain.run(quick(), run="a", runs_dir=tmp_path)
     assert names(tmp_path) == []
     reports.close()
@@ -122,7 +124,7 @@ def fail(reports: Iterator[object]) -> None:
 
 
 @pytest.mark.parametrize("end", [leave, fail])
-def test_a_loop_that_ends_early_leaves_a_run_that_can_be_resumed(tmp_path, end):
+def test_a_loop_that_ends_early_leaves_a_run_that_can_be_resumed(tmp_path: Path, end: Callable[..., Any]) -> None:
     before = handlers()
     end(mlptrain.run(small(checkpoint_seconds=60), run="a", runs_dir=tmp_path))
     assert handlers() == before
@@ -135,7 +137,7 @@ def test_a_loop_that_ends_early_leaves_a_run_that_can_be_resumed(tmp_path, end):
     assert left(tmp_path / "a") == left(whole.folder)
 
 
-def test_a_run_that_is_closed_within_an_epoch_has_a_checkpoint_of_that_step(tmp_path):
+def test_a_run_that_is_closed_within_an_epoch_has_a_checkpoint_of_that_step(tmp_path: Path) -> None:
     reports = mlptrain.run(small(checkpoint_seconds=60), run="a", runs_dir=tmp_path)
     progress = next(report for report in reports if isinstance(report, Progress))
     with pytest.raises(UsageError, match="in use"), locked(tmp_path / "a"):
@@ -144,14 +146,14 @@ def test_a_run_that_is_closed_within_an_epoch_has_a_checkpoint_of_that_step(tmp_
     assert load_checkpoint(tmp_path / "a" / "checkpoint.npz").state["step"] == progress.step
 
 
-def test_a_run_that_is_closed_at_once_keeps_what_was_there(tmp_path):
+def test_a_run_that_is_closed_at_once_keeps_what_was_there(tmp_path: Path) -> None:
     reports = mlptrain.run(small(), run="a", runs_dir=tmp_path)
     next(reports)
     reports.close()
     assert names(tmp_path / "a") == ["config.yaml", "history.csv", "layers.csv"]
 
 
-def test_a_loop_that_fails_after_a_signal_leaves_a_checkpoint(tmp_path):
+def test_a_loop_that_fails_after_a_signal_leaves_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         for report in mlptrain.run(small(checkpoint_seconds=60), run="a", runs_dir=tmp_path):
             if isinstance(report, Progress):
@@ -160,7 +162,7 @@ def test_a_loop_that_fails_after_a_signal_leaves_a_checkpoint(tmp_path):
     assert load_checkpoint(tmp_path / "a" / "checkpoint.npz").state["step"] == report.step
 
 
-def test_a_second_signal_in_the_loop_ends_the_run_without_a_checkpoint(tmp_path):
+def test_a_second_signal_in_the_loop_ends_the_run_without_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         for report in mlptrain.run(small(checkpoint_seconds=60), run="a", runs_dir=tmp_path):
             if isinstance(report, Progress):
@@ -172,7 +174,7 @@ def test_a_second_signal_in_the_loop_ends_the_run_without_a_checkpoint(tmp_path)
 # ---- in memory -----------------------------------------------------------------------------------------
 
 
-def test_training_in_memory_writes_nothing(tmp_path, monkeypatch):
+def test_training_in_memory_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     result = mlptrain.train(quick())
     assert names(tmp_path) == []
@@ -183,7 +185,7 @@ def test_training_in_memory_writes_nothing(tmp_path, monkeypatch):
     assert result.model.config["hidden"] == [5] and result.model.config["output"] == "softmax"
 
 
-def test_metrics():
+def test_metrics() -> None:
     result = mlptrain.train(quick())
     metrics, last = result.metrics, result.history[-1]
     assert list(metrics) == METRICS
@@ -199,14 +201,14 @@ def test_metrics():
     json.dumps(metrics, allow_nan=False)
 
 
-def test_the_split_depends_on_split_seed_alone():
+def test_the_split_depends_on_split_seed_alone() -> None:
     def fingerprint(*overrides: str) -> str:
         return mlptrain.train(quick("epochs=0", *overrides)).metrics["split_fingerprint"]
 
     assert fingerprint() == fingerprint("seed=5", "batch_seed=7", "hidden=[]") != fingerprint("split_seed=1")
 
 
-def test_a_run_of_no_epochs(tmp_path):
+def test_a_run_of_no_epochs(tmp_path: Path) -> None:
     result = mlptrain.train(quick("epochs=0"), run="zero", runs_dir=tmp_path)
     metrics = json.loads((tmp_path / "zero" / "metrics.json").read_text())
     assert metrics == result.metrics
@@ -218,7 +220,7 @@ def test_a_run_of_no_epochs(tmp_path):
     np.testing.assert_array_equal(result.model.weights[0], untrained.parameters.weights[0][0])
 
 
-def test_a_run_without_a_validation_split(tmp_path):
+def test_a_run_without_a_validation_split(tmp_path: Path) -> None:
     data = idx_folder(tmp_path / "mine", tests=12)
     settings = quick(f"dataset={data}", "split=official-60k", "subset=60", "epochs=3")
     result = mlptrain.train(settings, run="a", runs_dir=tmp_path)
@@ -228,13 +230,13 @@ def test_a_run_without_a_validation_split(tmp_path):
         evaluate_runs(["a"], part="validation", runs_dir=tmp_path)
 
 
-def test_a_time_limit_tests_the_network_and_keeps_a_checkpoint(tmp_path):
+def test_a_time_limit_tests_the_network_and_keeps_a_checkpoint(tmp_path: Path) -> None:
     result = mlptrain.train(quick("epochs=1000"), run="a", runs_dir=tmp_path, time_limit=0.0)
     assert (result.metrics["stopped"], result.metrics["epochs"]) == ("time_limit", 0)
     assert names(tmp_path / "a") == ["checkpoint.npz", *COMPLETE]
 
 
-def test_an_interruption_in_memory_keeps_nothing(tmp_path, monkeypatch):
+def test_an_interruption_in_memory_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Interrupted) as caught:
         for report in mlptrain.run(small()):
@@ -246,7 +248,7 @@ def test_an_interruption_in_memory_keeps_nothing(tmp_path, monkeypatch):
 # ---- into a folder -------------------------------------------------------------------------------------
 
 
-def test_the_run_folder(tmp_path):
+def test_the_run_folder(tmp_path: Path) -> None:
     result = mlptrain.train(quick("seed=3"), name="quick", runs_dir=tmp_path / "runs")
     folder = tmp_path / "runs" / "quick-001"
     assert result.folder == folder and result.metrics["run"] == str(folder)
@@ -269,7 +271,7 @@ def test_the_run_folder(tmp_path):
     assert mlptrain.train(quick(), name="quick", runs_dir=tmp_path / "runs").folder.name == "quick-002"
 
 
-def test_the_history_grows_by_one_row_per_epoch(tmp_path):
+def test_the_history_grows_by_one_row_per_epoch(tmp_path: Path) -> None:
     lengths = []
     for report in mlptrain.run(quick(), run="a", runs_dir=tmp_path):
         if isinstance(report, EpochReport):
@@ -280,7 +282,7 @@ def test_the_history_grows_by_one_row_per_epoch(tmp_path):
 
 
 @pytest.mark.parametrize("more", [[], ["dtype=float64", "optimizer=momentum", "learning_rate=0.1", "batch_size=full"]])
-def test_the_same_config_gives_the_same_bytes(tmp_path, more):
+def test_the_same_config_gives_the_same_bytes(tmp_path: Path, more: list[str]) -> None:
     first = mlptrain.train(quick(*more), run="a", runs_dir=tmp_path / "one").folder
     time.sleep(0.01)
     second = mlptrain.train(quick(*more), run="b", runs_dir=tmp_path / "two").folder
@@ -293,7 +295,7 @@ def test_the_same_config_gives_the_same_bytes(tmp_path, more):
     assert (different / "model.npz").read_bytes() != (first / "model.npz").read_bytes()
 
 
-def test_the_path_of_a_data_folder_is_not_in_the_model(tmp_path):
+def test_the_path_of_a_data_folder_is_not_in_the_model(tmp_path: Path) -> None:
     secret = idx_folder(tmp_path / "patients-of-dr-miller")
     copy = idx_folder(tmp_path / "copy")
     runs = [
@@ -309,7 +311,7 @@ def test_the_path_of_a_data_folder_is_not_in_the_model(tmp_path):
     assert evaluate_runs([str(runs[0])]).accuracy == evaluate_runs([str(runs[1])]).accuracy
 
 
-def test_an_existing_run_is_refused_unless_it_is_overwritten(tmp_path):
+def test_an_existing_run_is_refused_unless_it_is_overwritten(tmp_path: Path) -> None:
     mlptrain.train(quick(), run="a", runs_dir=tmp_path)
     before = (tmp_path / "a" / "model.npz").read_bytes()
     with pytest.raises(UsageError, match="exists"):
@@ -331,18 +333,22 @@ def test_an_existing_run_is_refused_unless_it_is_overwritten(tmp_path):
     ],
     ids=["subset", "split", "memory", "folder", "mnist"],
 )
-def test_a_run_that_cannot_start_leaves_nothing_behind(tmp_path, monkeypatch, overrides, error, words):
+def test_a_run_that_cannot_start_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str], error: type[Exception], words: str
+) -> None:
     monkeypatch.chdir(tmp_path)
-    for where in ({"run": "a"}, {"name": "a"}, {"run": "a", "overwrite": True}, {}):
+    wheres: list[dict[str, Any]] = [{"run": "a"}, {"name": "a"}, {"run": "a", "overwrite": True}, {}]
+    for where in wheres:
         with pytest.raises(error, match=words) as caught:
-            mlptrain.train(quick(*overrides), data_dir=tmp_path / "data", **where)  # type: ignore[arg-type]
+            mlptrain.train(quick(*overrides), data_dir=tmp_path / "data", **where)
         assert str(caught.value).count("\n") < 3
     assert names(tmp_path) == []
 
 
-def test_folders_that_cannot_be_written(tmp_path):
+def test_folders_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for where in ({"run": "a"}, {"name": "a"}):
+    wheres: list[dict[str, Any]] = [{"run": "a"}, {"name": "a"}]
+    for where in wheres:
         with pytest.raises(DataError, match="cannot be written"):
             mlptrain.train(quick(), runs_dir=tmp_path / "file", **where)
     for name in ("x" * 300, "file/a"):
@@ -351,7 +357,7 @@ def test_folders_that_cannot_be_written(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
-def test_divergence_leaves_config_and_history_but_no_model(tmp_path):
+def test_divergence_leaves_config_and_history_but_no_model(tmp_path: Path) -> None:
     settings = quick("loss=mse", "output=linear", "learning_rate=1e30", "dtype=float32")
     with pytest.raises(DivergedError, match="step 2 of 10 in epoch 1") as caught:
         mlptrain.train(settings, run="a", runs_dir=tmp_path)
@@ -361,7 +367,7 @@ def test_divergence_leaves_config_and_history_but_no_model(tmp_path):
     assert row[0] == "1" and not any(row[1:]), "the epoch that diverged has no metrics"
 
 
-def test_divergence_that_only_the_test_shows(tmp_path):
+def test_divergence_that_only_the_test_shows(tmp_path: Path) -> None:
     data = idx_folder(tmp_path / "mine", tests=12)
     settings = quick(
         f"dataset={data}", "split=official-60k", "subset=60", "epochs=1", "batch_size=full", "loss=mse",
@@ -376,17 +382,17 @@ def test_divergence_that_only_the_test_shows(tmp_path):
 # ---- from another model --------------------------------------------------------------------------------
 
 
-def test_training_starts_from_a_model(tmp_path):
+def test_training_starts_from_a_model(tmp_path: Path) -> None:
     first = mlptrain.train(quick(), run="a", runs_dir=tmp_path)
     still = mlptrain.train(quick("epochs=0", "seed=9"), start=mlptrain.load_model("a", runs_dir=tmp_path))
     np.testing.assert_array_equal(still.model.weights[0], first.model.weights[0])
     assert still.metrics["test_loss"] == first.metrics["test_loss"]
     further = mlptrain.train(quick("epochs=1"), start=first.model)
     assert further.history[0].loss < first.history[-1].loss
-    np.testing.assert_array_equal(still.model.weights[0], first.model.weights[0]), "the model given is not trained"
+    np.testing.assert_array_equal(still.model.weights[0], first.model.weights[0])  # the model given is not trained
 
 
-def test_a_model_of_another_shape_is_refused(tmp_path):
+def test_a_model_of_another_shape_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"784-5-10 \(got 784-6-10\)"):
         mlptrain.train(quick(), start=random_model(784, 6, 10), run="a", runs_dir=tmp_path)
     assert names(tmp_path) == []
@@ -395,7 +401,7 @@ def test_a_model_of_another_shape_is_refused(tmp_path):
 # ---- configs and starts --------------------------------------------------------------------------------
 
 
-def test_a_config_may_be_a_path_or_a_mapping(tmp_path):
+def test_a_config_may_be_a_path_or_a_mapping(tmp_path: Path) -> None:
     keys = {"subset": 200, "hidden": (5,), "epochs": 2, "batch_size": 20}
     (tmp_path / "quick.yaml").write_text("subset: 200\nhidden: 5\nepochs: 2\nbatch_size: 20\n")
     whole = mlptrain.train(quick()).metrics
@@ -409,17 +415,17 @@ def test_a_config_may_be_a_path_or_a_mapping(tmp_path):
     [({"epochz": 2}, "'epochs'"), ({"epochs": -1}, "(got -1)"), ({1: 2}, "'1'"), ({"hidden": object}, "hidden"),
      (5, "(got 5)"), (None, "(got null)"), ("nowhere.yaml", "nowhere.yaml")],
 )  # fmt: skip
-def test_other_values_are_no_config(given, part):
+def test_other_values_are_no_config(given: Any, part: str) -> None:
     with pytest.raises(ConfigError) as caught:
         mlptrain.train(given)
     assert part in str(caught.value) and str(caught.value).count("\n") <= 3
 
 
-def test_a_start_may_be_a_model_or_a_run(tmp_path):
+def test_a_start_may_be_a_model_or_a_run(tmp_path: Path) -> None:
     first = mlptrain.train(quick(), run="a", runs_dir=tmp_path)
+    starts: dict[str, Any] = {"a given model": first.model, str(tmp_path / "a"): "a"}
     reports = {
-        start: [*mlptrain.run(quick("epochs=0"), start=given, runs_dir=tmp_path)]
-        for start, given in {"a given model": first.model, str(tmp_path / "a"): "a"}.items()
+        start: [*mlptrain.run(quick("epochs=0"), start=given, runs_dir=tmp_path)] for start, given in starts.items()
     }
     for start, found in reports.items():
         assert found[0].start.startswith(start) and found[-1].metrics["test_loss"] == first.metrics["test_loss"]

@@ -21,7 +21,7 @@ from tests.runs.made import partly_trained, quick, small
 
 
 @pytest.fixture(autouse=True)
-def _no_grace(monkeypatch):
+def _no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "SETTLED_SECONDS", 0.0)
     monkeypatch.setattr(watch, "GONE_SECONDS", 0.0)
 
@@ -40,7 +40,7 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in (folder, *folder.rglob("*"))}
 
 
-def test_a_complete_run_is_shown_without_a_change_of_its_folder(tmp_path):
+def test_a_complete_run_is_shown_without_a_change_of_its_folder(tmp_path: Path) -> None:
     trained = mlptrain.train(quick(), run="a", runs_dir=tmp_path)
     before = files(tmp_path)
     found, outcome, end = watched(tmp_path / "a")
@@ -51,7 +51,7 @@ def test_a_complete_run_is_shown_without_a_change_of_its_folder(tmp_path):
 
 
 @pytest.mark.parametrize("layers", [False, True])
-def test_epochs_appear_when_their_rows_are_written(tmp_path, layers):
+def test_epochs_appear_when_their_rows_are_written(tmp_path: Path, layers: bool) -> None:
     with closing(mlptrain.run(quick("epochs=3"), run="a", runs_dir=tmp_path)) as reports:
         next(reports)
         watching = watched(tmp_path / "a", layers=layers)
@@ -69,7 +69,7 @@ def test_epochs_appear_when_their_rows_are_written(tmp_path, layers):
     assert kinds(watching) == [EpochReport, *([LayersReport] if layers else []), Outcome, RunEnd]
 
 
-def test_a_row_that_is_being_written_is_shown_later(tmp_path):
+def test_a_row_that_is_being_written_is_shown_later(tmp_path: Path) -> None:
     with closing(mlptrain.run(quick("epochs=3"), run="a", runs_dir=tmp_path)) as reports:
         next(report for report in reports if isinstance(report, EpochReport))
         history = tmp_path / "a" / HISTORY
@@ -82,7 +82,7 @@ def test_a_row_that_is_being_written_is_shown_later(tmp_path):
 
 
 @pytest.mark.parametrize(("lock", "state"), [(False, "interrupted"), (True, "stale lock")])
-def test_the_end_of_a_run_that_stopped(tmp_path, lock, state):
+def test_the_end_of_a_run_that_stopped(tmp_path: Path, lock: bool, state: str) -> None:
     partly_trained(tmp_path)
     if lock:
         (tmp_path / "a" / LOCK).touch()
@@ -90,15 +90,17 @@ def test_the_end_of_a_run_that_stopped(tmp_path, lock, state):
     assert end == RunEnd(tmp_path / "a", state, 0)
 
 
-def test_the_end_of_a_run_that_diverged(tmp_path):
+def test_the_end_of_a_run_that_diverged(tmp_path: Path) -> None:
     with pytest.raises(DivergedError):
         mlptrain.train(quick("learning_rate=1e30", "activation=relu", "hidden=5,5"), run="a", runs_dir=tmp_path)
     assert kinds(watched(tmp_path / "a")) == [RunFound, RunEnd]
 
 
-def test_a_run_that_is_deleted_and_one_that_replaces_it(tmp_path, monkeypatch):
+def test_a_run_that_is_deleted_and_one_that_replaces_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "GONE_SECONDS", 60.0)
-    monkeypatch.setattr(watch.time, "sleep", lambda seconds: mlptrain.train(quick(), run="a", runs_dir=tmp_path))
+    monkeypatch.setattr(
+        "mlptrain.runs.watch.time.sleep", lambda seconds: mlptrain.train(quick(), run="a", runs_dir=tmp_path)
+    )
     with closing(mlptrain.run(small(), run="a", runs_dir=tmp_path)) as reports:
         next(reports)
         watching = watch_run(tmp_path / "a")
@@ -110,7 +112,7 @@ def test_a_run_that_is_deleted_and_one_that_replaces_it(tmp_path, monkeypatch):
     assert [*watched(tmp_path / "gone")] == [RunEnd(tmp_path / "gone", None, 0)]
 
 
-def test_a_damaged_config_is_an_error(tmp_path):
+def test_a_damaged_config_is_an_error(tmp_path: Path) -> None:
     mlptrain.train(quick(), run="a", runs_dir=tmp_path)
     (tmp_path / "a" / CONFIG).write_text("epochs: x\n")
     with pytest.raises(ConfigError):

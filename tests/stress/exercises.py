@@ -13,6 +13,7 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from mlptrain.exercises.kinds import KINDS, make_exercise
 from tests.exercises.made import ORACLES, check_numbers, check_program_text, check_short
@@ -25,7 +26,8 @@ def main() -> None:
     seeds = parser.parse_args().seeds
     with tempfile.TemporaryDirectory() as folder:
         for kind in KINDS:
-            start, different = time.monotonic(), set()
+            different: set[Any] = set()
+            start = time.monotonic()
             for seed in range(seeds):
                 exercise = make_exercise(kind, str(seed))
                 if exercise.program is None:

@@ -5,6 +5,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.stress.fuzzing.targets import TARGETS, Target
 ROOT = Path(__file__).parents[2]
 
 
-def test_each_target_has_seeds_of_its_own_that_it_reads():
+def test_each_target_has_seeds_of_its_own_that_it_reads() -> None:
     for name, target in TARGETS.items():
         read = 0
         for path in (ROOT / "tests" / "stress" / "corpus" / name).iterdir():
@@ -24,7 +25,7 @@ def test_each_target_has_seeds_of_its_own_that_it_reads():
         assert read >= 2, name
 
 
-def test_nothing_is_found_in_the_first_inputs():
+def test_nothing_is_found_in_the_first_inputs() -> None:
     command = [sys.executable, "-m", "tests.stress.fuzzing", "--count", "50", "all"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -44,7 +45,7 @@ def test_nothing_is_found_in_the_first_inputs():
     ],
     ids=["exception", "time", "memory", "warning", "long message", "control characters", "refusal"],
 )
-def test_faults_are_found(tmp_path, monkeypatch, code, words):
+def test_faults_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, words: str) -> None:
     held: list[bytes] = []
     monkeypatch.setattr(loop, "SECONDS", 0.05)
     monkeypatch.setattr(loop, "peak", lambda: sum(map(len, held)) * 1_000_000)
@@ -54,8 +55,10 @@ def test_faults_are_found(tmp_path, monkeypatch, code, words):
     assert (tmp_path / "input").read_bytes() == b"data"
 
 
-def test_a_finding_is_kept_and_can_be_read_again(tmp_path, monkeypatch, capsys):
-    def read(data, path):
+def test_a_finding_is_kept_and_can_be_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(data: Any, path: Path) -> None:
         if data not in seeds:
             raise KeyError(len(data))
 
@@ -72,5 +75,5 @@ def test_a_finding_is_kept_and_can_be_read_again(tmp_path, monkeypatch, capsys):
     assert f"KeyError: {len(kept.read_bytes())}" in capsys.readouterr().out
 
 
-def test_the_peak_is_that_of_this_process():
+def test_the_peak_is_that_of_this_process() -> None:
     assert 10_000_000 < loop.peak() < 100_000_000_000

@@ -7,9 +7,12 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +35,7 @@ distributed = pytest.importorskip("distributed")
 
 
 @pytest.fixture(scope="module")
-def scheduler():
+def scheduler() -> Iterator[str]:
     """The address of a scheduler without workers."""
     options = {"processes": True, "silence_logs": False, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
     with distributed.LocalCluster(n_workers=0, dashboard_address=None, **options) as local:
@@ -40,7 +43,7 @@ def scheduler():
 
 
 @contextmanager
-def worker(target, address):
+def worker(target: Any, address: Any) -> Iterator[Any]:
     process = WorkerProcess(1, target, address)
     try:
         assert process.connection.poll(60)
@@ -49,38 +52,42 @@ def worker(target, address):
         process.end()
 
 
-def serve_without_data(connection, address):
-    def load(name, folder):
+def serve_without_data(connection: Any, address: Any) -> None:
+    def load(name: str, folder: Path) -> None:
         raise DataError(f"{name}: not on this machine")
 
-    cluster.load_dataset = load
+    vars(cluster)["load_dataset"] = load
     serve_scheduler(connection, address)
 
 
-def serve_nothing(connection, address):
+def serve_nothing(connection: Any, address: Any) -> None:
     os._exit(3)
 
 
-def serve_as_0_1(connection, address):
+def serve_as_0_1(connection: Any, address: Any) -> None:
     mlptrain.__version__ = "0.1.0"
     serve_scheduler(connection, address)
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch):
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 2)
 
 
+class QuietHandler(BaseHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
 @pytest.fixture(params=["silent", "closing", "web", "banner", "nothing"])
-def stranger(request):
+def stranger(request: pytest.FixtureRequest) -> Iterator[int]:
     """The port of a server that is no Dask scheduler."""
     with ExitStack() as stack:
         if request.param == "web":
-            server = stack.enter_context(HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler))
-            server.RequestHandlerClass.log_message = lambda *arguments: None
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            stack.callback(server.shutdown)
-            yield server.server_port
+            web = stack.enter_context(HTTPServer(("127.0.0.1", 0), QuietHandler))
+            threading.Thread(target=web.serve_forever, daemon=True).start()
+            stack.callback(web.shutdown)
+            yield web.server_port
             return
         server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         port = server.getsockname()[1]
@@ -88,7 +95,7 @@ def stranger(request):
             server.close()
         elif request.param != "silent":
 
-            def answer():
+            def answer() -> None:
                 while True:
                     try:
                         connection, _ = server.accept()
@@ -103,19 +110,21 @@ def stranger(request):
         yield port
 
 
-def test_other_servers_are_refused(stranger):
+def test_other_servers_are_refused(stranger: int) -> None:
     with pytest.raises(UsageError, match=rf"--scheduler tcp://127.0.0.1:{stranger}: .*\nhint: "):
         check_scheduler(f"tcp://127.0.0.1:{stranger}")
 
 
-def test_a_scheduler_that_dies_is_an_error_and_the_sweep_can_be_resumed(tmp_path, monkeypatch):
+def test_a_scheduler_that_dies_is_an_error_and_the_sweep_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     made = spec(tmp_path, "parameters: {learning_rate: {values: [0.1, 0.5]}}")
     process, address = start_scheduler()
     with process:
-        options = {"run": "s", "executor": "dask", "scheduler": address}
+        options: dict[str, Any] = {"run": "s", "executor": "dask", "scheduler": address}
 
-        def kill(report):
+        def kill(report: Any) -> None:
             if isinstance(report, Advance):
                 process.kill()
 
@@ -126,21 +135,24 @@ def test_a_scheduler_that_dies_is_an_error_and_the_sweep_can_be_resumed(tmp_path
     assert run_sweep(made, run="s", resume=True, workers=1).trials == 2
 
 
-def events_of(made, count):
-    found, end = [], time.monotonic() + 60
+def events_of(made: Any, count: int) -> list[Any]:
+    found: list[Any] = []
+    end = time.monotonic() + 60
     while len(found) < count and time.monotonic() < end:
         found += [event for event in made.events(0.2) if not isinstance(event, Advanced)]
     return found
 
 
-def test_data_are_sent_once_to_a_worker_that_lacks_them(scheduler, tmp_path, monkeypatch):
+def test_data_are_sent_once_to_a_worker_that_lacks_them(
+    scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folders = [str(idx_folder(tmp_path / name, count=count)) for name, count in (("a", 60), ("b", 80))]
     tasks = [task(number, dataset=folders[number % 2], subset=20, seeds=2) for number in range(6)]
     with worker(serve_without_data, scheduler), closing(Cluster(scheduler, None, 1)) as made:
         sent = []
         run = made._client.run
 
-        def spy(function, *arguments, **options):
+        def spy(function: Any, *arguments: Any, **options: Any) -> Any:
             if function is cluster.keep_data:
                 sent.append(arguments[0].name)
             return run(function, *arguments, **options)
@@ -159,7 +171,7 @@ def test_data_are_sent_once_to_a_worker_that_lacks_them(scheduler, tmp_path, mon
     assert sorted(sent) == folders
 
 
-def test_data_of_the_machine_are_found_by_their_fingerprint(tmp_path, monkeypatch):
+def test_data_of_the_machine_are_found_by_their_fingerprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "_datasets", {})
     sample = load_dataset("sample")
     assert cluster.find_data("sample", "sha256:another", "no-data") is None
@@ -176,7 +188,7 @@ def test_data_of_the_machine_are_found_by_their_fingerprint(tmp_path, monkeypatc
     assert cluster.has_data("mnist", own.fingerprint) and not cluster.has_data("sample", sample.fingerprint)
 
 
-def test_data_that_the_client_lacks_fail_the_stack(scheduler):
+def test_data_that_the_client_lacks_fail_the_stack(scheduler: str) -> None:
     with closing(Cluster(scheduler, None, 1)) as made:
         made.submit(task(1, dataset="mnist"))
         (event,) = events_of(made, 1)
@@ -184,7 +196,9 @@ def test_data_that_the_client_lacks_fail_the_stack(scheduler):
 
 
 @pytest.mark.skipif(not can_isolate(), reason="mounts folders in namespaces of its own")
-def test_workers_share_nothing_but_tcp_with_the_sweep(scheduler, tmp_path, monkeypatch):
+def test_workers_share_nothing_but_tcp_with_the_sweep(
+    scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One of them is killed in the middle."""
     monkeypatch.chdir(tmp_path)
     folder = idx_folder(tmp_path / "digits", count=3000, pixels=(8, 8))
@@ -198,11 +212,11 @@ def test_workers_share_nothing_but_tcp_with_the_sweep(scheduler, tmp_path, monke
         before = client.run(os.getpid)
         assert not any("digits" in names for names in client.run(os.listdir, tmp_path).values())
 
-        def kill(report):
+        def kill(report: Any) -> None:
             if isinstance(report, TrialEnd) and report.done == 1:
                 os.kill(min(before.values()), signal.SIGKILL)
 
-        options = {"workers": 2, "stacked": False}
+        options: dict[str, Any] = {"workers": 2, "stacked": False}
         there = run_sweep(made, run="dask", executor="dask", scheduler=scheduler, on_report=kill, **options)
     here = run_sweep(made, run="here", **options)
     assert there.trials == here.trials == 6 and not there.failed
@@ -213,14 +227,14 @@ def test_workers_share_nothing_but_tcp_with_the_sweep(scheduler, tmp_path, monke
 
 
 @pytest.mark.parametrize("workers", [None, 1])
-def test_workers_with_another_version_are_refused(scheduler, workers):
+def test_workers_with_another_version_are_refused(scheduler: str, workers: int | None) -> None:
     with closing(Cluster(scheduler, workers, 1)) as made:
         assert made.workers == 1, "one that is expected"
         with worker(serve_as_0_1, scheduler), pytest.raises(UsageError, match=rf"0\.1\.0.*{mlptrain.__version__}"):
             assert made.workers
 
 
-def test_worker_processes_of_a_local_cluster_that_never_start_are_an_error(monkeypatch):
+def test_worker_processes_of_a_local_cluster_that_never_start_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "MAX_STARTS", 1)
     monkeypatch.setattr(cluster, "serve_scheduler", serve_nothing)
     with closing(Cluster(None, 1, 1)) as made, pytest.raises(DataError, match="exit code 3"):

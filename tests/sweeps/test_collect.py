@@ -10,6 +10,7 @@ import pytest
 import mlptrain
 from mlptrain.config.config import load_config, plain_values
 from mlptrain.errors import UsageError
+from mlptrain.runs.train import TrainResult
 from mlptrain.sweeps.collect import collect
 from mlptrain.sweeps.leaderboard import read_leaderboard
 from tests.sweeps.made import BASE, drive, spec
@@ -18,17 +19,17 @@ SPACE = "parameters: {learning_rate: {values: [0.1, 0.5]}, loss: {values: [mse, 
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def train(name: str, *overrides: str):
+def train(name: str, *overrides: str) -> TrainResult:
     settings = load_config(None, ["hidden=[4]", "subset=120", "epochs=1", "batch_size=20", *overrides])
     return mlptrain.train(settings, run=name)
 
 
-def test_runs_without_a_sweep_are_ranked_with_the_keys_in_which_they_differ(tmp_path):
+def test_runs_without_a_sweep_are_ranked_with_the_keys_in_which_they_differ(tmp_path: Path) -> None:
     for name, rate in (("a", 0.1), ("b", 0.5), ("c", 0.9)):
         train(name, f"learning_rate={rate}", "loss=mse" if name == "c" else "loss=cross_entropy")
     (tmp_path / "runs/a/metrics.json").unlink()
@@ -44,7 +45,7 @@ def test_runs_without_a_sweep_are_ranked_with_the_keys_in_which_they_differ(tmp_
     )
 
 
-def test_the_leaderboard_is_written_to_the_sweep_folder_or_a_given_one(tmp_path):
+def test_the_leaderboard_is_written_to_the_sweep_folder_or_a_given_one(tmp_path: Path) -> None:
     train("s/trials/0000", "learning_rate=0.1")
     train("s/trials/0001", "learning_rate=0.5")
     for given in ("runs/s", "runs/s/trials"):
@@ -54,7 +55,7 @@ def test_the_leaderboard_is_written_to_the_sweep_folder_or_a_given_one(tmp_path)
     assert (tmp_path / "runs/named/best/model.npz").is_file()
 
 
-def test_runs_of_a_sweep_have_its_numbers_and_missing_ones_are_listed(tmp_path):
+def test_runs_of_a_sweep_have_its_numbers_and_missing_ones_are_listed(tmp_path: Path) -> None:
     sweep = spec(tmp_path, SPACE)
     drive(sweep, tmp_path / "whole", keep="all")
     shutil.copytree(tmp_path / "whole/trials", tmp_path / "part/trials")
@@ -68,7 +69,7 @@ def test_runs_of_a_sweep_have_its_numbers_and_missing_ones_are_listed(tmp_path):
         collect(["sweep.yaml", "part", "runs/other"])
 
 
-def test_sweeps_and_shards_are_read_from_their_journals(tmp_path):
+def test_sweeps_and_shards_are_read_from_their_journals(tmp_path: Path) -> None:
     sweep = spec(tmp_path, SPACE)
     for number in (1, 2):
         drive(sweep, tmp_path / f"s/shard-{number}-of-2", shard=(number, 2))
@@ -81,14 +82,14 @@ def test_sweeps_and_shards_are_read_from_their_journals(tmp_path):
         collect(["s", "t"])
 
 
-def test_a_sweep_without_models_has_no_best_folder(tmp_path):
+def test_a_sweep_without_models_has_no_best_folder(tmp_path: Path) -> None:
     drive(spec(tmp_path, SPACE), tmp_path / "s", keep="none")
     found = collect(["s"]).result
     assert found.best is not None and found.best["run"] is None and not (tmp_path / "s/best").exists()
     assert all(row.run == "" for row in read_leaderboard(tmp_path / "s/leaderboard.csv").rows)
 
 
-def test_a_run_of_a_vast_grid_is_found_by_its_number(tmp_path):
+def test_a_run_of_a_vast_grid_is_found_by_its_number(tmp_path: Path) -> None:
     text = "parameters: {seed: {min: 0, max: 999999999}, split_seed: {min: 0, max: 999999999}}\n"
     train("s/trials/5000000007", "seed=5", "split_seed=7", "batch_seed=0")
     spec(tmp_path, text, base=BASE.replace("epochs: 2", "epochs: 1"))
@@ -97,7 +98,7 @@ def test_a_run_of_a_vast_grid_is_found_by_its_number(tmp_path):
     assert (found.missing, found.first_missing) == (10**18 - 1, tuple(range(8)))
 
 
-def test_the_best_trial_has_the_command_that_trains_its_config(tmp_path):
+def test_the_best_trial_has_the_command_that_trains_its_config(tmp_path: Path) -> None:
     drive(spec(tmp_path, SPACE), tmp_path / "s")
     train("a")
     for folder in ("s", "runs/a"):
@@ -107,7 +108,7 @@ def test_the_best_trial_has_the_command_that_trains_its_config(tmp_path):
         assert plain_values(load_config(Path(path), keys).resolve()) == found.best["config"]
 
 
-def test_failed_runs_have_no_best(tmp_path):
+def test_failed_runs_have_no_best(tmp_path: Path) -> None:
     train("a")
     (tmp_path / "runs/a/metrics.json").unlink()
     found = collect(["runs/a"]).result
@@ -124,7 +125,7 @@ def test_failed_runs_have_no_best(tmp_path):
         (["empty"], "empty"),
     ],
 )
-def test_invalid_arguments(tmp_path, arguments, problem):
+def test_invalid_arguments(tmp_path: Path, arguments: list[str], problem: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=problem):
         collect(arguments)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,11 +26,11 @@ parameters:
 """
 
 
-def events(path, kind):
+def events(path: Path, kind: Any) -> Any:
     return [event for event in read_events(path / "journal.jsonl") if event["event"] == kind]
 
 
-def test_a_grid_leaves_a_leaderboard_the_best_run_and_a_journal(tmp_path):
+def test_a_grid_leaves_a_leaderboard_the_best_run_and_a_journal(tmp_path: Path) -> None:
     sweep = spec(tmp_path, GRID)
     end, reports = drive(sweep, tmp_path / "s")
     assert isinstance(reports[0], SweepStart) and reports[0].trials == 6 and isinstance(reports[1], WaveStart)
@@ -53,7 +55,7 @@ def test_a_grid_leaves_a_leaderboard_the_best_run_and_a_journal(tmp_path):
 
 
 @pytest.mark.parametrize("text", [GRID, HALVING, "repeat: 2\n" + GRID], ids=["grid", "halving", "repeat"])
-def test_an_interrupted_and_resumed_sweep_equals_a_complete_one(tmp_path, text):
+def test_an_interrupted_and_resumed_sweep_equals_a_complete_one(tmp_path: Path, text: str) -> None:
     sweep = spec(tmp_path, text)
     whole = Inline()
     drive(sweep, tmp_path / "whole", whole)
@@ -74,7 +76,7 @@ def test_an_interrupted_and_resumed_sweep_equals_a_complete_one(tmp_path, text):
         assert not (path / "trials").exists() and not (path / "states").exists()
 
 
-def test_a_trial_whose_event_is_incomplete_is_trained_again(tmp_path):
+def test_a_trial_whose_event_is_incomplete_is_trained_again(tmp_path: Path) -> None:
     sweep = spec(tmp_path, GRID)
     drive(sweep, tmp_path / "s")
     expected = board_text(tmp_path / "s")
@@ -86,7 +88,7 @@ def test_a_trial_whose_event_is_incomplete_is_trained_again(tmp_path):
     assert Counter(event["trial"] for event in events(tmp_path / "s", "trial")) == Counter(range(6))
 
 
-def test_a_complete_sweep_trains_nothing_again(tmp_path):
+def test_a_complete_sweep_trains_nothing_again(tmp_path: Path) -> None:
     sweep = spec(tmp_path, GRID)
     drive(sweep, tmp_path / "s")
     again = Inline()
@@ -95,13 +97,13 @@ def test_a_complete_sweep_trains_nothing_again(tmp_path):
     assert end.best == str(tmp_path / "s/best")
 
 
-def test_interrupted_stacks_come_first(tmp_path):
+def test_interrupted_stacks_come_first(tmp_path: Path) -> None:
     sweep = spec(tmp_path, "parameters:\n  learning_rate: {values: [0.1, 0.3]}\n  hidden: {values: [[3], [4], [5]]}\n")
 
     class Last(Inline):
         """Trains the stack that was submitted last first."""
 
-        def events(self, seconds):
+        def events(self, seconds: Any) -> Any:
             self._tasks.reverse()
             return super().events(seconds)
 
@@ -114,7 +116,7 @@ def test_interrupted_stacks_come_first(tmp_path):
     assert set(second.trained[: len(interrupted)]) == interrupted
 
 
-def test_another_sweep_in_the_same_folder_is_refused_with_its_differences(tmp_path):
+def test_another_sweep_in_the_same_folder_is_refused_with_its_differences(tmp_path: Path) -> None:
     drive(spec(tmp_path, GRID), tmp_path / "s")
     with pytest.raises(UsageError) as error:
         drive(spec(tmp_path, GRID.replace("0.3", "0.5")), tmp_path / "s")
@@ -124,7 +126,7 @@ def test_another_sweep_in_the_same_folder_is_refused_with_its_differences(tmp_pa
         drive(spec(tmp_path, GRID.replace("0.3", "0.5")), tmp_path / "s")
 
 
-def test_trials_that_diverge_do_not_affect_their_stack(tmp_path):
+def test_trials_that_diverge_do_not_affect_their_stack(tmp_path: Path) -> None:
     text = "parameters:\n  learning_rate: {values: [0.001, 1e30, 0.003]}\n"
     base = "hidden: [4]\nactivation: linear\nloss: mse\noutput: linear\nsubset: 120\nepochs: 2\nbatch_size: 20\n"
     end, _ = drive(spec(tmp_path, text, base=base), tmp_path / "s")
@@ -138,7 +140,7 @@ def test_trials_that_diverge_do_not_affect_their_stack(tmp_path):
         assert row.figures["val_loss"] == pytest.approx(other.figures["val_loss"], rel=1e-4)
 
 
-def test_fail_fast_stops_at_the_first_failure_and_a_resume_continues(tmp_path):
+def test_fail_fast_stops_at_the_first_failure_and_a_resume_continues(tmp_path: Path) -> None:
     text = "parameters:\n  learning_rate: {values: [1e30, 0.1, 0.3]}\n"
     base = "hidden: []\noutput: linear\nloss: mse\nsubset: 120\nepochs: 1\nbatch_size: 20\n"
     sweep = spec(tmp_path, text, base=base)
@@ -152,18 +154,18 @@ def test_fail_fast_stops_at_the_first_failure_and_a_resume_continues(tmp_path):
 class Losing(Inline):
     """Loses the worker of stack 0 this number of times."""
 
-    def __init__(self, times):
+    def __init__(self, times: Any) -> None:
         super().__init__(workers=1)
         self.times = times
 
-    def events(self, seconds):
+    def events(self, seconds: Any) -> Any:
         if self._tasks[0].stack == 0 and self.times:
             self.times -= 1
             return [Lost(self._tasks.pop(0).stack, "a worker was ended by SIGKILL")]
         return super().events(seconds)
 
 
-def test_the_stack_of_a_lost_worker_is_trained_again(tmp_path):
+def test_the_stack_of_a_lost_worker_is_trained_again(tmp_path: Path) -> None:
     sweep = spec(tmp_path, GRID)
     drive(sweep, tmp_path / "whole", Inline(workers=1))
     _, reports = drive(sweep, tmp_path / "s", Losing(2))
@@ -172,7 +174,7 @@ def test_the_stack_of_a_lost_worker_is_trained_again(tmp_path):
     assert [event["attempt"] for event in events(tmp_path / "s", "start") if event["stack"] == 0] == [1, 2, 3]
 
 
-def test_a_stack_that_always_loses_its_worker_fails_until_a_resume(tmp_path):
+def test_a_stack_that_always_loses_its_worker_fails_until_a_resume(tmp_path: Path) -> None:
     sweep = spec(tmp_path, GRID)
     end, _ = drive(sweep, tmp_path / "s", Losing(99))
     assert {result.status for result in end.failed} == {"failed"}
@@ -182,9 +184,9 @@ def test_a_stack_that_always_loses_its_worker_fails_until_a_resume(tmp_path):
     assert end.failed == () and len(end.board.rows) == 6
 
 
-def test_a_stack_that_cannot_be_trained_fails_with_its_message(tmp_path):
+def test_a_stack_that_cannot_be_trained_fails_with_its_message(tmp_path: Path) -> None:
     class Breaking(Inline):
-        def events(self, seconds):
+        def events(self, seconds: Any) -> Any:
             return [Broken(self._tasks.pop(0).stack, "no such data")]
 
     end, _ = drive(spec(tmp_path, GRID), tmp_path / "s", Breaking())
@@ -192,7 +194,7 @@ def test_a_stack_that_cannot_be_trained_fails_with_its_message(tmp_path):
     assert end.board.best is None and end.best is None and end.importances is None
 
 
-def test_keep_all_and_none(tmp_path):
+def test_keep_all_and_none(tmp_path: Path) -> None:
     sweep = spec(tmp_path, GRID)
     drive(sweep, tmp_path / "all", keep="all")
     rows = read_leaderboard(tmp_path / "all/leaderboard.csv").rows
@@ -203,7 +205,7 @@ def test_keep_all_and_none(tmp_path):
     assert end.best is None and not (tmp_path / "none/best").exists() and not (tmp_path / "none/trials").exists()
 
 
-def test_repeats_are_ranked_by_their_mean(tmp_path):
+def test_repeats_are_ranked_by_their_mean(tmp_path: Path) -> None:
     sweep = spec(tmp_path, "repeat: 3\nparameters:\n  learning_rate: {values: [0.1, 0.5]}\n")
     end, _ = drive(sweep, tmp_path / "s", keep="all")
     rows = read_leaderboard(tmp_path / "s/leaderboard.csv").rows
@@ -222,7 +224,7 @@ def test_repeats_are_ranked_by_their_mean(tmp_path):
     assert end.board.best is not None and end.board.best.deviation is not None
 
 
-def test_halving_drops_the_worse_and_continues_the_others(tmp_path):
+def test_halving_drops_the_worse_and_continues_the_others(tmp_path: Path) -> None:
     sweep = spec(tmp_path, HALVING)
     end, reports = drive(sweep, tmp_path / "s", keep="all")
     waves = [(report.trials, report.until) for report in reports if isinstance(report, WaveStart)]
@@ -242,7 +244,7 @@ def test_halving_drops_the_worse_and_continues_the_others(tmp_path):
     assert end.best is not None
 
 
-def test_halving_gives_the_result_of_training_alone(tmp_path):
+def test_halving_gives_the_result_of_training_alone(tmp_path: Path) -> None:
     import mlptrain
 
     sweep = spec(tmp_path, HALVING)
@@ -254,7 +256,7 @@ def test_halving_gives_the_result_of_training_alone(tmp_path):
     assert kept["val_loss"] == pytest.approx(alone["val_loss"], rel=1e-4)
 
 
-def test_journals_of_trials_with_other_configs_are_refused(tmp_path):
+def test_journals_of_trials_with_other_configs_are_refused(tmp_path: Path) -> None:
     sweep = spec(tmp_path, GRID)
     drive(sweep, tmp_path / "s")
     journal = tmp_path / "s/journal.jsonl"
@@ -267,7 +269,7 @@ def test_journals_of_trials_with_other_configs_are_refused(tmp_path):
         drive(sweep, tmp_path / "s")
 
 
-def test_stacks_without_states_are_trained_from_the_start(tmp_path):
+def test_stacks_without_states_are_trained_from_the_start(tmp_path: Path) -> None:
     sweep = spec(tmp_path, HALVING)
     drive(sweep, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
@@ -279,7 +281,7 @@ def test_stacks_without_states_are_trained_from_the_start(tmp_path):
     assert [row.trial for row in rows] == [row.trial for row in others]
 
 
-def test_results_of_an_earlier_attempt_are_kept(tmp_path):
+def test_results_of_an_earlier_attempt_are_kept(tmp_path: Path) -> None:
     sweep = spec(tmp_path, "parameters:\n  learning_rate: {values: [0.1, 0.3]}\n")
     drive(sweep, tmp_path / "s")
     journal = tmp_path / "s/journal.jsonl"
@@ -287,7 +289,7 @@ def test_results_of_an_earlier_attempt_are_kept(tmp_path):
     journal.write_text("".join(lines[:-1]))
 
     class Other(Inline):
-        def events(self, seconds):
+        def events(self, seconds: Any) -> Any:
             done = super().events(seconds)[0]
             assert isinstance(done, Done)
             worse = (replace(r, metrics={**r.metrics, "val_accuracy": 0.0}) for r in done.results)

@@ -6,8 +6,10 @@ import os
 import signal
 import time
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ LONG = {"subset": 3000, "epochs": 100_000, "batch_size": 10}
 
 
 @pytest.fixture(scope="module")
-def dask_scheduler():
+def dask_scheduler() -> Iterator[str]:
     """Yield the address of a cluster of two workers that talk over TCP."""
     distributed = pytest.importorskip("distributed")
     with warnings.catch_warnings():
@@ -36,14 +38,14 @@ def dask_scheduler():
 
 
 @pytest.fixture(scope="module")
-def processes():
+def processes() -> Iterator[Processes]:
     executor = Processes(2)
     yield executor
     executor.close()
 
 
 @pytest.fixture(params=["processes", "dask"])
-def executor(request):
+def executor(request: pytest.FixtureRequest) -> Iterator[Any]:
     if request.param == "processes":
         yield request.getfixturevalue("processes")
         return
@@ -57,13 +59,13 @@ def executor(request):
     made.close()
 
 
-def pids(executor) -> list[int]:
+def pids(executor: Any) -> list[int]:
     if isinstance(executor, Processes):
         return [worker.process.pid for worker in executor._processes]
     return list(executor._client.run(os.getpid).values())
 
 
-def until(executor, count: int, seconds: float = TIMEOUT_SECONDS) -> list:
+def until(executor: Any, count: int, seconds: float = TIMEOUT_SECONDS) -> list:
     """Return ``count`` events, without `Advanced`."""
     found: list = []
     end = time.monotonic() + seconds
@@ -84,7 +86,7 @@ def free(address: str) -> None:
             time.sleep(0.05)
 
 
-def test_results_are_those_of_this_process(executor):
+def test_results_are_those_of_this_process(executor: Any) -> None:
     tasks = [task(1, seeds=2), task(2, seeds=2, hidden=(3, 3))]
     for one in tasks:
         executor.submit(one)
@@ -99,18 +101,18 @@ def test_results_are_those_of_this_process(executor):
             np.testing.assert_allclose(a.model.weights[0], b.model.weights[0], rtol=1e-3, atol=1e-4)
 
 
-def test_impossible_tasks_come_back_with_their_message(executor):
+def test_impossible_tasks_come_back_with_their_message(executor: Any) -> None:
     executor.submit(task(3, dataset="mnist"))
     (event,) = until(executor, 1)
     assert isinstance(event, Broken) and event.stack == 3 and "mnist" in event.message
 
 
-def test_idle_executors_have_no_events(executor):
+def test_idle_executors_have_no_events(executor: Any) -> None:
     assert list(executor.events(0.05)) == []
     assert executor.workers == 2
 
 
-def test_killing_a_worker_loses_at_most_its_stack(executor, request):
+def test_killing_a_worker_loses_at_most_its_stack(executor: Any, request: pytest.FixtureRequest) -> None:
     """Processes report the loss; a cluster trains the stack again by itself."""
     executor.submit(task(4, **LONG))
     executor.submit(task(5, **LONG))
@@ -130,9 +132,10 @@ def test_killing_a_worker_loses_at_most_its_stack(executor, request):
         free(request.getfixturevalue("dask_scheduler"))
 
 
-def test_processes_report_progress(processes):
+def test_processes_report_progress(processes: Processes) -> None:
     processes.submit(task(6, seeds=2))
-    found, end = [], time.monotonic() + TIMEOUT_SECONDS
+    found: list[Any] = []
+    end = time.monotonic() + TIMEOUT_SECONDS
     while not any(not isinstance(event, Advanced) for event in found) and time.monotonic() < end:
         found += processes.events(0.2)
     assert sum(event.epochs for event in found if isinstance(event, Advanced)) == 2, (
@@ -140,7 +143,7 @@ def test_processes_report_progress(processes):
     )
 
 
-def test_closing_ends_workers_while_they_train():
+def test_closing_ends_workers_while_they_train() -> None:
     executor = Processes(1)
     executor.submit(task(1, **LONG))
     time.sleep(0.3)
@@ -152,7 +155,7 @@ def test_closing_ends_workers_while_they_train():
     assert pids(executor) == []
 
 
-def test_another_number_of_threads_needs_another_process():
+def test_another_number_of_threads_needs_another_process() -> None:
     executor = Processes(1)
     try:
         for threads in (1, 2):
@@ -164,7 +167,7 @@ def test_another_number_of_threads_needs_another_process():
         executor.close()
 
 
-def test_workers_of_a_cluster_use_the_threads_of_their_task(dask_scheduler):
+def test_workers_of_a_cluster_use_the_threads_of_their_task(dask_scheduler: str) -> None:
     from mlptrain.sweeps.cluster import Cluster
 
     made = Cluster(dask_scheduler, None, 1)
@@ -178,7 +181,7 @@ def test_workers_of_a_cluster_use_the_threads_of_their_task(dask_scheduler):
         made.close()
 
 
-def test_local_clusters_replace_workers_that_die_and_end_with_their_sweep():
+def test_local_clusters_replace_workers_that_die_and_end_with_their_sweep() -> None:
     pytest.importorskip("distributed")
     from mlptrain.sweeps.cluster import Cluster
 
@@ -203,7 +206,7 @@ def test_local_clusters_replace_workers_that_die_and_end_with_their_sweep():
             os.kill(pid, 0)
 
 
-def test_errors_of_the_cluster_itself(dask_scheduler):
+def test_errors_of_the_cluster_itself(dask_scheduler: str) -> None:
     """A stack whose worker died can be tried again; one whose worker cannot import mlptrain cannot."""
     from distributed import KilledWorker
 

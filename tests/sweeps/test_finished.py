@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.reporting.made_runs import BOARD, sweep
 from tests.sweeps.made import Inline, drive, spec
 
 
-def test_a_sweep_folder_is_read_with_its_metric(tmp_path):
+def test_a_sweep_folder_is_read_with_its_metric(tmp_path: Path) -> None:
     view = view_sweep(sweep(tmp_path))
     assert view.board.keys == ("learning_rate", "batch_size", "hidden", "loss")
     first = view.ranked[0]
@@ -26,13 +27,13 @@ def test_a_sweep_folder_is_read_with_its_metric(tmp_path):
     assert (view.ended, view.trials, view.spec) == (20, 20, None)
 
 
-def test_without_a_sweep_file_the_metric_is_the_default(tmp_path):
+def test_without_a_sweep_file_the_metric_is_the_default(tmp_path: Path) -> None:
     path = sweep(tmp_path)
     (path / "sweep.yaml").unlink()
     assert view_sweep(path).board.metric == DEFAULT_METRIC
 
 
-def test_a_metric_that_is_not_finite_has_no_rank(tmp_path):
+def test_a_metric_that_is_not_finite_has_no_rank(tmp_path: Path) -> None:
     path = sweep(tmp_path)
     board = path / "leaderboard.csv"
     board.write_text(board.read_text().replace(",0.9500,", ",inf,"))
@@ -40,7 +41,7 @@ def test_a_metric_that_is_not_finite_has_no_rank(tmp_path):
     assert len(view.ranked) == len(view.scores) == 17 and len(view.failed) == 3
 
 
-def test_another_metric(tmp_path):
+def test_another_metric(tmp_path: Path) -> None:
     path = sweep(tmp_path)
     (path / "sweep.yaml").write_text("metric: {name: val_loss, goal: minimize}\n")
     view = view_sweep(path)
@@ -57,7 +58,7 @@ def test_another_metric(tmp_path):
         (b"\xff\xfe", "not a leaderboard"),
     ],
 )
-def test_damaged_leaderboards_are_refused(tmp_path, content, complaint):
+def test_damaged_leaderboards_are_refused(tmp_path: Path, content: bytes | str, complaint: str) -> None:
     path = sweep(tmp_path)
     (path / "leaderboard.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=complaint):
@@ -67,7 +68,7 @@ def test_damaged_leaderboards_are_refused(tmp_path, content, complaint):
 GRID = "parameters:\n  learning_rate: {values: [0.1, 0.5]}\n  hidden: {values: [[3], [4, 4]]}\n"
 
 
-def test_the_journal_has_the_failures_and_the_best_run(tmp_path):
+def test_the_journal_has_the_failures_and_the_best_run(tmp_path: Path) -> None:
     end, _ = drive(spec(tmp_path, GRID), tmp_path / "s")
     view = view_sweep(tmp_path / "s")
     assert view.board.rows == tuple(replace(row, run="") for row in end.board.rows)
@@ -88,7 +89,7 @@ def test_the_journal_has_the_failures_and_the_best_run(tmp_path):
     assert len(view.ranked) == 2 and view.ended == 4
 
 
-def test_a_sweep_in_progress_has_its_paused_trials(tmp_path):
+def test_a_sweep_in_progress_has_its_paused_trials(tmp_path: Path) -> None:
     halving = spec(tmp_path, "method: halving\nearly_terminate: {min_iter: 1, eta: 2}\n" + GRID)
     with pytest.raises(KeyboardInterrupt):
         drive(halving, tmp_path / "s", Inline(1, 1))
@@ -99,13 +100,13 @@ def test_a_sweep_in_progress_has_its_paused_trials(tmp_path):
     assert not (tmp_path / "s/leaderboard.csv").exists()
 
 
-def test_a_shard_has_a_part_of_the_trials(tmp_path):
+def test_a_shard_has_a_part_of_the_trials(tmp_path: Path) -> None:
     drive(spec(tmp_path, GRID), tmp_path / "s/shard-2-of-3", shard=(2, 3))
     view = view_sweep(tmp_path / "s/shard-2-of-3")
     assert (view.ended, view.trials) == (1, 1)
 
 
-def test_a_sweep_that_has_just_begun_has_no_trials(tmp_path):
+def test_a_sweep_that_has_just_begun_has_no_trials(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.mkdir()
     SweepFolder(path).begin(spec(tmp_path, GRID))

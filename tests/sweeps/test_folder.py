@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from mlptrain.errors import DataError
 from mlptrain.sweeps.executors import Done
 from mlptrain.sweeps.folder import SweepFolder, is_run_of
+from mlptrain.sweeps.trials import Result, Trial
 from mlptrain.sweeps.worker import run_task
 from tests.sweeps.made import task
 
 
 @pytest.fixture
-def finished():
+def finished() -> tuple[Trial, Result]:
     """A trial and its result."""
     one = task(0)
     done = run_task(one)
@@ -24,7 +26,9 @@ def finished():
     ("keep", "needed", "stored"),
     [("all", False, True), ("best", True, True), ("best", False, False), ("none", True, False)],
 )
-def test_keep_decides_about_run_folders(tmp_path, finished, keep, needed, stored):
+def test_keep_decides_about_run_folders(
+    tmp_path: Path, finished: tuple[Trial, Result], keep: str, needed: bool, stored: bool
+) -> None:
     folder = SweepFolder(tmp_path, keep)
     folder.store(*finished, needed=needed)
     assert is_run_of(folder.run(0), finished[1]) == stored
@@ -32,7 +36,7 @@ def test_keep_decides_about_run_folders(tmp_path, finished, keep, needed, stored
     assert folder.run(0).exists() == (keep == "all")
 
 
-def test_best_is_a_copy_with_its_own_path(tmp_path, finished):
+def test_best_is_a_copy_with_its_own_path(tmp_path: Path, finished: tuple[Trial, Result]) -> None:
     folder = SweepFolder(tmp_path)
     assert folder.publish(finished[1]) is None
     folder.store(*finished, needed=True)
@@ -45,7 +49,7 @@ def test_best_is_a_copy_with_its_own_path(tmp_path, finished):
     assert [path.name for path in tmp_path.iterdir()] == ["best"]
 
 
-def test_folders_that_cannot_be_written_are_an_error(tmp_path, finished):
+def test_folders_that_cannot_be_written_are_an_error(tmp_path: Path, finished: tuple[Trial, Result]) -> None:
     (tmp_path / "trials").write_text("a file")
     with pytest.raises(DataError, match="cannot be written"):
         SweepFolder(tmp_path).store(*finished, needed=True)

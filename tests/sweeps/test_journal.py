@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import random
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,18 +26,18 @@ TRIAL["metrics"] = {"val_accuracy": 0.5, "seconds": 1}
 START = {"event": "start", "stack": 0, "attempt": 1}
 
 
-def record_of(tmp_path, *events, **options):
+def record_of(tmp_path: Path, *events: Any, **options: Any) -> Any:
     """Return the record of a journal with these events."""
     path = tmp_path / "journal.jsonl"
     path.write_text("".join(json.dumps(event) + "\n" for event in events))
     return read_record(path, spec(tmp_path, GRID), **options)
 
 
-def test_a_missing_journal_is_empty(tmp_path):
+def test_a_missing_journal_is_empty(tmp_path: Path) -> None:
     assert read_events(tmp_path / "journal.jsonl") == []
 
 
-def test_files_that_cannot_be_read_or_written(tmp_path, monkeypatch):
+def test_files_that_cannot_be_read_or_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read_events(tmp_path)
     with pytest.raises(DataError, match="cannot be written"):
@@ -48,7 +50,7 @@ def test_files_that_cannot_be_read_or_written(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("torn", [b'{"event": "st', b"{", b"\xff\xfe", bytes(512), b'{"event": "start", "stack": 1}'])
-def test_an_incomplete_last_line_is_ignored_and_then_cut_off(tmp_path, torn):
+def test_an_incomplete_last_line_is_ignored_and_then_cut_off(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "journal.jsonl"
     whole = json.dumps(START).encode() + b"\n"
     path.write_bytes(whole + torn)
@@ -79,7 +81,7 @@ def test_an_incomplete_last_line_is_ignored_and_then_cut_off(tmp_path, torn):
     ],
     ids=lambda line: line[:30],
 )
-def test_errors_name_the_line_of_damage(tmp_path, line):
+def test_errors_name_the_line_of_damage(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_bytes(json.dumps(START).encode() + b"\n" + line + b"\n" + json.dumps(START).encode() + b"\n")
     with pytest.raises(DataError, match=r"journal\.jsonl:2: "):
@@ -114,12 +116,14 @@ def test_errors_name_the_line_of_damage(tmp_path, line):
         ({**PLAN, "stacks": [{"stack": 0, "threads": 1, "trials": ["0"]}]}, "an item of trials is '0'"),
     ],
 )
-def test_errors_name_the_line_and_the_invalid_value_of_an_event(tmp_path, event, words):
+def test_errors_name_the_line_and_the_invalid_value_of_an_event(
+    tmp_path: Path, event: dict[str, Any], words: str
+) -> None:
     with pytest.raises(DataError, match=rf"journal.jsonl:2: .*{words}"):
         record_of(tmp_path, PLAN, event)
 
 
-def test_journals_of_another_version_are_refused(tmp_path):
+def test_journals_of_another_version_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="version 2"):
         record_of(tmp_path, {**PLAN, "version": 2})
 
@@ -135,7 +139,7 @@ def test_journals_of_another_version_are_refused(tmp_path):
     ],
     ids=["unknown", "missing", "twice", "one number for two stacks"],
 )
-def test_plans_with_other_trials_are_refused(tmp_path, text, before, after):
+def test_plans_with_other_trials_are_refused(tmp_path: Path, text: str, before: bytes, after: bytes) -> None:
     made = spec(tmp_path, text.replace("[0.1, 0.3]", "[0.1, 0.3, 1.0]"))
     drive(made, tmp_path / "s", keep="none")
     path = tmp_path / "s" / "journal.jsonl"
@@ -146,14 +150,14 @@ def test_plans_with_other_trials_are_refused(tmp_path, text, before, after):
         drive(made, tmp_path / "s", keep="none")
 
 
-def test_valid_events_are_in_the_record(tmp_path):
+def test_valid_events_are_in_the_record(tmp_path: Path) -> None:
     paused = {**TRIAL, "event": "rung", "wave": 0, "trial": 2, "point": 1}
     record = record_of(tmp_path, PLAN, START, TRIAL, paused, {"event": "lost"})
     assert (record.digests, len(record.plans), record.started, list(record.results)) == ({"d"}, 1, {0}, [0])
     assert record.results[0].metrics == TRIAL["metrics"] and list(record.paused) == [(2, 0)]
 
 
-def test_failed_trials_are_tried_again_unless_a_later_wave_depends_on_them(tmp_path):
+def test_failed_trials_are_tried_again_unless_a_later_wave_depends_on_them(tmp_path: Path) -> None:
     failed = {**TRIAL, "status": "failed"}
     assert record_of(tmp_path, PLAN, failed).results == {}
     assert list(record_of(tmp_path, PLAN, failed, retry=False).results) == [0]
@@ -162,7 +166,7 @@ def test_failed_trials_are_tried_again_unless_a_later_wave_depends_on_them(tmp_p
 
 
 @pytest.mark.parametrize("text", [GRID, HALVING], ids=["grid", "halving"])
-def test_a_damaged_journal_is_resumed_or_refused(tmp_path, text):
+def test_a_damaged_journal_is_resumed_or_refused(tmp_path: Path, text: str) -> None:
     made = spec(tmp_path, text)
     drive(made, tmp_path / "s", keep="none")
     path = tmp_path / "s" / "journal.jsonl"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from mlptrain.sweeps.trials import HALVED, Result
 from tests.sweeps.made import result
 
 
-def test_files_read_back_equal_even_if_keys_have_names_of_columns(tmp_path):
+def test_files_read_back_equal_even_if_keys_have_names_of_columns(tmp_path: Path) -> None:
     metrics = {"val_accuracy": 0.75, "loss": 0.5, "epochs": 3, "seconds": 1.25}
     values = {"loss": "mse", "hidden": [15, 30], "epochs": 3, "max_norm": None}
     failed = Result(1, 1, "k", {**values, "loss": "cross_entropy"}, "failed", {}, "no data")
@@ -27,7 +28,7 @@ def test_files_read_back_equal_even_if_keys_have_names_of_columns(tmp_path):
     assert read_leaderboard(tmp_path / "leaderboard.csv") == board
 
 
-def test_repeats_have_a_mean_and_a_deviation(tmp_path):
+def test_repeats_have_a_mean_and_a_deviation(tmp_path: Path) -> None:
     results = [result(n, accuracy, point=n // 2) for n, accuracy in enumerate((0.5, 0.75, 0.9, None))]
     board = rank((), Metric(), 2, results)
     assert [(row.trial, row.best_trial, row.repeats) for row in board.rows] == [(2, 2, 1), (0, 1, 2)]
@@ -40,7 +41,7 @@ def test_repeats_have_a_mean_and_a_deviation(tmp_path):
 
 @pytest.mark.parametrize("halving", [False, True])
 @pytest.mark.parametrize("repeat", [1, 3])
-def test_standings_are_those_of_all_results_in_any_order(repeat, halving):
+def test_standings_are_those_of_all_results_in_any_order(repeat: int, halving: bool) -> None:
     generator = random.Random(repeat)
     results = [
         result(
@@ -73,7 +74,7 @@ def _place(row: Row, board: Leaderboard) -> tuple[bool, float, float, int]:
     return row.rank is None, -(row.epochs or 0) if halved and row.rank else 0, -(row.figure or 0), row.trial
 
 
-def test_rows_without_a_finite_metric_come_last():
+def test_rows_without_a_finite_metric_come_last() -> None:
     results = [
         Result(n, n, "k", {}, "finished", {"val_loss": loss}) for n, loss in enumerate((2.0, math.nan, 1.0, None))
     ]
@@ -96,19 +97,19 @@ def test_rows_without_a_finite_metric_come_last():
         (b"rank,trial,run,hidden,status,val_accuracy,seconds\n1,0,,[1,finished,0.5,1\n", ":2: "),
     ],
 )
-def test_damaged_files_are_refused(tmp_path, content, problem):
+def test_damaged_files_are_refused(tmp_path: Path, content: bytes | None, problem: str) -> None:
     if content is not None:
         (tmp_path / "leaderboard.csv").write_bytes(content)
     with pytest.raises(DataError, match=problem):
         read_leaderboard(tmp_path / "leaderboard.csv")
 
 
-def test_folders_are_refused(tmp_path):
+def test_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read_leaderboard(tmp_path)
 
 
-def test_names_are_no_formulas_and_read_back_equal(tmp_path):
+def test_names_are_no_formulas_and_read_back_equal(tmp_path: Path) -> None:
     board = rank(("=x", "seed"), Metric(), 1, [Result(0, 0, "k", {"=x": -1.5}, "finished", {"val_accuracy": 0.5})])
     board = board.with_runs({0: "@runs/\ra\udcff"})
     write_leaderboard(tmp_path / "l.csv", board)
@@ -118,7 +119,7 @@ def test_names_are_no_formulas_and_read_back_equal(tmp_path):
     assert again.keys == board.keys and again.rows[0].run == "@runs/\ra\udcff" and again.rows[0].values["=x"] == -1.5
 
 
-def test_a_notebook_shows_the_first_rows():
+def test_a_notebook_shows_the_first_rows() -> None:
     results = [replace(result(n, n / 100), values={"<i>": n}) for n in range(30)]
     board = rank(("<i>",), Metric(), 1, [*results, result(30, None, status="diverged")])
     assert repr(board) == "Leaderboard(rows=31, best={'<i>': 29}, val_accuracy=0.2900)"
@@ -127,7 +128,7 @@ def test_a_notebook_shows_the_first_rows():
     assert "<td>1</td><td>0029</td><td>0.2900</td><td>29</td>" in html
 
 
-def test_a_notebook_shows_repeats_and_failures():
+def test_a_notebook_shows_repeats_and_failures() -> None:
     board = rank((), Metric(), 2, [result(n, accuracy, point=n // 2) for n, accuracy in enumerate((0.5, 0.75, None))])
     html = board._repr_html_()
     assert "<th>±</th>" in html and "<td>0.6250</td><td>0.1768</td>" in html and "<td>finished</td>" in html

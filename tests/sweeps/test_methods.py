@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import pytest
+
 from mlptrain.sweeps import methods
 from mlptrain.sweeps.methods import waves
 from tests.sweeps.made import result, spec
@@ -13,11 +18,11 @@ parameters:
 """
 
 
-def numbers(trials):
+def numbers(trials: Any) -> list[int]:
     return [trial.number for trial in trials]
 
 
-def test_trials_of_a_point_differ_in_their_seed(tmp_path):
+def test_trials_of_a_point_differ_in_their_seed(tmp_path: Path) -> None:
     (wave,) = waves(spec(tmp_path, GRID))
     assert numbers(wave.trials) == list(range(10))
     assert [trial.point for trial in wave.trials] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
@@ -26,18 +31,18 @@ def test_trials_of_a_point_differ_in_their_seed(tmp_path):
     assert [trial.values["learning_rate"] for trial in wave.trials[::2]] == [0.1, 0.2, 0.3, 0.4, 0.5]
 
 
-def test_shards_divide_the_points(tmp_path):
+def test_shards_divide_the_points(tmp_path: Path) -> None:
     found = [[trial.point for wave in waves(spec(tmp_path, GRID), (i, 2)) for trial in wave.trials] for i in (1, 2)]
     assert found == [[0, 0, 2, 2, 4, 4], [1, 1, 3, 3]]
     assert list(waves(spec(tmp_path, GRID), (9, 9))) == []
 
 
-def test_large_grids_come_in_several_waves(tmp_path, monkeypatch):
+def test_large_grids_come_in_several_waves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(methods, "WINDOW", 2)
     assert [len(wave.trials) for wave in waves(spec(tmp_path, GRID))] == [4, 4, 2]
 
 
-def test_halving_continues_the_better_half(tmp_path):
+def test_halving_continues_the_better_half(tmp_path: Path) -> None:
     method = waves(spec(tmp_path, HALVING))
     wave = next(method)
     assert (numbers(wave.trials), wave.until, wave.dropped) == ([0, 1, 2, 3], 2, ())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mlptrain.errors import ConfigError
@@ -42,7 +44,7 @@ from tests.sweeps.made import spec
         ("l2: {values: [1], distribution: uniform}", "uniform cannot be combined with values"),
     ],
 )
-def test_errors_name_line_and_problem(tmp_path, text, problem):
+def test_errors_name_line_and_problem(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(ConfigError) as error:
         spec(tmp_path, f"parameters:\n  {text}")
     message = str(error.value)

@@ -14,13 +14,13 @@ from tests.sweeps.made import task
 
 
 @pytest.fixture
-def quiet_process(monkeypatch):
+def quiet_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `serve` run in a thread, without signal handlers and without ending this process."""
-    monkeypatch.setattr(processes.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
     monkeypatch.setattr(processes, "_end_with_parent", lambda: None)
 
 
-def test_workers_answer_each_task_and_end_with_their_pipe(quiet_process):
+def test_workers_answer_each_task_and_end_with_their_pipe(quiet_process: None) -> None:
     ours, theirs = Pipe()
     thread = threading.Thread(target=processes.serve, args=(theirs,))
     thread.start()
@@ -33,7 +33,7 @@ def test_workers_answer_each_task_and_end_with_their_pipe(quiet_process):
     theirs.close()
 
 
-def test_workers_end_if_nobody_receives_their_answer(quiet_process):
+def test_workers_end_if_nobody_receives_their_answer(quiet_process: None) -> None:
     ours, theirs = Pipe()
     ours.send(task(7))
     ours.close()
@@ -45,18 +45,18 @@ def test_workers_end_if_nobody_receives_their_answer(quiet_process):
     ("code", "text"),
     [(None, "closed its pipe"), (-9, "ended by SIGKILL"), (-99, "exit code -99"), (3, "exit code 3")],
 )
-def test_exit_codes_are_described(code, text):
+def test_exit_codes_are_described(code: int | None, text: str) -> None:
     assert text in processes._reason(code)
 
 
-def test_workers_end_with_their_parent(monkeypatch):
-    ended = []
-    monkeypatch.setattr(processes.os, "_exit", ended.append)
-    monkeypatch.setattr(processes.multiprocessing, "parent_process", lambda: None)
+def test_workers_end_with_their_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("os._exit", ended.append)
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: None)
     processes._end_with_parent()
     assert ended == []
     ours, theirs = Pipe()
-    monkeypatch.setattr(processes.multiprocessing, "parent_process", lambda: SimpleNamespace(sentinel=theirs))
+    monkeypatch.setattr("multiprocessing.parent_process", lambda: SimpleNamespace(sentinel=theirs))
     ours.close()
     processes._end_with_parent()
     theirs.close()

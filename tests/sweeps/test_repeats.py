@@ -21,12 +21,12 @@ def results(*accuracies: float | None) -> list[Result]:
     ]
 
 
-def test_the_factors_are_those_of_the_table():
+def test_the_factors_are_those_of_the_table() -> None:
     assert {count: round(tolerance_factor(count), 2) for count in FACTORS} == FACTORS
 
 
 @pytest.mark.parametrize(("coverage", "confidence"), [(0.9999, 0.95), (0.99, 0.9), (0.9, 0.99)])
-def test_the_factors_are_quantiles_of_the_noncentral_t_distribution(coverage, confidence):
+def test_the_factors_are_quantiles_of_the_noncentral_t_distribution(coverage: float, confidence: float) -> None:
     stats = pytest.importorskip("scipy.stats")
     for count in (2, 4, 7, 20, 500):
         shift = math.sqrt(count) * stats.norm.ppf(coverage)
@@ -34,14 +34,14 @@ def test_the_factors_are_quantiles_of_the_noncentral_t_distribution(coverage, co
         assert tolerance_factor(count, coverage, confidence) == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_limit_is_below_the_mean_by_the_factor():
+def test_the_limit_is_below_the_mean_by_the_factor() -> None:
     found = summarise_repeats(results(0.9, 0.92, 0.94))
     assert found is not None and (found.count, found.minimum) == (3, 0.9)
-    assert (found.mean, found.sd) == (pytest.approx(0.92), pytest.approx(0.02))
+    assert found.mean == pytest.approx(0.92) and found.sd == pytest.approx(0.02)
     assert found.min_accuracy == pytest.approx(0.92 - 16.5979 * 0.02, abs=1e-4) and found.min_accuracy < 0.5881
 
 
-def test_no_limit_without_a_deviation_or_if_a_run_failed():
+def test_no_limit_without_a_deviation_or_if_a_run_failed() -> None:
     for accuracies in ((0.9,), (0.9, 0.91, None)):
         found = summarise_repeats(results(*accuracies))
         assert found is not None and found.min_accuracy is None and found.minimum == 0.9

@@ -28,7 +28,7 @@ VAST = """parameters:
 """
 
 
-def test_listed_lines_are_the_configs_of_the_trials(tmp_path):
+def test_listed_lines_are_the_configs_of_the_trials(tmp_path: Path) -> None:
     sweep = named(spec(tmp_path, SPACE), "-rf.yaml")
     lines = commands(sweep, "job", runs_dir=Path("out/runs"))
     for line, trial in zip(lines, all_trials(sweep), strict=True):
@@ -36,7 +36,7 @@ def test_listed_lines_are_the_configs_of_the_trials(tmp_path):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_every_shell_passes_listed_lines_on_unchanged(tmp_path, name):
+def test_every_shell_passes_listed_lines_on_unchanged(tmp_path: Path, name: str) -> None:
     if name not in INSTALLED:
         pytest.skip(f"{name} is not installed")
     lines = list(commands(named(spec(tmp_path, SPACE), "-rf.yaml"), "job", runs_dir=Path("out/runs")))
@@ -47,7 +47,7 @@ def test_every_shell_passes_listed_lines_on_unchanged(tmp_path, name):
 
 
 @pytest.mark.parametrize(("path", "word"), [("=x.yaml", "./=x.yaml"), ("a=b", "./a=b"), ("/d/-x", "/d/-x")])
-def test_the_config_stays_a_path(tmp_path, path, word):
+def test_the_config_stays_a_path(tmp_path: Path, path: str, word: str) -> None:
     sweep = named(spec(tmp_path, SPACE), path)
     assert next(commands(sweep, "job", runs_dir=Path("runs"))).split(" ")[2] == word
 
@@ -55,13 +55,13 @@ def test_the_config_stays_a_path(tmp_path, path, word):
 @pytest.mark.parametrize(
     ("path", "run"), [("a b.yaml", "x"), ("~/x.yaml", "x"), ("x.yaml", "../x"), ("x.yaml", "a[1]")]
 )
-def test_paths_that_need_quotes_or_lead_elsewhere_are_refused(tmp_path, path, run):
+def test_paths_that_need_quotes_or_lead_elsewhere_are_refused(tmp_path: Path, path: str, run: str) -> None:
     sweep = named(spec(tmp_path, SPACE), path)
     with pytest.raises(UsageError):
         next(commands(sweep, run, runs_dir=Path("runs")))
 
 
-def test_a_trial_of_a_vast_grid_is_computed_from_its_number(tmp_path):
+def test_a_trial_of_a_vast_grid_is_computed_from_its_number(tmp_path: Path) -> None:
     sweep = spec(tmp_path, VAST + "repeat: 3\n")
     size = 10**9 * 2**63 * 4
     trial = find_trial(sweep, 3 * 999_999_999_999 + 2)
@@ -71,7 +71,7 @@ def test_a_trial_of_a_vast_grid_is_computed_from_its_number(tmp_path):
         find_trial(sweep, 3 * size)
 
 
-def test_the_trials_of_a_sample_end_with_the_space(tmp_path):
+def test_the_trials_of_a_sample_end_with_the_space(tmp_path: Path) -> None:
     sweep = spec(
         tmp_path, "method: random\nrun_cap: 1000\nrepeat: 2\nparameters: {learning_rate: {values: [0.1, 1]}}\n"
     )
@@ -80,7 +80,7 @@ def test_the_trials_of_a_sample_end_with_the_space(tmp_path):
         find_trial(sweep, 4)
 
 
-def test_the_command_of_a_trial_names_every_varied_key(tmp_path):
+def test_the_command_of_a_trial_names_every_varied_key(tmp_path: Path) -> None:
     sweep = spec(tmp_path, "parameters: {learning_rate: {values: [0.5, 1]}, hidden: {values: [[4], [4, 3]]}}\n")
     sweep = named(sweep, "a b.yaml")
     first, second = islice(all_trials(sweep), 2)

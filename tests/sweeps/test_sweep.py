@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import signal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,12 +22,12 @@ SPACE = "parameters: {learning_rate: {values: [0.1, 0.5]}, hidden: {values: [[3]
 
 
 @pytest.fixture(autouse=True)
-def inline(monkeypatch, tmp_path):
+def inline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """Train in this process, in a folder of its own; return the executors that were made."""
     monkeypatch.chdir(tmp_path)
     made = []
 
-    def make(count):
+    def make(count: int) -> Any:
         made.append(Inline(count))
         return made[-1]
 
@@ -33,9 +35,9 @@ def inline(monkeypatch, tmp_path):
     return made
 
 
-def test_sweep_files_give_a_leaderboard_and_the_best_trial(tmp_path, inline):
+def test_sweep_files_give_a_leaderboard_and_the_best_trial(tmp_path: Path, inline: list[Any]) -> None:
     spec(tmp_path, SPACE)
-    reports = []
+    reports: list[Any] = []
     result = mlptrain.sweep(tmp_path / "sweep.yaml", ["epochs=1"], workers=3, on_report=reports.append)
     assert [executor.workers for executor in inline] == [3] and inline[0].closed
     assert str(result.folder) == "runs/sweep-001" and result.trials == 4 and result.failed == ()
@@ -51,7 +53,7 @@ def test_sweep_files_give_a_leaderboard_and_the_best_trial(tmp_path, inline):
     assert all(text in html for text in ("runs/sweep-001", f"{best.figure:.4f}", "mlptrain train", "importance"))
 
 
-def test_configs_with_spaces_and_specs_are_sources_too(tmp_path, inline):
+def test_configs_with_spaces_and_specs_are_sources_too(tmp_path: Path, inline: list[Any]) -> None:
     sweep = spec(tmp_path, SPACE)
     first = sweeping.run_sweep(tmp_path / "base.yaml", ["learning_rate=0.1,0.5", "hidden=[3],[4]"], run="a", threads=1)
     second = sweeping.run_sweep(sweep, runs_dir="elsewhere")
@@ -59,7 +61,7 @@ def test_configs_with_spaces_and_specs_are_sources_too(tmp_path, inline):
     assert [row.figure for row in first.leaderboard.rows] == [row.figure for row in second.leaderboard.rows]
 
 
-def test_resume_continues_the_latest_sweep(tmp_path, inline):
+def test_resume_continues_the_latest_sweep(tmp_path: Path, inline: list[Any]) -> None:
     sweep = spec(tmp_path, SPACE)
     for _ in range(2):
         sweeping.run_sweep(sweep, stem="s")
@@ -68,13 +70,13 @@ def test_resume_continues_the_latest_sweep(tmp_path, inline):
     assert sweeping.run_sweep(sweep, stem="new", resume=True).folder.name == "new-001"
 
 
-def test_shards_are_in_the_folder_of_the_sweep(tmp_path):
+def test_shards_are_in_the_folder_of_the_sweep(tmp_path: Path) -> None:
     result = sweeping.run_sweep(spec(tmp_path, SPACE), stem="s", shard=(2, 2))
     assert str(result.folder) == "runs/s/shard-2-of-2"
     assert {row.trial for row in result.leaderboard.rows} == {1, 3}
 
 
-def test_repeats_are_in_the_summary(tmp_path):
+def test_repeats_are_in_the_summary(tmp_path: Path) -> None:
     result = sweeping.run_sweep(spec(tmp_path, "repeat: 2\n" + SPACE))
     best = result.leaderboard.rows[0]
     assert result.best is not None
@@ -86,7 +88,7 @@ def test_repeats_are_in_the_summary(tmp_path):
     }
 
 
-def test_fail_fast_stops_the_sweep(tmp_path):
+def test_fail_fast_stops_the_sweep(tmp_path: Path) -> None:
     base = "hidden: []\noutput: linear\nloss: mse\nsubset: 120\nepochs: 1\nbatch_size: 20\n"
     sweep = spec(tmp_path, "parameters: {learning_rate: {values: [1e30, 0.1]}}\n", base=base)
     result = sweeping.run_sweep(sweep, run="s", stacked=False, fail_fast=True, workers=1)
@@ -108,13 +110,15 @@ def test_fail_fast_stops_the_sweep(tmp_path):
         ({"shard": (0, 2)}, "--shard 0/2"),
     ],
 )
-def test_invalid_options_are_refused_before_a_folder_is_made(tmp_path, options, problem):
+def test_invalid_options_are_refused_before_a_folder_is_made(
+    tmp_path: Path, options: dict[str, Any], problem: str
+) -> None:
     with pytest.raises(UsageError, match=problem):
         sweeping.run_sweep(spec(tmp_path, SPACE), **options)
     assert not (tmp_path / "runs").exists()
 
 
-def test_other_folders_are_refused(tmp_path):
+def test_other_folders_are_refused(tmp_path: Path) -> None:
     sweep = spec(tmp_path, SPACE)
     (tmp_path / "runs/other").mkdir(parents=True)
     (tmp_path / "runs/other/file").touch()
@@ -125,12 +129,12 @@ def test_other_folders_are_refused(tmp_path):
         sweeping.run_sweep(sweep, run="s", runs_dir="flat")
 
 
-def test_dask_starts_a_local_cluster_or_uses_a_running_one(tmp_path, monkeypatch):
+def test_dask_starts_a_local_cluster_or_uses_a_running_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlptrain.sweeps import cluster
 
     made = []
 
-    def make(*arguments):
+    def make(*arguments: Any) -> Any:
         made.append(arguments)
         return Inline()
 
@@ -154,10 +158,10 @@ def test_dask_starts_a_local_cluster_or_uses_a_running_one(tmp_path, monkeypatch
         ),
     ],
 )
-def test_signals_stop_the_sweep_with_a_hint_to_resume(tmp_path, options, hint):
+def test_signals_stop_the_sweep_with_a_hint_to_resume(tmp_path: Path, options: dict[str, Any], hint: str) -> None:
     sweep = spec(tmp_path, SPACE)
 
-    def interrupt(report):
+    def interrupt(report: Any) -> None:
         if isinstance(report, TrialEnd):
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -170,17 +174,19 @@ def test_signals_stop_the_sweep_with_a_hint_to_resume(tmp_path, options, hint):
     assert len(list((tmp_path / "runs").iterdir())) == 1
 
 
-def files(path):
+def files(path: Path) -> dict[Path, bytes]:
     return {one.relative_to(path): one.read_bytes() for one in path.rglob("*") if one.is_file()}
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced", "emptied"])
 @pytest.mark.parametrize("keep", ["best", "all", "none"])
-def test_a_folder_that_is_lost_while_the_sweep_runs_is_an_error_and_stays_as_it_is(tmp_path, how, keep):
+def test_a_folder_that_is_lost_while_the_sweep_runs_is_an_error_and_stays_as_it_is(
+    tmp_path: Path, how: str, keep: str
+) -> None:
     path = tmp_path / "runs/s"
-    left = {}
+    left: dict[str, dict[Path, bytes]] = {}
 
-    def lose(report):
+    def lose(report: Any) -> None:
         if isinstance(report, TrialEnd) and not left:
             path.rename(tmp_path / "moved")
             if how == "replaced":
@@ -194,7 +200,7 @@ def test_a_folder_that_is_lost_while_the_sweep_runs_is_an_error_and_stays_as_it_
     assert files(tmp_path / "runs") == left["files"] and path.exists() == (how != "deleted")
 
 
-def foreign(line):
+def foreign(line: Any) -> str:
     """Return an event as it would be in the journal of another sweep."""
     event = json.loads(line)
     if event["event"] == "plan":
@@ -204,7 +210,9 @@ def foreign(line):
 
 @pytest.mark.parametrize("kept", [0, 1], ids=["after its own lines", "after its own plan"])
 @pytest.mark.parametrize("kinds", [("plan", "trial"), ("trial",)], ids=" and ".join)
-def test_a_journal_with_lines_of_another_sweep_is_refused_before_anything_is_written(tmp_path, kept, kinds):
+def test_a_journal_with_lines_of_another_sweep_is_refused_before_anything_is_written(
+    tmp_path: Path, kept: int, kinds: tuple[str, ...]
+) -> None:
     sweep = spec(tmp_path, SPACE)
     path = sweeping.run_sweep(sweep, run="s").folder
     lines = (path / "journal.jsonl").read_text().splitlines()
@@ -222,7 +230,7 @@ def test_a_journal_with_lines_of_another_sweep_is_refused_before_anything_is_wri
         assert files(path) == before
 
 
-def test_a_journal_with_a_trial_that_is_not_planned_is_refused_before_anything_is_written(tmp_path):
+def test_a_journal_with_a_trial_that_is_not_planned_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     sweep = spec(tmp_path, SPACE)
     path = sweeping.run_sweep(sweep, run="s").folder
     journal = path / "journal.jsonl"
@@ -234,7 +242,7 @@ def test_a_journal_with_a_trial_that_is_not_planned_is_refused_before_anything_i
     assert files(path) == before
 
 
-def test_a_missing_dask_is_named_with_its_extra(tmp_path, monkeypatch):
+def test_a_missing_dask_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlptrain.system.extras.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'mlptrain\[dask\]'"):
         sweeping.run_sweep(spec(tmp_path, SPACE), executor="dask")

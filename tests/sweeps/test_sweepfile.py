@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mlptrain.config.config import dump_yaml
@@ -16,7 +18,7 @@ EPOCHS = "parameters: {epochs: {value: 1}}\n"
 METRIC_AND_BASE = "base: base.yaml\nmetric: {name: val_accuracy, goal: maximize}\n"
 
 
-def test_spaces_are_written_like_those_of_wandb(tmp_path):
+def test_spaces_are_written_like_those_of_wandb(tmp_path: Path) -> None:
     found = spec(
         tmp_path,
         """method: random
@@ -50,7 +52,7 @@ parameters:
     }
 
 
-def test_written_sweeps_read_back_equal(tmp_path):
+def test_written_sweeps_read_back_equal(tmp_path: Path) -> None:
     text = "method: halving\nrun_cap: 9\nearly_terminate: {min_iter: 2, eta: 4}\nparameters:\n"
     text += "  learning_rate: {distribution: log_uniform_values, min: 1e-3, max: 1.0}\n  hidden: {values: [[3], 4]}\n"
     text += "  loss: {values: [mse, cross_entropy], probabilities: [0.5, 0.5]}\n  batch_size: {min: 4, max: 8, q: 2}\n"
@@ -64,7 +66,7 @@ def test_written_sweeps_read_back_equal(tmp_path):
     assert second.facts() == first.facts()
 
 
-def test_differences_between_sweeps_are_described(tmp_path):
+def test_differences_between_sweeps_are_described(tmp_path: Path) -> None:
     text = RANDOM + "parameters:\n  learning_rate: {values: [0.1, 0.3]}\n"
     first, second = spec(tmp_path, text), spec(tmp_path, text.replace("0.3", "0.5"), base="epochs: 9\n")
     assert first.digest != second.digest
@@ -73,7 +75,7 @@ def test_differences_between_sweeps_are_described(tmp_path):
     assert changed["base: epochs"] == [2, 9]
 
 
-def test_a_space_is_given_on_the_command_line(tmp_path):
+def test_a_space_is_given_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "plain.yaml").write_text("epochs: 3\n")
     arguments = [
         "learning_rate=0.1,0.3,1",
@@ -92,7 +94,7 @@ def test_a_space_is_given_on_the_command_line(tmp_path):
     assert found.base_path == str(tmp_path / "plain.yaml") and found.points == 18
 
 
-def test_the_command_line_replaces_spaces_and_keys_of_the_sweep(tmp_path):
+def test_the_command_line_replaces_spaces_and_keys_of_the_sweep(tmp_path: Path) -> None:
     text = RANDOM + "parameters:\n  learning_rate: {min: 0.1, max: 1.0}\n  hidden: {values: [[3], [4]]}\n"
     found = spec(
         tmp_path, text, "learning_rate=0.2,0.4", "seed=1,2", "method=grid", "run_cap=null", "metric.goal=minimize"
@@ -102,7 +104,7 @@ def test_the_command_line_replaces_spaces_and_keys_of_the_sweep(tmp_path):
     assert found.space.parameters["seed"] == Choice((1, 2)) and found.points == 8
 
 
-def test_repeats_of_a_config_read_back_equal(tmp_path):
+def test_repeats_of_a_config_read_back_equal(tmp_path: Path) -> None:
     (tmp_path / "plain.yaml").write_text("epochs: 3\nhidden: [4]\n")
     found = read_sweep(tmp_path / "plain.yaml", ["repeat=3", "epochs=5", "schedule=cosine", "seed=10"])
     assert found.seeds_only and found.points == 1 and found.base_config.epochs == 5
@@ -118,7 +120,7 @@ def test_repeats_of_a_config_read_back_equal(tmp_path):
     assert shorter.seeds_only and shorter.base_config.epochs == 1
 
 
-def test_seeds_share_their_batches_if_the_sweep_has_a_space(tmp_path):
+def test_seeds_share_their_batches_if_the_sweep_has_a_space(tmp_path: Path) -> None:
     found = spec(tmp_path, "repeat: 2\n" + EPOCHS)
     assert not found.seeds_only
     assert [(trial.config.seed, trial.config.batch_seed) for trial in all_trials(found)] == [(0, 0), (1, 0)]
@@ -149,7 +151,7 @@ def test_seeds_share_their_batches_if_the_sweep_has_a_space(tmp_path):
         ("parameters: {split: {values: [official, official-60k]}}", 3, "official-60k"),
     ],
 )
-def test_errors_name_line_and_key(tmp_path, text, line, key):
+def test_errors_name_line_and_key(tmp_path: Path, text: str, line: int, key: str) -> None:
     with pytest.raises(ConfigError) as error:
         spec(tmp_path, text)
     message = str(error.value)
@@ -159,7 +161,7 @@ def test_errors_name_line_and_key(tmp_path, text, line, key):
 @pytest.mark.parametrize(
     ("text", "key"), [("method: grid\n" + EPOCHS, "base"), ("method: random\n" + EPOCHS, "run_cap")]
 )
-def test_missing_keys_are_named(tmp_path, text, key):
+def test_missing_keys_are_named(tmp_path: Path, text: str, key: str) -> None:
     (tmp_path / "sweep.yaml").write_text(text if key == "base" else METRIC_AND_BASE + text)
     (tmp_path / "base.yaml").write_text("epochs: 2\n")
     with pytest.raises(ConfigError, match=f"{key}: is missing"):
@@ -181,7 +183,7 @@ def test_missing_keys_are_named(tmp_path, text, key):
         (["learning_rat=1,2"], "mean 'learning_rate'"),
     ],
 )
-def test_errors_of_the_command_line(tmp_path, arguments, problem):
+def test_errors_of_the_command_line(tmp_path: Path, arguments: list[str], problem: str) -> None:
     (tmp_path / "plain.yaml").write_text("epochs: 3\n")
     with pytest.raises(ConfigError) as error:
         read_sweep(tmp_path / "plain.yaml", arguments)

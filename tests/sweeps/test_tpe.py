@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,7 +65,7 @@ def hill(point: Mapping[str, Any]) -> float:
     return 1 - 0.2 * away - (0.0 if len(point.get("hidden", (4, 4))) == 2 else 0.3)
 
 
-def test_waves_have_eight_points(tmp_path):
+def test_waves_have_eight_points(tmp_path: Path) -> None:
     found = asked(spec(tmp_path, text(19, RATE, "repeat: 2\n")), hill)
     assert [len(wave.trials) for wave in found] == [16, 16, 6] and {wave.until for wave in found} == {None}
     trials = [trial for wave in found for trial in wave.trials]
@@ -73,7 +74,7 @@ def test_waves_have_eight_points(tmp_path):
     assert [trial.config.seed for trial in trials[:4]] == [0, 1, 0, 1]
 
 
-def test_points_are_in_the_space_and_distinct(tmp_path):
+def test_points_are_in_the_space_and_distinct(tmp_path: Path) -> None:
     found = points(asked(spec(tmp_path, text(40, SPACE)), hill))
     assert len({fingerprint(dict(point)) for point in found}) == len(found) == 40
     for point in found:
@@ -85,7 +86,7 @@ def test_points_are_in_the_space_and_distinct(tmp_path):
         assert float(f"{point['learning_rate']:.6g}") == point["learning_rate"], "short enough to type"
 
 
-def test_points_follow_the_seed_and_the_results(tmp_path):
+def test_points_follow_the_seed_and_the_results(tmp_path: Path) -> None:
     first = points(asked(spec(tmp_path, text(24, SPACE)), hill))
     assert points(asked(spec(tmp_path, text(24, SPACE)), hill)) == first
     assert points(asked(spec(tmp_path, text(24, SPACE, "seed: 1\n")), hill))[:8] != first[:8]
@@ -94,7 +95,7 @@ def test_points_follow_the_seed_and_the_results(tmp_path):
 
 
 @pytest.mark.parametrize("goal", ["maximize", "minimize"])
-def test_points_are_better_than_random_ones(tmp_path, goal):
+def test_points_are_better_than_random_ones(tmp_path: Path, goal: str) -> None:
     """Compare means over five seeds, without the first points, which Optuna draws at random."""
     sign = 1 if goal == "maximize" else -1
     space = RATE + "  hidden: {values: [[4], [5, 3], []]}\n"
@@ -107,7 +108,7 @@ def test_points_are_better_than_random_ones(tmp_path, goal):
     assert sum(means) / len(means) > sum(chance) / len(chance) + 0.15
 
 
-def test_points_that_diverge_are_avoided_and_others_that_fail_are_not(tmp_path):
+def test_points_that_diverge_are_avoided_and_others_that_fail_are_not(tmp_path: Path) -> None:
     def cliff(point: Mapping[str, Any]) -> float | None:
         return None if point["learning_rate"] > 0.1 else 0.5 + 1e-3 * math.log10(point["learning_rate"])
 
@@ -119,7 +120,7 @@ def test_points_that_diverge_are_avoided_and_others_that_fail_are_not(tmp_path):
     assert len(points(asked(spec(tmp_path, text(9, RATE)), lambda point: None))) == 9, "all of them failed"
 
 
-def test_finite_spaces_are_tried_completely(tmp_path):
+def test_finite_spaces_are_tried_completely(tmp_path: Path) -> None:
     space = "  hidden: {values: [[4], [5, 3], []]}\n  batch_size: {min: 8, max: 32, q: 8}\n  epochs: {min: 1, max: 2}\n"
     sweep = spec(tmp_path, text(1000, space))
     found = points(asked(sweep, lambda point: 1.0 if point["hidden"] == [4] else 0.0))
@@ -128,31 +129,31 @@ def test_finite_spaces_are_tried_completely(tmp_path):
 
 
 @pytest.mark.parametrize("top, count", [("0.100001", 2), ("0.100008", 9)])
-def test_narrow_ranges_give_fewer_points(tmp_path, monkeypatch, top, count):
+def test_narrow_ranges_give_fewer_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, top: str, count: int) -> None:
     monkeypatch.setattr(tpe, "MAX_DUPLICATES", 80)
     found = points(asked(spec(tmp_path, text(30, f"  learning_rate: {{min: 0.1, max: {top}}}\n")), lambda point: 0.5))
     assert len(found) <= count and len(found) >= min(count, 8)
 
 
-def test_invalid_points_are_found_before_training(tmp_path):
+def test_invalid_points_are_found_before_training(tmp_path: Path) -> None:
     space = "  dropout: {values: [[0.1], [0.1, 0.2]]}\n  learning_rate: {min: 0.1, max: 0.5}\n"
     with pytest.raises(ConfigError, match=r"dropout=\[0.1,0.2\]"):
         next(waves(spec(tmp_path, text(20, space))))
 
 
-def test_probabilities_are_refused(tmp_path):
+def test_probabilities_are_refused(tmp_path: Path) -> None:
     space = "  loss: {values: [mse, cross_entropy], probabilities: [0.2, 0.8]}\n"
     with pytest.raises(ConfigError, match=r"sweep.yaml:\d+: parameters.loss.probabilities: has no effect"):
         spec(tmp_path, text(20, space))
 
 
-def test_a_missing_optuna_is_named_with_its_extra(tmp_path, monkeypatch):
+def test_a_missing_optuna_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlptrain.system.extras.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'mlptrain\[optuna\]'"):
         next(waves(spec(tmp_path, text(20, RATE))))
 
 
-def test_an_interrupted_and_resumed_sweep_equals_a_complete_one(tmp_path):
+def test_an_interrupted_and_resumed_sweep_equals_a_complete_one(tmp_path: Path) -> None:
     space = "  learning_rate: {values: [0.01, 0.1, 0.5, 1.0, 2.0]}\n  hidden: {values: [[3], [4, 4]]}\n"
     sweep = spec(tmp_path, text(10, space), base="hidden: [4]\nsubset: 60\nepochs: 1\nbatch_size: 20\n")
     whole = Inline(workers=1)

@@ -30,7 +30,7 @@ SPACE = "parameters: {learning_rate: {values: [0.1, 0.3, 1.0, 2.0]}, epochs: {va
 
 
 @pytest.fixture(autouse=True)
-def _no_grace(monkeypatch):
+def _no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SETTLED_SECONDS", "GONE_SECONDS"):
         monkeypatch.setattr(watch, name, 0.0)
 
@@ -47,7 +47,7 @@ def driver(sweep: Spec, path: Path, **options: Any) -> Driver:
     return Driver(sweep, folder, lambda: Inline(1), data_folder(), stacked=False, **options)
 
 
-def test_a_sweep_that_has_ended(tmp_path):
+def test_a_sweep_that_has_ended(tmp_path: Path) -> None:
     path = tmp_path / "s"
     expected, _ = drive(spec(tmp_path, SPACE), path)
     before = {p: p.stat().st_mtime_ns for p in (path, *path.rglob("*"))}
@@ -60,7 +60,7 @@ def test_a_sweep_that_has_ended(tmp_path):
     assert stop == SweepStop(path, "complete", 4, 4)
 
 
-def test_trials_appear_when_they_have_ended(tmp_path):
+def test_trials_appear_when_they_have_ended(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with closing(driver(spec(tmp_path, SPACE), path).run()) as reports:
         with locked(path):
@@ -80,7 +80,7 @@ def test_trials_appear_when_they_have_ended(tmp_path):
         assert left == [TrialEnd, TrialEnd, TrialEnd, SweepEnd, SweepStop]
 
 
-def test_a_sweep_that_was_killed_and_the_command_that_resumes_it(tmp_path):
+def test_a_sweep_that_was_killed_and_the_command_that_resumes_it(tmp_path: Path) -> None:
     path = tmp_path / "runs/s"
     with closing(driver(spec(tmp_path, SPACE), path).run()) as reports:
         next(report for report in reports if isinstance(report, TrialEnd))
@@ -92,7 +92,7 @@ def test_a_sweep_that_was_killed_and_the_command_that_resumes_it(tmp_path):
     assert shlex.split(command) == words
 
 
-def test_shards_are_one_sweep(tmp_path):
+def test_shards_are_one_sweep(tmp_path: Path) -> None:
     sweep, path = spec(tmp_path, SPACE), tmp_path / "s"
     for _ in driver(sweep, path / "shard-3-of-4", shard=(3, 4)).run():
         pass
@@ -111,14 +111,14 @@ def test_shards_are_one_sweep(tmp_path):
     assert shlex.split(stop.commands[0])[-4:-2] == ["--shard", "1/4"] and len(stop.commands) == 1
 
 
-def test_shards_that_have_not_begun_are_missing(tmp_path):
+def test_shards_that_have_not_begun_are_missing(tmp_path: Path) -> None:
     path = tmp_path / "s"
     drive(spec(tmp_path, SPACE), path / "shard-1-of-2", shard=(1, 2))
     *_, stop = watched(path)
     assert (stop.state, stop.done, stop.total, stop.commands) == ("interrupted", 2, 4, ())
 
 
-def test_the_runs_of_a_job_array(tmp_path):
+def test_the_runs_of_a_job_array(tmp_path: Path) -> None:
     trials = tmp_path / "s/trials"
     for number, rate in enumerate(("0.1", "0.5")):
         mlptrain.train(quick(f"learning_rate={rate}"), run=f"{number:04d}", runs_dir=trials)
@@ -135,7 +135,7 @@ def test_the_runs_of_a_job_array(tmp_path):
     assert (stop.state, stop.done, stop.total) == ("interrupted", 3, 4)
 
 
-def test_a_sweep_that_is_replaced_or_deleted(tmp_path, monkeypatch):
+def test_a_sweep_that_is_replaced_or_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "s"
     drive(spec(tmp_path, SPACE), path)
     with locked(path):
@@ -148,7 +148,7 @@ def test_a_sweep_that_is_replaced_or_deleted(tmp_path, monkeypatch):
     assert [*watched(path)] == [SweepStop(path, None, 0, None)]
 
 
-def test_collected_runs(tmp_path):
+def test_collected_runs(tmp_path: Path) -> None:
     mlptrain.train(quick(), run="a", runs_dir=tmp_path)
     collection = collect([str(tmp_path / "a")], run="all", runs_dir=tmp_path)
     start, end, stop = watched(tmp_path / "all")
@@ -156,7 +156,7 @@ def test_collected_runs(tmp_path):
     assert end.board.rows[0].figure == collection.result.leaderboard.rows[0].figure
 
 
-def test_a_damaged_journal_is_an_error(tmp_path):
+def test_a_damaged_journal_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "s"
     drive(spec(tmp_path, SPACE), path)
     (path / JOURNAL).write_text("x\n")

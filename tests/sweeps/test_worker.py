@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mlptrain.errors import DataError
@@ -9,7 +11,7 @@ from mlptrain.sweeps.worker import run_task
 from tests.sweeps.made import task
 
 
-def test_members_have_metrics_models_and_histories():
+def test_members_have_metrics_models_and_histories() -> None:
     done = run_task(task(3, seeds=2))
     assert isinstance(done, Done) and done.stack == 3
     assert [(result.trial, result.status) for result in done.results] == [(0, "finished"), (1, "finished")]
@@ -20,7 +22,7 @@ def test_members_have_metrics_models_and_histories():
         assert recorded.metrics == result.metrics and (recorded.model, recorded.history) == (None, ())
 
 
-def test_paused_members_have_states_that_continue():
+def test_paused_members_have_states_that_continue() -> None:
     whole, first = run_task(task(0)), run_task(task(0, until=1))
     assert isinstance(whole, Done) and isinstance(first, Done)
     assert first.results[0].status == "paused" and first.results[0].metrics["stopped"] == "halving"
@@ -31,7 +33,7 @@ def test_paused_members_have_states_that_continue():
     assert [report.epoch for report in second.results[0].history] == [2]
 
 
-def test_members_that_diverge_have_a_message_and_no_model():
+def test_members_that_diverge_have_a_message_and_no_model() -> None:
     done = run_task(task(0, hidden=(), output="linear", loss="mse", learning_rate=1e30))
     assert isinstance(done, Done)
     (result,) = done.results
@@ -43,8 +45,8 @@ def test_members_that_diverge_have_a_message_and_no_model():
     ("error", "message"),
     [(MemoryError(), "--no-stack"), (KeyError("x"), "KeyError: 'x'"), (DataError("no data"), "no data")],
 )
-def test_errors_come_back_as_messages(monkeypatch, error, message):
-    def fail(*arguments):
+def test_errors_come_back_as_messages(monkeypatch: pytest.MonkeyPatch, error: Any, message: str) -> None:
+    def fail(*arguments: Any) -> None:
         raise error
 
     monkeypatch.setattr(worker, "Trainer", fail)

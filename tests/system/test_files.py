@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,13 +24,13 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_text_is_written_as_utf8(tmp_path):
+def test_text_is_written_as_utf8(tmp_path: Path) -> None:
     write_text_atomic(tmp_path / "a.txt", "η ← 0.5\n")
     assert (tmp_path / "a.txt").read_bytes() == "η ← 0.5\n".encode()
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_existing_file_is_replaced(tmp_path):
+def test_existing_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("a long former content")
     write_text_atomic(path, "new")
@@ -37,11 +38,11 @@ def test_existing_file_is_replaced(tmp_path):
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_file_changes_only_when_writing_is_finished(tmp_path):
+def test_file_changes_only_when_writing_is_finished(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
 
-    def write(stream):
+    def write(stream: Any) -> None:
         stream.write(b"half")
         stream.flush()
         assert path.read_text() == "old"
@@ -52,7 +53,7 @@ def test_file_changes_only_when_writing_is_finished(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be replaced")
-def test_open_readers_keep_the_old_content(tmp_path):
+def test_open_readers_keep_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     with path.open() as old:
@@ -61,11 +62,11 @@ def test_open_readers_keep_the_old_content(tmp_path):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a bug")], ids=repr)
-def test_error_while_writing_passes_through_and_leaves_the_old_file(tmp_path, error):
+def test_error_while_writing_passes_through_and_leaves_the_old_file(tmp_path: Path, error: Any) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
 
-    def write(stream):
+    def write(stream: Any) -> None:
         stream.write(b"half")
         raise error
 
@@ -76,7 +77,7 @@ def test_error_while_writing_passes_through_and_leaves_the_old_file(tmp_path, er
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
-def test_full_disk_leaves_the_old_file(tmp_path):
+def test_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     import resource
 
     path = tmp_path / "a.txt"
@@ -93,7 +94,7 @@ def test_full_disk_leaves_the_old_file(tmp_path):
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_unwritable_path_raises_data_error(tmp_path):
+def test_unwritable_path_raises_data_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "a.txt", tmp_path / "missing" / "a.txt"):
         with pytest.raises(DataError) as caught:
@@ -102,20 +103,20 @@ def test_unwritable_path_raises_data_error(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
-def test_folder_is_not_replaced_by_a_file(tmp_path):
+def test_folder_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(DataError, match="cannot be written"):
         write_text_atomic(tmp_path / "a", "new")
     assert names(tmp_path) == ["a"]
 
 
-def test_temporary_paths_are_hidden_in_the_same_folder_and_distinct(tmp_path):
+def test_temporary_paths_are_hidden_in_the_same_folder_and_distinct(tmp_path: Path) -> None:
     found = {temporary_beside(tmp_path / "model.npz") for _ in range(100)}
     assert len(found) == 100
     assert all(path.parent == tmp_path and path.name.startswith(".model.npz.") for path in found)
 
 
-def test_reason_is_the_description_of_the_system():
+def test_reason_is_the_description_of_the_system() -> None:
     assert reason(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a")) == os.strerror(errno.ENOSPC).lower()
     assert reason(OSError("gone")) == "gone"
     assert reason(OSError()) == "oserror"
@@ -134,7 +135,7 @@ def leftover(folder: Path, process: int = NO_PROCESS) -> Path:
     return path
 
 
-def test_leftovers_are_removed_and_other_files_kept(tmp_path):
+def test_leftovers_are_removed_and_other_files_kept(tmp_path: Path) -> None:
     paths = [leftover(tmp_path), leftover(tmp_path, os.getpid())]
     others = [tmp_path / "a.npz", tmp_path / ".a.npz.tmp"]
     for path in others:
@@ -145,7 +146,7 @@ def test_leftovers_are_removed_and_other_files_kept(tmp_path):
     remove_leftovers(tmp_path / "missing")
 
 
-def test_held_file_is_kept(tmp_path):
+def test_held_file_is_kept(tmp_path: Path) -> None:
     path = leftover(tmp_path)
     with path.open("rb") as stream:
         assert lock_temporary(stream)
@@ -157,14 +158,14 @@ def test_held_file_is_kept(tmp_path):
     assert not path.exists()
 
 
-def test_removed_file_cannot_be_held(tmp_path):
+def test_removed_file_cannot_be_held(tmp_path: Path) -> None:
     path = leftover(tmp_path)
     with path.open("rb") as stream:
         path.unlink()
         assert not lock_temporary(stream)
 
 
-def test_file_of_a_running_process_is_kept_for_a_day(tmp_path):
+def test_file_of_a_running_process_is_kept_for_a_day(tmp_path: Path) -> None:
     path = leftover(tmp_path, os.getppid())
     remove_leftovers(tmp_path)
     assert path.exists()
@@ -174,8 +175,8 @@ def test_file_of_a_running_process_is_kept_for_a_day(tmp_path):
     assert not path.exists()
 
 
-def test_file_of_another_users_process_is_kept(tmp_path, monkeypatch):
-    def kill(process, signal):
+def test_file_of_another_users_process_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kill(process: Any, signal: Any) -> None:
         raise PermissionError
 
     path = leftover(tmp_path, 7)
@@ -184,8 +185,8 @@ def test_file_of_another_users_process_is_kept(tmp_path, monkeypatch):
     assert path.exists()
 
 
-def test_without_locks_the_process_number_decides(tmp_path, monkeypatch):
-    def flock(descriptor, operation):
+def test_without_locks_the_process_number_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: Any, operation: Any) -> None:
         raise OSError(errno.ENOLCK, "no locks")
 
     monkeypatch.setattr(fcntl, "flock", flock)

@@ -6,7 +6,10 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +28,7 @@ with locked(Path(sys.argv[1])):
 
 
 @pytest.fixture
-def holder(tmp_path):
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds ``tmp_path``."""
     with subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "held\n"
@@ -33,19 +36,19 @@ def holder(tmp_path):
         process.kill()
 
 
-def test_lock_file_exists_while_the_folder_is_locked(tmp_path):
+def test_lock_file_exists_while_the_folder_is_locked(tmp_path: Path) -> None:
     with locked(tmp_path):
         assert str(os.getpid()) in (tmp_path / LOCK).read_text()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_second_process_is_refused_and_the_first_named(tmp_path, holder):
+def test_second_process_is_refused_and_the_first_named(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
     with pytest.raises(UsageError, match=f"{tmp_path}: in use by process {holder.pid} on "), locked(tmp_path):
         pass
     assert (tmp_path / LOCK).is_file()
 
 
-def test_killed_process_leaves_no_lock(tmp_path, holder):
+def test_killed_process_leaves_no_lock(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
     assert (tmp_path / LOCK).is_file()
@@ -54,7 +57,7 @@ def test_killed_process_leaves_no_lock(tmp_path, holder):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_second_call_in_one_process_is_refused(tmp_path):
+def test_second_call_in_one_process_is_refused(tmp_path: Path) -> None:
     with locked(tmp_path):
         with pytest.raises(UsageError, match="in use"), locked(tmp_path):
             pass
@@ -63,17 +66,17 @@ def test_second_call_in_one_process_is_refused(tmp_path):
         pass
 
 
-def test_lock_is_released_after_an_error(tmp_path):
+def test_lock_is_released_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), locked(tmp_path):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_one_of_many_threads_holds_the_lock(tmp_path):
+def test_only_one_of_many_threads_holds_the_lock(tmp_path: Path) -> None:
     inside, most, refused = [], [], []
     start = threading.Barrier(8)
 
-    def work():
+    def work() -> None:
         start.wait()
         for _ in range(50):
             try:
@@ -93,11 +96,14 @@ def test_only_one_of_many_threads_holds_the_lock(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_file_removed_between_opening_and_locking_is_opened_again(tmp_path, monkeypatch):
+def test_file_removed_between_opening_and_locking_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fcntl = pytest.importorskip("fcntl")
-    flock, calls = fcntl.flock, []
+    calls: list[Any] = []
+    flock = fcntl.flock
 
-    def late(descriptor, operation):
+    def late(descriptor: Any, operation: Any) -> None:
         if not calls:
             (tmp_path / LOCK).unlink()  # the process that held it ends
         calls.append(operation)
@@ -111,10 +117,10 @@ def test_file_removed_between_opening_and_locking_is_opened_again(tmp_path, monk
     assert len(calls) == 4  # of the last call also whether another process has locked the file
 
 
-def test_file_system_without_locks(tmp_path, monkeypatch):
+def test_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fcntl = pytest.importorskip("fcntl")
 
-    def unknown(descriptor, operation):
+    def unknown(descriptor: Any, operation: Any) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", unknown)
@@ -122,8 +128,8 @@ def test_file_system_without_locks(tmp_path, monkeypatch):
         assert (tmp_path / LOCK).is_file()
 
 
-def test_full_disk_does_not_prevent_locking(tmp_path, monkeypatch):
-    def full(descriptor, content):
+def test_full_disk_does_not_prevent_locking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: Any, content: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "write", full)
@@ -131,7 +137,7 @@ def test_full_disk_does_not_prevent_locking(tmp_path, monkeypatch):
         pass
 
 
-def test_symbolic_link_is_not_followed(tmp_path):
+def test_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("mine")
     folder = tmp_path / "run"
@@ -142,13 +148,13 @@ def test_symbolic_link_is_not_followed(tmp_path):
     assert precious.read_text() == "mine"
 
 
-def test_missing_folder_raises_data_error(tmp_path):
+def test_missing_folder_raises_data_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be written: no such file"), locked(tmp_path / "gone"):
         pass
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_folder_moved_while_locked(tmp_path, replaced):
+def test_folder_moved_while_locked(tmp_path: Path, replaced: bool) -> None:
     """The check raises an error, and the lock of a process that uses the folder's path meanwhile stays."""
     folder = tmp_path / "run"
     folder.mkdir()

@@ -42,16 +42,16 @@ def no_threads_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ((784, 10), 1, 16, 1),
     ],
 )
-def test_large_products_get_more_threads(layers, batch, cores, threads):
+def test_large_products_get_more_threads(layers: tuple[int, ...], batch: int, cores: int, threads: int) -> None:
     assert threads_for(layers, batch, cores) == threads
 
 
-def test_cores_are_at_most_those_of_the_machine():
+def test_cores_are_at_most_those_of_the_machine() -> None:
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
     assert threads_for((784, 1000, 10), 1000) == available_cores()
 
 
-def test_the_first_variable_with_a_count_is_used(monkeypatch):
+def test_the_first_variable_with_a_count_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert configured_threads() is None
     monkeypatch.setenv("MKL_NUM_THREADS", "3")
     assert configured_threads() == 3
@@ -60,7 +60,7 @@ def test_the_first_variable_with_a_count_is_used(monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "two", "4,2", "1.5", "²"])
-def test_a_variable_without_a_count_is_ignored(monkeypatch, value):
+def test_a_variable_without_a_count_is_ignored(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     assert configured_threads() is None
 
@@ -76,7 +76,7 @@ def threads_restored() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("threads_restored")
-def test_threads_are_set_and_reported_at_any_time(monkeypatch):
+def test_threads_are_set_and_reported_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "available_cores", lambda: 3)
     for count in (1, 3, 2):
         use_threads(count)
@@ -85,14 +85,14 @@ def test_threads_are_set_and_reported_at_any_time(monkeypatch):
     assert threads_in_use() == 3, "never more than the cores"
 
 
-def test_threads_of_an_unsupported_blas_library_are_those_of_the_environment(monkeypatch):
+def test_threads_of_an_unsupported_blas_library_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "threadpool_info", lambda: [{"user_api": "openmp", "num_threads": 5}])
     assert threads_in_use() is None
     monkeypatch.setenv("VECLIB_MAXIMUM_THREADS", "4")
     assert threads_in_use() == 4
 
 
-def test_variables_are_set_within_the_block_alone(monkeypatch):
+def test_variables_are_set_within_the_block_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     before = dict(os.environ)
     with pytest.raises(ZeroDivisionError), thread_variables(3):
@@ -111,7 +111,7 @@ def system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(machine, "_CGROUP", tmp_path / "cgroup")
     monkeypatch.setattr(machine, "_CGROUPS", tmp_path)
     monkeypatch.setattr(machine, "address_space_left", lambda: None)
-    monkeypatch.setattr(machine.os, "sysconf", lambda name: {"SC_PHYS_PAGES": 4_000_000, "SC_PAGE_SIZE": 4096}[name])
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 4_000_000, "SC_PAGE_SIZE": 4096}[name])
     return tmp_path
 
 
@@ -120,17 +120,17 @@ def limit(system: Path, maximum: str, current: str) -> None:
     (system / "memory.current").write_text(f"{current}\n")
 
 
-def test_available_memory_of_the_system(system):
+def test_available_memory_of_the_system(system: Path) -> None:
     assert available_memory() == 8_192_000_000
 
 
-def test_container_limit_is_respected(system):
+def test_container_limit_is_respected(system: Path) -> None:
     limit(system, "1000000000", "300000000")
     assert available_memory() == 700_000_000
 
 
 @pytest.mark.parametrize(("maximum", "current"), [("max", "300000000"), ("999999999999", "5"), ("", "")])
-def test_container_without_an_effective_limit(system, maximum, current):
+def test_container_without_an_effective_limit(system: Path, maximum: str, current: str) -> None:
     limit(system, maximum, current)
     assert available_memory() == 8_192_000_000
 
@@ -151,7 +151,9 @@ def test_container_without_an_effective_limit(system, maximum, current):
     ],
     ids=["version 2", "a group above", "version 1", "a group above in version 1", "a container"],
 )
-def test_limits_of_control_groups_are_respected(system, groups, folder, maximum, current):
+def test_limits_of_control_groups_are_respected(
+    system: Path, groups: str, folder: str, maximum: str, current: str
+) -> None:
     (system / "cgroup").write_text(groups)
     (system / folder).mkdir(parents=True, exist_ok=True)
     (system / folder / maximum).write_text("1000000000\n")
@@ -161,7 +163,7 @@ def test_limits_of_control_groups_are_respected(system, groups, folder, maximum,
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
-def test_a_limit_of_the_address_space_is_respected():
+def test_a_limit_of_the_address_space_is_respected() -> None:
     code = """
 import resource
 from mlptrain.system.machine import WORKSPACE_BYTES, available_memory
@@ -172,12 +174,12 @@ print(600_000_000 - WORKSPACE_BYTES - available_memory())
     assert 10_000_000 < used < 200_000_000, "the size of a process with the standard library"
 
 
-def test_available_memory_is_never_negative(system):
+def test_available_memory_is_never_negative(system: Path) -> None:
     limit(system, "1000", "5000")
     assert available_memory() == 0
 
 
-def test_inactive_file_cache_of_a_container_counts_as_available(system):
+def test_inactive_file_cache_of_a_container_counts_as_available(system: Path) -> None:
     """``memory.current`` includes the page cache, which is large after unpacking a dataset."""
     limit(system, "1000000000", "990000000")
     (system / "memory.stat").write_text("anon 90000000\nfile 900000000\ninactive_file 800000000\nactive_file 5\n")
@@ -185,18 +187,18 @@ def test_inactive_file_cache_of_a_container_counts_as_available(system):
 
 
 @pytest.mark.parametrize("text", ["", "MemTotal: 5 kB\n", "MemAvailable:\n", "MemAvailable: many kB\n"])
-def test_total_memory_is_used_if_the_available_is_unknown(system, text):
+def test_total_memory_is_used_if_the_available_is_unknown(system: Path, text: str) -> None:
     (system / "meminfo").write_text(text)
     assert available_memory() == 16_384_000_000
 
 
-def test_unknown_memory_is_none(system, monkeypatch):
+def test_unknown_memory_is_none(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (system / "meminfo").unlink()
-    monkeypatch.delattr(machine.os, "sysconf")
+    monkeypatch.delattr(os, "sysconf")
     assert available_memory() is None
 
 
-def test_available_memory_of_this_machine():
+def test_available_memory_of_this_machine() -> None:
     found = available_memory()
     assert found is None or found > 10_000_000
 
@@ -213,5 +215,5 @@ def test_available_memory_of_this_machine():
         (12 * 10**18, "12000000.0 TB"),
     ],
 )
-def test_format_bytes(count, text):
+def test_format_bytes(count: int, text: str) -> None:
     assert format_bytes(count) == text

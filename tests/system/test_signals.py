@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from mlptrain.system.signals import SIGNALS, Interrupted, Signals, as_exceptions
 
 
 @pytest.fixture(autouse=True)
-def usual_handlers():
+def usual_handlers() -> Iterator[None]:
     """Set the handlers of a fresh interpreter, and restore those of the test runner afterwards."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in SIGNALS:
@@ -23,7 +25,7 @@ def usual_handlers():
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_first_signal_is_recorded_and_second_raises(number):
+def test_first_signal_is_recorded_and_second_raises(number: Any) -> None:
     with Signals() as signals:
         assert signals.received is None
         signal.raise_signal(number)
@@ -34,7 +36,7 @@ def test_first_signal_is_recorded_and_second_raises(number):
 
 
 @pytest.mark.parametrize("early", [False, True])
-def test_the_first_signal_raises_within_raising(early):
+def test_the_first_signal_raises_within_raising(early: bool) -> None:
     with Signals() as signals:
         with signals.raising():
             pass
@@ -46,7 +48,7 @@ def test_the_first_signal_raises_within_raising(early):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals cannot be blocked")
-def test_ctrl_c_waits_for_the_end_of_the_block_and_never_reaches_processes_started_in_it():
+def test_ctrl_c_waits_for_the_end_of_the_block_and_never_reaches_processes_started_in_it() -> None:
     code = "from signal import *; raise_signal(SIGINT); raise_signal(SIGHUP); print('alive')"
     with pytest.raises(KeyboardInterrupt), terminal_signals_blocked():
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
@@ -54,14 +56,14 @@ def test_ctrl_c_waits_for_the_end_of_the_block_and_never_reaches_processes_start
     assert done.stdout == b"alive\n"
 
 
-def test_second_signal_may_be_another_one():
+def test_second_signal_may_be_another_one() -> None:
     with Signals() as signals, pytest.raises(Interrupted, match="SIGTERM"):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
     assert signals.received == signal.SIGINT
 
 
-def test_handlers_are_restored():
+def test_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     with Signals():
         assert [signal.getsignal(number) for number in SIGNALS] != before
@@ -72,14 +74,14 @@ def test_handlers_are_restored():
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_signals_raise_interrupted_within_as_exceptions(number):
+def test_signals_raise_interrupted_within_as_exceptions(number: Any) -> None:
     with pytest.raises(Interrupted) as caught, as_exceptions():
         signal.raise_signal(number)
     assert caught.value.exit_code == 128 + number
     assert isinstance(caught.value, KeyboardInterrupt)
 
 
-def test_first_signal_is_recorded_within_as_exceptions():
+def test_first_signal_is_recorded_within_as_exceptions() -> None:
     with as_exceptions():
         with Signals() as signals:
             signal.raise_signal(signal.SIGTERM)
@@ -88,10 +90,10 @@ def test_first_signal_is_recorded_within_as_exceptions():
             signal.raise_signal(signal.SIGTERM)
 
 
-def test_ignored_signals_and_other_handlers_are_kept():
+def test_ignored_signals_and_other_handlers_are_kept() -> None:
     seen = []
 
-    def handler(number, frame):
+    def handler(number: Any, frame: Any) -> None:
         seen.append(number)
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -104,11 +106,11 @@ def test_ignored_signals_and_other_handlers_are_kept():
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN and signal.getsignal(signal.SIGTERM) is handler
 
 
-def test_other_threads_change_no_handler():
+def test_other_threads_change_no_handler() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
-    seen = []
+    seen: list[Any] = []
 
-    def work():
+    def work() -> None:
         with Signals() as signals, as_exceptions():
             seen.append([signal.getsignal(number) for number in SIGNALS])
             seen.append(signals.received)
@@ -119,12 +121,12 @@ def test_other_threads_change_no_handler():
     assert seen == [before, None]
 
 
-def test_message_names_the_signal_unless_given():
+def test_message_names_the_signal_unless_given() -> None:
     assert str(Interrupted(signal.SIGHUP)) == "interrupted by SIGHUP"
     assert str(Interrupted(signal.SIGINT, "kept")) == "kept"
 
 
-def test_hangup_is_ignored_under_nohup():
+def test_hangup_is_ignored_under_nohup() -> None:
     code = """
 import os, signal
 from mlptrain.system.signals import Signals

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,11 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs descripto
 
 def run(code: str, **streams: int) -> subprocess.CompletedProcess[bytes]:
     code = f"import os, sys\nfrom mlptrain.system.streams import *\n{code}"
-    return subprocess.run([sys.executable, "-c", code], timeout=20, **{"stderr": subprocess.PIPE, **streams})
+    options: dict[str, Any] = {"stderr": subprocess.PIPE, **streams}
+    return subprocess.run([sys.executable, "-c", code], timeout=20, **options)
 
 
-def test_a_closed_pipe_raises_once():
+def test_a_closed_pipe_raises_once() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     code = """
@@ -31,7 +33,7 @@ except BrokenPipeError:
     assert (done.returncode, done.stderr) == (8, b"")
 
 
-def test_a_full_pipe_that_does_not_block_is_waited_for():
+def test_a_full_pipe_that_does_not_block_is_waited_for() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     received: list[bytes] = []
@@ -49,12 +51,12 @@ def test_a_full_pipe_that_does_not_block_is_waited_for():
     assert done.returncode == 0 and b"".join(received) == b"x" * 300_000 + b"\n"
 
 
-def test_streams_of_another_program_are_left_alone():
+def test_streams_of_another_program_are_left_alone() -> None:
     done = run("sys.stdout = sys.stderr; guard_streams(); print('x')", stdout=subprocess.PIPE)
     assert (done.stdout, done.stderr) == (b"", b"x\n")
 
 
-def test_a_closed_stream_fails_only_if_something_is_printed():
+def test_a_closed_stream_fails_only_if_something_is_printed() -> None:
     code = (
         "os.close(1); guard_streams(); check_written(); print('x')\ntry: check_written()\nexcept Exception: sys.exit(7)"
     )
@@ -63,7 +65,7 @@ def test_a_closed_stream_fails_only_if_something_is_printed():
     assert run(inherited).returncode == 0, "a program that is started has the null device"
 
 
-def test_encoding_and_errors_stay():
+def test_encoding_and_errors_stay() -> None:
     code = "guard_streams(); print(sys.stdout.encoding, sys.stdout.errors, sys.stderr.errors)"
     plain = run(code.removeprefix("guard_streams(); "), stdout=subprocess.PIPE).stdout
     assert run(code, stdout=subprocess.PIPE).stdout == plain

@@ -46,7 +46,7 @@ def test_lines_stay_lines_and_a_narrow_encoding_is_no_error() -> None:
     assert printable_lines("a\x1b\n\x85b\r\n", "ascii") == "a\\x1b\n\\x85b\\r\n"
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", newline="\n")
     write_lines(stream, "é\x1b[31m\nrun\udc80", "b")
-    written = stream.buffer.getvalue()  # type: ignore[attr-defined]
+    written = stream.buffer.getvalue()
     assert written == b"\\xe9\\x1b[31m\\nrun\\udc80\nb\n", "and the stream is flushed"
     assert can_print("é", None) and can_print("é", "latin-1") and not can_print("é", "ascii")
 

@@ -12,7 +12,7 @@ from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.split import Split
 from mlptrain.engine.network import Network
 from mlptrain.models.evaluation import Evaluator
-from mlptrain.training.reports import EpochReport, Progress
+from mlptrain.training.reports import EpochReport, Outcome, Progress
 from mlptrain.training.trainer import Trainer, ValMetrics
 from tests.made import dataset, kept, split
 
@@ -49,7 +49,7 @@ class Run:
                 self.weights_of_epochs.append(self.trainer.network.parameters.flat.copy())
             if isinstance(report, EpochReport | Progress):
                 self.reports.append(report)
-            else:
+            elif isinstance(report, Outcome):
                 self.outcome = report
         self.network = kept(self.outcome, self.trainer.network.architecture, settings.dtype)
 

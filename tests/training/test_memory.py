@@ -3,6 +3,8 @@ from __future__ import annotations
 import gc
 import threading
 import tracemalloc
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +34,9 @@ MNIST = Architecture((784, 30, 10), "sigmoid", "softmax", "cross_entropy")
     ],
     ids=["10^6 units", "10^9 units"],
 )
-def test_networks_too_large_are_refused_before_they_are_made(monkeypatch, layers, words):
+def test_networks_too_large_are_refused_before_they_are_made(
+    monkeypatch: pytest.MonkeyPatch, layers: tuple[int, ...], words: str
+) -> None:
     monkeypatch.setattr(footprint, "available_memory", lambda: 8 * 10**9)
     tracemalloc.start()
     try:
@@ -44,31 +48,31 @@ def test_networks_too_large_are_refused_before_they_are_made(monkeypatch, layers
     assert "smaller" in str(caught.value) and str(caught.value).count("\n") < 3
 
 
-def test_batches_too_large_are_refused(monkeypatch):
+def test_batches_too_large_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(footprint, "available_memory", lambda: 10**9)
     check_memory(config(batch_size=64), MNIST, 10**6)
     with pytest.raises(ConfigError, match=r"batch_size full takes [34]\.\d GB"):
         check_memory(config(batch_size="full"), MNIST, 10**6)
 
 
-def test_stacks_too_large_are_refused(monkeypatch):
+def test_stacks_too_large_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(footprint, "available_memory", lambda: 10**8)
     check_memory(config(), MNIST, 49_000, members=10)
     with pytest.raises(ConfigError, match=r"hidden \[30\] with batch_size 64 takes [0-9.]+ GB .* 1000 networks"):
         check_memory(config(), MNIST, 49_000, members=1000)
 
 
-def test_a_system_that_does_not_report_its_memory(monkeypatch):
+def test_a_system_that_does_not_report_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(footprint, "available_memory", lambda: None)
     check_memory(config(), Architecture((784, 10**9, 10), "sigmoid", "softmax", "cross_entropy"), 49_000)
 
 
-def test_a_config_of_a_billion_units_is_refused():
+def test_a_config_of_a_billion_units_is_refused() -> None:
     with pytest.raises(ConfigError, match="hidden"):
         load_config(None, ["hidden=[1000000000,1000000000]"])
 
 
-def assert_refused_just_below(peak, monkeypatch, *asked):
+def assert_refused_just_below(peak: Any, monkeypatch: pytest.MonkeyPatch, *asked: Any) -> None:
     """Assert refusal with a twentieth less memory than was taken, and none with twice as much."""
     monkeypatch.setattr(footprint, "available_memory", lambda: int(peak / 1.05))
     with pytest.raises(ConfigError, match="of memory"):
@@ -90,7 +94,9 @@ def assert_refused_just_below(peak, monkeypatch, *asked):
         pytest.param({"hidden": [100], "batch_size": 64, "ema": 0.9, "batch_norm": True}, 40, id="wide stack"),
     ],
 )
-def test_training_that_is_not_refused_fits(monkeypatch, values, members):
+def test_training_that_is_not_refused_fits(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], members: int
+) -> None:
     """Training that takes a twentieth more than the available memory is refused."""
     settings, data = config(epochs=2, **values), sample()
     train = 3500 if settings.batch_size == "full" else 16
@@ -119,7 +125,9 @@ def test_training_that_is_not_refused_fits(monkeypatch, values, members):
         pytest.param({"optimizer": "adam", "ema": 0.9, "early_stopping": {"patience": 5}}, id="averages and patience"),
     ],
 )
-def test_a_run_that_is_not_refused_fits_with_its_checkpoints(tmp_path, monkeypatch, values):
+def test_a_run_that_is_not_refused_fits_with_its_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any]
+) -> None:
     """One checkpoint is written while the next waits: on a disk so slow that none is done before training ends."""
     settings = config(dataset="sample", hidden=[3000], epochs=3, subset=100, batch_size=25, **values)
     sample()

@@ -55,35 +55,35 @@ SHARED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("key", NUMBERS)
-def test_numbers_of_a_network_may_differ(key):
+def test_numbers_of_a_network_may_differ(key: str) -> None:
     assert stack_key(config(batch_seed=0, **{key: NUMBERS[key]})) == stack_key(config(batch_seed=0))
 
 
 @pytest.mark.parametrize("key", SHARED)
-def test_what_must_agree(key):
+def test_what_must_agree(key: str) -> None:
     assert stack_key(config(**{"batch_seed": 0, key: SHARED[key]})) != stack_key(config(batch_seed=0))
     hash(stack_key(config(**{key: SHARED[key]})))
 
 
-def test_every_key_is_one_or_the_other():
+def test_every_key_is_one_or_the_other() -> None:
     assert {*NUMBERS, *SHARED, "output"} == set(type(config()).model_fields)
 
 
-def test_seeds_make_the_batches_where_there_is_no_batch_seed():
+def test_seeds_make_the_batches_where_there_is_no_batch_seed() -> None:
     assert stack_key(config(seed=1)) != stack_key(config(seed=2))
     assert stack_key(config(seed=1)) == stack_key(config(seed=2, batch_seed=1))
 
 
-def test_the_values_of_averages_and_dropped_pixels_may_differ():
+def test_the_values_of_averages_and_dropped_pixels_may_differ() -> None:
     first, second = config(ema=0.9, input_dropout=0.1), config(ema=0.99, input_dropout=0.5)
     assert stack_key(first) == stack_key(second)
 
 
-def test_the_sizes_of_hidden_layers_may_differ():
+def test_the_sizes_of_hidden_layers_may_differ() -> None:
     assert stack_key(config(hidden=[8, 3], batch_seed=0)) == stack_key(config(hidden=[5, 6], batch_seed=0))
 
 
-def test_outputs_that_are_settled():
+def test_outputs_that_are_settled() -> None:
     assert stack_key(config(loss="mse", output="sigmoid")) != stack_key(config(loss="mse", output="linear"))
 
 
@@ -183,14 +183,14 @@ def cases() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("key", "optimizer"), cases())
-def test_each_option_in_float64(key, optimizer):
+def test_each_option_in_float64(key: str, optimizer: str) -> None:
     rate = "learning_rate=" + {"adadelta": "1", "sgd": "0.3"}.get(optimizer, "0.05")
     each = [[f"{key}={value}"] for value in VALUES[key]]
     assert_each_trains_as_alone(configs("dtype=float64", f"optimizer={optimizer}", rate, each=each))
 
 
 @pytest.mark.parametrize("key", VALUES)
-def test_each_option_in_float32(key):
+def test_each_option_in_float32(key: str) -> None:
     optimizer = USES.get(key, ("momentum",))[0]
     rate = 0.005 if optimizer == "rmsprop" else 0.05  # its steps are of the rate's size even where g is rounding
     each = [[f"{key}={value}"] for value in VALUES[key]]
@@ -199,7 +199,7 @@ def test_each_option_in_float32(key):
 
 
 @pytest.mark.parametrize("key", [key for key in VALUES if key not in ("momentum", "rho")])
-def test_each_option_with_batch_normalisation_and_averaging(key):
+def test_each_option_with_batch_normalisation_and_averaging(key: str) -> None:
     """The plain networks, which are evaluated and saved, among what is compared."""
     each = [[f"{key}={value}"] for value in VALUES[key]]
     shared = ["dtype=float64", "batch_norm=true", "ema=0.9", "optimizer=adamw", "learning_rate=0.01"]
@@ -231,7 +231,7 @@ def assert_sizes_train_as_alone(*shared: str, each: Sequence[Sequence[str]] = ((
 
 
 @pytest.mark.parametrize(("key", "optimizer"), cases())
-def test_hidden_layers_of_different_sizes_with_each_option(key, optimizer):
+def test_hidden_layers_of_different_sizes_with_each_option(key: str, optimizer: str) -> None:
     rate = "learning_rate=" + {"adadelta": "1", "sgd": "0.3"}.get(optimizer, "0.05")
     each = [[f"{key}={value}"] for value in VALUES[key]]
     assert_sizes_train_as_alone(f"optimizer={optimizer}", rate, each=each)
@@ -240,7 +240,9 @@ def test_hidden_layers_of_different_sizes_with_each_option(key, optimizer):
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 @pytest.mark.parametrize("batch_norm", ["false", "true"])
 @pytest.mark.parametrize("functions", [("loss=cross_entropy",), ("loss=mse", "output=linear")], ids=" ".join)
-def test_hidden_layers_of_different_sizes_with_each_activation(activation, batch_norm, functions):
+def test_hidden_layers_of_different_sizes_with_each_activation(
+    activation: str, batch_norm: str, functions: tuple[str, ...]
+) -> None:
     each = [["dropout=0.2", "ema=0.9"], ["input_dropout=0.1", "l2=0.01"], ["max_norm=0.6", "clip_norm=0.2"]]
     shared = (f"activation={activation}", f"batch_norm={batch_norm}", "ema=0.5", *functions)
     assert_sizes_train_as_alone(*shared, each=each)
@@ -262,13 +264,13 @@ SCHEDULES = {
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("kinds", SCHEDULES)
-def test_schedules_that_differ(kinds, optimizer):
+def test_schedules_that_differ(kinds: str, optimizer: str) -> None:
     each = [[f"schedule={value}", f"seed={k}"] for k, value in enumerate(SCHEDULES[kinds])]
     together = assert_each_trains_as_alone(configs("dtype=float64", f"optimizer={optimizer}", "l2=0.01", each=each))
     assert min(len(set(rates)) for rates in together.rates[15:]) > 1
 
 
-def test_equal_plateaus_part_where_their_losses_do():
+def test_equal_plateaus_part_where_their_losses_do() -> None:
     """One config for all: only the losses that the schedules are told differ, and with them the rates."""
     same = ["schedule={name: plateau, factor: 0.5, patience: 1}", "optimizer=adam"]
     together = assert_each_trains_as_alone(configs("dtype=float64", *same), differ=False)
@@ -286,7 +288,7 @@ def test_equal_plateaus_part_where_their_losses_do():
     ],
     ids=["layers", "input or layers", "none, one layer, input"],
 )
-def test_dropout_in_different_places(dropout, batch_norm):
+def test_dropout_in_different_places(dropout: tuple[str, ...], batch_norm: str) -> None:
     """A network's masks are those that it draws alone, whatever its neighbours drop."""
     each = [[option] for option in dropout]
     assert_each_trains_as_alone(configs("dtype=float64", f"batch_norm={batch_norm}", each=each))
@@ -304,7 +306,7 @@ def test_dropout_in_different_places(dropout, batch_norm):
     ids=" ".join,
 )
 @pytest.mark.parametrize("activation", ["relu", "gelu", "selu"])
-def test_smoothing_and_the_rest_with_every_loss(functions, activation):
+def test_smoothing_and_the_rest_with_every_loss(functions: tuple[str, ...], activation: str) -> None:
     each = [["label_smoothing=0.2", "learning_rate=0.1"], ["dropout=0.3", "seed=4"], ["label_smoothing=0.1", "l2=0.1"]]
     assert_each_trains_as_alone(configs("dtype=float64", f"activation={activation}", *functions, each=each))
 
@@ -312,7 +314,7 @@ def test_smoothing_and_the_rest_with_every_loss(functions, activation):
 @pytest.mark.parametrize("hidden", ["[]", "[8]", "[8,6,5]"])
 @pytest.mark.parametrize("optimizer", ["nesterov", "adamw"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_all_at_once(hidden, optimizer, dtype):
+def test_all_at_once(hidden: str, optimizer: str, dtype: str) -> None:
     each = [
         [
             *("seed=1", "learning_rate=0.02", "l1=0.001", "clip_norm=0.5", "dropout=0.1", "ema=0.9"),
@@ -331,30 +333,32 @@ def test_all_at_once(hidden, optimizer, dtype):
 # ---- one network --------------------------------------------------------------------------------------
 
 
-def test_equal_seeds_are_equal_networks():
+def test_equal_seeds_are_equal_networks() -> None:
     stack = Trained(configs("dropout=0.3", "input_dropout=0.1"), VALIDATION).stack
     for array in stack.network.parameters.arrays:
         np.testing.assert_allclose(array[0], array[1], rtol=0, atol=1e-6)
 
 
-def test_smoothed_targets():
+def test_smoothed_targets() -> None:
     y = np.eye(4, dtype="float32")[:, [0, 2]]
     for stack in (Stack(configs("label_smoothing=0.2"), INPUTS, 4, 1),):
         np.testing.assert_allclose(stack.targets(y)[:, 0], [0.85, 0.05, 0.05, 0.05], rtol=1e-6)
     stack = Stack(configs(each=[["label_smoothing=0.2"], [], ["label_smoothing=0.4"]]), INPUTS, 4, 1)
     smoothed = stack.targets(np.array([y, y, y, y, y]))
     assert smoothed.shape == (5, 3, 4, 2) and smoothed.dtype == "float32"
-    np.testing.assert_allclose(smoothed[2, :, :, 1], [[0.05, 0.05, 0.85, 0.05], [0, 0, 1, 0], [0.1, 0.1, 0.7, 0.1]])
+    np.testing.assert_allclose(
+        smoothed[2, :, :, 1], [[0.05, 0.05, 0.85, 0.05], [0.0, 0.0, 1.0, 0.0], [0.1, 0.1, 0.7, 0.1]]
+    )
     np.testing.assert_allclose(smoothed.sum(axis=-2), 1, rtol=1e-6)
     assert Stack(configs(), INPUTS, 4, 1).targets(y) is y
 
 
-def test_rates_follow_the_schedule():
+def test_rates_follow_the_schedule() -> None:
     trained = Trained(configs("schedule={name: step, every: 5, gamma: 0.5}", each=[()]), [[1, 1, 1, 1]])
     np.testing.assert_allclose(np.ravel(trained.rates), np.repeat([0.05, 0.025, 0.0125, 0.00625], 5))
 
 
-def test_rates_that_are_given_take_the_place_of_the_schedules():
+def test_rates_that_are_given_take_the_place_of_the_schedules() -> None:
     x, y = batches("float64")[0]
     found = []
     for rates in (None, np.array([0.05]), np.array([0.2]), None):
@@ -367,7 +371,7 @@ def test_rates_that_are_given_take_the_place_of_the_schedules():
     np.testing.assert_allclose(found[2] - start, 4 * (found[0] - start), rtol=0, atol=1e-14)
 
 
-def test_the_start_is_given_to_every_network():
+def test_the_start_is_given_to_every_network() -> None:
     first = Stack(configs("seed=9", each=[()]), INPUTS, CLASSES, STEPS).network
     stack = Stack(configs(), INPUTS, CLASSES, STEPS, first.member(0))
     for k in range(3):
@@ -376,14 +380,14 @@ def test_the_start_is_given_to_every_network():
 
 
 @pytest.mark.parametrize("options", [[], ["batch_norm=true"], ["ema=0.9"], ["batch_norm=true", "ema=0.9"]], ids=str)
-def test_the_plain_network_before_the_first_step_is_the_initial_one(options):
+def test_the_plain_network_before_the_first_step_is_the_initial_one(options: list[str]) -> None:
     stack = Stack(configs(*options, each=[()]), INPUTS, CLASSES, STEPS)
     initial = Stack(configs(each=[()]), INPUTS, CLASSES, STEPS).network
     for ours, theirs in zip(stack.plain.parameters.arrays, initial.parameters.arrays, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)  # the running variance 1 has an ε beside it
 
 
-def test_dropout_is_for_training_alone():
+def test_dropout_is_for_training_alone() -> None:
     """The plain network is the weights themselves, unscaled."""
     stack = Trained(configs("dropout=0.5", "input_dropout=0.5", each=[()]), [[1, 1, 1, 1]]).stack
     assert stack.plain is stack.network

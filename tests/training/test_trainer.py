@@ -63,18 +63,18 @@ def copied(data: Dataset, indices: np.ndarray, size: int, rng: np.random.Generat
 
 
 @pytest.mark.parametrize(("size", "steps"), [(1, 41), (8, 6), (10, 5), (40, 2), (41, 1), (64, 1), ("full", 1)])
-def test_steps_per_epoch(size, steps):
+def test_steps_per_epoch(size: int | str, steps: int) -> None:
     run = train(small(batch_size=size, epochs=3))
     assert [report.steps for report in run.epochs] == [steps] * 3
     assert [report.epoch for report in run.epochs] == [1, 2, 3]
     assert run.outcome.samples == 3 * 41
 
 
-def test_batch_size_of():
+def test_batch_size_of() -> None:
     assert [batch_size_of(small(batch_size=size), 41) for size in (1, 41, 42, "full")] == [1, 41, 41, 41]
 
 
-def test_softmax_regression_written_out():
+def test_softmax_regression_written_out() -> None:
     """Weights and running means of two epochs against the formulas, written for rows and one layer."""
     run = train(small(hidden=[]))
     start = build_network(small(hidden=[]), 6, 3).member(0)
@@ -97,7 +97,7 @@ def test_softmax_regression_written_out():
     assert (run.outcome.loss, run.outcome.accuracy) == (run.epochs[-1].loss, run.epochs[-1].accuracy)
 
 
-def test_full_batch_is_plain_gradient_descent():
+def test_full_batch_is_plain_gradient_descent() -> None:
     settings = small(hidden=[], batch_size="full", epochs=1, init="zeros", learning_rate=0.7)
     run = train(settings)
     x = DATA.images[SPLIT.train] / 255
@@ -110,13 +110,13 @@ def test_full_batch_is_plain_gradient_descent():
     assert run.epochs[0].loss == pytest.approx(math.log(3), rel=1e-12)
 
 
-def test_the_quadratic_cost_of_the_course():
+def test_the_quadratic_cost_of_the_course() -> None:
     """mse is C = 1/(2n) Σ ‖y − a‖²: sigmoid outputs that are all 1/2 cost 3/8 in three classes."""
     run = train(small(hidden=[], batch_size="full", epochs=1, init="zeros", loss="mse"))
     assert run.epochs[0].loss == pytest.approx(3 / 8, rel=1e-12)
 
 
-def test_momentum_continues_over_epochs():
+def test_momentum_continues_over_epochs() -> None:
     settings = small(hidden=[], batch_size="full", epochs=3, optimizer="momentum", momentum=0.5, init="zeros")
     run = train(settings)
     x = np.c_[DATA.images[SPLIT.train] / 255, np.ones(41)]
@@ -129,7 +129,7 @@ def test_momentum_continues_over_epochs():
     np.testing.assert_allclose(run.network.parameters.weights[0][0], w[:, :6], rtol=0, atol=1e-13)
 
 
-def test_validation_is_measured_after_the_epoch():
+def test_validation_is_measured_after_the_epoch() -> None:
     run = train(small(epochs=1))
     loss, accuracy = Evaluator(run.network, DATA, SPLIT.validation).metrics()
     assert run.epochs[0].val_loss == pytest.approx(loss[0], rel=1e-12)
@@ -137,14 +137,14 @@ def test_validation_is_measured_after_the_epoch():
     assert (run.outcome.val_loss, run.outcome.val_accuracy) == (run.epochs[0].val_loss, run.epochs[0].val_accuracy)
 
 
-def test_without_a_validation_split():
+def test_without_a_validation_split() -> None:
     run = train(small(), parts=split(41))
     assert {(report.val_loss, report.val_accuracy) for report in run.epochs} == {(None, None)}
     assert (run.outcome.val_loss, run.outcome.val_accuracy, run.outcome.best_epoch) == (None, None, None)
     assert run.outcome.loss == run.epochs[-1].loss
 
 
-def test_a_run_of_no_epochs():
+def test_a_run_of_no_epochs() -> None:
     settings = small(epochs=0)
     before = build_network(settings, 6, 3)
     run = train(settings)
@@ -156,7 +156,7 @@ def test_a_run_of_no_epochs():
     assert outcome.val_loss == pytest.approx(Evaluator(before, DATA, SPLIT.validation).metrics()[0][0])
 
 
-def test_progress_within_an_epoch():
+def test_progress_within_an_epoch() -> None:
     run = train(small(batch_size=64, epochs=2, hidden=[3]), sample(), split(5000))  # chunks of 2048 images
     for epoch in (1, 2):
         steps = [report for report in run.reports if isinstance(report, Progress) and report.epoch == epoch]
@@ -171,13 +171,15 @@ def test_progress_within_an_epoch():
 @pytest.mark.parametrize(
     ("losses", "best"), [([0.5, 0.3, 0.4], 2), ([0.5, 0.3, 0.3], 2), ([0.1, 0.2, 0.3], 1), ([3.0, 2.0, 1.0], 3)]
 )
-def test_the_best_epoch_is_the_first_of_the_lowest_validation_loss(monkeypatch, losses, best):
+def test_the_best_epoch_is_the_first_of_the_lowest_validation_loss(
+    monkeypatch: pytest.MonkeyPatch, losses: list[float], best: int
+) -> None:
     series = iter([*losses, losses[-1]])
     monkeypatch.setattr(Trainer, "validate", lambda self: [(next(series), 0.5)])
     assert train(small(epochs=3)).outcome.best_epoch == best
 
 
-def test_the_sample_dataset_is_learnt():
+def test_the_sample_dataset_is_learnt() -> None:
     settings = config(hidden=[20], learning_rate=0.5, batch_size=16, epochs=3)
     run = train(settings, sample(), Split(np.arange(0, 5000, 2), np.arange(1, 5000, 4), np.arange(3, 5000, 4), ""))
     assert run.epochs[-1].val_accuracy > 0.85
@@ -187,14 +189,14 @@ def test_the_sample_dataset_is_learnt():
 # ---- seeds -------------------------------------------------------------------------------------------
 
 
-def test_the_same_config_gives_the_same_bits():
+def test_the_same_config_gives_the_same_bits() -> None:
     runs = [train(small(dtype="float32", epochs=3)) for _ in range(2)]
     np.testing.assert_array_equal(runs[0].weights, runs[1].weights)
     metrics = [[(r.loss, r.accuracy, r.val_loss, r.val_accuracy) for r in run.epochs] for run in runs]
     assert metrics[0] == metrics[1]
 
 
-def test_the_seed_draws_the_weights_and_batch_seed_the_order():
+def test_the_seed_draws_the_weights_and_batch_seed_the_order() -> None:
     def start(**values: int) -> bytes:
         return build_network(small(**values), 6, 3).parameters.flat.tobytes()
 
@@ -210,7 +212,7 @@ def test_the_seed_draws_the_weights_and_batch_seed_the_order():
     assert trained(seed=3, batch_seed=0) == trained(seed=0)
 
 
-def test_every_epoch_has_its_own_order():
+def test_every_epoch_has_its_own_order() -> None:
     def order(epochs: int) -> list[bytes]:
         rng = stream(0, "batches")
         return [b"".join(x.tobytes() for x, _, _ in copied(DATA, SPLIT.train, 8, rng)) for _ in range(epochs)]
@@ -224,7 +226,7 @@ def test_every_epoch_has_its_own_order():
 # ---- divergence --------------------------------------------------------------------------------------
 
 
-def test_divergence_names_the_step_and_a_smaller_rate():
+def test_divergence_names_the_step_and_a_smaller_rate() -> None:
     with pytest.raises(DivergedError) as caught:
         train(small(loss="mse", output="linear", learning_rate=1e30, dtype="float32"))
     message = str(caught.value)
@@ -233,7 +235,7 @@ def test_divergence_names_the_step_and_a_smaller_rate():
     assert caught.value.exit_code == 4 and message.count("\n") < 3
 
 
-def test_divergence_in_a_later_epoch():
+def test_divergence_in_a_later_epoch() -> None:
     # Full batch and linear outputs: each step multiplies the error, until its square leaves float32.
     settings = small(hidden=[], loss="mse", output="linear", batch_size="full", learning_rate=10, epochs=99)
     with pytest.raises(DivergedError, match=r"step 1 of 1 in epoch \d\d is") as caught:
@@ -241,7 +243,7 @@ def test_divergence_in_a_later_epoch():
     assert "learning_rate=1," in str(caught.value)
 
 
-def test_divergence_in_the_last_step_shows_in_validation():
+def test_divergence_in_the_last_step_shows_in_validation() -> None:
     settings = small(loss="mse", output="linear", learning_rate=1e200, batch_size="full", epochs=1)
     with pytest.raises(DivergedError, match="validation loss after epoch 1 is not finite"):
         train(settings)
@@ -259,7 +261,9 @@ def test_divergence_in_the_last_step_shows_in_validation():
         ("softmax", "mse"),
     ],
 )
-def test_enormous_rates_cause_divergence_or_finite_metrics_but_no_warning(output, loss, rate, dtype):
+def test_enormous_rates_cause_divergence_or_finite_metrics_but_no_warning(
+    output: str, loss: str, rate: float, dtype: str
+) -> None:
     for activation in ("relu", "sigmoid"):
         settings = small(output=output, loss=loss, learning_rate=rate, dtype=dtype, activation=activation, epochs=3)
         try:
@@ -273,7 +277,7 @@ def test_enormous_rates_cause_divergence_or_finite_metrics_but_no_warning(output
 # ---- time limit --------------------------------------------------------------------------------------
 
 
-def test_a_time_limit_of_zero_is_one_step():
+def test_a_time_limit_of_zero_is_one_step() -> None:
     run = train(small(), time_limit=0.0)
     outcome = run.outcome
     assert (outcome.stopped, outcome.epochs, outcome.samples, outcome.best_epoch) == ("time_limit", 0, 8, None)
@@ -299,7 +303,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, validation: float) -> None:
     monkeypatch.setattr(Trainer, "validate", validate)
 
 
-def test_a_time_limit_between_two_epochs(monkeypatch):
+def test_a_time_limit_between_two_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     clock(monkeypatch, 10.0)
     run = train(small(epochs=5), time_limit=15.0)
     assert (run.outcome.epochs, run.outcome.stopped, run.outcome.samples) == (2, "time_limit", 82)
@@ -307,13 +311,13 @@ def test_a_time_limit_between_two_epochs(monkeypatch):
     assert run.outcome.seconds == 0, "training alone"
 
 
-def test_a_time_limit_after_the_last_epoch(monkeypatch):
+def test_a_time_limit_after_the_last_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     clock(monkeypatch, 10.0)
     run = train(small(epochs=2), time_limit=15.0)
     assert (run.outcome.epochs, run.outcome.stopped) == (2, None)
 
 
-def test_a_time_limit_within_an_epoch(monkeypatch):
+def test_a_time_limit_within_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(10**6))
     monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
     run = train(small(epochs=5), time_limit=10.0)
@@ -322,7 +326,7 @@ def test_a_time_limit_within_an_epoch(monkeypatch):
     assert run.outcome.epochs == len(run.epochs)
 
 
-def test_a_time_limit_that_is_not_reached():
+def test_a_time_limit_that_is_not_reached() -> None:
     assert train(small(), time_limit=600.0).outcome.stopped is None
 
 
@@ -342,7 +346,9 @@ def test_a_time_limit_that_is_not_reached():
     ],
 )
 @pytest.mark.parametrize(("size", "epochs"), [(8, 1), ("full", 5)], ids=["one epoch of batches", "five full steps"])
-def test_pytorch_reaches_the_same_weights(activation, output, loss, hidden, optimizer, size, epochs):
+def test_pytorch_reaches_the_same_weights(
+    activation: str, output: str, loss: str, hidden: list[int], optimizer: str, size: int | str, epochs: int
+) -> None:
     torch = pytest.importorskip("torch")
     settings = small(
         activation=activation,
@@ -385,7 +391,7 @@ def test_pytorch_reaches_the_same_weights(activation, output, loss, hidden, opti
         np.testing.assert_allclose(b, linear.bias.detach().numpy(), rtol=0, atol=1e-9)
 
 
-def test_pytorch_agrees_in_float32_on_digits():
+def test_pytorch_agrees_in_float32_on_digits() -> None:
     torch = pytest.importorskip("torch")
     settings = config(hidden=[15], loss="mse", learning_rate=3.0, batch_size=64, epochs=1)
     data, parts = sample(), split(3500)
@@ -403,7 +409,7 @@ def test_pytorch_agrees_in_float32_on_digits():
     np.testing.assert_allclose(trained[1], w2.detach().numpy(), rtol=0, atol=1e-4)
 
 
-def test_seconds_are_those_of_the_clock():
+def test_seconds_are_those_of_the_clock() -> None:
     began = time.perf_counter()
     run = train(small(epochs=3))
     passed = time.perf_counter() - began
@@ -413,7 +419,7 @@ def test_seconds_are_those_of_the_clock():
 # ---- halting -------------------------------------------------------------------------------------------
 
 
-def test_halt_ends_training_after_the_current_step(monkeypatch):
+def test_halt_ends_training_after_the_current_step(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = config(hidden=[3], batch_size=5, epochs=3)
     trainer = Trainer([settings], dataset(60), split(40, 10, 10))
     step = trainer.stack.step
@@ -440,7 +446,9 @@ EVERYTHING = {**DEEP, "batch_norm": True, "dropout": 0.3, "ema": 0.9, "l2": 0.01
 
 @pytest.mark.parametrize("more", [{}, {"optimizer": "adam"}, EVERYTHING], ids=["sgd", "adam", "everything"])
 @pytest.mark.parametrize("members", [1, 2])
-def test_training_is_the_same_to_the_byte_without_statistics(monkeypatch, more, members):
+def test_training_is_the_same_to_the_byte_without_statistics(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], members: int
+) -> None:
     settings = [small(**{**DEEP, "seed": seed, "batch_seed": 0, **more}) for seed in range(members)]
 
     def trained() -> list[bytes]:
@@ -462,7 +470,7 @@ def test_training_is_the_same_to_the_byte_without_statistics(monkeypatch, more, 
 @pytest.mark.parametrize(
     "more", [{}, {"batch_norm": True, "dropout": 0.5, "input_dropout": 0.2}], ids=["plain", "both"]
 )
-def test_statistics_are_those_of_the_first_training_images_without_dropout(more):
+def test_statistics_are_those_of_the_first_training_images_without_dropout(more: dict[str, Any]) -> None:
     settings = small(**DEEP, activation="tanh", **more)
     trainer = Trainer([settings], DATA, SPLIT)
     x = DATA.images[SPLIT.train] / 255
@@ -475,7 +483,7 @@ def test_statistics_are_those_of_the_first_training_images_without_dropout(more)
     assert trainer.epoch == 3
 
 
-def test_layers_are_reported_before_their_epoch_and_after_a_pause_only_once():
+def test_layers_are_reported_before_their_epoch_and_after_a_pause_only_once() -> None:
     trainer = Trainer([small(**DEEP)], DATA, SPLIT)
     reports = [*trainer.run(until=1), *trainer.run()]
     kept = [report for report in reports if isinstance(report, LayersReport | EpochReport)]
@@ -483,7 +491,7 @@ def test_layers_are_reported_before_their_epoch_and_after_a_pause_only_once():
     assert [(type(report), report.epoch) for report in kept] == order
 
 
-def test_the_probe_is_at_most_256_images():
+def test_the_probe_is_at_most_256_images() -> None:
     one = Trainer([config()], dataset(400), split(300, 50, 50))
     x, y = one._probe.x[0], one._probe.y[0]
     assert x.shape == (256, 6) and y.shape[1] == 256

@@ -33,7 +33,7 @@ def overfitting(**values: Any) -> Config:
 
 @pytest.mark.parametrize("patience", [1, 3, 6])
 @pytest.mark.parametrize("options", [{}, {"batch_norm": True}, {"ema": 0.9}, {"batch_norm": True, "ema": 0.9}], ids=str)
-def test_early_stopping_restores_the_best_epoch(patience, options):
+def test_early_stopping_restores_the_best_epoch(patience: int, options: dict[str, Any]) -> None:
     run = Run(overfitting(early_stopping=EarlyStopping(patience=patience), **options))
     outcome, losses = run.outcome, run.series("val_loss")
     best = int(np.argmin(losses))
@@ -50,7 +50,7 @@ def test_early_stopping_restores_the_best_epoch(patience, options):
     assert outcome.samples == 49 * outcome.epochs
 
 
-def test_until_it_stops_the_run_is_as_without_early_stopping():
+def test_until_it_stops_the_run_is_as_without_early_stopping() -> None:
     stopped, through = (
         Run(overfitting(early_stopping=EarlyStopping(patience=2))),
         Run(overfitting(epochs=30)),
@@ -61,7 +61,7 @@ def test_until_it_stops_the_run_is_as_without_early_stopping():
     np.testing.assert_array_equal(through.weights, through.weights_of_epochs[-1])
 
 
-def test_without_restore_best_the_last_weights_are_kept():
+def test_without_restore_best_the_last_weights_are_kept() -> None:
     run = Run(overfitting(early_stopping=EarlyStopping(patience=2, restore_best=False)))
     assert run.outcome.stopped == "early_stopping"
     assert run.outcome.best_epoch == run.outcome.epochs - 2
@@ -70,7 +70,7 @@ def test_without_restore_best_the_last_weights_are_kept():
     assert validated(run)[0] == pytest.approx(run.outcome.val_loss)
 
 
-def test_the_best_epoch_is_restored_after_the_last_epoch_too():
+def test_the_best_epoch_is_restored_after_the_last_epoch_too() -> None:
     run = Run(overfitting(epochs=25, early_stopping=EarlyStopping(patience=99)))
     best = int(np.argmin(run.series("val_loss")))
     assert best < 24
@@ -79,20 +79,20 @@ def test_the_best_epoch_is_restored_after_the_last_epoch_too():
     assert run.outcome.val_loss == min(run.series("val_loss"))
 
 
-def test_patience_that_is_exhausted_by_the_last_epoch_is_no_early_stop():
+def test_patience_that_is_exhausted_by_the_last_epoch_is_no_early_stop() -> None:
     ended = Run(overfitting(early_stopping=EarlyStopping(patience=3))).outcome.epochs
     outcome = Run(overfitting(epochs=ended, early_stopping=EarlyStopping(patience=3))).outcome
     assert (outcome.epochs, outcome.stopped) == (ended, None)
 
 
-def test_min_delta(monkeypatch):
+def test_min_delta(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_validation(monkeypatch, [1.0, 0.95, 0.9, 0.3])
     run = Run(small(epochs=9, early_stopping=EarlyStopping(patience=2, min_delta=0.2)))
     assert (run.outcome.epochs, run.outcome.best_epoch, run.outcome.val_loss) == (3, 1, 1.0)
     np.testing.assert_array_equal(run.weights, run.weights_of_epochs[0])
 
 
-def test_the_validation_accuracy_as_monitor(monkeypatch):
+def test_the_validation_accuracy_as_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_validation(monkeypatch, [1.0, 2.0, 3.0, 0.1, 0.1], [0.1, 0.2, 0.3, 0.3, 0.2])
     run = Run(small(epochs=9, early_stopping=EarlyStopping(monitor="val_accuracy", patience=2)))
     assert (run.outcome.epochs, run.outcome.best_epoch, run.outcome.val_accuracy) == (5, 3, 0.3)
@@ -101,7 +101,7 @@ def test_the_validation_accuracy_as_monitor(monkeypatch):
 
 @pytest.mark.parametrize(("monitor", "choose"), [("loss", np.argmin), ("accuracy", np.argmax)])
 @pytest.mark.parametrize("parts", [SQUARES_SPLIT, split(49)], ids=["validation", "none"])
-def test_training_metrics_as_monitor(monitor, choose, parts):
+def test_training_metrics_as_monitor(monitor: Any, choose: Any, parts: Any) -> None:
     run = Run(
         small(epochs=30, learning_rate=2.0, early_stopping=EarlyStopping(monitor=monitor, patience=2)),
         parts=parts,
@@ -113,7 +113,7 @@ def test_training_metrics_as_monitor(monitor, choose, parts):
     assert run.outcome.loss == run.epochs[best].loss
 
 
-def test_without_validation_a_validation_monitor_never_stops():
+def test_without_validation_a_validation_monitor_never_stops() -> None:
     run = Run(small(early_stopping=EarlyStopping(patience=1)), parts=split(49))
     assert (run.outcome.epochs, run.outcome.stopped, run.outcome.best_epoch) == (3, None, None)
     np.testing.assert_array_equal(run.weights, run.weights_of_epochs[-1])
@@ -128,7 +128,7 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
 
 
-def test_a_time_limit_within_an_epoch_keeps_the_best_one_before(monkeypatch):
+def test_a_time_limit_within_an_epoch_keeps_the_best_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
     ticking(monkeypatch)
     run = Run(overfitting(early_stopping=EarlyStopping(patience=99)), time_limit=245.0)
     best = int(np.argmin(run.series("val_loss")))
@@ -140,7 +140,7 @@ def test_a_time_limit_within_an_epoch_keeps_the_best_one_before(monkeypatch):
 
 
 @pytest.mark.parametrize("options", [{}, {"batch_norm": True, "ema": 0.9}], ids=str)
-def test_a_time_limit_within_the_first_epoch_has_no_best(options):
+def test_a_time_limit_within_the_first_epoch_has_no_best(options: dict[str, Any]) -> None:
     run = Run(overfitting(early_stopping=EarlyStopping(), **options), time_limit=0.0)
     assert (run.outcome.stopped, run.outcome.epochs, run.outcome.best_epoch) == ("time_limit", 0, None)
     assert run.outcome.samples == 8
@@ -148,7 +148,7 @@ def test_a_time_limit_within_the_first_epoch_has_no_best(options):
     assert (run.weights != Trainer([overfitting(**options)], SQUARES, SQUARES_SPLIT).network.parameters.flat).any()
 
 
-def test_without_early_stopping_the_metrics_are_of_the_last_step(monkeypatch):
+def test_without_early_stopping_the_metrics_are_of_the_last_step(monkeypatch: pytest.MonkeyPatch) -> None:
     ticking(monkeypatch)
     run = Run(overfitting(), time_limit=245.0)
     assert (run.outcome.stopped, run.outcome.epochs) == ("time_limit", len(run.epochs)) and run.epochs
@@ -157,7 +157,7 @@ def test_without_early_stopping_the_metrics_are_of_the_last_step(monkeypatch):
     assert run.outcome.val_loss != run.epochs[-1].val_loss and run.outcome.loss != run.epochs[-1].loss
 
 
-def test_early_stopping_before_the_time_limit(monkeypatch):
+def test_early_stopping_before_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_validation(monkeypatch, [1.0, 2.0, 2.0])
     run = Run(small(epochs=9, early_stopping=EarlyStopping(patience=1)), time_limit=600.0)
     assert (run.outcome.stopped, run.outcome.epochs) == ("early_stopping", 2)
@@ -167,7 +167,7 @@ def test_early_stopping_before_the_time_limit(monkeypatch):
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_the_average_is_evaluated_and_kept(batch_norm):
+def test_the_average_is_evaluated_and_kept(batch_norm: bool) -> None:
     live, averaged = (
         Run(small(batch_norm=batch_norm)),
         Run(small(batch_norm=batch_norm, ema=0.9)),
@@ -183,7 +183,7 @@ def test_the_average_is_evaluated_and_kept(batch_norm):
     assert not averaged.network.architecture.batch_norm
 
 
-def test_the_average_by_hand():
+def test_the_average_by_hand() -> None:
     """With full-batch steps: after step t it keeps min(0.3, (1 + t) / (10 + t)) of itself."""
     settings = small(batch_size="full", epochs=5)
     steps, mean = (
@@ -199,7 +199,7 @@ def test_the_average_by_hand():
 # ---- schedules ----------------------------------------------------------------------------------------
 
 
-def test_plateau_lowers_the_rate_of_the_epochs_after_it(monkeypatch):
+def test_plateau_lowers_the_rate_of_the_epochs_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_validation(monkeypatch, [1.0, 0.9, 0.95, 0.92, 0.91, 0.5, 0.6])
     plateau = Schedule(name="plateau", factor=0.5, patience=2)
     run = Run(small(epochs=7, learning_rate=0.4, schedule=plateau))
@@ -207,7 +207,7 @@ def test_plateau_lowers_the_rate_of_the_epochs_after_it(monkeypatch):
     assert run.series("learning_rate") == [0.4, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2]
 
 
-def test_plateau_depends_on_the_measured_validation_loss():
+def test_plateau_depends_on_the_measured_validation_loss() -> None:
     plateau = Schedule(name="plateau", factor=0.1, patience=1)
     run = Run(overfitting(epochs=20, schedule=plateau))
     rates, losses = run.series("learning_rate"), run.series("val_loss")
@@ -230,7 +230,7 @@ def test_plateau_depends_on_the_measured_validation_loss():
     ],
     ids=str,
 )
-def test_schedules_count_steps_over_the_whole_run(schedule, rates):
+def test_schedules_count_steps_over_the_whole_run(schedule: dict[str, Any], rates: list[float] | None) -> None:
     run = Run(small(learning_rate=0.4, schedule=Schedule(**schedule)))
     if rates is None:
         assert run.series("learning_rate")[-1] == pytest.approx(0.4 / 250_000)
@@ -238,7 +238,7 @@ def test_schedules_count_steps_over_the_whole_run(schedule, rates):
         assert run.series("learning_rate") == pytest.approx(rates, rel=1e-12)
 
 
-def test_a_rate_of_zero_leaves_the_weights_unchanged():
+def test_a_rate_of_zero_leaves_the_weights_unchanged() -> None:
     """γ^t underflows to 0 in float64; clipping and momentum handle it without a warning."""
     schedule = Schedule(name="exponential", gamma=1e-30)
     run = Run(small(epochs=4, schedule=schedule, optimizer="momentum", momentum=0.0, clip_norm=0.01, l2=0.1))
@@ -246,7 +246,7 @@ def test_a_rate_of_zero_leaves_the_weights_unchanged():
     np.testing.assert_array_equal(run.weights_of_epochs[-1], run.weights_of_epochs[0])
 
 
-def test_a_rate_that_grows_without_bound_diverges():
+def test_a_rate_that_grows_without_bound_diverges() -> None:
     schedule = Schedule(name="exponential", gamma=1e10)
     with pytest.raises(DivergedError):
         Run(small(epochs=20, schedule=schedule, loss="mse", output="sigmoid"))
@@ -265,7 +265,7 @@ MOVES = {
 
 
 @pytest.mark.parametrize("moves", MOVES)
-def test_augmentation_changes_training_alone(moves):
+def test_augmentation_changes_training_alone(moves: str) -> None:
     # At so small a rate the weights do not change: only the images can make a difference.
     still, moved = (Run(small(learning_rate=1e-12, augment=augment)) for augment in (None, MOVES[moves]))
     assert moved.epochs[0].val_loss == pytest.approx(still.epochs[0].val_loss, abs=1e-9)
@@ -277,7 +277,7 @@ def test_augmentation_changes_training_alone(moves):
 
 
 @pytest.mark.parametrize("batch_size", [8, "full"])
-def test_augmentation_is_reproducible(batch_size):
+def test_augmentation_is_reproducible(batch_size: int | str) -> None:
     def trained(**values: int) -> bytes:
         return Run(small(augment=MOVES["all"], batch_size=batch_size, **values)).weights.tobytes()
 
@@ -285,7 +285,7 @@ def test_augmentation_is_reproducible(batch_size):
     assert trained() == trained(batch_seed=0) != trained(batch_seed=1)
 
 
-def test_augmentation_without_movement_changes_nothing():
+def test_augmentation_without_movement_changes_nothing() -> None:
     np.testing.assert_allclose(
         Run(small(augment=Augment())).weights,
         Run(small()).weights,
@@ -294,7 +294,7 @@ def test_augmentation_without_movement_changes_nothing():
     )
 
 
-def test_chunks_of_an_epoch_are_moved_differently(monkeypatch):
+def test_chunks_of_an_epoch_are_moved_differently(monkeypatch: pytest.MonkeyPatch) -> None:
     """All images are the same, so that two chunks moved alike would give equal batches."""
     monkeypatch.setattr("mlptrain.datasets.batches.CHUNK_IMAGES", 8)
     same = Split(np.zeros(32, np.int64), SQUARES_SPLIT.validation, SQUARES_SPLIT.test, "")
@@ -315,7 +315,7 @@ def test_chunks_of_an_epoch_are_moved_differently(monkeypatch):
 # ---- label smoothing ----------------------------------------------------------------------------------
 
 
-def test_smoothing_trains_differently_and_reports_the_plain_loss():
+def test_smoothing_trains_differently_and_reports_the_plain_loss() -> None:
     # A rate too small to move anything: the same weights, the same reported losses.
     still, smooth = (Run(small(learning_rate=1e-12, label_smoothing=share)) for share in (0.0, 0.4))
     assert smooth.epochs[0].loss == pytest.approx(still.epochs[0].loss, abs=1e-9)
@@ -323,7 +323,7 @@ def test_smoothing_trains_differently_and_reports_the_plain_loss():
     assert (Run(small(label_smoothing=0.4)).weights != Run(small()).weights).any()
 
 
-def test_a_step_with_smoothing_by_hand():
+def test_a_step_with_smoothing_by_hand() -> None:
     settings = small(hidden=[], batch_size="full", epochs=1, init="zeros", label_smoothing=0.3)
     run = Run(settings)
     x, y = (
@@ -339,7 +339,7 @@ def test_a_step_with_smoothing_by_hand():
 # ---- batch normalisation ------------------------------------------------------------------------------
 
 
-def test_no_epochs_with_batch_normalisation():
+def test_no_epochs_with_batch_normalisation() -> None:
     run = Run(small(epochs=0, batch_norm=True, ema=0.9))
     plain = Stack([small()], 25, 3, 1).network
     assert not run.network.architecture.batch_norm
@@ -351,7 +351,7 @@ def test_no_epochs_with_batch_normalisation():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("count", [9, 17, 33, 49])
-def test_a_last_batch_of_one_image(count, dtype):
+def test_a_last_batch_of_one_image(count: int, dtype: str) -> None:
     """n % 8 == 1: the single example is normalised by the running statistics and does not change them."""
     settings = small(batch_norm=True, hidden=[6, 5], activation="relu", dtype=dtype, optimizer="adam", epochs=4)
     lone, whole = (
@@ -363,14 +363,14 @@ def test_a_last_batch_of_one_image(count, dtype):
     assert lone.epochs[-1].loss < lone.epochs[0].loss
 
 
-def test_batches_of_one_image_only():
+def test_batches_of_one_image_only() -> None:
     run = Run(small(batch_norm=True, batch_size=1, learning_rate=0.05))
     assert all(math.isfinite(value) for value in run.series("loss") + run.series("val_loss"))
     statistics = run.trainer.stack.network.statistics
     assert not statistics.means[0].any() and (statistics.variances[0] == 1).all()
 
 
-def test_validation_uses_the_running_statistics():
+def test_validation_uses_the_running_statistics() -> None:
     run = Run(small(batch_norm=True, epochs=2))
     stack = run.trainer.stack
     p, s = stack.network.parameters, stack.network.statistics
@@ -387,7 +387,7 @@ def test_validation_uses_the_running_statistics():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_same_config_gives_the_same_bits_with_every_option(dtype):
+def test_the_same_config_gives_the_same_bits_with_every_option(dtype: str) -> None:
     settings = overfitting(
         hidden=[9, 7],
         activation="gelu",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mlptrain.config.config import Augment, Config, EarlyStopping, Schedule
-from mlptrain.training.reports import EpochReport, Outcome, Progress
+from mlptrain.training.reports import EpochReport, LayersReport, Outcome, Progress
 from mlptrain.training.trainer import Trainer
 from tests.made import config
 from tests.training.made import SQUARES, SQUARES_SPLIT
@@ -20,7 +20,7 @@ OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "
 
 PLATEAU = Schedule(name="plateau", factor=0.5, patience=1)
 
-Reported = EpochReport | Progress | Outcome
+Reported = EpochReport | LayersReport | Progress | Outcome
 
 
 def small(**values: Any) -> Config:
@@ -84,19 +84,19 @@ VALUES: dict[str, Sequence[Any]] = {
 
 @pytest.mark.parametrize("options", [{}, {"batch_norm": True, "ema": 0.9}], ids=str)
 @pytest.mark.parametrize("key", VALUES)
-def test_members_that_differ_train_as_alone(key, options):
+def test_members_that_differ_train_as_alone(key: str, options: dict[str, Any]) -> None:
     optimizer = "momentum" if key == "momentum" else "adam"
     shared = {"optimizer": optimizer, "learning_rate": 0.02, **options}
     settings = [small(**{**shared, key: value}) for value in VALUES[key]]
     assert_like_alone(list(Trainer(settings, SQUARES, SQUARES_SPLIT).run()), settings)
 
 
-def test_members_in_float32():
+def test_members_in_float32() -> None:
     settings = [small(dtype="float32", seed=seed, learning_rate=rate) for seed, rate in ((0, 0.1), (1, 0.3), (2, 0.02))]
     assert_like_alone(list(Trainer(settings, SQUARES, SQUARES_SPLIT).run()), settings, tolerance=1e-5)
 
 
-def test_schedules_span_the_steps_of_each_members_run():
+def test_schedules_span_the_steps_of_each_members_run() -> None:
     settings = [small(epochs=epochs, schedule=Schedule(name="one_cycle", warmup=0.1)) for epochs in (2, 3, 5)]
     assert_like_alone(list(Trainer(settings, SQUARES, SQUARES_SPLIT).run()), settings)
 
@@ -104,7 +104,7 @@ def test_schedules_span_the_steps_of_each_members_run():
 # ---- leaving the stack --------------------------------------------------------------------------------
 
 
-def test_members_stop_early_one_by_one():
+def test_members_stop_early_one_by_one() -> None:
     """Patience, plateau and the best weights are each member's own, and the others continue."""
     rules = (EarlyStopping(patience=1), None, EarlyStopping(patience=4, restore_best=False), EarlyStopping(patience=2))
     settings = [
@@ -124,7 +124,7 @@ def test_members_stop_early_one_by_one():
 
 @pytest.mark.parametrize("rate", [1e6, 1e200])
 @pytest.mark.parametrize("position", [0, 1, 2])
-def test_a_member_that_diverges_does_not_affect_the_others(position, rate):
+def test_a_member_that_diverges_does_not_affect_the_others(position: int, rate: float) -> None:
     """NaN never spreads: the others are the same with the diverging member or without it."""
     rates = [0.02, 0.05]
     rates.insert(position, rate)
@@ -138,7 +138,7 @@ def test_a_member_that_diverges_does_not_affect_the_others(position, rate):
     assert all(math.isfinite(outcome.loss) for outcome in ends(reports) if outcome is not lost)
 
 
-def test_a_member_that_diverges_in_the_middle_of_an_epoch_leaves_there(monkeypatch):
+def test_a_member_that_diverges_in_the_middle_of_an_epoch_leaves_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlptrain.datasets.batches.CHUNK_IMAGES", 16)
     shared = {"loss": "mse", "output": "linear", "activation": "relu"}
     settings = [small(learning_rate=rate, **shared) for rate in (1e120, 0.02)]
@@ -149,7 +149,7 @@ def test_a_member_that_diverges_in_the_middle_of_an_epoch_leaves_there(monkeypat
     assert of(0, reports[position + 1 :]) == []
 
 
-def test_a_validation_loss_that_is_not_finite_removes_one_member():
+def test_a_validation_loss_that_is_not_finite_removes_one_member() -> None:
     shared = {"loss": "mse", "output": "linear", "batch_size": "full", "epochs": 2}
     settings = [small(learning_rate=rate, **shared) for rate in (0.02, 1e200)]
     reports = list(Trainer(settings, SQUARES, SQUARES_SPLIT).run())
@@ -157,7 +157,7 @@ def test_a_validation_loss_that_is_not_finite_removes_one_member():
     assert "validation loss after epoch 1" in ends(reports)[0].diverged
 
 
-def test_a_pause_has_no_outcomes_and_can_be_continued():
+def test_a_pause_has_no_outcomes_and_can_be_continued() -> None:
     settings = [small(seed=seed, epochs=epochs) for seed, epochs in enumerate((4, 2, 4))]
     trainer = Trainer(settings, SQUARES, SQUARES_SPLIT)
     reports = list(trainer.run(until=3))
@@ -171,14 +171,14 @@ def test_a_pause_has_no_outcomes_and_can_be_continued():
     assert_like_alone(reports, settings)
 
 
-def test_seconds_are_shared_out():
+def test_seconds_are_shared_out() -> None:
     settings = [small(seed=seed) for seed in range(4)]
     reports = list(Trainer(settings, SQUARES, SQUARES_SPLIT).run())
     assert len({report.seconds for report in reports if isinstance(report, EpochReport) and report.epoch == 2}) == 1
     assert len({outcome.seconds for outcome in ends(reports)}) == 1
 
 
-def test_configs_that_cannot_share_a_stack():
+def test_configs_that_cannot_share_a_stack() -> None:
     with pytest.raises(ValueError, match="stack keys differ"):
         Trainer([small(), small(batch_size=16)], SQUARES, SQUARES_SPLIT)
 
@@ -233,7 +233,9 @@ EVERYTHING: dict[str, Any] = {
 
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_one_network_continues_to_the_byte(monkeypatch, optimizer, options):
+def test_one_network_continues_to_the_byte(
+    monkeypatch: pytest.MonkeyPatch, optimizer: str, options: dict[str, Any]
+) -> None:
     monkeypatch.setattr("mlptrain.datasets.batches.CHUNK_IMAGES", 16)
     # Epochs have an odd number of reports, so that a stride of 2 reaches each of them.
     assert_continues([small(optimizer=optimizer, dtype="float32", **options)], stride=2)
@@ -241,18 +243,20 @@ def test_one_network_continues_to_the_byte(monkeypatch, optimizer, options):
 
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
 @pytest.mark.parametrize("optimizer", ["sgd", "nadam"])
-def test_a_stack_continues_to_the_byte(monkeypatch, optimizer, options):
+def test_a_stack_continues_to_the_byte(
+    monkeypatch: pytest.MonkeyPatch, optimizer: str, options: dict[str, Any]
+) -> None:
     monkeypatch.setattr("mlptrain.datasets.batches.CHUNK_IMAGES", 16)
     each = [{"seed": 0, "beta1": 0.8}, {"seed": 1, "learning_rate": 0.05}, {"seed": 2, "label_smoothing": 0.1}]
     assert_continues([small(**{"optimizer": optimizer, "dtype": "float32", **options, **own}) for own in each], 3)
 
 
 @pytest.mark.parametrize("batch_size", [1, "full"])
-def test_batches_of_one_and_of_all_continue(batch_size):
+def test_batches_of_one_and_of_all_continue(batch_size: int | str) -> None:
     assert_continues([small(batch_size=batch_size, epochs=2)])
 
 
-def test_a_run_stopped_by_a_time_limit_continues_within_the_chunk():
+def test_a_run_stopped_by_a_time_limit_continues_within_the_chunk() -> None:
     settings = small(optimizer="adam", schedule=Schedule(name="cosine"), augment=Augment(shift=1))
     *_, expected = Trainer([settings], SQUARES, SQUARES_SPLIT).run()
     state, reports = None, []
@@ -267,7 +271,7 @@ def test_a_run_stopped_by_a_time_limit_continues_within_the_chunk():
     assert comparable(reports[-1]) == comparable(expected)
 
 
-def test_survivors_of_several_stacks_continue_together():
+def test_survivors_of_several_stacks_continue_together() -> None:
     settings = [small(seed=seed, optimizer="adam", learning_rate=0.02, epochs=5) for seed in range(4)]
     states = []
     for pair in (settings[:2], settings[2:]):
@@ -283,7 +287,7 @@ def test_survivors_of_several_stacks_continue_together():
         np.testing.assert_allclose(outcome.weights[0][0], alone.weights[0][0], rtol=0, atol=1e-9)
 
 
-def test_the_state_of_a_finished_member_gives_its_outcome():
+def test_the_state_of_a_finished_member_gives_its_outcome() -> None:
     trainer = Trainer([small(epochs=2, early_stopping=EarlyStopping())], SQUARES, SQUARES_SPLIT)
     reports = trainer.run()
     for report in reports:
@@ -306,13 +310,13 @@ def test_the_state_of_a_finished_member_gives_its_outcome():
     ],
     ids=["hidden", "dtype", "optimizer", "no array", "order"],
 )
-def test_states_that_do_not_fit_are_refused(others, change, words):
+def test_states_that_do_not_fit_are_refused(others: dict[str, Any], change: dict[str, Any], words: str) -> None:
     state = Trainer([small()], SQUARES, SQUARES_SPLIT).state() | change
     with pytest.raises(ValueError, match=words):
         Trainer([small(**others)], SQUARES, SQUARES_SPLIT).restore([state])
 
 
-def test_states_of_different_steps_are_refused():
+def test_states_of_different_steps_are_refused() -> None:
     trainer = Trainer([small()], SQUARES, SQUARES_SPLIT)
     states = [trainer.state()]
     reports = trainer.run()
