@@ -249,7 +249,7 @@ def install() -> list[str]:
 def _parent() -> str | None:
     """Return the name of the shell that runs this process, if the system tells it."""
     try:
-        name = Path(f"/proc/{os.getppid()}/comm").read_text().strip()
+        name = Path(f"/proc/{os.getppid()}/comm").read_text(encoding="utf-8").strip()
     except OSError:
         return None
     return name if name in SHELLS else None

@@ -27,7 +27,7 @@ def available_cores() -> int:
     """Return the number of cores that this process may use, given its affinity and the quota of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
         return max(1, min(cores, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):  # no such file, or the quota reads "max"
         return cores
@@ -36,7 +36,7 @@ def available_cores() -> int:
 def processor() -> str:
     """Return the name of the processor, or of its architecture if the system does not report a name."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -111,12 +111,12 @@ WORKSPACE_BYTES = 64 * 2**20
 def _memory_limits() -> Iterator[int]:
     """Yield every limit that the system reports, in bytes."""
     with suppress(OSError, ValueError, IndexError):
-        _, _, rest = _MEMINFO.read_text().partition("MemAvailable:")
+        _, _, rest = _MEMINFO.read_text(encoding="utf-8").partition("MemAvailable:")
         yield int(rest.split()[0]) * 1024
     for limit, used in _cgroup_files():
         with suppress(OSError, ValueError):  # ValueError: the limit reads "max"
-            taken = int(used.read_text()) - _idle_file_cache(limit.with_name("memory.stat"))
-            yield max(0, int(limit.read_text()) - taken)
+            taken = int(used.read_text(encoding="utf-8")) - _idle_file_cache(limit.with_name("memory.stat"))
+            yield max(0, int(limit.read_text(encoding="utf-8")) - taken)
     with suppress(OSError, ValueError, AttributeError):
         yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if (left := address_space_left()) is not None:
@@ -130,7 +130,7 @@ def address_space_left() -> int | None:
 
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
         if limit != resource.RLIM_INFINITY:
-            return limit - int(_STATM.read_text().split()[0]) * resource.getpagesize()
+            return limit - int(_STATM.read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
     return None
 
 
@@ -141,7 +141,10 @@ def _cgroup_files() -> Iterator[tuple[Path, Path]]:
     """
     groups = [("", "/"), ("memory", "/")]
     with suppress(OSError, ValueError):
-        groups += [(names, path) for _, names, path in (x.split(":", 2) for x in _CGROUP.read_text().splitlines())]
+        groups += [
+            (names, path)
+            for _, names, path in (x.split(":", 2) for x in _CGROUP.read_text(encoding="utf-8").splitlines())
+        ]
     for controllers, group in groups:
         if controllers == "":
             top, limit, used = _CGROUPS, "memory.max", "memory.current"
@@ -157,7 +160,7 @@ def _cgroup_files() -> Iterator[tuple[Path, Path]]:
 def _idle_file_cache(statistics: Path) -> int:
     """Return the bytes of a group's usage that the kernel frees first: its cache of files not read recently."""
     with suppress(OSError, ValueError):
-        sizes = dict(line.split() for line in statistics.read_text().splitlines())
+        sizes = dict(line.split() for line in statistics.read_text(encoding="utf-8").splitlines())
         return int(sizes.get("total_inactive_file", sizes.get("inactive_file", 0)))
     return 0
 

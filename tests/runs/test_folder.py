@@ -4,13 +4,14 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
 
 from mlptrain.config.config import load_config
 from mlptrain.errors import DataError, UsageError
+from mlptrain.runs import folder
 from mlptrain.runs.folder import check_claimable, claim, claim_next, load_run_config, load_run_model, run_path
 from mlptrain.runs.history import COLUMNS
 from mlptrain.runs.locate import find_run
@@ -306,3 +307,23 @@ def test_json_has_no_nan(tmp_path: Path, number: float) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         folder.finish(random_model(4, 2), {"loss": number})
     assert "metrics.json" not in names(tmp_path / "a"), "a run without metrics is not complete"
+
+
+def test_names_of_runs_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "WINDOWS", True)
+    monkeypatch.setattr(folder, "PurePath", PureWindowsPath)
+    for name in (
+        "con",
+        "a/nul.txt",
+        "a/b.",
+        "C:b",
+        "C:/b",
+        "//server/share/b",
+        "/b",
+        "a\\..\\..\\b",
+        "a|b",
+        "best:loss",
+    ):
+        with pytest.raises(UsageError, match="--run"):
+            folder.run_path(Path("runs"), name)
+    assert folder.run_path(Path("runs"), "sweep\\trials/0001").parts[-3:] == ("sweep", "trials", "0001")

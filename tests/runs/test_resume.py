@@ -225,9 +225,7 @@ def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
     with locked(tmp_path / "a"):
         for resumed in (True, False):
             with pytest.raises(UsageError, match="in use by process"):
-                mlptrain.train(
-                    small(), run="a", runs_dir=tmp_path, resume=option == "resume", overwrite=option == "overwrite"
-                )
+                mlptrain.train(small(), run="a", runs_dir=tmp_path, resume=resumed, overwrite=not resumed)
     assert resume(tmp_path, small()).metrics["epochs"] == 3
 
 

@@ -99,7 +99,7 @@ def test_lock_that_cannot_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A lock of another machine, and a file system without locks: the folder is in use while it changes."""
     (tmp_path / LOCK).write_text("process 1 on another-machine\n")
     assert is_in_use(tmp_path)
-    monkeypatch.setattr(files, "_flock", lambda descriptor, *, shared: None)
+    monkeypatch.setattr(files, "_lock", lambda descriptor, *, shared: None)
     with locked(tmp_path):
         assert is_in_use(tmp_path)
     (tmp_path / LOCK).write_text("process 1 on another-machine\n")

@@ -1,20 +1,24 @@
 from __future__ import annotations
 
+import ast
 import errno
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlptrain.errors import DataError
+from mlptrain.errors import DataError, UsageError
+from mlptrain.system import files, lock
 from mlptrain.system.files import (
     LEFTOVER_SECONDS,
     lock_temporary,
     reason,
     remove_leftovers,
     temporary_beside,
+    windows_fault,
     write_atomic,
     write_text_atomic,
 )
@@ -195,3 +199,83 @@ def test_without_locks_the_process_number_decides(tmp_path: Path, monkeypatch: p
         assert lock_temporary(stream)
     remove_leftovers(tmp_path)
     assert not path.exists() and running.exists()
+
+
+# ---- Windows -------------------------------------------------------------------------------------------
+
+
+class Msvcrt:
+    """The locks of Windows, on top of those of POSIX: of bytes, exclusive, and refused with PermissionError."""
+
+    LK_UNLCK, LK_NBLCK = 0, 2
+
+    @staticmethod
+    def locking(descriptor: int, mode: int, count: int) -> None:
+        fcntl = pytest.importorskip("fcntl")
+        assert os.lseek(descriptor, 0, os.SEEK_CUR) >= 2**30 and count == 1, "readers must not meet the locked byte"
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if mode else fcntl.LOCK_UN)
+        except BlockingIOError as error:
+            raise PermissionError(errno.EACCES, "permission denied") from error
+
+
+def test_locks_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (files, lock):
+        monkeypatch.setattr(module, "WINDOWS", True)
+    monkeypatch.setattr(files, "_fcntl", None)
+    monkeypatch.setattr(files, "_msvcrt", Msvcrt)
+    with lock.locked(tmp_path):
+        assert lock.is_in_use(tmp_path)
+        with pytest.raises(UsageError, match=f"in use by process {os.getpid()}"), lock.locked(tmp_path):
+            pass
+    assert not lock.is_in_use(tmp_path) and list(tmp_path.iterdir()) == []
+    (tmp_path / lock.LOCK).write_text("process 1 on another-machine\n")
+    with lock.locked(tmp_path):
+        assert (tmp_path / lock.LOCK).read_text().startswith(f"process {os.getpid()} on ")
+
+
+def test_an_open_file_is_replaced_when_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace, tries = Path.replace, []
+
+    def refuse(self: Path, target: Path) -> Path:
+        tries.append(target)
+        if len(tries) < 3:
+            raise PermissionError(errno.EACCES, "permission denied")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    (tmp_path / "a").write_text("old")
+    monkeypatch.setattr(files, "CLOSE_SECONDS", 0.0)
+    with pytest.raises(DataError, match="permission denied"):
+        write_text_atomic(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "old" and len(tries) == 1
+    monkeypatch.setattr(files, "CLOSE_SECONDS", 60.0)
+    write_text_atomic(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "new" and [*tmp_path.iterdir()] == [tmp_path / "a"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("con", "NUL", "nul.txt", "Com1", "lpt9.a.b", "com¹", "conin$", "aux .x", "a.", "a ", ".. ."),
+        *("a:b", "C:", "a<b", 'a"b', "a|b", "what?", "best*", "a\\b", "a\nb"),
+    ],
+)
+def test_names_that_windows_lacks(name: str) -> None:
+    assert windows_fault(name)
+
+
+@pytest.mark.parametrize("name", ["a", "console", "com", "com10", "nul1", "a.nul", ".lock", "a b", "é", "run-001.old"])
+def test_names_of_all_systems(name: str) -> None:
+    assert windows_fault(name) == ""
+
+
+def test_files_are_opened_without_translation_of_line_feeds() -> None:
+    calls = [
+        ast.unparse(node)
+        for path in Path(files.__file__).parents[1].rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "os.open"
+    ]
+    writing = [call for call in calls if re.search("O_RDWR|O_WRONLY", call) and "devnull" not in call]
+    assert len(writing) >= 3 and all("BINARY" in call for call in writing)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import io
+import shlex
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from mlptrain.system.text import (
     csv_text,
     printable,
     printable_lines,
+    shell_line,
     without_credentials,
     write_lines,
 )
@@ -95,3 +97,10 @@ def test_nothing_else_writes_to_the_terminal() -> None:
                 if unsafe or (name == "csv.writer" and arguments & {"sys.stdout", "sys.stderr"}):
                     found.add(f"{path.relative_to(HOME)}: {name}")
     assert found == set()
+
+
+def test_commands_have_the_quotes_of_the_shells_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["mlptrain", "train", "runs\\a b\\config.yaml", "hidden=[30,10]", "lr=0.1", ""]
+    assert shell_line(words) == shlex.join(words)
+    monkeypatch.setattr("mlptrain.system.text.WINDOWS", True)
+    assert shell_line(words) == r'mlptrain train "runs\a b\config.yaml" "hidden=[30,10]" lr=0.1 ""'
