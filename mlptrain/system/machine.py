@@ -141,10 +141,8 @@ def _cgroup_files() -> Iterator[tuple[Path, Path]]:
     """
     groups = [("", "/"), ("memory", "/")]
     with suppress(OSError, ValueError):
-        groups += [
-            (names, path)
-            for _, names, path in (x.split(":", 2) for x in _CGROUP.read_text(encoding="utf-8").splitlines())
-        ]
+        lines = _CGROUP.read_text(encoding="utf-8").splitlines()
+        groups += [(names, path) for _, names, path in (line.split(":", 2) for line in lines)]
     for controllers, group in groups:
         if controllers == "":
             top, limit, used = _CGROUPS, "memory.max", "memory.current"
