@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from threadpoolctl import threadpool_limits
@@ -33,7 +34,9 @@ def commands(page: str) -> list[tuple[list[str], int]]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_runs(page, tmp_path, monkeypatch, capfd):
+def test_every_command_runs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Run the commands in one process, with one epoch of few images per run and empty plots.
 
     ``python -m tests.stress.documentation`` runs them unchanged and checks the numbers of the tables.
@@ -50,13 +53,13 @@ def test_every_command_runs(page, tmp_path, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize("lab", LABS)
-def test_every_config_is_trained(lab):
+def test_every_config_is_trained(lab: str) -> None:
     trained = {words[1].removeprefix(f"{lab}/") for words, _ in commands(lab) if words[0] == "train"}
     assert trained == CONFIGS[lab]
 
 
 @pytest.mark.parametrize("lab", LABS)
-def test_every_picture_is_written_by_a_command(lab):
+def test_every_picture_is_written_by_a_command(lab: str) -> None:
     """``tools/make_pictures.py labs`` makes the pictures with the commands of the worksheet."""
     written = {words[-1] for words, _ in commands(lab) if "--output" in words}
     shown = set(re.findall(rf"pictures/{lab}-(\S+)\)", TEXTS[lab]))
@@ -64,7 +67,7 @@ def test_every_picture_is_written_by_a_command(lab):
     assert {f"{lab}-{name}" for name in shown} == {path.name for path in (ROOT / "docs/pictures").glob(f"{lab}-*")}
 
 
-def test_the_stated_verdicts_are_the_expected_ones():
+def test_the_stated_verdicts_are_the_expected_ones() -> None:
     table = re.findall(r"^\| (`.+`) \| `(\w+)` \|$", TEXTS["lab1"], re.MULTILINE)
     verdicts = {name: case for names, case in table for name in re.findall(r"`(\w+)`", names) if case in CASES}
     assert set(verdicts) == CONFIGS["lab1"]

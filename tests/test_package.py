@@ -36,7 +36,7 @@ def files(folder: Path) -> set[str]:
     return {str(path) for path in found if "__pycache__" not in path.parts}
 
 
-def test_the_wheel_has_the_package_and_the_configs(installed):
+def test_the_wheel_has_the_package_and_the_configs(installed: Path) -> None:
     (metadata,) = installed.glob("*.dist-info")
     assert metadata.name == f"mlptrain-{mlptrain.__version__}.dist-info"
     configs = {str(Path("configs") / path.relative_to(ROOT / "configs")) for path in (ROOT / "configs").rglob("*.yaml")}
@@ -45,7 +45,7 @@ def test_the_wheel_has_the_package_and_the_configs(installed):
     assert len(configs) > 60 and "py.typed" in files(PACKAGE)
 
 
-def test_the_long_description_has_absolute_links(installed):
+def test_the_long_description_has_absolute_links(installed: Path) -> None:
     """A package index has no other files: pictures are linked by their content, other files by their pages."""
     text = next(installed.glob("*.dist-info/METADATA")).read_text(encoding="utf-8")
     links = re.findall(r"(!?)\[[^]]*\]\(((?!\w+:|#)\S+)\)", README.read_text(encoding="utf-8"))
@@ -55,7 +55,7 @@ def test_the_long_description_has_absolute_links(installed):
         assert f"]({target})" not in text
 
 
-def test_the_source_archive_has_what_the_tests_need():
+def test_the_source_archive_has_what_the_tests_need() -> None:
     builder = SdistBuilder(str(ROOT))
     found = {file.relative_path for file in builder.recurse_included_files()}
     for folder in ("mlptrain", "tests", "configs", "docs", "tools", "benchmarks"):
@@ -82,7 +82,7 @@ if __name__ == "__main__":
 """
 
 
-def test_the_wheel_alone_is_enough(installed, tmp_path):
+def test_the_wheel_alone_is_enough(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     empty = tmp_path / "empty"
     empty.mkdir()
