@@ -12,6 +12,7 @@ import typer
 
 from mlptrain.cli.options import DEFAULT_CONFIG, Json
 from mlptrain.cli.setup import print_result
+from mlptrain.config.config import is_sweep_file
 from mlptrain.config.keys import commented_yaml
 from mlptrain.config.messages import hint
 from mlptrain.config.shipped import LIST_HINT, find_shipped, leading_comment, shipped_configs
@@ -38,12 +39,12 @@ def init(
     if source is None:
         near = hint(name, list(shipped_configs()))
         raise ConfigError(f"{name}: no shipped config has this name{near}\nhint: choose one from {LIST_HINT}")
-    text, values = source.read_text(encoding="utf-8"), read_yaml(source).values
+    text, document = source.read_text(encoding="utf-8"), read_yaml(source)
     text = re.sub(r"^# mlptrain .*\n", "", text, flags=re.MULTILINE)  # commands for the original
-    is_sweep = "parameters" in values
+    is_sweep = is_sweep_file(document)
     if not is_sweep:
         comment = "".join(f"# {line}\n" for line in leading_comment(text))
-        text = f"{comment}\n{commented_yaml(values)}"
+        text = f"{comment}\n{commented_yaml(document.values)}"
     path = folder / source.name
     make_folder(folder, "choose another folder")
     if path.exists():

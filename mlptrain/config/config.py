@@ -303,6 +303,11 @@ def batch_seed_of(config: Config) -> int:
 # ---- reading ----------------------------------------------------------------------------------------
 
 
+def is_sweep_file(document: Document) -> bool:
+    """Return whether a document is a sweep file, which has at least one key that configs lack."""
+    return any(key in document.values for key in ("parameters", "method", "base", "metric"))
+
+
 def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
     """Read a YAML file, or a shipped config by its name; apply ``KEY=VALUE`` overrides and validate the result.
 
@@ -314,7 +319,7 @@ def load_config(path: str | Path | None = None, overrides: Sequence[str] = ()) -
         The file cannot be read, or a key or value is invalid; the message names file and line.
     """
     document = Document("defaults", {}, {}) if path is None else read_config_file(path)
-    if "parameters" in document.values:
+    if is_sweep_file(document):
         raise ConfigError(
             f"{path}: a sweep file, not a config\nhint: train it with `mlptrain sweep {shell_word(str(path))}`"
         )

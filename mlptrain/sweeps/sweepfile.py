@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from mlptrain.config.config import Config, PositiveCount, Seed, config_from
+from mlptrain.config.config import Config, PositiveCount, Seed, config_from, is_sweep_file
 from mlptrain.config.messages import Models, Problem, hint, problems, refusal, report
 from mlptrain.config.overrides import Overrides, merge
 from mlptrain.config.shipped import find_config, read_config_file
@@ -106,7 +106,7 @@ def read_sweep(source: str | Path, arguments: Sequence[str] = ()) -> Spec:
     replaced = Overrides({key: values[0] for key, values in own.items()})
     varies = document.values.get("parameters") or any(len(each) > 1 or is_space(each[0]) for each in varied.values())
     sweep, base, folder = document, None, path.parent
-    if not any(key in document.values for key in ("parameters", "method", "base", "metric")):
+    if not is_sweep_file(document):
         validated = config_from(document).split != "official-60k"  # reports mistakes with their lines
         metric = DEFAULT_METRIC if varies or validated else Metric("loss", "minimize")
         grid = {"base": document.source, "method": "grid", "metric": asdict(metric), "parameters": {}}

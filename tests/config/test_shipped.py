@@ -55,7 +55,7 @@ def test_the_guides_name_every_laboratory() -> None:
 @pytest.mark.parametrize("path", SWEEPS, ids=name)
 def test_sweeps_are_valid_and_begin_with_a_comment(path: Path) -> None:
     wave = next(waves(read_sweep(path)))
-    assert len(wave.trials) > 10
+    assert len(wave.trials) > 5
     assert path.read_text().startswith("# ") and f"# mlptrain sweep {path.stem}" in path.read_text()
     assert all(warnings(trial.config) == [] for trial in wave.trials)
 
