@@ -47,20 +47,20 @@ from mlptrain.training.trainer import Trainer
 class TrainResult:
     """A finished run: the model, its metrics as in ``metrics.json``, one report per epoch, and its folder.
 
-    ``layers`` has the statistics of the layers, before the first epoch and after each one.
+    ``config`` is resolved. ``layers`` has the statistics of the layers, before the first epoch and after each one.
     """
 
     model: Model
     metrics: dict[str, Any]
     history: tuple[EpochReport, ...]
     folder: Path | None
+    config: Config
     layers: tuple[LayersReport, ...] = ()
 
     @property
     def diagnosis(self) -> Diagnosis:
         """Diagnosis of the learning curves and the statistics of the layers."""
-        config = as_config(self.model.config)
-        return diagnose(curves_of(self.history), config, len(self.model.class_names), self.layers)
+        return diagnose(curves_of(self.history), self.config, len(self.model.class_names), self.layers)
 
     def __repr__(self) -> str:
         folder = None if self.folder is None else str(self.folder)
@@ -168,7 +168,7 @@ def _load_result(folder: RunFolder, config: Config) -> Generator[Report, None, T
         )
     metrics = load_metrics(folder.path)
     history, layers = read_history(folder.path / HISTORY, config.epochs), read_layers(folder.path / LAYERS)
-    result = TrainResult(load_run_model(folder.path), metrics, history, folder.path, layers)
+    result = TrainResult(load_run_model(folder.path), metrics, history, folder.path, config, layers)
     yield outcome_of(metrics)
     return result
 
@@ -225,7 +225,7 @@ def _train(
     if folder is not None:
         folder.finish(model, metrics, complete=outcome.stopped != TIME_LIMIT)
     yield outcome
-    return TrainResult(model, metrics, history, None if folder is None else folder.path, tuple(layers))
+    return TrainResult(model, metrics, history, None if folder is None else folder.path, job.config, tuple(layers))
 
 
 def _restore(path: Path, trainer: Trainer, origin: Mapping[str, Any], force: bool) -> Checkpoint:

@@ -57,8 +57,10 @@ def test_importing_the_package_does_not_load_numpy() -> None:
 
 
 def test_the_diagnosis_of_a_result_is_that_of_its_folder(tmp_path: Path) -> None:
-    result = mlptrain.train(quick("epochs=6"), run="a", runs_dir=tmp_path)
-    assert result.diagnosis == view_run(tmp_path / "a").diagnosis and result.diagnosis.case != "not_enough_epochs"
+    """Also for a folder of data, whose path the model does not contain."""
+    settings = quick("epochs=6", f"dataset={idx_folder(tmp_path / 'data')}", "subset=null")
+    for result in (mlptrain.train(settings, run="a", runs_dir=tmp_path, resume=True) for _ in range(2)):
+        assert result.diagnosis == view_run(tmp_path / "a").diagnosis and result.diagnosis.case != "not_enough_epochs"
 
 
 def test_a_notebook_shows_metrics_and_curves_and_no_arrays(tmp_path: Path) -> None:
