@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from typing import Any
@@ -77,7 +78,7 @@ def test_confusion_accuracy_and_loss_by_hand() -> None:
     assert result.confusion == ((2, 1, 0), (0, 1, 2), (0, 0, 1))
     assert (result.split, result.count, result.accuracy) == ("test", 7, 4 / 7)
     # softmax of (1, 0, 0) is e/(e + 2) and twice 1/(e + 2).
-    right, wrong = -np.log(np.e / (np.e + 2)), -np.log(1 / (np.e + 2))
+    right, wrong = -np.log(math.e / (math.e + 2)), -np.log(1 / (math.e + 2))
     assert result.loss == pytest.approx((4 * right + 3 * wrong) / 7, rel=1e-12)
     assert result.confused_pairs(2) == [("1", "2", 2), ("0", "1", 1)]
 
