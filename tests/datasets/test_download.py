@@ -427,8 +427,8 @@ def test_a_mirror_with_slow_headers_is_left(tmp_path: Path, server: FaultServer,
 
 
 def test_a_mirror_above_the_minimum_speed_may_be_slow(tmp_path: Path, server: FaultServer) -> None:
-    server.plan(IMAGES, slow(0.4, pieces=20))
-    assert not failures(get(tmp_path, server.url, limits=replace(SLOW, connect_seconds=2, read_seconds=0.1)))
+    server.plan(IMAGES, slow(0.6, pieces=20))
+    assert not failures(get(tmp_path, server.url, limits=replace(SLOW, connect_seconds=2, read_seconds=0.3)))
 
 
 # Answers to the request for the rest of a file, after which the whole file is requested again at once.
