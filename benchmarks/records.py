@@ -57,7 +57,7 @@ RECORDS = (
     Record(
         99.5,
         "fast995",
-        (*("ciresan", "label_smoothing=0", "batch_size=128", "learning_rate=0.002", "epochs=60"),),
+        ("ciresan", "label_smoothing=0", "batch_size=128", "learning_rate=0.002", "epochs=60"),
         3,
     ),
 )
