@@ -91,7 +91,8 @@ def row(recipe: Recipe, runs: Sequence[Path]) -> str:
     last = date.fromtimestamp(max(path.stat().st_mtime for path in runs))
     return (
         f"{heading(recipe)} {recipe.published} | **{statistics.mean(accuracies):.2f}**{spread} "
-        f"| {', '.join(f'{value:.2f}' for value in accuracies)} | {seconds:.0f} s | {metrics[0]['threads']} | {last} |"
+        f"| {', '.join(f'{value:.2f}' for value in accuracies)} | {seconds:.0f} s | {metrics[0]['threads']} "
+        f"| {last}, {processor()} |"
     )
 
 
@@ -149,8 +150,8 @@ def table(old: str) -> str:
     head = [
         "# Accuracy of the recipes",
         "",
-        f"Written by `python -m benchmarks.recipes`: {processor()}, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, NumPy {version('numpy')}.",
+        f"Written by `python -m benchmarks.recipes`: {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"NumPy {version('numpy')}.",
         "",
         "## Recipes",
         "",
