@@ -1,10 +1,10 @@
-"""The benchmark of speed: mlptrain next to its peers, written to RESULTS.md with charts.
+"""The benchmark of speed: mlptrain next to its peers, written to RESULTS-PROCESSOR.md with charts.
 
     python -m benchmarks [--quick] [--only PART ...] [--data-dir DIR] [--threads N] [--output DIR]
 
-PART is networks, stacks, whole, options, growth or startup. Each contestant runs in its own process; all use the same
-machine, number of threads and images, and take turns. `pip install -e '.[bench]'` installs the peers; a peer that is
-not installed is left out.
+PART is networks, mkl, stacks, whole, options, growth or startup; the sections of other parts are kept. Each contestant
+runs in its own process; all use the same machine, number of threads and images, and take turns. `pip install -e
+'.[bench]'` installs the peers; a peer that is not installed is left out.
 """
 
 from __future__ import annotations
@@ -16,11 +16,17 @@ from pathlib import Path
 
 from benchmarks import epochs, processes
 from benchmarks.chart import draw
-from benchmarks.report import Section, machine, write_page
+from benchmarks.report import Section, machine, processor_slug, write_page
 from mlptrain.datasets.dataset import data_folder
 from mlptrain.system.machine import available_cores
 
-PARTS = ("networks", "stacks", "whole", "options", "growth", "startup")
+PARTS = ("networks", "mkl", "stacks", "whole", "options", "growth", "startup")
+
+TITLES = (
+    *("Single networks", "Single networks with MKL", "Stacks", "Whole processes, full MNIST", "Cost of options"),
+    *("Growth of an epoch", "Start-up", "Notes"),
+)
+"""The sections of a page; one that is not measured again keeps its previous text."""
 
 
 def main() -> None:
@@ -59,13 +65,13 @@ def main() -> None:
         if part in ("networks", "stacks"):
             section, times = (epochs.networks if part == "networks" else epochs.stacks)(setting)
             if find_spec("matplotlib"):
-                name = f"{part}.svg"
+                name = f"{part}-{processor_slug()}.svg"
                 draw(times, options.output / name, machine(available_cores()))
                 section.notes.insert(0, f"![{section.title}]({name})")
             else:
                 section.left_out.append("matplotlib is not installed, so there is no chart.")
-        elif part in ("options", "growth"):
-            section = (epochs.options if part == "options" else epochs.growth)(setting)
+        elif part in ("mkl", "options", "growth"):
+            section = {"mkl": epochs.mkl, "options": epochs.options, "growth": epochs.growth}[part](setting)
         elif part == "whole":
             if not has_mnist:
                 print("whole: skipped, because the data folder has no MNIST; run `mlptrain download`")
@@ -76,7 +82,7 @@ def main() -> None:
         sections.append(section)
         print(f"{section.markdown()}\n({part}: {time.perf_counter() - began:.0f} s so far)\n", flush=True)
         text = "\n\n".join(header) + "\n\n" + "\n".join(section.markdown() for section in sections)
-        write_page(options.output / "RESULTS.md", text)
+        write_page(options.output / f"RESULTS-{processor_slug()}.md", text, TITLES)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,25 @@ def mlptrain_epoch(case: Case, data: Data) -> Epoch:
     return lambda: list(trainer.run(until=trainer.epoch + 1))
 
 
+def default_epoch(case: Case, data: Data) -> Epoch:
+    """Return an epoch of mlptrain with the number of threads that its commands choose."""
+    from mlptrain.system.machine import threads_for, use_threads
+
+    use_threads(threads_for(case.layers, case.batch))
+    return mlptrain_epoch(case, data)
+
+
+def mkl_epoch(case: Case, data: Data) -> Epoch:
+    """Return an epoch of mlptrain with the products of MKL."""
+    os.environ["MLPTRAIN_PRODUCTS"] = "mkl"
+    from mlptrain.engine.products import multiplication
+    from mlptrain.system.machine import use_threads
+
+    multiplication()
+    use_threads(int(os.environ["MKL_NUM_THREADS"]))
+    return mlptrain_epoch(case, data)
+
+
 def products_epoch(case: Case, data: Data) -> Epoch:
     """Return the matrix products of an epoch alone: no biases, activations, loss, shuffling or update."""
     import numpy as np
@@ -204,10 +223,13 @@ def keras_epoch(case: Case, data: Data) -> Epoch:
 
 
 OURS, PRODUCTS, NAIVE = "mlptrain", "products alone", "naive NumPy"
+DEFAULT, MKL = "mlptrain by default", "mlptrain with MKL"
 TORCH, BARE_TORCH, COMPILED_TORCH = "PyTorch", "PyTorch bare", "PyTorch compiled"
 JAX, SKLEARN, KERAS = "JAX", "scikit-learn", "Keras"
 CONTESTANTS: dict[str, Make] = {
     OURS: mlptrain_epoch,
+    DEFAULT: default_epoch,
+    MKL: mkl_epoch,
     PRODUCTS: products_epoch,
     NAIVE: naive_epoch,
     TORCH: torch_epoch,

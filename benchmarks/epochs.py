@@ -12,9 +12,10 @@ from typing import Any
 from benchmarks.contestants import (
     BARE_TORCH,
     COMPILED_TORCH,
-    CONTESTANTS,
+    DEFAULT,
     JAX,
     KERAS,
+    MKL,
     NAIVE,
     OURS,
     PRODUCTS,
@@ -24,6 +25,7 @@ from benchmarks.contestants import (
 from benchmarks.report import Section, ratio, seconds
 from benchmarks.work import CASES, Case
 from benchmarks.worker import SETTLE, Entry, Field, installed
+from mlptrain.system.machine import threads_for
 
 QUICK = 6_400
 """Images per epoch with ``--quick``, again a multiple of the batch sizes."""
@@ -68,7 +70,7 @@ def entries(case: Case, names: Sequence[str], setting: Setting) -> list[Entry]:
     Only contestants that call BLAS once per product can be faster with one thread; compiled epochs are left out.
     """
     small = case.batch * case.members * case.layers[0] * case.layers[1] < SMALL
-    several = (OURS, PRODUCTS, NAIVE, TORCH, BARE_TORCH) if small else ()
+    several = (OURS, MKL, PRODUCTS, NAIVE, TORCH, BARE_TORCH) if small else ()
     both = sorted({1, setting.threads})
     return [
         Entry(name, count)
@@ -101,21 +103,27 @@ def networks(setting: Setting) -> tuple[Section, dict[str, Times]]:
     section = Section(
         "Single networks",
         [
-            "Seconds per epoch of mlptrain, including loss and accuracy; the time of the products alone as a share of "
-            "it; and the time of each peer as a multiple of it. The number in parentheses is the faster number of "
-            "threads, one or all. Compilation by JAX and the first epoch of the peers are not counted; their time is "
+            "Seconds per epoch of mlptrain, including loss and accuracy; the time with the number of threads that its "
+            "commands choose, as a multiple of it; the time of the products alone as a share of it; and the time of "
+            "each peer as a multiple of it. The number in parentheses is the faster number of threads, one or all. "
+            "Compilation by JAX and the first epoch of the peers are not counted; their time is "
             "in square brackets.",
             f"Median of {setting.repeats} runs. Contestants take turns, each after {SETTLE} s of untimed epochs, and "
             "ratios are taken between neighbouring runs. PyTorch computes the same metrics as mlptrain, PyTorch bare "
             "computes none. The large networks train on fewer images.",
         ],
-        ("network", "batch", "images", "mlptrain s", "products alone s", "share", *(f"{peer} ×" for peer in PEERS)),
+        (
+            *("network", "batch", "images", "mlptrain s", "by default ×", "products alone s", "share"),
+            *(f"{peer} ×" for peer in PEERS),
+        ),
         left_out=absent(PEERS),
     )
     times: dict[str, Times] = {}
     for case in CASES:
         # Compilation takes PyTorch at least half a minute, so it is measured for one network only.
-        names = [name for name in CONTESTANTS if name != COMPILED_TORCH or (case is CASES[2] and not setting.quick)]
+        names = [OURS, DEFAULT, PRODUCTS, *PEERS]
+        if case is not CASES[2] or setting.quick:
+            names.remove(COMPILED_TORCH)
         best, firsts, failures = compete(case, names, setting)
         threads, ours = best[OURS]
 
@@ -128,11 +136,35 @@ def networks(setting: Setting) -> tuple[Section, dict[str, Times]]:
                 cells[index] += f" [{firsts[peer]:.1f} s]"
         size = setting.case(case)
         alone_threads, alone = best[PRODUCTS]
-        own = [f"{seconds(ours)} ({threads})", f"{seconds(alone)} ({alone_threads})", f"{ratio(alone, ours):.0%}"]
+        default = f"{ratio(best[DEFAULT][1], ours):.2f} ({threads_for(case.layers, case.batch)})"
+        own = [f"{seconds(ours)} ({threads})", default, f"{seconds(alone)} ({alone_threads})"]
+        own.append(f"{ratio(alone, ours):.0%}")
         section.rows.append([size.name, str(size.batch), f"{size.images:,}", *own, *cells])
         section.left_out += failures
         times[f"{size.name}\nbatch {size.batch}"] = {name: values for name, (_, values) in best.items()}
     return section, times
+
+
+def mkl(setting: Setting) -> Section:
+    """Compare the five networks with the products of MKL with NumPy's, and with the fastest peers."""
+    others = (OURS, TORCH, JAX)
+    section = Section(
+        "Single networks with MKL",
+        [
+            "The same with `MLPTRAIN_PRODUCTS=mkl`: seconds per epoch, and the times of mlptrain without MKL and of "
+            "the peers as multiples of it."
+        ],
+        ("network", "batch", "images", "mlptrain with MKL s", "without MKL ×", *(f"{peer} ×" for peer in others[1:])),
+        left_out=absent((MKL, *others)),
+    )
+    for case in CASES if installed(MKL) else ():
+        best, _, failures = compete(case, (MKL, *others), setting)
+        threads, ours = best[MKL]
+        size = setting.case(case)
+        cells = [f"{ratio(best[name][1], ours):.2f} ({best[name][0]})" if name in best else "-" for name in others]
+        section.rows.append([size.name, str(size.batch), f"{size.images:,}", f"{seconds(ours)} ({threads})", *cells])
+        section.left_out += failures
+    return section
 
 
 STACKED = (PRODUCTS, JAX, TORCH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import platform
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,10 +33,11 @@ class Section:
 
 
 def write_page(path: Path, text: str, keep: Sequence[str] = ("Notes",)) -> None:
-    """Write a page of results, followed by the sections of the previous page whose titles are in ``keep``."""
+    """Write a page of results, followed by sections of the previous page: those in ``keep`` that ``text`` lacks."""
     old = path.read_text(encoding="utf-8") if path.exists() else ""
     sections = ["\n## " + section.strip("\n") + "\n" for section in ("\n" + old).split("\n## ")[1:]]
-    kept = [section for title in keep for section in sections if section.startswith(f"\n## {title}\n")]
+    missing = [title for title in keep if f"\n## {title}\n" not in text]
+    kept = [section for title in missing for section in sections if section.startswith(f"\n## {title}\n")]
     path.write_text(text.rstrip("\n") + "\n" + "".join(kept), encoding="utf-8")
 
 
@@ -49,6 +51,12 @@ def seconds(values: Sequence[float]) -> str:
     return f"{statistics.median(values):#.3g}".rstrip(".")
 
 
+def processor_slug() -> str:
+    """Return the name of the processor for file names, such as ``intel-xeon-2.80ghz``."""
+    name = re.sub(r"\((r|tm)\)|processor|cpu|@", " ", processor().lower())
+    return re.sub(r"[^a-z0-9.]+", "-", name).strip("-")
+
+
 def version(package: str) -> str | None:
     """Return the installed version of a package, or None."""
     try:
@@ -59,7 +67,7 @@ def version(package: str) -> str | None:
 
 def machine(cores: int) -> str:
     """Return the machine, the versions and the date in one line."""
-    packages = ("mlptrain", "numpy", "torch", "jax", "scikit-learn", "keras", "tensorflow")
+    packages = ("mlptrain", "numpy", "mkl", "torch", "jax", "scikit-learn", "keras", "tensorflow")
     versions = ", ".join(f"{name} {found}" for name in packages if (found := version(name)))
     return (
         f"{processor()}, {cores} {'core' if cores == 1 else 'cores'}, {platform.system()} {platform.machine()}; "

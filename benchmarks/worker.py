@@ -18,7 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from benchmarks.contestants import CONTESTANTS, JAX, KERAS, MODULES
+from benchmarks.contestants import CONTESTANTS, DEFAULT, JAX, KERAS, MKL, MODULES
+from benchmarks.report import version
 from benchmarks.work import Case, load
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -37,6 +38,8 @@ class Entry(NamedTuple):
 
 def installed(name: str) -> bool:
     """Return whether the library of a contestant is installed."""
+    if name == MKL:
+        return version("mkl") is not None
     return name not in MODULES or find_spec(MODULES[name]) is not None
 
 
@@ -50,6 +53,8 @@ def environment(entry: Entry) -> dict[str, str]:
     values = dict.fromkeys(THREADS, str(entry.threads))
     values |= {"TF_NUM_INTRAOP_THREADS": str(entry.threads), "TF_NUM_INTEROP_THREADS": "1"}
     values |= {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    if entry.name == DEFAULT:
+        values |= {"OPENBLAS_NUM_THREADS": "1"}  # as the command line starts NumPy
     if entry.name == KERAS:
         values["KERAS_BACKEND"] = keras_backend()
     if entry.name == JAX and entry.threads == 1:

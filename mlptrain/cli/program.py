@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 import mlptrain
 from mlptrain.cli.commands import COMMANDS
 from mlptrain.cli.completion import SHELLS, install, script
-from mlptrain.errors import DataError, MlptrainError
+from mlptrain.errors import DataError, MlptrainError, UsageError
 from mlptrain.system.failures import failure_message
 from mlptrain.system.files import reason
 from mlptrain.system.signals import as_exceptions
@@ -106,6 +107,13 @@ def load_command(name: str) -> Any:
     # the command sets their number when it knows the size of the network.
     with thread_variables(1, ["OPENBLAS_NUM_THREADS"]):
         module = import_module(f"mlptrain.cli.{command.module}")
+    if os.environ.get("MLPTRAIN_PRODUCTS"):
+        from mlptrain.engine.products import multiplication
+
+        try:
+            multiplication()  # loads MKL before its threads are set
+        except ValueError as error:
+            raise UsageError(str(error)) from None
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     single.command(name, cls=_Command, context_settings={**HELP, **command.settings})(getattr(module, command.module))
     return typer.main.get_command(single)

@@ -17,7 +17,8 @@ from mlptrain.engine.arrays import Floats
 from mlptrain.engine.initializers import layer_initializers
 from mlptrain.engine.losses import outputs
 from mlptrain.engine.normalization import fold
-from mlptrain.engine.parameters import Architecture, Parameters, Shape, Statistics, Weights, split_views
+from mlptrain.engine.parameters import Architecture, Parameters, Shape, Statistics, Weights, lean, split_views
+from mlptrain.engine.products import multiplication
 from mlptrain.engine.state import State
 
 
@@ -130,6 +131,8 @@ class ForwardPass:
         members, layers = network.members, network.architecture.layers
         self.network = network
         self.batch_size = batch_size
+        self.flat_product = multiplication()
+        self.product = self.flat_product if members == 1 else np.matmul
         self.apply = ACTIVATIONS[network.architecture.activation].apply
         # One product computes the first layer of all K networks: (K·out, in) times (in, batch).
         self.first_weights = network.parameters.weights[0].reshape(-1, layers[0])
@@ -143,12 +146,12 @@ class ForwardPass:
         """
         parameters = self.network.parameters
         outs = [*self.activations, logits]
-        np.matmul(self.first_weights, x.T, out=outs[0].reshape(-1, self.batch_size))
+        self.flat_product(self.first_weights, x.T, out=outs[0].reshape(-1, self.batch_size))
         outs[0] += parameters.biases[0]
         for index in range(1, len(outs)):
             a = outs[index - 1]
             self.apply(a, self.scratch[index - 1])
-            np.matmul(parameters.weights[index], a, out=outs[index])
+            self.product(lean(parameters.weights[index]), lean(a), out=lean(outs[index]))
             outs[index] += parameters.biases[index]
 
 

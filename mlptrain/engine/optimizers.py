@@ -220,11 +220,18 @@ def _within(values: Floats, dtype: np.dtype) -> Floats:
     return np.where(between, np.clip(values, limits.tiny, 1 - limits.epsneg), values).astype(np.float64)
 
 
+# A step of the weights within the backward pass calls the BLAS library through ctypes, which takes 2 µs per layer. It
+# saves a pass over weights and gradients: 784-128-10 at batch 64 becomes 1.1 to 1.25 times as fast, 16 networks
+# 784-30-10 at batch 10 1.6 times; 784-30-10 alone gains nothing and 784-15-10 loses 7 %.
+DESCENT_WEIGHTS = 32_768
+
+
 class Optimizer:
     """An update rule with penalties, applied to the parameters of K networks step by step.
 
     Rules that are linear in the gradient need no pass that multiplies it by the learning rate: ``delta_scale``
-    multiplies the output delta instead, the smallest array of a step.
+    multiplies the output delta instead, the smallest array of a step. If ``descends`` is True, the backward pass has
+    made the step w ← w − η g of the weights already, and ``update`` makes that of the other parameters.
     """
 
     def __init__(
@@ -235,10 +242,12 @@ class Optimizer:
         penalties: Penalties | None = None,
         *,
         same_rates: bool = True,
+        descend: bool = False,
     ) -> None:
         """Prepare the arrays; ``hyperparameters`` contains an array ``(K,)`` for each name that the rule reads.
 
-        ``same_rates`` promises that the K networks have equal learning rates at every step.
+        ``same_rates`` promises that the K networks have equal learning rates at every step, ``descend`` that the
+        backward pass makes the step of the weights where the rule allows that.
         """
         self.rule = OPTIMIZERS[name]
         self.network = network
@@ -257,7 +266,9 @@ class Optimizer:
         self._uniform &= same_rates or not self._reads_rate
         self._numbers: dict[str, Any] = {key: self._number(value) for key, value in values.items()}
         tensors = [network.parameters, self.gradients, *self.states]
-        separate = self._penalized or self.rule.decoupled
+        large = network.parameters.weight_entries >= DESCENT_WEIGHTS
+        self.descends = descend and large and self.rule.update is sgd and not self._penalized and not self._clipped
+        separate = self._penalized or self.rule.decoupled or self.descends
         self._blocks = make_blocks(tensors, uniform=self._uniform, separate_weights=separate)
 
     def _number(self, values: Floats) -> Any:
@@ -276,7 +287,9 @@ class Optimizer:
         keep = self._begin_step(rates)
         rule, h = self.rule, self._numbers
         for (w, g, *states), scratch, is_weight in self._blocks:
-            if keep is not None and is_weight:
+            if is_weight and self.descends:
+                continue
+            if is_weight and keep is not None:
                 w *= keep
             rule.update(w, g, states, scratch, h)
         if self._bounded:

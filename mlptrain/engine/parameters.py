@@ -151,6 +151,15 @@ def empty_aligned(shape: tuple[int, ...], dtype: np.dtype) -> Floats:
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
+def lean(array: Floats) -> Floats:
+    """Return ``array`` without its model axis if that has length 1, otherwise ``array`` itself.
+
+    Two dimensions allow ``np.dot``, which starts a product in 0.6 µs instead of the 1.1 of ``np.matmul``. At batch 10
+    that is a third of the time that a step of 784-30-10 spends outside its products.
+    """
+    return array[0] if len(array) == 1 else array
+
+
 # A rule that passes several times over a block finds it in the core's second-level cache: four arrays take 1 MB in
 # float32.
 BLOCK_ENTRIES = 65_536

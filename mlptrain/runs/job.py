@@ -20,6 +20,7 @@ from mlptrain.datasets.dataset import Dataset
 from mlptrain.datasets.dataset import load_dataset as _load_dataset
 from mlptrain.datasets.split import Split, make_split
 from mlptrain.engine.parameters import Architecture
+from mlptrain.engine.products import mkl_version
 from mlptrain.errors import UsageError
 from mlptrain.models.evaluation import evaluate_weights
 from mlptrain.models.model import Model
@@ -162,7 +163,13 @@ def lr_find(
 
 def versions() -> dict[str, str]:
     """Return the versions on which the result depends."""
-    return {"mlptrain": __version__, "numpy": np.__version__, "python": platform.python_version()}
+    mkl = mkl_version()
+    return {
+        "mlptrain": __version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        **({} if mkl is None else {"mkl": mkl}),
+    }
 
 
 def add_test_metrics(job: Job, outcomes: Sequence[Outcome]) -> list[Outcome]:

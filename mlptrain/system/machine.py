@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
 VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Environment variables from which BLAS libraries read their number of threads, once, when they are loaded."""
@@ -71,9 +71,14 @@ def configured_threads() -> int | None:
 def use_threads(count: int) -> None:
     """Set the threads of the BLAS libraries loaded so far, to at most the available cores.
 
-    Without effect before NumPy is imported, and for Apple's Accelerate, which only reads its environment variable.
+    If MKL is loaded beside the OpenBLAS of NumPy, it multiplies the matrices, and the threads of both would wait for
+    each other: OpenBLAS gets one. Without effect before NumPy is imported, and for Apple's Accelerate, which only reads
+    its environment variable.
     """
     threadpool_limits(min(count, available_cores()), user_api="blas")
+    libraries = ThreadpoolController()
+    if libraries.select(internal_api="mkl"):
+        libraries.select(internal_api="openblas").limit(limits=1)
 
 
 def threads_in_use() -> int | None:

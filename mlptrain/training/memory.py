@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlptrain.config.config import Config
-from mlptrain.datasets.batches import CHUNK_IMAGES, batch_size_of
+from mlptrain.datasets.batches import CHUNK_IMAGES, batch_size_of, gathers_ahead
 from mlptrain.engine.activations import ACTIVATIONS
 from mlptrain.engine.optimizers import OPTIMIZERS
 from mlptrain.engine.parameters import Architecture
@@ -35,7 +35,9 @@ def memory_needed(config: Config, architecture: Architecture, images: int, membe
     arrays = 3 + (not ACTIVATIONS[config.activation].from_output) + config.batch_norm + 3 * (config.dropout != 0.0)
     needed = members * size * (copies * architecture.parameter_count + (arrays * batch + 4 * EVALUATION_BATCH) * units)
     needed += members * size * PROBE_ARRAYS * min(images, PROBE_IMAGES) * units
-    needed += image * (max(CHUNK_IMAGES, batch) * (1 + (config.augment is not None)) + 2 * CHUNK_IMAGES)
+    chunk = max(CHUNK_IMAGES, batch)
+    needed += image * (min(images, 2 * chunk) if gathers_ahead(config, architecture.layers, batch) else chunk)
+    needed += 2 * image * CHUNK_IMAGES
     needed += 3 * members * size * batch * pixels * (config.input_dropout > 0)
     return needed
 

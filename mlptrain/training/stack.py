@@ -107,7 +107,9 @@ class Stack:
         same = len({(config.learning_rate, config.schedule, total) for config, total in totals}) == 1
         same &= len(configs) == 1 or first.schedule.name != "plateau"
         hyperparameters = {key: _each(configs, key) for key in OPTIMIZERS[first.optimizer].hyperparameters}
-        self.optimizer = Optimizer(first.optimizer, self.network, hyperparameters, penalties, same_rates=same)
+        self.optimizer = Optimizer(
+            first.optimizer, self.network, hyperparameters, penalties, same_rates=same, descend=True
+        )
         self._update = timed("update", self.optimizer.update)
         decays = _each(configs, "ema")
         self.average = Average(self.network, decays) if decays.any() else None
@@ -135,6 +137,7 @@ class Stack:
             [dropout(_dropout_rates(self.configs, layer), units, batch_size) for layer, units in enumerate(hidden)],
             dropout(_each(self.configs, "input_dropout"), [batch_size] * network.members, pixels[0]),
             self._timed,
+            descend=self.optimizer.descends,
         )
 
     def targets(self, y: Floats) -> Floats:
