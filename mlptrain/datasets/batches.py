@@ -114,7 +114,7 @@ class Batches:
             rng = None if augment is None else augment(number)
             return self._gather(*pieces[number], self._buffers[number % len(self._buffers)], rng)
 
-        if len(self._buffers) == 1:
+        if len(self._buffers) == 1 or first == len(pieces):
             yield from map(gather, range(first, len(pieces)))
             return
         with ThreadPoolExecutor(max_workers=1) as thread:

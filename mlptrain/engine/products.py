@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ VARIABLE = "MLPTRAIN_PRODUCTS"
 """Environment variable with the library that multiplies matrices: ``numpy`` (default) or ``mkl``."""
 
 _ROW_MAJOR, _AS_IS, _TRANSPOSED = 101, 111, 112  # constants of CBLAS
-_NUMBERS: dict[str, tuple[str, Any]] = {"float32": ("s", ctypes.c_float), "float64": ("d", ctypes.c_double)}
+_NUMBERS: dict[str, tuple[str, Any]] = {"f": ("s", ctypes.c_float), "d": ("d", ctypes.c_double)}  # by dtype.char
 # Names of C ← α A·B + β C in NumPy 2, NumPy 1 and NumPy of Linux distributions, and the type of sizes.
 _NAMES: tuple[tuple[str, Any], ...] = (
     ("scipy_cblas_{}gemm64_", ctypes.c_int64),
@@ -33,13 +33,8 @@ _NAMES: tuple[tuple[str, Any], ...] = (
     ("cblas_{}gemm", ctypes.c_int),
 )
 
-
-class _Gemm(NamedTuple):
-    """The function C ← α A·B + β C of a BLAS library for one dtype, and the types of its sizes and numbers."""
-
-    function: Callable[..., object]
-    size: Any
-    number: Any
+Gemm = Callable[..., object]
+"""The function C ← α A·B + β C of a BLAS library for one dtype."""
 
 
 def _layout(matrix: Floats) -> tuple[int, int]:
@@ -48,15 +43,14 @@ def _layout(matrix: Floats) -> tuple[int, int]:
     return (_AS_IS, rows) if columns == 1 and rows >= matrix.shape[1] else (_TRANSPOSED, columns)
 
 
-def _arguments(gemm: _Gemm, a: Floats, b: Floats, out: Floats, alpha: float, beta: float) -> list[Any]:
-    """Return the arguments of the function for matrices whose rows or columns are contiguous."""
+def _arguments(a: Floats, b: Floats, out: Floats, alpha: float, beta: float) -> list[Any]:
+    """Return the arguments of `Gemm` for matrices whose rows or columns are contiguous."""
     (a_order, a_step), (b_order, b_step) = _layout(a), _layout(b)
-    size, number, address = gemm.size, gemm.number, ctypes.c_void_p
+    (rows, inner), (_, columns) = a.shape, b.shape
     return [
-        *(ctypes.c_int(_ROW_MAJOR), ctypes.c_int(a_order), ctypes.c_int(b_order)),
-        *(size(out.shape[0]), size(out.shape[1]), size(a.shape[1])),
-        *(number(alpha), address(a.ctypes.data), size(a_step), address(b.ctypes.data), size(b_step)),
-        *(number(beta), address(out.ctypes.data), size(out.shape[1])),
+        *(_ROW_MAJOR, a_order, b_order, rows, columns, inner),
+        *(alpha, a.ctypes.data, a_step, b.ctypes.data, b_step),
+        *(beta, out.ctypes.data, columns),
     ]
 
 
@@ -100,18 +94,28 @@ def _mkl() -> ctypes.CDLL:
 
 
 @cache
-def _gemm(dtype: str, library: str) -> _Gemm | None:
-    """Return the function of a library for a dtype, or None if it is not found."""
-    letter, number = _NUMBERS[dtype]
+def _gemm(char: str, library: str) -> Gemm | None:
+    """Return the function of a library for a dtype, given as its ``char``, or None if it is not found."""
+    letter, number = _NUMBERS[char]
     if library == "mkl":
-        return _Gemm(getattr(_mkl(), f"cblas_{letter}gemm"), ctypes.c_int, number)
+        return _declared(getattr(_mkl(), f"cblas_{letter}gemm"), ctypes.c_int, number)
     modules = ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath")
-    files = [str(sys.modules[name].__file__) for name in modules if name in sys.modules]
+    numpy = ctypes.CDLL(next(str(sys.modules[name].__file__) for name in modules if name in sys.modules))
     for name, size in _NAMES:
-        function = getattr(ctypes.CDLL(files[0]), name.format(letter), None)
+        function = getattr(numpy, name.format(letter), None)
         if function is not None:
-            return _Gemm(function, size, number)
+            return _declared(function, size, number)
     return None
+
+
+def _declared(function: Any, size: Any, number: Any) -> Gemm:
+    """Declare the types of the arguments in `_arguments`, and return the function."""
+    address = ctypes.c_void_p
+    sizes, numbers = [size] * 3, [number, address, size, address, size, number, address, size]
+    function.argtypes = [*[ctypes.c_int] * 3, *sizes, *numbers]
+    function.restype = None
+    declared: Gemm = function
+    return declared
 
 
 def multiplication() -> Callable[..., object]:
@@ -129,9 +133,9 @@ def multiplication() -> Callable[..., object]:
 
 
 def _mkl_multiply(a: Floats, b: Floats, out: Floats) -> None:
-    gemm = _gemm(a.dtype.name, "mkl")
+    gemm = _gemm(a.dtype.char, "mkl")
     assert gemm is not None
-    gemm.function(*_arguments(gemm, a, b, out, 1.0, 0.0))
+    gemm(*_arguments(a, b, out, 1.0, 0.0))
 
 
 class Descent:
@@ -144,17 +148,16 @@ class Descent:
     def __init__(self, a: Floats, b: Floats, out: Floats, scratch: Floats) -> None:
         self._a, self._b, self._out, self._scratch = a, b, out, scratch
         self._product = np.dot if out.ndim == 2 else np.matmul
-        gemm = _gemm(out.dtype.name, products_library()) if out.ndim == 2 else None
-        self._function = None if gemm is None else gemm.function
-        self._arguments = [] if gemm is None else _arguments(gemm, a, b, out, -1.0, 1.0)
+        self._gemm = _gemm(out.dtype.char, products_library()) if out.ndim == 2 else None
+        self._arguments = [] if self._gemm is None else _arguments(a, b, out, -1.0, 1.0)
 
     def __call__(self, b: Floats) -> None:
         """Make the step."""
-        if self._function is None:
+        if self._gemm is None:
             self._product(self._a, b, out=self._scratch)
             self._out -= self._scratch
             return
         if b is not self._b:
             self._b = b
-            self._arguments[_B].value = b.ctypes.data
-        self._function(*self._arguments)
+            self._arguments[_B] = b.ctypes.data
+        self._gemm(*self._arguments)

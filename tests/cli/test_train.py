@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +289,21 @@ def test_batches_of_one_image_with_batch_normalisation_give_a_warning(mlptrain: 
     result = mlptrain("train", tiny, "batch_norm=true", "batch_size=1", "epochs=1", "-q")
     assert result.code == 0 and result.err.count("warning") == 1 and "batch_norm" in result.err
     assert mlptrain("train", tiny, "batch_norm=true", "subset=141", "-q").err == "", "a last batch of one image is fine"
+
+
+def test_an_unknown_library_for_matrix_products(mlptrain: Command, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLPTRAIN_PRODUCTS", "blis")
+    result = mlptrain("train", tiny)
+    assert result.code == 2 and "MLPTRAIN_PRODUCTS" in result.err and "'blis'" in result.err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.skipif(not list(metadata.distributions(name="mkl")), reason="MKL is not installed")
+def test_products_of_mkl_are_recorded(mlptrain: Command, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLPTRAIN_PRODUCTS", "mkl")
+    assert mlptrain("train", tiny, "--run", "b", "--threads", 1).code == 0
+    metrics = json.loads(Path("runs/b/metrics.json").read_text())
+    assert metrics["versions"]["mkl"] == metadata.version("mkl") and metrics["threads"] == 1
 
 
 def test_more_threads_than_cores_give_a_warning(mlptrain: Command, tiny: Path) -> None:

@@ -122,10 +122,14 @@ def test_the_dataset_is_not_modified() -> None:
 @pytest.mark.parametrize("augmented", [False, True])
 @pytest.mark.parametrize(("count", "size"), [(CHUNK_IMAGES + 100, 64), (41, 8), (40, 8), (5000, 2500), (3, 3)])
 def test_skipping_batches_does_not_change_the_others(count: int, size: int, augmented: bool) -> None:
+    """And gathering ahead changes none."""
     augmentation = Augment(shift=1) if augmented else None
-    batches = Batches(dataset(count, 4, 3), np.arange(count), size, 3, "float32", augmentation)
+    one_by_one, batches = (
+        Batches(dataset(count, 4, 3), np.arange(count), size, 3, "float32", augmentation, ahead=ahead)
+        for ahead in (False, True)
+    )
 
-    def epoch(first: int) -> list[tuple[bytes, bytes, bytes]]:
+    def epoch(first: int, batches: Batches = batches) -> list[tuple[bytes, bytes, bytes]]:
         def augment(number: int) -> np.random.Generator:
             return np.random.default_rng(number)
 
@@ -137,5 +141,6 @@ def test_skipping_batches_does_not_change_the_others(count: int, size: int, augm
 
     complete = epoch(0)
     assert len(complete) == len(batches)
+    assert complete == epoch(0, one_by_one)
     for first in {0, 1, 5, len(batches) - 1, len(batches)} & set(range(len(batches) + 1)):
         assert epoch(first) == complete[first:]

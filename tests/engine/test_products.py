@@ -60,7 +60,7 @@ def test_a_library_without_a_known_name(monkeypatch: pytest.MonkeyPatch) -> None
     a, b, start = (rng.standard_normal(shape).astype("float32") for shape in [(8, 16), (16, 9), (8, 9)])
     first, second = start.copy(), start.copy()
     Descent(a, b, first, np.empty_like(first))(b)
-    monkeypatch.setattr(products, "_gemm", lambda dtype, library: None)
+    monkeypatch.setattr(products, "_gemm", lambda char, library: None)
     Descent(a, b, second, np.empty_like(second))(b)
     np.testing.assert_allclose(first, second, rtol=1e-5)
     np.testing.assert_array_equal(second, start - np.dot(a, b))
