@@ -30,6 +30,7 @@ from mlptrain.system.machine import processor
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "recipes"
 TABLE = ROOT / "benchmarks" / "RECIPES.md"
+TITLES = ("Recipes", "Averaged outputs", "Records", "Notes")
 
 
 @dataclass(frozen=True)
@@ -182,11 +183,9 @@ def main() -> None:
         for future in pending:
             future.result()
     page = table(TABLE.read_text(encoding="utf-8") if TABLE.exists() else "")
-    keep = ["Averaged outputs", "Records", "Notes"]
     if AVERAGED in {recipe.name for recipe in chosen}:
         page += "\n".join(["", *averages(), ""])
-        keep.remove("Averaged outputs")
-    write_page(TABLE, page, keep)
+    write_page(TABLE, page, TITLES)
     print(TABLE)
 
 

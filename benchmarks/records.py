@@ -20,7 +20,7 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks.processes import accuracy
-from benchmarks.recipes import TABLE
+from benchmarks.recipes import TABLE, TITLES
 from benchmarks.report import ratio, write_page
 from mlptrain.system.machine import processor
 
@@ -125,8 +125,7 @@ def main() -> None:
             rows.append(measure(record, arguments.seeds or record.seeds))
         elif kept:
             rows.append(kept[0].strip("| ").split(" | "))
-    before = page.partition("\n## Records\n")[0].partition("\n## Notes\n")[0]
-    write_page(TABLE, before + section(rows))
+    write_page(TABLE, page.partition("\n## ")[0] + "\n" + section(rows), TITLES)
     print(TABLE)
 
 

@@ -32,13 +32,13 @@ class Section:
         return f"## {self.title}\n\n" + "\n\n".join(self.notes) + f"\n\n{table}{below}"
 
 
-def write_page(path: Path, text: str, keep: Sequence[str] = ("Notes",)) -> None:
-    """Write a page of results, followed by sections of the previous page: those in ``keep`` that ``text`` lacks."""
+def write_page(path: Path, text: str, titles: Sequence[str]) -> None:
+    """Write a page with the sections ``titles`` in this order, from ``text`` or else from the previous page."""
     old = path.read_text(encoding="utf-8") if path.exists() else ""
-    sections = ["\n## " + section.strip("\n") + "\n" for section in ("\n" + old).split("\n## ")[1:]]
-    missing = [title for title in keep if f"\n## {title}\n" not in text]
-    kept = [section for title in missing for section in sections if section.startswith(f"\n## {title}\n")]
-    path.write_text(text.rstrip("\n") + "\n" + "".join(kept), encoding="utf-8")
+    head, *new = text.split("\n## ")
+    sections = {section.partition("\n")[0]: section for section in [*old.split("\n## ")[1:], *new]}
+    found = [sections[title] for title in titles if title in sections]
+    path.write_text("\n\n## ".join(part.strip("\n") for part in [head, *found]) + "\n", encoding="utf-8")
 
 
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
