@@ -21,6 +21,9 @@ CHUNK_IMAGES = 2048
 """Number of images gathered at once, in one call for many batches. As float32 they take 6.4 MB, which stay in a shared
 third-level cache until the matrix products have used them."""
 
+AHEAD_BATCH = 32
+"""Smallest batch for which images are gathered ahead without augmentation."""
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -162,7 +165,8 @@ def training_batches(config: Config, dataset: Dataset, split: Split) -> Batches:
 def gathers_ahead(config: Config, layers: Sequence[int], batch_size: int) -> bool:
     """Return whether a thread gathers the next images while a network with ``layers`` trains.
 
-    It always augments them. Without augmentation it makes networks with one BLAS thread 1.0 to 1.13 times as fast, and
-    would take time from the second BLAS thread of larger ones.
+    It always augments them. Without augmentation it makes networks with one BLAS thread 1.05 to 1.16 times as fast if a
+    core is idle. It would take time from the second BLAS thread of larger networks, and with small batches from the
+    network itself if all cores are busy, because the network waits for Python's lock at every call.
     """
-    return config.augment is not None or threads_for(layers, batch_size) == 1
+    return config.augment is not None or (batch_size >= AHEAD_BATCH and threads_for(layers, batch_size) == 1)

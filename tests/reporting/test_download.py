@@ -51,7 +51,7 @@ def test_a_plain_line_per_file() -> None:
         state("missing", None),
         state("damaged", 17, "17 bytes, expected 9,912,422"),
     )
-    assert re.fullmatch(rf"{NAME}: 9\.9 MB in \d+ms \(\d+\.\d [MGT]B/s\), verified", lines[0])
+    assert re.fullmatch(rf"{NAME}: 9\.9 MB in [\d.]+m?s \(\d+\.\d [MGT]B/s\), verified", lines[0])
     assert lines[1:] == [
         f"{NAME}: 9.9 MB, already there, verified",
         f"{NAME}: missing",
@@ -118,7 +118,7 @@ def test_the_terminal_at_the_end() -> None:
     )
     lines = terminal.screen()
     assert [line.split(": ")[0] for line in lines] == ["  127.0.0.1:80", NAME, NAME, ""]
-    assert re.fullmatch(rf"{NAME}: 9\.9 MB in \d+ms \(\d+\.\d MB/s\), verified", lines[1])
+    assert re.fullmatch(rf"{NAME}: 9\.9 MB in [\d.]+m?s \(\d+\.\d MB/s\), verified", lines[1])
     assert terminal.cursor
 
 
