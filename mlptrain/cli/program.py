@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -107,7 +106,7 @@ def load_command(name: str) -> Any:
     # the command sets their number when it knows the size of the network.
     with thread_variables(1, ["OPENBLAS_NUM_THREADS"]):
         module = import_module(f"mlptrain.cli.{command.module}")
-    if os.environ.get("MLPTRAIN_PRODUCTS") and "numpy" in sys.modules:
+    if "numpy" in sys.modules:
         from mlptrain.engine.products import multiplication
 
         try:

@@ -129,32 +129,28 @@ class TrainingPass:
         self.summed_deltas = all_deltas[first:]
         self.summed_gradients = gradients.flat[gradients.weight_entries :][first : rows[-1], np.newaxis]
         # One product computes the first layer of all K networks: (K·out, in) times (in, batch).
-        self.weights, self.gradient = weights[0], weight_gradients[0]
+        self.weights = weights[0]
         self.flat_weights = weights[0].reshape(-1, layers[0])
-        self.flat_gradient = weight_gradients[0].reshape(-1, layers[0])
         self.flat_z = self.hidden[0].a.reshape(-1, batch_size) if self.hidden else None
-        self.flat_delta = (self.hidden[0].delta if self.hidden else self.delta).reshape(-1, batch_size)
         # Each hidden layer, the weights above it, and the array for their product; None for the logits.
         above = [*(layer.a for layer in self.hidden[1:]), None]
         self.upward = list(zip(self.hidden, weights[1:], above, strict=False))
         transposed = [layer_weights.swapaxes(-1, -2) for layer_weights in weights[1:]]
 
-        def weight_step(delta: Floats, a: Floats, weights: Floats, gradient: Floats) -> Callable[[Floats], object]:
+        def weight_step(delta: Floats, weights: Floats, gradient: Floats) -> Callable[[Floats], object]:
             """Return a function of aᵀ that computes δ·aᵀ: the gradient, or a step of descent."""
             if descend:
-                return timed("products", Descent(delta, a, weights, gradient))
+                return timed("products", Descent(delta, weights, gradient))
             return partial(self.flat_product if delta.ndim == 2 else self.product, delta, out=gradient)
 
-        above_deltas = [*deltas, self.delta][1:]
-        outs = [layer.out_transposed for layer in self.hidden]
-        steps = map(weight_step, above_deltas, outs, weights[1:], weight_gradients[1:])
+        first_delta, *upper_deltas = [*deltas, self.delta]
+        steps = map(weight_step, upper_deltas, weights[1:], weight_gradients[1:])
         self.downward = list(zip(self.hidden, transposed, steps, strict=True))[::-1]
         if self.dropped_input is None:
-            images = np.empty((batch_size, layers[0]), dtype)
-            self.first_step = weight_step(self.flat_delta, images, self.flat_weights, self.flat_gradient)
+            flat_gradient = weight_gradients[0].reshape(-1, layers[0])
+            self.first_step = weight_step(first_delta.reshape(-1, batch_size), self.flat_weights, flat_gradient)
         else:
-            delta = self.hidden[0].delta if self.hidden else self.delta
-            self.first_step = weight_step(delta, self.dropped_input, self.weights, self.gradient)
+            self.first_step = weight_step(first_delta, self.weights, weight_gradients[0])
 
     def forward(self, x: Floats, logits: Floats) -> None:
         """Write the weighted inputs of the output units for ``x`` (batch, inputs) into ``logits`` (K, classes, batch).

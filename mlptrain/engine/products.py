@@ -141,15 +141,16 @@ def _mkl_multiply(a: Floats, b: Floats, out: Floats) -> None:
 class Descent:
     """The step ``out`` ← out − a·b for arrays ``a`` and ``out`` that stay where they are, called with b.
 
-    Each b is laid out as the first one. Arrays are matrices or stacks of them; ``scratch`` has the shape of ``out`` and
-    is used where NumPy computes the step.
+    All b have the same layout. Arrays are matrices or stacks of them; ``scratch`` has the shape of ``out`` and is used
+    where NumPy computes the step.
     """
 
-    def __init__(self, a: Floats, b: Floats, out: Floats, scratch: Floats) -> None:
-        self._a, self._b, self._out, self._scratch = a, b, out, scratch
+    def __init__(self, a: Floats, out: Floats, scratch: Floats) -> None:
+        self._a, self._out, self._scratch = a, out, scratch
+        self._b: Floats | None = None
         self._product = np.dot if out.ndim == 2 else np.matmul
         self._gemm = _gemm(out.dtype.char, products_library()) if out.ndim == 2 else None
-        self._arguments = [] if self._gemm is None else _arguments(a, b, out, -1.0, 1.0)
+        self._arguments: list[Any] = []
 
     def __call__(self, b: Floats) -> None:
         """Make the step."""
@@ -157,7 +158,9 @@ class Descent:
             self._product(self._a, b, out=self._scratch)
             self._out -= self._scratch
             return
-        if b is not self._b:
-            self._b = b
+        if self._b is None:
+            self._arguments = _arguments(self._a, b, self._out, -1.0, 1.0)
+        elif b is not self._b:
             self._arguments[_B] = b.ctypes.data
+        self._b = b
         self._gemm(*self._arguments)

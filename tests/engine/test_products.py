@@ -40,7 +40,7 @@ def test_descent_and_multiplication(library: str, shape: tuple[int, int, int], d
             np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
             out = rng.standard_normal((rows, columns)).astype(dtype)
             expected = out - expected
-            Descent(a, b, out, np.empty_like(out))(b)
+            Descent(a, out, np.empty_like(out))(b)
             np.testing.assert_allclose(out, expected, rtol=0, atol=tolerance)
 
 
@@ -48,7 +48,7 @@ def test_each_call_of_a_descent_reads_its_own_matrix(library: str) -> None:
     rng = np.random.default_rng(0)
     a, out = rng.standard_normal((2, 3)), np.zeros((2, 4))
     batches = rng.standard_normal((5, 3, 4))
-    descent = Descent(a, np.empty((3, 4)), out, np.empty_like(out))
+    descent = Descent(a, out, np.empty_like(out))
     for b in batches:
         descent(b)
     np.testing.assert_allclose(out, -(a @ batches.sum(axis=0)), atol=1e-12)
@@ -59,9 +59,9 @@ def test_a_library_without_a_known_name(monkeypatch: pytest.MonkeyPatch) -> None
     rng = np.random.default_rng(0)
     a, b, start = (rng.standard_normal(shape).astype("float32") for shape in [(8, 16), (16, 9), (8, 9)])
     first, second = start.copy(), start.copy()
-    Descent(a, b, first, np.empty_like(first))(b)
+    Descent(a, first, np.empty_like(first))(b)
     monkeypatch.setattr(products, "_gemm", lambda char, library: None)
-    Descent(a, b, second, np.empty_like(second))(b)
+    Descent(a, second, np.empty_like(second))(b)
     np.testing.assert_allclose(first, second, rtol=1e-5)
     np.testing.assert_array_equal(second, start - np.dot(a, b))
 
