@@ -4,7 +4,7 @@ NumPy has no product that adds to an array, which its BLAS library has: C ← α
 for the step W ← W − δ·aᵀ of gradient descent, which saves an array for the gradient and a pass over the weights. If
 the function is not found, NumPy computes the same in two passes.
 
-With ``MLPTRAIN_PRODUCTS=mkl`` in the environment `multiply` and `Descent` call MKL (``pip install 'mlptrain[mkl]'``).
+With ``MLPTRAIN_PRODUCTS=mkl`` in the environment `multiplication` and `Descent` use MKL (extra ``mkl``).
 """
 
 from __future__ import annotations
