@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import version, write_page
-from mlptrain.system.machine import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "recipes"
@@ -84,7 +83,7 @@ def heading(recipe: Recipe) -> str:
 
 
 def row(recipe: Recipe, runs: Sequence[Path]) -> str:
-    """Return a row of the table: mean, standard deviation and all accuracies in percent, median time, date."""
+    """Return a row: mean, standard deviation and all accuracies in percent, median time, date and processor."""
     metrics = [json.loads(path.read_text(encoding="utf-8")) for path in runs]
     accuracies = [100 * each["test_accuracy"] for each in metrics]
     spread = f" ± {statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
@@ -93,7 +92,7 @@ def row(recipe: Recipe, runs: Sequence[Path]) -> str:
     return (
         f"{heading(recipe)} {recipe.published} | **{statistics.mean(accuracies):.2f}**{spread} "
         f"| {', '.join(f'{value:.2f}' for value in accuracies)} | {seconds:.0f} s | {metrics[0]['threads']} "
-        f"| {last}, {processor()} |"
+        f"| {last}, {metrics[0]['machine']['processor']} |"
     )
 
 
