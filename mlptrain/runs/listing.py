@@ -91,6 +91,7 @@ class Row:
     def layers(self) -> list[int] | None:
         """Sizes of the layers from input to output; None if they are unknown, as for folders of data."""
         hidden = self.config.get("hidden")
+        hidden = [hidden] if type(hidden) is int else hidden
         if not isinstance(hidden, list) or not all(type(units) is int for units in hidden):
             return None
         layers, known = [784, *hidden, 10], self.metrics.get("parameters")
@@ -225,14 +226,16 @@ def _sweep_row(path: Path, name: str) -> Row:
         problem = _problem(path, error)
     parameters = sweep.get("parameters")
     given = parameters.items() if isinstance(parameters, dict) else ()
-    varied = [key for key, values in given if isinstance(values, dict) and "value" not in values]
+    ranges = {key: values for key, values in given if isinstance(values, dict)}
+    fixed = {key: values["value"] for key, values in ranges.items() if "value" in values}
+    varied = [key for key in ranges if key not in fixed]
     return Row(
         name,
         path,
         SWEEP_KIND,
         status.state if problem is None or status.state == RUNNING else DAMAGED,
         next(filter(None, (_changed(file) for file in (*(part / SWEEP for part in parts), path))), None),
-        {key: value for key, value in config.items() if key not in varied},
+        {key: value for key, value in {**config, **_flat(fixed)}.items() if key not in varied},
         metrics,
         (status.ended, status.planned or None) if status.planned or status.ended else None,
         tuple(varied),

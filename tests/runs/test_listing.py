@@ -137,6 +137,16 @@ def test_sweeps_and_their_trials(tmp_path: Path) -> None:
     assert (array.kind, array.varied, array.metrics["val_accuracy"]) == ("sweep", ("seed",), best)
 
 
+def test_fixed_parameters_of_a_sweep_replace_those_of_its_config(tmp_path: Path) -> None:
+    parameters = {"hidden": {"value": 3}, "epochs": {"value": 0}, "seed": {"values": [1, 2]}}
+    metric = {"name": "val_accuracy", "goal": "maximize"}
+    given = {"base": str(SMOKE), "method": "grid", "metric": metric, "parameters": parameters}
+    (tmp_path / "sweep.yaml").write_text(json.dumps(given))
+    mlptrain.sweep(tmp_path / "sweep.yaml", run="s", runs_dir=tmp_path, workers=1)
+    (row,) = list_runs(tmp_path)
+    assert (row.layers, row.config["epochs"], row.varied) == ([784, 3, 10], 0, ("seed",))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
