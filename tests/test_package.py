@@ -60,7 +60,7 @@ def test_the_source_archive_has_what_the_tests_need() -> None:
     found = {file.relative_path for file in builder.recurse_included_files()}
     for folder in ("mlptrain", "tests", "configs", "docs", "tools", "benchmarks"):
         assert any(path.startswith(f"{folder}/") for path in found), folder
-    assert {"README.md", "CONTRIBUTING.md", "tests/data/v0.1/README.md"} <= found
+    assert {"README.md", "CONTRIBUTING.md", "tests/data/README.md"} <= found
 
 
 COMMANDS = {
