@@ -94,5 +94,6 @@ def check_line(line: str, sweep: Spec, trial: Trial, *, run: str, runs_dir: str)
     given = load_command(command).make_context("mlptrain train", words).params
     config, overrides = split_arguments(given["arguments"])
     assert name == "mlptrain" and Path(config or "") == Path(sweep.base_path)
-    assert (given["run"], given["resume"], given["runs_dir"]) == (f"{run}/trials/{trial.name}", True, Path(runs_dir))
+    assert (given["run"], given["resume"]) == (f"{run}/trials/{trial.name}", True)
+    assert Path(given["runs_dir"]) == Path(runs_dir)
     assert config_from(merge(sweep.base, parse_overrides(overrides, LIST_KEYS))).resolve() == trial.config

@@ -192,7 +192,8 @@ def test_each_option_in_float64(key: str, optimizer: str) -> None:
 @pytest.mark.parametrize("key", VALUES)
 def test_each_option_in_float32(key: str) -> None:
     optimizer = USES.get(key, ("momentum",))[0]
-    rate = 0.005 if optimizer == "rmsprop" else 0.05  # its steps are of the rate's size even where g is rounding
+    # The steps of these two have the size of the rate even where g is rounding.
+    rate = 0.005 if optimizer in ("rmsprop", "adam") else 0.05
     each = [[f"{key}={value}"] for value in VALUES[key]]
     shared = ("dtype=float32", f"optimizer={optimizer}", f"learning_rate={rate}")
     assert_each_trains_as_alone(configs(*shared, each=each))
