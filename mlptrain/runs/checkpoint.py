@@ -73,7 +73,7 @@ def load_state(path: Path, hint: str = HINT) -> State:
 def _state_of_0_1(arrays: Mapping[str, NDArray[Any]]) -> State:
     """Return a checkpoint of 0.1, whose values are JSON texts as bytes and whose history is one table."""
     values = {key: json.loads(arrays[key].tobytes()) for key in ("origin", "plain", "forced", "format")}
-    if values.pop("format") != "mlptrain checkpoint 1":
+    if values.pop("format") != "mlptrain checkpoint 1" or not isinstance(values["plain"], dict):
         raise ValueError("unknown format")
     columns = ("epochs", "steps", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
     history = dict(zip(columns, arrays["history"].T, strict=True))

@@ -44,6 +44,10 @@ def test_a_state_is_read_as_it_was_saved(tmp_path: Path) -> None:
     assert read == state
 
 
+def text(value: str) -> NDArray[np.uint8]:
+    return np.frombuffer(value.encode(), np.uint8)
+
+
 @pytest.mark.parametrize(
     "arrays",
     [
@@ -54,8 +58,13 @@ def test_a_state_is_read_as_it_was_saved(tmp_path: Path) -> None:
         {"scalars": np.zeros(3)},
         {"plain": np.zeros(3)},
         {"plain": np.zeros(2, np.uint8), "origin": np.zeros(2, np.uint8)},
+        {
+            "format": text('"mlptrain checkpoint 1"'),
+            **{key: text("[]") for key in ("origin", "plain", "forced")},
+            "history": np.zeros((0, 8)),
+        },
     ],
-    ids=["no values", "torn", "nested", "list", "numbers", "0.1 without the rest", "0.1 damaged"],
+    ids=["no values", "torn", "nested", "list", "numbers", "0.1 without the rest", "0.1 damaged", "0.1 without keys"],
 )
 def test_a_damaged_state_is_an_error_with_the_hint(tmp_path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     write_npz(tmp_path / "s.npz", arrays)
