@@ -92,7 +92,7 @@ def layer_statistics(network: Network, x: np.ndarray, y: np.ndarray, rate: float
                 shifted.weight.copy_(torch.from_numpy(parameters.gains[index][0, :, 0]))
                 layer.append(shifted)
             shifted.bias.copy_(torch.from_numpy(parameters.biases[index][0, :, 0]))
-        modules.append([*layer, torch.nn.Softmax(dim=1) if last else _activations(torch)[architecture.activation]])
+        modules.append([*layer, torch.nn.Softmax(dim=1) if last else torch_activations()[architecture.activation]])
     model = torch.nn.Sequential(*(module for layer in modules for module in layer))
     seen: dict[Any, Any] = {}
     for module in model:
@@ -108,7 +108,7 @@ def layer_statistics(network: Network, x: np.ndarray, y: np.ndarray, rate: float
         saturated = dead = None
         if len(rows) < len(modules) - 1:
             given = z.clone().requires_grad_()
-            (slope,) = torch.autograd.grad(_activations(torch)[architecture.activation](given).sum(), given)
+            (slope,) = torch.autograd.grad(torch_activations()[architecture.activation](given).sum(), given)
             steepest = {"sigmoid": 0.25, "tanh": 1.0}.get(architecture.activation)
             if steepest is None:
                 dead = (slope.abs() < 0.005).all(dim=0).double().mean().item()
@@ -121,8 +121,9 @@ def layer_statistics(network: Network, x: np.ndarray, y: np.ndarray, rate: float
     return rows
 
 
-def _activations(torch: Any) -> dict[str, Any]:
-    """Return the activation functions as modules."""
+def torch_activations() -> dict[str, Any]:
+    """Return the modules of PyTorch for the activations."""
+    torch = torch_or_skip()
     return {
         "sigmoid": torch.nn.Sigmoid(),
         "tanh": torch.nn.Tanh(),

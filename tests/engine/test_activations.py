@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mlptrain.engine.activations import ACTIVATIONS
-from tests.peers import torch_or_skip
+from tests.peers import torch_activations, torch_or_skip
 
 
 def applied(name: str, *values: float, dtype: str = "float64") -> np.ndarray:
@@ -134,22 +134,9 @@ def test_lower_tails_keep_their_relative_precision_in_float32() -> None:
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 2e-6)])
 def test_values_and_slopes_agree_with_torch(name: str, dtype: str, tolerance: float) -> None:
     torch = torch_or_skip()
-    functional = torch.nn.functional
-    peers = {
-        "sigmoid": torch.sigmoid,
-        "tanh": torch.tanh,
-        "relu": functional.relu,
-        "leaky_relu": functional.leaky_relu,
-        "elu": functional.elu,
-        "selu": functional.selu,
-        "gelu": lambda z: functional.gelu(z, approximate="tanh"),
-        "silu": functional.silu,
-        "softplus": lambda z: functional.softplus(z, threshold=1000),
-        "linear": lambda z: z * 1,
-    }
     z = np.linspace(-15, 15, 400).astype(dtype)
     theirs = torch.from_numpy(z).requires_grad_()
-    values = peers[name](theirs)
+    values = torch_activations()[name](theirs)
     values.sum().backward()
     scale = max(1.0, float(abs(z).max()) if dtype == "float32" else 1.0)
     np.testing.assert_allclose(applied(name, *z, dtype=dtype), values.detach(), rtol=0, atol=tolerance * scale)
