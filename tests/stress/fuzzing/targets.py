@@ -27,8 +27,8 @@ from mlptrain.handwriting.reading import read_images
 from mlptrain.models.model import load_model_file
 from mlptrain.models.npz import read_npz
 from mlptrain.runs.checkpoint import load_checkpoint
-from mlptrain.runs.files import JOURNAL
-from mlptrain.runs.history import read_history
+from mlptrain.runs.files import JOURNAL, load_metrics
+from mlptrain.runs.history import read_history, read_layers
 from mlptrain.sweeps.importance import importances
 from mlptrain.sweeps.journal import Journal, read_events, read_record, result_event
 from mlptrain.sweeps.leaderboard import rank, write_leaderboard
@@ -89,6 +89,14 @@ def _checkpoint(data: bytes, path: Path) -> None:
 
 def _history(data: bytes, path: Path) -> None:
     read_history(path)
+
+
+def _layers(data: bytes, path: Path) -> None:
+    assert all(report.layers for report in read_layers(path))
+
+
+def _metrics(data: bytes, path: Path) -> None:
+    json.dumps(load_metrics(path))
 
 
 def _backprop(data: bytes, path: Path) -> None:
@@ -218,6 +226,8 @@ TARGETS = {
     "model": Target(_model, zipped, (b"'<f4'", b"'<U8'", b"()", b"(0,)", b"softmax", b"sigmoid", b"nan")),
     "checkpoint": Target(_checkpoint, zipped, (b"[", b"{", b"null", b'"epoch": ', b"NaN", b"Infinity", b"1e999")),
     "history": Target(_history, words=(b"1,0.5,0.5,,,0.1,1.0\n", b"inf", b"nan", b"1e999", b",")),
+    "layers": Target(_layers, words=(b"1,2,", b"\n2,1,", b"inf", b"nan", b"1e999", b",")),
+    "metrics": Target(_metrics, words=(b"null", b"1e999", b"NaN", b'"', b'"test_loss": ', b"{", b"}", b"[")),
     "backprop": Target(_backprop, words=(b"max(", b"exp(", b"log(", b"sigmoid(", b"**", b"lambda ", b"x", b"1e999")),
     "journal": Target(_journal, words=(b"null", b"1e999", b"NaN", b'"', b'"trial": ', b'"metrics": ', b"{}", b"[]")),
     "sweep": Target(_sweep, words=(*_SPACE, b"method: ", b"run_cap: ", b"early_terminate: ", b"parameters: ", b"{")),
