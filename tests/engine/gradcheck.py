@@ -26,7 +26,7 @@ def cost(step: TrainingPass, network: Network, x: np.ndarray, y: np.ndarray) -> 
 
 def analytic_gradient(network: Network, x: np.ndarray, y: np.ndarray, **dropout: Any) -> Parameters:
     """Return the gradient of ``cost`` by backpropagation; ``dropout`` are keywords of ``TrainingPass``."""
-    gradients = Parameters(network.architecture, network.members, network.dtype)
+    gradients = Parameters(network.architecture, network.members, network.dtype, network.sizes)
     logits = np.empty((network.members, network.architecture.layers[-1], len(x)), network.dtype)
     step = TrainingPass(network, len(x), gradients, **dropout)
     step.forward(x, logits)

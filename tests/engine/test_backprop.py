@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,25 @@ def test_targets_of_one_network_may_have_the_model_axis() -> None:
     x, y = examples()
     with_axis, without = analytic_gradient(network, x, y[np.newaxis]), analytic_gradient(network, x, y)
     np.testing.assert_array_equal(with_axis.flat, without.flat)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_stack_of_different_sizes_has_the_gradients_of_its_members(activation: str, batch_norm: bool) -> None:
+    """Padding has no gradient, even if f(0) is not 0."""
+    sizes = [(5, 2, 3, 3), (5, 4, 1, 3)]
+    largest = Architecture((5, 4, 3, 3), activation, "softmax", "cross_entropy", batch_norm)
+    stack = Network(largest, 2, "float64", sizes)
+    rng = np.random.default_rng(9)
+    for k in range(2):
+        stack.parameters.write(k, rng.normal(size=stack.flatten(k).shape))
+    x, y = examples()
+    stacked = analytic_gradient(stack, x, y)
+    for k, layers in enumerate(sizes):
+        solo = Network(replace(largest, layers=layers), 1, "float64")
+        solo.parameters.write(0, stack.flatten(k))
+        np.testing.assert_allclose(stacked.read(k), analytic_gradient(solo, x, y).read(0), rtol=1e-10, atol=1e-13)
+    assert np.count_nonzero(stacked.flat) == sum(np.count_nonzero(stacked.read(k)) for k in range(2))
 
 
 @pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch_norm"])

@@ -4,9 +4,9 @@
     python -m tests.stress.mutation all --sample 100
 
 A mutant changes one operator, comparison, number, condition or statement of a module of ``mlptrain/engine``. For each
-a forked process imports the changed module in place of the real one and runs ``tests/engine``, the module's own tests
-first, until one fails (killed) or none does (survived); one that takes five times as long as the tests do is killed,
-too. Exit 1 where fewer than 90 % are killed; what survives is for a person to judge (tests/stress/MUTATION.md).
+one, a forked process imports the changed module in place of the real one and runs ``tests/engine``, the module's own
+tests first, until a test fails (killed) or all pass (survived). A mutant that takes five times as long as the tests
+counts as killed. The exit code is 1 if fewer than 90 % are killed; tests/stress/MUTATION.md explains the survivors.
 """
 
 from __future__ import annotations

@@ -173,7 +173,7 @@ def _shells() -> list[Shell]:
 
 def _picture(data: bytes, path: Path) -> None:
     for image in read_images(str(path)).pixels[:2]:
-        if image.size < 10_000 and image.min() < image.max():  # as `mlptrain predict` goes on
+        if image.size < 10_000 and image.min() < image.max():  # as `mlptrain predict` does
             digit = find_digit(image)
             assert digit is None or np.isfinite(digit.pixels).all()
 
