@@ -112,8 +112,16 @@ def test_the_selected_library(monkeypatch: pytest.MonkeyPatch) -> None:
         multiplication()
 
 
-@pytest.mark.skipif(MKL, reason="MKL is installed")
 def test_mkl_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error if it is selected, and not needed otherwise."""
+    monkeypatch.setattr(products, "_mkl", products._mkl.__wrapped__)
+    monkeypatch.setattr(products, "_gemm", products._gemm.__wrapped__)
+    monkeypatch.setattr(metadata, "files", lambda name: None)
     monkeypatch.setenv(products.VARIABLE, "mkl")
-    with pytest.raises(ValueError, match=r"mlptrain\[mkl\]"):
-        multiplication()
+    out = np.zeros((2, 2))
+    for use in (multiplication, lambda: Descent(out, out, out)):
+        with pytest.raises(ValueError, match=r"mlptrain\[mkl\]"):
+            use()
+    monkeypatch.setenv(products.VARIABLE, "numpy")
+    Descent(np.eye(2), out, np.empty_like(out))(np.eye(2))
+    np.testing.assert_array_equal(out, -np.eye(2))
