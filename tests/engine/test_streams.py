@@ -12,6 +12,9 @@ def test_numbers_of_a_seed_never_change() -> None:
     assert first["split"] == 17394127715520444142
     assert first["init"] == 12492077108140196533
     assert first["batches"] == 15463373330740448354
+    assert first["dropout"] == 6722610277276733253
+    assert first["augment"] == 12045217992628855840
+    assert stream(0, "augment", 3, 2).bit_generator.random_raw() == 8357908044769901877
 
 
 def test_equal_seeds_give_equal_numbers() -> None:
