@@ -258,11 +258,11 @@ def test_training_without_the_files_names_the_command(tmp_path: Path, capsys: py
 
 COMMAND = """
 import sys
-from mlptrain.cli import main
+from mlptrain.cli import entry
 from mlptrain.config import registry
 from tests.datasets.fault_server import dataset
-registry.DATASETS = {"mnist": dataset(sys.argv[1], name="mnist")}
-sys.exit(main(sys.argv[2:]))
+registry.DATASETS = {"mnist": dataset(sys.argv.pop(1), name="mnist")}
+entry()
 """
 
 
