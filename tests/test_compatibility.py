@@ -17,13 +17,14 @@ from threadpoolctl import threadpool_limits
 import mlptrain
 from mlptrain.cli import main
 from mlptrain.exercises import progress
+from mlptrain.runs.files import load_metrics
 
 NEARLY = 0.01  # processors round differently
 
 
 @dataclass(frozen=True)
 class Version:
-    """What a version printed of its runs, and of those in ``interrupted`` and ``halving`` without the interruption."""
+    """A version that wrote files, and results that it had for them."""
 
     name: str
     case: str
@@ -85,7 +86,7 @@ def assert_kept(before: list[str], after: list[str]) -> None:
 
 
 def test_a_finished_run_evaluates_to_its_metrics(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
-    metrics = json.loads((folder / "runs/finished/metrics.json").read_text())
+    metrics = load_metrics(folder / "runs/finished")
     found = run("eval finished")
     assert found["accuracy"] == pytest.approx(metrics["test_accuracy"])
     assert found["loss"] == pytest.approx(metrics["test_loss"], rel=1e-4)
@@ -110,13 +111,13 @@ def test_a_finished_run_predicts_as_it_did(
 
 
 def test_a_finished_run_is_repeated_by_its_config(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
-    metrics = json.loads((folder / "runs/finished/metrics.json").read_text())
+    metrics = load_metrics(folder / "runs/finished")
     found = run("train runs/finished/config.yaml --run again --threads 1")
     assert found["test_loss"] == pytest.approx(metrics["test_loss"], rel=NEARLY)
 
 
 def test_training_starts_from_the_weights_of_a_finished_run(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
-    metrics = json.loads((folder / "runs/finished/metrics.json").read_text())
+    metrics = load_metrics(folder / "runs/finished")
     found = run("train runs/finished/config.yaml --from finished --run more epochs=0 batch_norm=false")
     assert found["test_loss"] == pytest.approx(metrics["test_loss"], rel=1e-4)
 
@@ -129,9 +130,9 @@ def test_reports_are_written(folder: Path, run: Callable[[str], dict[str, Any]])
 
 
 def test_runs_and_sweeps_are_listed(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
-    complete, interrupted = {"finished", "sweep"}, {"interrupted", "halving"}
-    states = {(each["name"], each["state"]) for each in run("runs")["runs"] if each["kind"] != "other"}
-    assert states == {*((name, "complete") for name in complete), *((name, "interrupted") for name in interrupted)}
+    states = {each["name"]: each["state"] for each in run("runs")["runs"] if each["kind"] != "other"}
+    complete = dict.fromkeys(["finished", "sweep"], "complete")
+    assert states == {**complete, **dict.fromkeys(["interrupted", "halving"], "interrupted")}
 
 
 def test_a_complete_run_is_left_as_it_is_by_resume(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
@@ -166,7 +167,7 @@ def test_a_complete_sweep_is_read_and_not_trained_again(
 
 
 def test_the_best_run_of_a_sweep_evaluates_to_its_metrics(folder: Path, run: Callable[[str], dict[str, Any]]) -> None:
-    metrics = json.loads((folder / "runs/sweep/best/metrics.json").read_text())
+    metrics = load_metrics(folder / "runs/sweep/best")
     assert run("eval runs/sweep/best")["accuracy"] == pytest.approx(metrics["test_accuracy"])
 
 
